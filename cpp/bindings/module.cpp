@@ -1,0 +1,205 @@
+// The extension module `_core`: NumPy arrays in, views of them to the engine, nothing copied but the programs.
+// python/teorell/_core.pyi describes it to type checkers; python/teorell/solve.py is its only caller.
+#include <pybind11/functional.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <chrono>
+#include <stdexcept>
+
+#include "../src/engine.hpp"
+#include "teorell/interpreter.hpp"
+#include "teorell/status.hpp"
+#include "teorell/tableau.hpp"
+
+namespace py = pybind11;
+using namespace teorell;
+
+namespace {
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;
+using Code = Array<std::int32_t>;
+
+// The programs of a model, owned: what Programs points into.
+class Model {
+public:
+    Model(const Array<std::int32_t>& layout, const Array<double>& constants, const py::dict& programs, const Array<std::int32_t>& ft_rows,
+          const Array<std::int32_t>& output_states, const Array<std::uint8_t>& controlled, const Array<std::uint8_t>& is_signed,
+          const Array<double>& switch_before)
+        : constants_(constants.data(), constants.data() + constants.size()),
+          ft_rows_(ft_rows.data(), ft_rows.data() + ft_rows.size()),
+          output_states_(output_states.data(), output_states.data() + output_states.size()),
+          controlled_(controlled.data(), controlled.data() + controlled.size()),
+          signed_(is_signed.data(), is_signed.data() + is_signed.size()),
+          switch_before_(switch_before.data(), switch_before.data() + switch_before.size()) {
+        if (layout.size() * sizeof(std::int32_t) != sizeof(Layout)) throw std::invalid_argument("the layout has another length than this core's");
+        std::memcpy(&view_.at, layout.data(), sizeof(Layout));
+        if (view_.at.stages > max_stages) throw std::invalid_argument("too many stages");
+        view_.constants = constants_.data();
+        view_.prepare = keep(programs["prepare"]);
+        view_.initial = keep(programs["initial"]);
+        view_.rhs = keep(programs["rhs"]);
+        view_.df_dt = keep(programs["df_dt"]);
+        view_.jacobian_lu = keep(programs["jacobian_lu"]);
+        view_.outputs = keep(programs["outputs"]);
+        const Layout& at = view_.at;
+        for (int i = 0; i < at.stages; ++i) {
+            view_.stage_rhs[i] = moved(programs["rhs"], at.u + i * at.n);
+            view_.stage_solve[i] = moved(programs["solve"], at.u + i * at.n);
+        }
+        view_.ft_rows = ft_rows_.data();
+        view_.output_states = output_states_.data();
+        view_.n_output_states = static_cast<std::int32_t>(output_states_.size());
+        view_.controlled = controlled_.data();
+        view_.is_signed = signed_.data();
+        int count = 0;
+        for (const auto c : controlled_) count += c;
+        view_.inverse_n_controlled = count > 0 ? 1.0 / count : 0.0;
+        view_.switch_before = switch_before_.data();
+    }
+    Model(const Model&) = delete;
+    Model& operator=(const Model&) = delete;
+
+    const Programs& view() const { return view_; }
+
+private:
+    std::vector<std::vector<std::int32_t>> code_;
+    std::vector<double> constants_;
+    std::vector<std::int32_t> ft_rows_, output_states_;
+    std::vector<std::uint8_t> controlled_, signed_;
+    std::vector<double> switch_before_;
+    Programs view_{};
+
+    const std::int32_t* keep(const py::handle& program) {
+        const auto code = program.cast<Code>();
+        return code_.emplace_back(code.data(), code.data() + code.size()).data();
+    }
+    const std::int32_t* moved(const py::handle& program, std::int32_t to) {
+        const auto code = program.cast<Code>();
+        auto& copy = code_.emplace_back(static_cast<std::size_t>(code.size()));
+        relocate(code.data(), view_.at.f, view_.at.n, to, copy.data());
+        return copy.data();
+    }
+};
+
+MachineCode machine_code(const py::object& code) {
+    MachineCode result;
+    if (code.is_none()) return result;
+    const auto parts = code.cast<py::tuple>();
+    result.step = reinterpret_cast<void (*)(double*)>(parts[0].cast<std::uintptr_t>());
+    result.rhs = reinterpret_cast<void (*)(double*)>(parts[1].cast<std::uintptr_t>());
+    result.width = parts[2].cast<int>();
+    return result;
+}
+
+void solve_batch(const Model& model, const std::string& isa, const std::string& method, const py::object& code, int threads,
+                 const std::vector<py::array_t<double>>& columns, std::int64_t patients, const Array<double>& event_times,
+                 const Array<std::int32_t>& event_kinds, const Array<std::int32_t>& event_targets, const Array<double>& event_values,
+                 const Array<std::int64_t>& event_offsets, const Array<double>& times, double rtol, const Array<double>& atol,
+                 double max_steps, bool before, Array<double>& values, Array<std::int32_t>& status, Array<double>& failure_time,
+                 Array<std::int64_t>& steps, Array<std::int64_t>& rejected, const py::object& progress) {
+    std::vector<const double*> starts;
+    std::vector<std::int64_t> strides;
+    for (const auto& column : columns) {
+        starts.push_back(column.data());
+        strides.push_back(column.ndim() == 0 ? 0 : static_cast<std::int64_t>(column.strides(0) / static_cast<py::ssize_t>(sizeof(double))));
+    }
+    const bool shared_events = event_offsets.size() == 2 && patients != 1;
+    const Batch batch{patients, starts.data(), strides.data(), event_times.data(), event_kinds.data(), event_targets.data(),
+                      event_values.data(), event_offsets.data(), shared_events ? 0 : 1, times.data(), times.size(), rtol, atol.data(),
+                      max_steps, before, values.mutable_data(), status.mutable_data(), failure_time.mutable_data(),
+                      steps.mutable_data(), rejected.mutable_data()};
+    const Kernel& kernel = kernel_named(isa);
+    const MachineCode machine = machine_code(code);
+
+    // A Python error in the progress callback, or Ctrl-C, cancels the run and is raised once the threads have stopped.
+    std::exception_ptr error;
+    std::int64_t reported = -1;
+    const auto watch = [&](std::int64_t finished) {
+        const py::gil_scoped_acquire gil;
+        try {
+            if (error) return false;
+            if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+            if (!progress.is_none() && finished != reported) progress(finished, patients);
+            reported = finished;
+        } catch (...) {
+            error = std::current_exception();
+        }
+        return !error;
+    };
+    {
+        const py::gil_scoped_release release;
+        solve(kernel, model.view(), batch, method, machine, threads, watch);
+    }
+    if (error) std::rethrow_exception(error);
+}
+
+void run_program(const std::string& isa, const Code& code, Array<double>& workspace, int width) {
+    if (!kernel_named(isa).interpret(code.data(), workspace.mutable_data(), width)) throw std::invalid_argument("no such lane width in this build");
+}
+
+void run_step(const Model& model, const std::string& isa, const std::string& method, const py::object& code, Array<double>& workspace, int width) {
+    const MachineCode machine = machine_code(code);
+    if (machine.step)
+        machine.step(workspace.mutable_data());
+    else if (!kernel_named(isa).step(model.view(), method.c_str(), workspace.mutable_data(), width))
+        throw std::invalid_argument("no such method or lane width in this build");
+}
+
+template <class Method>
+py::dict describe_method() {
+    constexpr int s = Method::stages;
+    const auto matrix = [](const double* first, py::ssize_t rows, py::ssize_t columns) {
+        Array<double> result({rows, columns});
+        std::copy(first, first + rows * columns, result.mutable_data());
+        return result;
+    };
+    using namespace py::literals;
+    return py::dict("name"_a = Method::name, "stages"_a = s, "order"_a = Method::order, "error_order"_a = Method::error_order,
+                    "gamma"_a = Method::gamma, "a"_a = matrix(&Method::a[0][0], s, s), "C"_a = matrix(&Method::C[0][0], s, s),
+                    "c"_a = matrix(&Method::c[0], 1, s), "d"_a = matrix(&Method::d[0], 1, s), "H"_a = matrix(&Method::H[0][0], Method::dense, s));
+}
+
+py::list instruction_sets() {
+    py::list result;
+    using namespace py::literals;
+    for (const Kernel* k : kernels())
+        result.append(py::dict("name"_a = k->name, "register_width"_a = k->register_width, "interpreter_width"_a = k->interpreter_width, "fma"_a = k->fma));
+    return result;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, module) {
+    module.doc() = "Teorell's compiled core.";
+    py::class_<Model>(module, "Model")
+        .def(py::init<const Array<std::int32_t>&, const Array<double>&, const py::dict&, const Array<std::int32_t>&, const Array<std::int32_t>&,
+                      const Array<std::uint8_t>&, const Array<std::uint8_t>&, const Array<double>&>(),
+             py::arg("layout"), py::arg("constants"), py::arg("programs"), py::arg("ft_rows"), py::arg("output_states"), py::arg("controlled"),
+             py::arg("is_signed"), py::arg("switch_before"));
+    module.def("solve", &solve_batch, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"), py::arg("threads"),
+               py::arg("columns"), py::arg("patients"), py::arg("event_times"), py::arg("event_kinds"), py::arg("event_targets"),
+               py::arg("event_values"), py::arg("event_offsets"), py::arg("times"), py::arg("rtol"), py::arg("atol"), py::arg("max_steps"),
+               py::arg("before"), py::arg("values").noconvert(), py::arg("status").noconvert(), py::arg("failure_time").noconvert(),
+               py::arg("steps").noconvert(), py::arg("rejected").noconvert(), py::arg("progress"));
+    module.def("run_program", &run_program, py::arg("isa"), py::arg("code"), py::arg("workspace").noconvert(), py::arg("width"));
+    module.def("run_step", &run_step, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"), py::arg("workspace").noconvert(), py::arg("width"));
+    module.def("methods", [] { return std::vector<std::string>{Rodas5P::name, Rodas4P2::name}; });
+    module.def("tableau", [](const std::string& method) {
+        if (method == Rodas5P::name) return describe_method<Rodas5P>();
+        if (method == Rodas4P2::name) return describe_method<Rodas4P2>();
+        throw std::invalid_argument("unknown method '" + method + "'");
+    });
+    module.def("instruction_sets", &instruction_sets);
+    module.def("available_threads", &available_threads);
+    module.def("status_sentences", [] {
+        std::vector<std::string> result;
+        for (int i = 0; i < n_status; ++i) result.emplace_back(status_sentence(i));
+        return result;
+    });
+    module.attr("layout_fields") = py::make_tuple(
+        "const", "coef", "scalar", "y", "f", "lu", "yn", "ynew", "top", "atol", "u", "ft", "out", "params", "temp", "slots", "n_const", "n_coef",
+        "n", "n_ft", "n_out", "n_params", "n_switches", "rates", "n_rates", "stages");
+}

@@ -1,0 +1,130 @@
+// One Rosenbrock-Wanner step of a pack of lanes, each with its own t and h, in the workspace of docs/architecture.md.
+// The order of operations is a contract: machine_code.py emits the same, and both give the same bits.
+#pragma once
+
+#include "interpreter.hpp"
+#include "tableau.hpp"
+
+TEORELL_BEGIN
+
+// Row i of A is row i - 1 with a one added: y_i = y_{i-1} + u_{i-1}.
+template <class Method>
+TEORELL_HD constexpr bool adds_previous_stage(int i) {
+    for (int j = 0; j + 1 < i; ++j)
+        if (Method::a[i][j] != Method::a[i - 1][j]) return false;
+    return i >= 2 && Method::a[i][i - 1] == 1.0;
+}
+
+template <class V, class Method>
+struct Step {
+    using P = Pack<V>;
+    const Programs& m;
+    double* ws;
+
+    TEORELL_HD TEORELL_INLINE double* at(std::int32_t slot) const { return ws + static_cast<std::int64_t>(slot) * P::width; }
+    TEORELL_HD TEORELL_INLINE V get(std::int32_t slot) const { return P::load(at(slot)); }
+    TEORELL_HD TEORELL_INLINE void put(std::int32_t slot, V v) const { P::store(at(slot), v); }
+    TEORELL_HD TEORELL_INLINE V scalar(int which) const { return get(m.at.scalar + which); }
+
+    // Stage values: y_i into region y, sum_j C_ij u_j into region f.
+    template <int i>
+    TEORELL_HD void combine() const {
+        const auto& L = m.at;
+        for (int k = 0; k < L.n; ++k) {
+            V y = get(L.yn + k), s = P::broadcast(0.0);
+            for (int j = 0; j < i; ++j) {
+                const V u = get(L.u + j * L.n + k);
+                s = j == 0 ? P::broadcast(Method::C[i][0]) * u : fma(P::broadcast(Method::C[i][j]), u, s);
+                if (!adds_previous_stage<Method>(i)) y = fma(P::broadcast(Method::a[i][j]), u, y);
+            }
+            if (adds_previous_stage<Method>(i)) y = get(L.y + k) + get(L.u + (i - 1) * L.n + k);
+            put(L.y + k, y);
+            put(L.f + k, s);
+        }
+    }
+
+    template <int i>
+    TEORELL_HD void stage() const {
+        const auto& L = m.at;
+        if (i > 0) {
+            combine<i>();
+            put(L.scalar + s_t, fma(P::broadcast(Method::c[i]), scalar(s_h), scalar(s_tn)));
+        }
+        interpret<V>(m.stage_rhs[i], ws);
+        const std::int32_t u = L.u + i * L.n;
+        if (i > 0) {
+            const V hinv = scalar(s_hinv);
+            for (int k = 0; k < L.n; ++k) put(u + k, fma(hinv, get(L.f + k), get(u + k)));
+        }
+        if (Method::d[i] != 0.0 && L.n_ft > 0) {
+            const V hd = scalar(s_h) * P::broadcast(Method::d[i]);
+            for (int k = 0; k < L.n_ft; ++k)
+                put(u + m.ft_rows[k], fma(hd, get(L.ft + k), get(u + m.ft_rows[k])));
+        }
+        interpret<V>(m.stage_solve[i], ws);
+    }
+
+    template <int i>
+    TEORELL_HD void stages_from() const {
+        stage<i>();
+        if constexpr (i + 1 < Method::stages) stages_from<i + 1>();
+    }
+
+    // Reads tn, h, yn, atol, rtol, coef; writes u, ynew, err2, pivot, valid, top.
+    TEORELL_HD void operator()() const {
+        const auto& L = m.at;
+        const V h = scalar(s_h), one = P::broadcast(1.0);
+        put(L.scalar + s_hinv, one / h);
+        put(L.scalar + s_ghinv, one / (P::broadcast(Method::gamma) * h));
+        put(L.scalar + s_t, scalar(s_tn));
+        for (int k = 0; k < L.n; ++k) {
+            const V y = get(L.yn + k);
+            put(L.y + k, y);
+            put(L.top + k, max(get(L.top + k), abs(y)));
+        }
+        interpret<V>(m.jacobian_lu, ws);
+        if (L.n_ft > 0) interpret<V>(m.df_dt, ws);
+        stages_from<0>();
+        finish();
+    }
+
+    TEORELL_HD void finish() const {
+        const auto& L = m.at;
+        const V rtol = scalar(s_rtol), largest = P::broadcast(1e290);
+        V sum = P::broadcast(0.0);
+        typename P::Mask unbounded = sum != sum, negative = sum != sum;
+        for (int k = 0; k < L.n; ++k) {
+            const V error = get(L.u + (Method::stages - 1) * L.n + k);
+            const V y = get(L.yn + k), ynew = get(L.y + k) + error, atol = get(L.atol + k);
+            put(L.ynew + k, ynew);
+            if (m.controlled[k]) {
+                const V q = error / fma(rtol, max(abs(y), abs(ynew)), atol);
+                sum = fma(q, q, sum);
+            }
+            unbounded = unbounded | !(abs(ynew) <= largest);
+            if (!m.is_signed[k]) {
+                const V scale = rtol * (P::broadcast(10.0) * max(get(L.top + k), abs(ynew)));
+                negative = negative | (ynew < -fma(P::broadcast(100.0), atol, scale));
+            }
+        }
+        put(L.scalar + s_err2, sum * P::broadcast(m.inverse_n_controlled));
+        const V one = P::broadcast(1.0), valid = select(negative, -one, one);
+        put(L.scalar + s_valid, select(unbounded, P::broadcast(0.0), valid));
+    }
+};
+
+// k_r = sum_j H_rj u_j of state k, r = 0..2, for the dense output.
+template <class V, class Method>
+TEORELL_HD TEORELL_INLINE void dense_coefficients(const Layout& at, const double* ws, std::int32_t state, V* k) {
+    using P = Pack<V>;
+    for (int r = 0; r < Method::dense; ++r) {
+        V sum = P::broadcast(0.0);
+        for (int j = 0; j < Method::stages; ++j) {
+            const V u = P::load(ws + static_cast<std::int64_t>(at.u + j * at.n + state) * P::width);
+            sum = j == 0 ? P::broadcast(Method::H[r][0]) * u : fma(P::broadcast(Method::H[r][j]), u, sum);
+        }
+        k[r] = sum;
+    }
+}
+
+TEORELL_END

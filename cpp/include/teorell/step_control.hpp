@@ -1,0 +1,62 @@
+// Step size control of a pack of lanes: a proportional-integral controller (Gustafsson, ACM TOMS 17 (1991) 533;
+// Hairer & Wanner, Solving ODEs II, IV.2) on the mean square error norm, with logarithm and power as short polynomials
+// (absolute error below 4e-7: a step size needs no more), elementwise, so that every lane width takes the same steps.
+#pragma once
+
+#include "lanes.hpp"
+
+TEORELL_BEGIN
+
+// log2 of a positive normal number.
+template <class V>
+TEORELL_HD TEORELL_INLINE V coarse_log2(V x) {
+    using P = Pack<V>;
+    const V z = mantissa(x) - P::broadcast(1.5);
+    V p = fma(z, P::broadcast(0.014440352), P::broadcast(-0.025110141));
+    p = fma(p, z, P::broadcast(0.037610464));
+    p = fma(p, z, P::broadcast(-0.070594554));
+    p = fma(p, z, P::broadcast(0.14250802));
+    p = fma(p, z, P::broadcast(-0.32063188));
+    p = fma(p, z, P::broadcast(0.96179654));
+    p = fma(p, z, P::broadcast(0.58496276));
+    return exponent(x) + p;
+}
+
+// 2^x for abs(x) < 1000.
+template <class V>
+TEORELL_HD TEORELL_INLINE V coarse_exp2(V x) {
+    using P = Pack<V>;
+    const V whole = round_to_integer(x), z = x - whole;
+    V p = fma(z, P::broadcast(0.0013390863), P::broadcast(0.0096760319));
+    p = fma(p, z, P::broadcast(0.055503571));
+    p = fma(p, z, P::broadcast(0.24022107));
+    p = fma(p, z, P::broadcast(0.69314719));
+    p = fma(p, z, P::broadcast(1.0));
+    return p * exp2_integer(whole);
+}
+
+struct Controller {
+    static constexpr double safety = 0.9, largest = 6.0, smallest = 0.2;
+    static constexpr double proportional = 0.7, integral = 0.3;  // exponents, over the order of the error estimate
+};
+
+// Factors on h from log2 of the square of the error norm, now and at the previous accepted step.
+template <class V, class Method>
+TEORELL_HD TEORELL_INLINE V factor_after_accept(V log_error, V previous) {
+    using P = Pack<V>;
+    constexpr double k = 2.0 * (Method::error_order + 1);
+    const V exponent = fma(P::broadcast(Controller::integral / k), previous,
+                           P::broadcast(-(Controller::proportional) / k) * log_error);
+    const V factor = P::broadcast(Controller::safety) * coarse_exp2(exponent);
+    return max(P::broadcast(Controller::smallest), min(P::broadcast(Controller::largest), factor));
+}
+
+template <class V, class Method>
+TEORELL_HD TEORELL_INLINE V factor_after_reject(V log_error) {
+    using P = Pack<V>;
+    constexpr double k = 2.0 * (Method::error_order + 1);
+    const V factor = P::broadcast(Controller::safety) * coarse_exp2(P::broadcast(-1.0 / k) * log_error);
+    return max(P::broadcast(Controller::smallest), min(P::broadcast(Controller::safety), factor));
+}
+
+TEORELL_END

@@ -1,0 +1,111 @@
+#include "engine.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <stdexcept>
+#include <thread>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace teorell {
+
+#if defined(__x86_64__)
+inline namespace v2 { extern const Kernel kernel; }
+inline namespace v3 { extern const Kernel kernel; }
+inline namespace v4 { extern const Kernel kernel; }
+#else
+inline namespace baseline { extern const Kernel kernel; }
+#endif
+
+const std::vector<const Kernel*>& kernels() {
+    static const std::vector<const Kernel*> list = [] {
+        std::vector<const Kernel*> found;
+#if defined(__x86_64__)
+        __builtin_cpu_init();
+        const bool level3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+        const bool level4 = level3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+        if (level4) found.push_back(&v4::kernel);
+        if (level3) found.push_back(&v3::kernel);
+        found.push_back(&v2::kernel);
+#else
+        found.push_back(&baseline::kernel);
+#endif
+        return found;
+    }();
+    return list;
+}
+
+const Kernel& kernel_named(const std::string& name) {
+    if (name.empty()) return *kernels().front();
+    std::string known;
+    for (const Kernel* k : kernels()) {
+        if (name == k->name) return *k;
+        known += std::string(known.empty() ? "" : ", ") + k->name;
+    }
+    throw std::invalid_argument("unknown instruction set '" + name + "' (this processor and build offer " + known + "). Choose one of these.");
+}
+
+int available_threads() {
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+    const unsigned n = std::thread::hardware_concurrency();
+    return n > 0 ? static_cast<int>(n) : 1;
+}
+
+namespace {
+struct Deleter {
+    void operator()(double* p) const { ::operator delete[](p, std::align_val_t{64}); }
+};
+using Workspace = std::unique_ptr<double[], Deleter>;
+
+Workspace allocate(std::size_t count) {
+    return Workspace(static_cast<double*>(::operator new[](count * sizeof(double), std::align_val_t{64})));
+}
+}  // namespace
+
+void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, const std::string& method,
+           const MachineCode& code, int threads, const std::function<bool(std::int64_t)>& watch) {
+    Run run;
+    run.patients = batch.patients;
+    const int width = code.step ? code.width : kernel.interpreter_width;
+    threads = static_cast<int>(std::max<std::int64_t>(1, std::min<std::int64_t>(threads, (batch.patients + width - 1) / width)));
+
+    std::vector<Workspace> workspaces;
+    for (int i = 0; i < threads; ++i) workspaces.push_back(allocate(2 * static_cast<std::size_t>(programs.at.slots) * static_cast<std::size_t>(width)));
+
+    std::mutex mutex;
+    std::condition_variable changed;
+    int running = threads;
+    std::atomic<bool> known{true};
+    std::vector<std::thread> pool;
+    for (int i = 0; i < threads; ++i)
+        pool.emplace_back([&, i] {
+            if (!kernel.work(programs, batch, method.c_str(), code, run, workspaces[static_cast<std::size_t>(i)].get())) known = false;
+            const std::lock_guard<std::mutex> lock(mutex);
+            --running;
+            changed.notify_one();
+        });
+    {
+        std::unique_lock<std::mutex> lock(mutex);
+        while (!changed.wait_for(lock, std::chrono::milliseconds(50), [&] { return running == 0; })) {
+            lock.unlock();
+            const bool go_on = watch(__atomic_load_n(&run.finished, __ATOMIC_RELAXED));
+            lock.lock();
+            if (!go_on) __atomic_store_n(&run.cancel, 1, __ATOMIC_RELAXED);
+        }
+    }
+    for (std::thread& t : pool) t.join();
+    if (!known) throw std::invalid_argument("unknown method '" + method + "' or machine code of another width. Choose a method that teorell lists.");
+    watch(run.finished);
+}
+
+}  // namespace teorell

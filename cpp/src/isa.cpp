@@ -1,0 +1,106 @@
+// One instruction-set build of the core; compiled once for each, with TEORELL_ISA and the compiler's -march set.
+// Only headers of this project and freestanding C++ here: a standard-library template instantiated for one instruction
+// set could be merged by the linker into code for another.
+#include "kernel.hpp"
+#include "teorell/integrate.hpp"
+
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#endif
+
+TEORELL_BEGIN
+namespace {
+
+struct PatientQueue {
+    Run& shared;
+    std::int64_t next() {
+        const std::int64_t i = __atomic_fetch_add(&shared.next, 1, __ATOMIC_RELAXED);
+        return i < shared.patients ? i : -1;
+    }
+    bool cancelled() const { return __atomic_load_n(&shared.cancel, __ATOMIC_RELAXED) != 0; }
+    void finished() { __atomic_fetch_add(&shared.finished, 1, __ATOMIC_RELAXED); }
+};
+
+template <class V, class Method>
+struct Interpreted {
+    const Programs& programs;
+    void step(double* ws) const { Step<V, Method>{programs, ws}(); }
+    void rhs(double* ws) const { interpret<V>(programs.rhs, ws); }
+};
+
+struct Compiled {
+    MachineCode code;
+    void step(double* ws) const { code.step(ws); }
+    void rhs(double* ws) const { code.rhs(ws); }
+};
+
+// Other libraries turn on flush-to-zero for a thread; results must not depend on that.
+struct StandardFloatingPoint {
+#if defined(__SSE2__)
+    unsigned saved = _mm_getcsr();
+    StandardFloatingPoint() { _mm_setcsr(0x1f80); }
+    ~StandardFloatingPoint() { _mm_setcsr(saved); }
+#else
+    StandardFloatingPoint() {}
+#endif
+};
+
+bool equal(const char* a, const char* b) {
+    while (*a && *a == *b) ++a, ++b;
+    return *a == *b;
+}
+
+constexpr int interpreter_width = 2 * register_width;
+
+template <class V, class Method, class Executor>
+void integrate(const Programs& programs, const Batch& batch, Executor executor, Run& run, double* workspace) {
+    PatientQueue queue{run};
+    double* staging = workspace + static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
+    Group<V, Method, Executor, PatientQueue>(programs, batch, executor, queue, workspace, staging).run();
+}
+
+template <class Method>
+bool work_with(const Programs& programs, const Batch& batch, const MachineCode& code, Run& run, double* workspace) {
+    if (code.step == nullptr) {
+        using V = Lanes<interpreter_width>;
+        integrate<V, Method>(programs, batch, Interpreted<V, Method>{programs}, run, workspace);
+        return true;
+    }
+    if (code.width != register_width) return false;
+    integrate<Lanes<register_width>, Method>(programs, batch, Compiled{code}, run, workspace);
+    return true;
+}
+
+bool work(const Programs& programs, const Batch& batch, const char* method, const MachineCode& code, Run& run, double* workspace) {
+    const StandardFloatingPoint guard;
+    if (equal(method, Rodas5P::name)) return work_with<Rodas5P>(programs, batch, code, run, workspace);
+    if (equal(method, Rodas4P2::name)) return work_with<Rodas4P2>(programs, batch, code, run, workspace);
+    return false;
+}
+
+bool interpret_program(const std::int32_t* code, double* workspace, int width) {
+    const StandardFloatingPoint guard;
+    if (width == 1) return interpret<double>(code, workspace), true;
+    if (width == register_width) return interpret<Lanes<register_width>>(code, workspace), true;
+    if (width == interpreter_width) return interpret<Lanes<interpreter_width>>(code, workspace), true;
+    return false;
+}
+
+bool one_step(const Programs& programs, const char* method, double* workspace, int width) {
+    const StandardFloatingPoint guard;
+    using V = Lanes<register_width>;
+    if (width != register_width) return false;
+    if (equal(method, Rodas5P::name)) return Step<V, Rodas5P>{programs, workspace}(), true;
+    if (equal(method, Rodas4P2::name)) return Step<V, Rodas4P2>{programs, workspace}(), true;
+    return false;
+}
+
+}  // namespace
+
+#define TEORELL_TEXT(name) #name
+#define TEORELL_NAME(name) TEORELL_TEXT(name)
+
+extern const Kernel kernel;
+const Kernel kernel{TEORELL_NAME(TEORELL_ISA), register_width, interpreter_width, has_fma, work, interpret_program, one_step};
+
+TEORELL_END

@@ -1,0 +1,38 @@
+// What one instruction-set build of the core offers to the engine: plain function pointers and views.
+#pragma once
+
+#include <cstdint>
+
+#include "teorell/batch.hpp"
+#include "teorell/program.hpp"
+
+namespace teorell {
+
+// The queue of patients and the state of the run, shared by all threads; accessed through __atomic builtins.
+struct Run {
+    std::int64_t patients = 0;
+    std::int64_t next = 0;      // first patient not yet taken
+    std::int64_t finished = 0;  // patients with a result
+    int cancel = 0;
+};
+
+// Machine code of a model: functions of the workspace of a group of `width` lanes. Null: interpret.
+struct MachineCode {
+    void (*step)(double* workspace) = nullptr;
+    void (*rhs)(double* workspace) = nullptr;
+    int width = 0;
+};
+
+struct Kernel {
+    const char* name;
+    int register_width;
+    int interpreter_width;
+    bool fma;
+    // Works until the queue is empty. workspace: 2 * slots * width doubles, aligned to 64 bytes. False: unknown method or width.
+    bool (*work)(const Programs& programs, const Batch& batch, const char* method, const MachineCode& code, Run& run, double* workspace);
+    // Runs one program, or one whole step of a method, over `width` lanes; for tests.
+    bool (*interpret)(const std::int32_t* code, double* workspace, int width);
+    bool (*step)(const Programs& programs, const char* method, double* workspace, int width);
+};
+
+}  // namespace teorell
