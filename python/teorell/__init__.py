@@ -1,0 +1,33 @@
+"""Teorell: whole virtual populations through stiff PBPK models, at once.
+
+>>> import teorell as tl
+
+A `tl.Model` says the equations, a `tl.Regimen` the doses, `tl.simulate` runs a population and returns a `tl.Solution`.
+"""
+
+from __future__ import annotations
+
+from teorell.errors import ModelError
+from teorell.expression import abs, cos, exp, hill, log, max, min, pow, sin, sqrt, tanh, where
+from teorell.model import Model
+from teorell.nca import nca
+from teorell.parameters import InputError
+from teorell.regimen import Regimen
+from teorell.simulate import simulate
+from teorell.solution import SimulationError, Solution
+
+__all__ = [
+    "InputError", "Model", "ModelError", "Regimen", "SimulationError", "Solution", "abs", "cos", "exp", "hill", "log",
+    "max", "min", "nca", "pow", "simulate", "sin", "sqrt", "tanh", "where",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":  # looked up when asked for: reading the metadata takes longer than the import
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("teorell")
+        except PackageNotFoundError:  # run from the source tree
+            return "0+unknown"
+    raise AttributeError(f"module 'teorell' has no attribute {name!r}")

@@ -1,0 +1,64 @@
+"""Teorell's compiled core (cpp/bindings/module.cpp); solve.py is its only caller."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+layout_fields: tuple[str, ...]
+
+class Model:
+    """The programs of a model, copied."""
+
+    def __init__(
+        self,
+        layout: NDArray[np.int32],
+        constants: NDArray[np.float64],
+        programs: dict[str, NDArray[np.int32]],
+        ft_rows: NDArray[np.int32],
+        output_states: NDArray[np.int32],
+        controlled: NDArray[np.uint8],
+        is_signed: NDArray[np.uint8],
+        switch_before: NDArray[np.float64],
+    ) -> None: ...
+
+def solve(
+    model: Model,
+    isa: str,
+    method: str,
+    code: tuple[int, int, int] | None,
+    threads: int,
+    columns: list[NDArray[np.float64]],
+    patients: int,
+    event_times: NDArray[np.float64],
+    event_kinds: NDArray[np.int32],
+    event_targets: NDArray[np.int32],
+    event_values: NDArray[np.float64],
+    event_offsets: NDArray[np.int64],
+    times: NDArray[np.float64],
+    rtol: float,
+    atol: NDArray[np.float64],
+    max_steps: float,
+    before: bool,
+    values: NDArray[np.float64],
+    status: NDArray[np.int32],
+    failure_time: NDArray[np.float64],
+    steps: NDArray[np.int64],
+    rejected: NDArray[np.int64],
+    progress: Callable[[int, int], None] | None,
+) -> None: ...
+def run_program(isa: str, code: NDArray[np.int32], workspace: NDArray[np.float64], width: int) -> None: ...
+def run_step(
+    model: Model,
+    isa: str,
+    method: str,
+    code: tuple[int, int, int] | None,
+    workspace: NDArray[np.float64],
+    width: int,
+) -> None: ...
+def methods() -> list[str]: ...
+def tableau(method: str) -> dict[str, Any]: ...
+def instruction_sets() -> list[dict[str, Any]]: ...
+def available_threads() -> int: ...
+def status_sentences() -> list[str]: ...

@@ -1,0 +1,139 @@
+"""A model as text: readable, and canonical."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from teorell.balance import check_conservation
+from teorell.declarations import Flow
+from teorell.errors import ModelError
+from teorell.expression import Expression, constant, derivative, leaves, number_text, pack, symbol, to_text
+
+if TYPE_CHECKING:
+    from teorell.model import Model
+
+__all__ = ["content", "describe"]
+
+_LONGEST = 2000  # characters of one formula
+_WIDEST = 120  # states in the picture of the Jacobian
+
+
+def describe(model: Model) -> str:
+    """Equations, parameters, states, outputs, doses, sparsity of the Jacobian and mass balance, as text."""
+    parts = [f"{model.name}: {_count(model.state_names, 'state')}, {_count(model.parameter_names, 'parameter')}, "
+             f"time in {model.time_unit}"]  # fmt: skip
+    names: dict[Expression, str] = {}
+    defined = []
+    for name, expr in model.definitions.items():
+        defined.append((f"{name} =", to_text(expr, names, _LONGEST)))
+        if expr.args:
+            names.setdefault(expr, name)
+
+    def text(expr: Expression) -> str:
+        return to_text(expr, names, _LONGEST)
+
+    parts += _section("Definitions", defined)
+    parts += _section("Equations", [(f"d {name}/dt =", text(expr)) for name, expr in model.derivatives().items()])
+    starts = [(f"{name}(0) =", text(e)) for name, e in model.initials().items() if e is not constant(0.0)]
+    parts += _section("Initial values (0 for the others)", starts)
+    states = [model.state_info(name) for name in model.state_names]
+    told = [s for s in states if s.unit or s.signed or not s.controlled or s.description]
+    parts += _section("States", [
+        (s.name, s.unit, "signed" if s.signed else "", "" if s.controlled else "uncontrolled", s.description)
+        for s in told
+    ])  # fmt: skip
+    infos = [model.parameter_info(name) for name in model.parameter_names]
+    parts += _section("Parameters", [
+        (p.name, number_text(p.default), p.unit, _bounds(p.lower, p.upper), p.description) for p in infos
+    ])  # fmt: skip
+    outputs = [(f"{name} =", text(expr), model.output_unit(name)) for name, expr in model.outputs().items()]
+    parts += _section("Outputs", outputs)
+    doses = []
+    for name, rule in model.dosing_rules.items():
+        for what in ("lag", "bioavailability", "rate", "duration"):
+            value = getattr(rule, what)
+            if value is not None:
+                doses.append((name, f"{what} =", text(value)))
+    parts += _section("Doses", doses)
+    parts += _jacobian(model)
+    try:
+        balance = str(check_conservation(model, model.state_names, warn=False))
+    except ModelError as error:
+        balance = str(error)
+    parts += ["", "Mass balance", *[f"  {line}" for line in balance.splitlines()]]
+    return "\n".join(parts)
+
+
+def _jacobian(model: Model) -> list[str]:
+    """The pattern, a row for each equation and a column for each state: x varies with the states, c does not."""
+    symbols = [symbol("state", name) for name in model.state_names]
+    rows = []
+    for expr in model.derivatives().values():
+        found = leaves(expr)
+        row = ""
+        for state in symbols:
+            entry = derivative(expr, state) if state in found else constant(0.0)
+            nonlinear = any(leaf.op == "state" for leaf in leaves(entry))
+            row += "." if entry is constant(0.0) else "x" if nonlinear else "c"
+        rows.append(row)
+    filled = sum(len(row) - row.count(".") for row in rows)
+    varying = sum(row.count("x") for row in rows)
+    size = len(symbols) ** 2
+    share = f" ({100.0 * filled / size:.1f} %)" if size else ""
+    kind = f"{varying} vary with the states" if varying else "the model is linear in its states"
+    lines = ["", f"Jacobian: {filled} of {size} entries{share}, {kind}"]
+    if len(symbols) > _WIDEST:
+        return lines
+    width = max(map(len, model.state_names), default=0)
+    return lines + [f"  {name:{width}}  {row}" for name, row in zip(model.state_names, rows, strict=True)]
+
+
+def _section(title: str, rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """A title and aligned columns; nothing at all without rows. Columns that are empty throughout are left out."""
+    if not rows:
+        return []
+    kept = [column for column in zip(*rows, strict=True) if any(column)]
+    # A long formula does not push the next column away.
+    widths = [max([len(cell) for cell in column if len(cell) <= 40], default=0) for column in kept]
+    lines = []
+    for row in zip(*kept, strict=True):
+        cells = [f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)]
+        lines.append(("  " + "  ".join(cells)).rstrip())
+    return ["", title, *lines]
+
+
+def _bounds(lower: float, upper: float) -> str:
+    if lower == -float("inf") and upper == float("inf"):
+        return ""
+    return f"[{number_text(lower)}, {number_text(upper)}]"
+
+
+def _count(names: Sequence[str], noun: str) -> str:
+    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
+
+
+def content(model: Model) -> str:
+    """Everything in the model, a record a line: equal for equal models, different otherwise."""
+    exprs: list[Expression] = []
+
+    def number(expr: Expression | None) -> int | None:
+        if expr is None:
+            return None
+        exprs.append(expr)
+        return len(exprs) - 1
+
+    lines: list[tuple[object, ...]] = [("model", model.name, model.time_unit)]
+    for p in map(model.parameter_info, model.parameter_names):
+        lines += [("parameter", p.name, p.default, p.unit, p.lower, p.upper, p.description)]
+    for s in map(model.state_info, model.state_names):
+        lines += [("state", s.name, number(s.initial), s.unit, s.signed, s.controlled, s.description)]
+    for term in model.terms:
+        ends = (term.source, term.sink) if isinstance(term, Flow) else (term.state,)
+        lines += [("flow" if isinstance(term, Flow) else "rate", *ends, number(term.rate))]
+    lines += [("definition", name, number(expr)) for name, expr in model.definitions.items()]
+    lines += [("output", name, number(expr), model.output_unit(name)) for name, expr in model.outputs().items()]
+    for name, d in sorted(model.dosing_rules.items()):
+        lines += [("dosing", name, *map(number, (d.lag, d.bioavailability, d.rate, d.duration)))]
+    records, roots = pack(exprs)
+    return "\n".join([repr(line) for line in (*lines, ("roots", *roots), *records)])

@@ -1,0 +1,103 @@
+"""The language of models: numbers, symbols, arithmetic and the functions below, as data.
+
+>>> x = symbol("state", "x")
+>>> derivative(exp(-2 * x), x)
+exp(-2 * x) * -2
+
+The graph itself is in graph.py, derivatives in calculus.py, values and text in reading.py; import all from here.
+"""
+
+from __future__ import annotations
+
+from teorell.calculus import derivative
+from teorell.graph import (
+    SYMBOLS,
+    Expression,
+    Operand,
+    as_expression,
+    constant,
+    leaves,
+    make,
+    maximum,
+    minimum,
+    pack,
+    select,
+    symbol,
+    topological,
+    unary,
+    unpack,
+)
+from teorell.reading import evaluate, evaluate_all, number_text, to_text
+
+__all__ = [
+    "SYMBOLS", "Expression", "Operand", "abs", "as_expression", "constant", "cos", "derivative", "evaluate",
+    "evaluate_all", "exp", "hill", "leaves", "log", "make", "max", "min", "number_text", "pack", "pow", "sin", "sqrt",
+    "symbol", "tanh", "to_text", "topological", "unpack", "where",
+]  # fmt: skip
+
+
+def exp(x: Operand) -> Expression:
+    """e to the power x."""
+    return unary("exp", as_expression(x))
+
+
+def log(x: Operand) -> Expression:
+    """The natural logarithm, x > 0."""
+    return unary("log", as_expression(x))
+
+
+def sqrt(x: Operand) -> Expression:
+    """The square root, x >= 0; its derivative at 0 is infinite."""
+    return unary("sqrt", as_expression(x))
+
+
+def tanh(x: Operand) -> Expression:
+    """The hyperbolic tangent."""
+    return unary("tanh", as_expression(x))
+
+
+def sin(x: Operand) -> Expression:
+    """The sine of x radians."""
+    return unary("sin", as_expression(x))
+
+
+def cos(x: Operand) -> Expression:
+    """The cosine of x radians."""
+    return unary("cos", as_expression(x))
+
+
+def abs(x: Operand) -> Expression:
+    """The absolute value; its derivative at 0 is +1."""
+    return unary("abs", as_expression(x))
+
+
+def pow(x: Operand, exponent: Operand) -> Expression:
+    """x ** exponent, x > 0 unless the exponent is a whole number; small whole constants become products."""
+    return as_expression(x) ** as_expression(exponent)
+
+
+def min(first: Operand, second: Operand, *more: Operand) -> Expression:
+    """The smallest; its derivative where two are equal is that of the later one."""
+    result = minimum(as_expression(first), as_expression(second))
+    for other in more:
+        result = minimum(result, as_expression(other))
+    return result
+
+
+def max(first: Operand, second: Operand, *more: Operand) -> Expression:
+    """The largest; its derivative where two are equal is that of the later one."""
+    result = maximum(as_expression(first), as_expression(second))
+    for other in more:
+        result = maximum(result, as_expression(other))
+    return result
+
+
+def where(condition: Operand, a: Operand, b: Operand) -> Expression:
+    """`a` where the condition holds (is not 0), else `b`. Both are computed, one is kept."""
+    return select(as_expression(condition), as_expression(a), as_expression(b))
+
+
+def hill(x: Operand, half: Operand, n: Operand = 1) -> Expression:
+    """Saturation x^n / (half^n + x^n), one half at x = half; n = 1 is Michaelis-Menten. Units of x and half agree."""
+    top = as_expression(x) ** as_expression(n)
+    return top / (as_expression(half) ** as_expression(n) + top)

@@ -1,0 +1,120 @@
+"""lower(): a model to its programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from teorell.expression import Expression, leaves
+from teorell.lowering.builder import Builder, Constants
+from teorell.lowering.factorise import factorise
+from teorell.lowering.linear import Form, Forms
+from teorell.lowering.program import PROGRAMS, Layout, Programs
+from teorell.lowering.sparsity import elimination_blocks, symbolic_factors
+from teorell.lowering.switches import with_switches
+from teorell.lowering.values import Symbols, Terms, Values, parameter_values
+
+if TYPE_CHECKING:
+    from teorell.model import Model
+
+__all__ = ["lower"]
+
+
+def lower(
+    model: Model, outputs: tuple[str, ...] | None = None, infused: tuple[str, ...] = (), stages: int = 8
+) -> Programs:
+    """The programs of a model.
+
+    outputs: names of the outputs to compute, None for all; the right-hand side does not depend on the choice.
+    infused: states that receive infusions; the rate of each lies in the last slots of region coef, in this order.
+    stages: stages of the method, for the size of the workspace.
+    """
+    names, parameters = model.state_names, model.parameter_names
+    known_outputs = model.outputs()
+    chosen = tuple(known_outputs) if outputs is None else tuple(outputs)
+    for what, given, known in (("output", chosen, tuple(known_outputs)), ("state", tuple(infused), names)):
+        for name in given:
+            if name not in known:
+                raise KeyError(f"{what} {name!r}: the model has none of this name. It has {', '.join(known)}.")
+    if len(set(infused)) < len(infused):
+        raise ValueError(f"infused states {infused}: a state is named twice. Name each once.")
+    derivatives = model.derivatives()
+    rates, switches = with_switches([derivatives[name] for name in names])
+    forms, symbols, constants = Forms(rates, names), Symbols(names, parameters), Constants()
+    builders = {name: Builder(constants) for name in PROGRAMS}
+
+    jacobian, in_time = _gradients(forms, rates, symbols)
+    _rhs(Values(builders["rhs"], forms, symbols), rates, {symbols.states[name]: k for k, name in enumerate(infused)})
+    columns = [sorted(row) for row in jacobian]
+    factors = symbolic_factors(columns, elimination_blocks(columns))
+    n_lu = factorise(Values(builders["jacobian_lu"], forms, symbols), builders["solve"], jacobian, factors)
+    ft_rows = sorted(in_time)
+    _store(Values(builders["df_dt"], forms, symbols), [in_time[row] for row in ft_rows], "ft")
+    exprs = [known_outputs[name] for name in chosen]
+    _store(Values(builders["outputs"], forms, symbols), [forms.of(expr) for expr in exprs], "out")
+    initials = model.initials()
+    _store(Values(builders["initial"], forms, symbols), [forms.of(initials[name]) for name in names], "y")
+    hoisted = list(forms.coefficients.table)
+    for k, value in enumerate(parameter_values(builders["prepare"], symbols, hoisted)):
+        builders["prepare"].store(value, "coef", k)
+
+    n_temp = max([builder.schedule() for builder in builders.values()])
+    layout = Layout.of(
+        n_const=len(constants.values), n_coef=len(hoisted) + len(infused), n=len(names), n_lu=n_lu, n_ft=len(ft_rows),
+        n_out=len(chosen), n_params=len(parameters), n_switches=len(switches), n_temp=n_temp, stages=stages,
+        one=constants.slot(1.0), n_infused=len(infused),
+    )  # fmt: skip
+    programs = {name: builder.encode(layout) for name, builder in builders.items()}
+    read = {leaf.name for expr in exprs for leaf in leaves(expr) if leaf.op == "state"}
+    info = [model.state_info(name) for name in names]
+    return Programs(
+        layout=layout,
+        constants=np.array(constants.values, dtype=np.float64),
+        **programs,
+        ft_rows=np.array(ft_rows, dtype=np.int32),
+        infused=tuple(infused),
+        output_states=np.array([k for k, name in enumerate(names) if name in read], dtype=np.int32),
+        controlled=np.array([state.controlled for state in info], dtype=np.uint8),
+        signed=np.array([state.signed for state in info], dtype=np.uint8),
+        switches=switches,
+        state_names=tuple(names),
+        parameter_names=tuple(parameters),
+        output_names=chosen,
+        order=tuple([state for block in factors.blocks for state in block]),
+        jacobian_pattern=tuple([(i, j) for i, row in enumerate(columns) for j in row]),
+        fill=factors.fill,
+    )
+
+
+def _gradients(
+    forms: Forms, rates: Sequence[Expression], symbols: Symbols
+) -> tuple[list[dict[int, Form]], dict[int, Form]]:
+    """The Jacobian by row and column, and the derivatives with respect to time by row, where they are not zero."""
+    jacobian: list[dict[int, Form]] = []
+    in_time: dict[int, Form] = {}
+    for row, rate in enumerate(rates):
+        entries: dict[int, Form] = {}
+        for symbol, form in forms.gradient(rate).items():
+            if symbol.op == "time":
+                in_time[row] = form
+            else:
+                entries[symbols.states[symbol.name]] = form
+        jacobian.append(entries)
+    return jacobian, in_time
+
+
+def _rhs(values: Values, rates: Sequence[Expression], infusions: Mapping[int, int]) -> None:
+    """f = rates, plus the infusion rate where there is one (by state: its number)."""
+    for row, rate in enumerate(rates):
+        form = values.forms.of(rate)
+        infusion = infusions.get(row)
+        terms: Terms = values.terms(form)
+        init = None if infusion is None else values.builder.slot("rate", infusion)
+        values.builder.store(terms.value(values.builder, init), "f", row)
+
+
+def _store(values: Values, forms: Sequence[Form], region: str) -> None:
+    for position, form in enumerate(forms):
+        values.builder.store(values.terms(form).value(values.builder), region, position)

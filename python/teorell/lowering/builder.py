@@ -1,0 +1,186 @@
+"""Building one straight-line program: values are numbered, equal ones are one, scratch slots are reused.
+
+Value numbering: an instruction with the same operation and operands as an earlier one is the earlier one. What no
+store needs is dropped. A value that is stored is computed in place; the others live in `temp`, allocated by a linear
+scan over the program (Poletto and Sarkar, ACM TOPLAS 21, 1999), so that the workspace stays small.
+"""
+
+from __future__ import annotations
+
+import heapq
+import struct
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from teorell.lowering.program import Layout, Op, Words
+
+__all__ = ["Builder", "Constants", "Pair"]
+
+Pair: TypeAlias = tuple[int, int]
+Slot: TypeAlias = tuple[str, int]  # region, position in it
+Record: TypeAlias = tuple[int, tuple[int, ...], tuple[Pair, ...], tuple[Pair, ...]]  # op, operands, plus, minus
+
+
+class Constants:
+    """The immediates of all programs of a model: equal bits, one slot. Slot 0 holds 1.0."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self._slots: dict[bytes, int] = {}
+        self.slot(1.0)
+
+    def slot(self, value: float) -> int:
+        bits = struct.pack("<d", value)
+        if bits not in self._slots:
+            self._slots[bits] = len(self.values)
+            self.values.append(value)
+        return self._slots[bits]
+
+
+class Builder:
+    """Emits values (numbered from 0) and stores; `encode` then gives the program for a layout."""
+
+    def __init__(self, constants: Constants) -> None:
+        self._constants = constants
+        self._records: list[Record | Slot] = []
+        self._known: dict[object, int] = {}
+        self._stores: dict[int, list[Slot]] = {}
+        self._places: dict[int, Slot] = {}
+        self.one = self.constant(1.0)
+
+    # Values
+
+    def slot(self, region: str, position: int = 0) -> int:
+        """What lies in a slot."""
+        return self._number((region, position))
+
+    def constant(self, value: float) -> int:
+        return self.slot("const", self._constants.slot(value))
+
+    def sum(self, init: int | None, plus: Sequence[Pair] = (), minus: Sequence[Pair] = ()) -> int:
+        """init + sum of products of `plus` - sum of products of `minus`, fused, in this order."""
+        if init is not None and not plus and not minus:
+            return init
+        if init is None and not plus and not minus:
+            return self.constant(0.0)
+        ordered = [tuple([(a, b) if a <= b else (b, a) for a, b in pairs]) for pairs in (plus, minus)]
+        return self._number((Op.SUM, (-1 if init is None else init,), ordered[0], ordered[1]))
+
+    def op(self, op: Op, *operands: int) -> int:
+        return self._number((op, operands, (), ()))
+
+    def mul(self, a: int, b: int) -> int:
+        return b if a == self.one else a if b == self.one else self.sum(None, [(a, b)])
+
+    def fma(self, a: int, b: int, c: int) -> int:
+        return self.sum(c, [(a, b)])
+
+    def add(self, a: int, b: int) -> int:
+        return self.sum(a, [(b, self.one)])
+
+    def sub(self, a: int, b: int) -> int:
+        return self.sum(a, [], [(b, self.one)])
+
+    def neg(self, a: int) -> int:
+        return self.sum(None, [], [(a, self.one)])
+
+    def div(self, a: int, b: int) -> int:
+        return self.op(Op.DIV, a, b)
+
+    def select(self, condition: int, a: int, b: int) -> int:
+        return self.op(Op.SELECT, condition, a, b)
+
+    def store(self, value: int, region: str, position: int = 0) -> None:
+        """Let a slot, which this program does not read, hold the value."""
+        self._stores.setdefault(value, []).append((region, position))
+
+    def place(self, value: int, region: str, position: int) -> None:
+        """Compute a value in a slot whose content is not read after it."""
+        self._places[value] = (region, position)
+
+    def kept(self, value: int) -> Slot | None:
+        """The slot of a value that lies there unchanged for the whole step: a constant or a coefficient."""
+        record = self._records[value]
+        return record if len(record) == 2 and record[0] in ("const", "coef") else None
+
+    def _number(self, record: Record | Slot) -> int:
+        number = self._known.get(record)
+        if number is None:
+            number = self._known[record] = len(self._records)
+            self._records.append(record)
+        return number
+
+    # Encoding
+
+    def schedule(self) -> int:
+        """Decide where every value lives; the number of temporaries."""
+        last: dict[int, int] = {}  # value -> the instruction that reads it last
+        for number in range(len(self._records) - 1, -1, -1):
+            if len(self._records[number]) == 4 and (number in last or number in self._stores):
+                for operand in self._reads(number):
+                    last.setdefault(operand, number)
+        self._home: dict[int, Slot] = {}
+        self._live: list[int] = []
+        free: list[int] = []
+        temporaries = 0
+        for number, record in enumerate(self._records):
+            if len(record) == 2:
+                self._home[number] = record
+                continue
+            if number not in last and number not in self._stores:
+                continue
+            self._live.append(number)
+            for operand in dict.fromkeys(self._reads(number)):
+                region, position = self._home[operand]
+                if last[operand] == number and region == "temp":
+                    heapq.heappush(free, position)
+            if number in self._stores:
+                self._home[number] = self._stores[number][0]
+            elif number in self._places:
+                self._home[number] = self._places[number]
+            elif free:
+                self._home[number] = ("temp", heapq.heappop(free))
+            else:
+                self._home[number] = ("temp", temporaries)
+                temporaries += 1
+        return temporaries
+
+    def encode(self, layout: Layout) -> Words:
+        """The program, after `schedule`."""
+        start = {**vars(layout), "rate": layout.rates}
+
+        def at(value: int) -> int:
+            region, position = self._home[value]
+            return int(start[region]) + position
+
+        code: list[int] = []
+
+        def copies(value: int, slots: Sequence[Slot]) -> None:
+            for region, position in slots:
+                code.extend((Op.SUM, start[region] + position, at(value), 0, 0))
+
+        for value, slots in self._stores.items():
+            if len(self._records[value]) == 2:
+                copies(value, slots)
+        for number in self._live:
+            record = self._records[number]
+            assert len(record) == 4
+            op, operands, plus, minus = record
+            code.extend((op, at(number)))
+            if op == Op.SUM:
+                code.extend((-1 if operands[0] < 0 else at(operands[0]), len(plus), len(minus)))
+                for a, b in plus + minus:
+                    code.extend((at(a), at(b)))
+            else:
+                code.extend([at(operand) for operand in operands])
+            copies(number, self._stores.get(number, ())[1:])
+        code.append(Op.END)
+        return np.array(code, dtype=np.int32)
+
+    def _reads(self, number: int) -> list[int]:
+        record = self._records[number]
+        assert len(record) == 4
+        _, operands, plus, minus = record
+        return [operand for operand in operands if operand >= 0] + [x for pair in plus + minus for x in pair]

@@ -1,0 +1,189 @@
+"""What lowering produces: straight-line programs over numbered slots, and where each slot lies.
+
+The instruction set, the regions and their order are those of docs/architecture.md, which every executor follows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.expression import Expression
+
+__all__ = ["PROGRAMS", "SCALARS", "Instruction", "Layout", "Op", "Programs", "Switch", "instructions"]
+
+Words = NDArray[np.int32]
+
+PROGRAMS = ("prepare", "initial", "rhs", "df_dt", "jacobian_lu", "solve", "outputs")
+SCALARS = ("t", "tn", "h", "hinv", "ghinv", "rtol", "err2", "pivot", "valid")  # the region has room for 12
+
+
+class Op(IntEnum):
+    """Instruction codes."""
+
+    END = 0
+    SUM = 1
+    DIV = 2
+    SQRT = 3
+    MIN = 4
+    MAX = 5
+    LT = 6
+    LE = 7
+    SELECT = 8
+    ABS = 9
+    ROUND = 10
+    EXP2I = 11
+    EXPONENT = 12
+    MANTISSA = 13
+
+
+WORDS = {Op.END: 1, Op.DIV: 4, Op.MIN: 4, Op.MAX: 4, Op.LT: 4, Op.LE: 4, Op.SELECT: 5} | dict.fromkeys(
+    (Op.SQRT, Op.ABS, Op.ROUND, Op.EXP2I, Op.EXPONENT, Op.MANTISSA), 3
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """First slot of every region of a workspace, in the order in which they lie, then sizes and two single slots."""
+
+    const: int
+    coef: int
+    scalar: int
+    y: int
+    f: int
+    lu: int
+    yn: int
+    ynew: int
+    top: int
+    atol: int
+    u: int
+    ft: int
+    out: int
+    params: int
+    temp: int
+    slots: int
+    n_const: int
+    n_coef: int
+    n: int
+    n_lu: int
+    n_ft: int
+    n_out: int
+    n_params: int
+    n_switches: int
+    n_temp: int
+    stages: int
+    one: int  # slot that holds 1.0
+    rates: int  # slot of the first infusion rate: the last of the coefficients
+
+    @classmethod
+    def of(
+        cls, *, n_const: int, n_coef: int, n: int, n_lu: int, n_ft: int, n_out: int, n_params: int, n_switches: int,
+        n_temp: int, stages: int, one: int, n_infused: int,
+    ) -> Layout:  # fmt: skip
+        """Regions one after the other."""
+        sizes = {
+            "const": n_const, "coef": n_coef, "scalar": 12, "y": n, "f": n, "lu": n_lu, "yn": n, "ynew": n, "top": n,
+            "atol": n, "u": stages * n, "ft": n_ft, "out": n_out, "params": n_params + n_switches, "temp": n_temp,
+        }  # fmt: skip
+        starts, slots = {}, 0
+        for region, size in sizes.items():
+            starts[region] = slots
+            slots += size
+        return cls(
+            **starts, slots=slots, n_const=n_const, n_coef=n_coef, n=n, n_lu=n_lu, n_ft=n_ft, n_out=n_out,
+            n_params=n_params, n_switches=n_switches, n_temp=n_temp, stages=stages, one=one,
+            rates=n_const + n_coef - n_infused,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A condition on time alone: `before` until the time `threshold` (of parameters only), `after` from then on."""
+
+    threshold: Expression
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, eq=False)
+class Programs:
+    """A lowered model: everything an executor needs, as integers and float64."""
+
+    layout: Layout
+    constants: NDArray[np.float64]  # (n_const,)
+    prepare: Words
+    initial: Words
+    rhs: Words
+    df_dt: Words
+    jacobian_lu: Words
+    solve: Words
+    outputs: Words
+    ft_rows: Words  # (n_ft,) the state of each slot of region ft
+    infused: tuple[str, ...]
+    output_states: Words  # states that outputs read
+    controlled: NDArray[np.uint8]  # (n,)
+    signed: NDArray[np.uint8]  # (n,)
+    switches: tuple[Switch, ...]
+    state_names: tuple[str, ...]
+    parameter_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    order: tuple[int, ...]  # states in order of elimination
+    jacobian_pattern: tuple[tuple[int, int], ...]  # (row, column), row by row
+    fill: int  # entries of the factors that the matrix itself has not
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hexadecimal of everything that decides the machine code of a step."""
+        known: str | None = self.__dict__.get("_digest")
+        if known is None:
+            whole = hashlib.sha256()
+            whole.update(repr([getattr(self.layout, field.name) for field in fields(self.layout)]).encode())
+            for part in (self.constants, self.ft_rows, self.output_states, self.controlled, self.signed):
+                whole.update(f"|{part.size}|".encode() + part.tobytes())
+            for name in PROGRAMS:
+                words: Words = getattr(self, name)
+                whole.update(f"|{name} {words.size}|".encode() + words.tobytes())
+            known = whole.hexdigest()
+            self.__dict__["_digest"] = known
+        return known
+
+    def products(self, name: str) -> int:
+        """Multiplications and fused multiply-adds of a program."""
+        return sum(len(item.plus) + len(item.minus) for item in instructions(getattr(self, name)))
+
+    def counts(self, name: str) -> dict[str, int]:
+        """Instructions of a program by operation, for reports."""
+        return dict(Counter(item.op.name for item in instructions(getattr(self, name))))
+
+
+class Instruction(NamedTuple):
+    """One instruction in readable form; a SUM has its init in `operands` (none: empty) and its products apart."""
+
+    op: Op
+    dst: int
+    operands: tuple[int, ...]
+    plus: tuple[tuple[int, int], ...] = ()
+    minus: tuple[tuple[int, int], ...] = ()
+
+
+def instructions(words: Words) -> Iterator[Instruction]:
+    """The instructions of a program, in order."""
+    code = words.tolist()
+    at = 0
+    while code[at] != Op.END:
+        op = Op(code[at])
+        if op == Op.SUM:
+            dst, init, plus, minus = code[at + 1 : at + 5]
+            start, at = at + 5, at + 5 + 2 * (plus + minus)
+            pairs = tuple(zip(code[start:at:2], code[start + 1 : at : 2], strict=True))
+            yield Instruction(op, dst, () if init < 0 else (init,), pairs[:plus], pairs[plus:])
+        else:
+            yield Instruction(op, code[at + 1], tuple(code[at + 2 : at + WORDS[op]]))
+            at += WORDS[op]

@@ -1,0 +1,171 @@
+"""Expressions as values of a program: linear forms become sums of products, atoms one instruction or an expansion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from teorell.expression import Expression
+from teorell.lowering.builder import Builder, Pair
+from teorell.lowering.coefficients import Coefficient, Coefficients
+from teorell.lowering.elementary import FUNCTIONS, power
+from teorell.lowering.linear import ONE, Form, Forms
+from teorell.lowering.program import Op
+
+__all__ = ["Symbols", "Terms", "Values", "parameter_values"]
+
+_OPS = {"sqrt": Op.SQRT, "abs": Op.ABS, "min": Op.MIN, "max": Op.MAX, "lt": Op.LT, "le": Op.LE, "where": Op.SELECT,
+        "div": Op.DIV}  # fmt: skip
+
+
+def emit(builder: Builder, node: Expression, args: Sequence[int]) -> int:
+    """The instructions of one operation on given operands."""
+    op = node.op
+    if op in _OPS:
+        return builder.op(_OPS[op], *args)
+    if op == "add":
+        return builder.add(args[0], args[1])
+    if op == "sub":
+        return builder.sub(args[0], args[1])
+    if op == "neg":
+        return builder.neg(args[0])
+    if op == "mul":
+        return builder.mul(args[0], args[1])
+    if op == "and":
+        return builder.select(args[0], builder.select(args[1], builder.one, builder.constant(0.0)), builder.constant(0.0))
+    if op == "or":
+        return builder.select(args[0], builder.one, builder.select(args[1], builder.one, builder.constant(0.0)))
+    if op == "not":
+        return builder.select(args[0], builder.constant(0.0), builder.one)
+    if op == "pow":
+        exponent = node.args[1]
+        return power(builder, args[0], args[1], exponent.value if exponent.op == "constant" else None)
+    return FUNCTIONS[op](builder, args[0])
+
+
+class Symbols:
+    """Where the symbols of a model lie."""
+
+    def __init__(self, states: Sequence[str], parameters: Sequence[str]) -> None:
+        self.states = {name: k for k, name in enumerate(states)}
+        self.parameters = {name: k for k, name in enumerate(parameters)}
+
+    def slot(self, builder: Builder, node: Expression) -> int:
+        if node.op == "constant":
+            return builder.constant(node.value)
+        if node.op == "state":
+            return builder.slot("y", self.states[node.name])
+        if node.op == "time":
+            return builder.slot("scalar", 0)
+        if node.op == "parameter":
+            return builder.slot("params", self.parameters[node.name])
+        return builder.slot("params", len(self.parameters) + int(node.name))
+
+
+def parameter_values(builder: Builder, symbols: Symbols, exprs: Sequence[Expression]) -> list[int]:
+    """Values of expressions of parameters, one after the other, for `prepare`."""
+    known: dict[Expression, int] = {}
+    for root in exprs:
+        stack = [root]
+        while stack:
+            node = stack[-1]
+            waiting = [arg for arg in node.args if arg not in known]
+            if waiting:
+                stack.extend(reversed(waiting))
+                continue
+            stack.pop()
+            if node not in known:
+                args = [known[arg] for arg in node.args]
+                known[node] = emit(builder, node, args) if args else symbols.slot(builder, node)
+    return [known[expr] for expr in exprs]
+
+
+class Terms:
+    """A sum in the making: products to add and to take away, and single values to start from."""
+
+    def __init__(self) -> None:
+        self.singles: list[int] = []
+        self.plus: list[Pair] = []
+        self.minus: list[Pair] = []
+
+    def add(self, sign: int, a: int, b: int) -> None:
+        (self.plus if sign > 0 else self.minus).append((a, b))
+
+    def value(self, builder: Builder, init: int | None = None) -> int:
+        """The sum; without an `init`, one of the single values starts it."""
+        singles = list(self.singles)
+        if init is None and singles:
+            init = singles.pop(0)
+        return builder.sum(init, [(single, builder.one) for single in singles] + self.plus, self.minus)
+
+
+class Values:
+    """Values of expressions in one program of states, time and coefficients."""
+
+    def __init__(self, builder: Builder, forms: Forms, symbols: Symbols) -> None:
+        self.builder = builder
+        self.forms = forms
+        self._symbols = symbols
+        self._known: dict[Expression, int] = {}
+
+    def coefficient(self, coefficient: Coefficient) -> tuple[int, int]:
+        """Sign, and the value of the coefficient but for the sign."""
+        table: Coefficients = self.forms.coefficients
+        sign, what = table.place(coefficient)
+        if isinstance(what, float):
+            return sign, self.builder.constant(what)
+        return sign, self.builder.slot("coef", table.table[what])
+
+    def value(self, expr: Expression) -> int:
+        self._compute([expr])
+        return self._known[expr]
+
+    def terms(self, form: Form) -> Terms:
+        """A form as a sum, its atoms computed."""
+        self._compute([x for atom in form for x in self._needed(form, atom)])
+        terms, one = Terms(), self.builder.one
+        for atom, coefficient in form.items():
+            sign, factor = self.coefficient(coefficient)
+            if atom is ONE:
+                x, y = factor, one
+            elif self._fused(form, atom):
+                x, y = self._known[atom.args[0]], self._known[atom.args[1]]
+            else:
+                x, y = factor, self._known[atom]
+            if sign > 0 and one in (x, y):
+                terms.singles.append(y if x == one else x)
+            else:
+                terms.add(sign, x, y)
+        return terms
+
+    def _fused(self, form: Form, atom: Expression) -> bool:
+        """Whether a product atom needs no value of its own: its coefficient is 1 or -1."""
+        return atom.op == "mul" and atom in self.forms.inner(atom) and (
+            self.coefficient(form[atom])[1] == self.builder.one
+        )  # fmt: skip
+
+    def _needed(self, form: Form, atom: Expression) -> tuple[Expression, ...]:
+        if atom is ONE:
+            return ()
+        return atom.args if self._fused(form, atom) else (atom,)
+
+    def _compute(self, exprs: Sequence[Expression]) -> None:
+        known = self._known
+        stack = list(reversed(exprs))
+        while stack:
+            node = stack[-1]
+            if node in known:
+                stack.pop()
+                continue
+            form = self.forms.inner(node)
+            atomic = node in form and len(form) == 1
+            needed = node.args if atomic else [x for atom in form for x in self._needed(form, atom)]
+            waiting = [x for x in needed if x not in known]
+            if waiting:
+                stack.extend(reversed(waiting))
+                continue
+            stack.pop()
+            if atomic:
+                args = [known[arg] for arg in node.args]
+                known[node] = emit(self.builder, node, args) if args else self._symbols.slot(self.builder, node)
+            else:
+                known[node] = self.terms(form).value(self.builder)

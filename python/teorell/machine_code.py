@@ -1,0 +1,208 @@
+"""Programs to machine code: one Rosenbrock step and the right-hand side of a model as LLVM IR, one patient a vector lane.
+
+The emitted step does exactly what cpp/include/teorell/rosenbrock.hpp does, operation by operation, so both give the same
+bits: every fused multiply-add is named, no fast-math flag is set, minima are compare-and-select. Here the values stay in
+registers between the instructions of a program, and everything of a stage is one function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from teorell import object_cache
+from teorell.lowering.program import SCALARS, instructions
+from teorell.vector_ir import Emitter, Target, module
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from teorell.lowering import Programs
+
+__all__ = ["MachineCode", "compile_programs", "emit"]
+
+T, TN, H, HINV, GHINV, RTOL, ERR2, PIVOT, VALID = range(len(SCALARS))
+
+
+def adds_previous_stage(a: Any, i: int) -> bool:
+    """Row i of A is row i - 1 with a one added, so that y_i = y_{i-1} + u_{i-1}."""
+    return i >= 2 and bool((a[i][: i - 1] == a[i - 1][: i - 1]).all()) and a[i][i - 1] == 1.0
+
+
+def emit_factor(e: Emitter, method: Mapping[str, Any]) -> None:
+    """hinv, ghinv, top, the factors of ghinv I - J, and df/dt."""
+    at = e.layout
+    h, one = e.get(at.scalar + H), e.constant(1.0)
+    hinv = e.binary("fdiv", one, h)
+    ghinv = e.binary("fdiv", one, e.binary("fmul", e.constant(method["gamma"]), h))
+    e.store(at.scalar + HINV, hinv)
+    e.store(at.scalar + GHINV, ghinv)
+    e.values[at.scalar + GHINV] = ghinv
+    e.values[at.scalar + T] = e.get(at.scalar + TN)
+    for k in range(at.n):
+        y = e.values[at.y + k] = e.load(at.yn + k)
+        if not e.programs.signed[k]:
+            e.store(at.top + k, e.maximum(e.load(at.top + k), e.unary("fabs", y)))
+    e.run(e.programs.jacobian_lu)
+    for k in range(at.n_lu):
+        e.store(at.lu + k, e.values[at.lu + k])
+    e.store(at.scalar + PIVOT, e.values[at.scalar + PIVOT])
+    if at.n_ft:
+        e.run(e.programs.df_dt)
+        for k in range(at.n_ft):
+            e.store(at.ft + k, e.values[at.ft + k])
+
+
+def emit_stage(e: Emitter, method: Mapping[str, Any], i: int, needed: frozenset[int]) -> None:
+    """u_i; the stage value y stays in memory where the next stage, or the end of the step, builds on it."""
+    at, n = e.layout, e.layout.n
+    a, c_matrix = method["a"], method["C"]
+    stages = method["stages"]
+    incremental = i > 0 and adds_previous_stage(a, i)
+    kept = i + 1 < stages and adds_previous_stage(a, i + 1) or i + 1 == stages
+    combined: dict[int, str] = {}
+    e.values[at.scalar + T] = (
+        e.fma(e.constant(method["c"][0][i]), e.get(at.scalar + H), e.get(at.scalar + TN)) if i else e.get(at.scalar + TN)
+    )
+    for k in range(n):
+        used = at.y + k in needed
+        y = e.load((at.y if incremental else at.yn) + k) if used or kept or incremental else None
+        s = None
+        for j in range(i):
+            u = e.load(at.u + j * n + k)
+            coefficient = e.constant(c_matrix[i][j])
+            s = e.binary("fmul", coefficient, u) if s is None else e.fma(coefficient, u, s)
+            if y is not None and not incremental:
+                y = e.fma(e.constant(a[i][j]), u, y)
+            elif y is not None and j == i - 1:
+                y = e.binary("fadd", y, u)
+        if y is not None:
+            e.values[at.y + k] = y
+            if i and kept:
+                e.store(at.y + k, y)
+        if s is not None:
+            combined[k] = s
+    e.run(e.programs.rhs)
+    for k in range(n):
+        f = e.get(at.f + k)
+        e.values[at.f + k] = e.fma(e.get(at.scalar + HINV), combined[k], f) if i else f
+    if method["d"][0][i] != 0.0 and at.n_ft:
+        hd = e.binary("fmul", e.get(at.scalar + H), e.constant(method["d"][0][i]))
+        for slot, row in enumerate(e.programs.ft_rows):
+            e.values[at.f + int(row)] = e.fma(hd, e.get(at.ft + slot), e.values[at.f + int(row)])
+    e.run(e.programs.solve)
+    for k in range(n):
+        e.store(at.u + i * n + k, e.values[at.f + k])
+
+
+def emit_finish(e: Emitter, method: Mapping[str, Any]) -> None:
+    """ynew, the error norm, and whether the end state is finite and not clearly negative."""
+    at, n, programs = e.layout, e.layout.n, e.programs
+    rtol = e.get(at.scalar + RTOL)
+    total = e.constant(0.0)
+    unbounded = negative = "zeroinitializer"
+    for k in range(n):
+        error = e.load(at.u + (method["stages"] - 1) * n + k)
+        y, atol = e.load(at.yn + k), e.load(at.atol + k)
+        ynew = e.binary("fadd", e.load(at.y + k), error)
+        e.store(at.ynew + k, ynew)
+        size = e.unary("fabs", ynew)
+        if programs.controlled[k]:
+            q = e.binary("fdiv", error, e.fma(rtol, e.maximum(e.unary("fabs", y), size), atol))
+            total = e.fma(q, q, total)
+        # not (size <= largest), so that NaN counts
+        unbounded = e.new(f"or {e.bits} {unbounded}, {e.compare('ugt', size, e.constant(1e290))}")
+        if not programs.signed[k]:
+            largest = e.binary("fmul", e.constant(10.0), e.maximum(e.load(at.top + k), size))
+            floor = e.fma(e.constant(100.0), atol, e.binary("fmul", rtol, largest))
+            below = e.compare("olt", ynew, e.new(f"fneg {e.pack} {floor}"))
+            negative = e.new(f"or {e.bits} {negative}, {below}")
+    count = int(sum(int(c) for c in programs.controlled))
+    e.store(at.scalar + ERR2, e.binary("fmul", total, e.constant(1.0 / count if count else 0.0)))
+    valid = e.choose(negative, e.constant(-1.0), e.constant(1.0))
+    e.store(at.scalar + VALID, e.choose(unbounded, e.constant(0.0), valid))
+
+
+def slots_read(words: NDArray[np.int32]) -> frozenset[int]:
+    """Every slot that a program reads."""
+    read: set[int] = set()
+    for item in instructions(words):
+        read.update(item.operands)
+        for pair in (*item.plus, *item.minus):
+            read.update(pair)
+    return frozenset(read)
+
+
+def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
+    """The LLVM IR module with functions `step` and `rhs`, both void(double* workspace).
+
+    Each stage is a function of its own: compile time then grows with the size of the model, not with its square.
+    """
+    functions: dict[str, Emitter] = {"factor": Emitter(programs, target)}
+    emit_factor(functions["factor"], method)
+    needed = slots_read(programs.rhs)
+    for i in range(method["stages"]):
+        functions[f"stage{i}"] = Emitter(programs, target)
+        emit_stage(functions[f"stage{i}"], method, i, needed)
+    functions["finish"] = Emitter(programs, target)
+    emit_finish(functions["finish"], method)
+
+    step, rhs = Emitter(programs, target), Emitter(programs, target)
+    step.lines = [f"  call void @{name}(ptr %ws)" for name in functions]
+    rhs.run(programs.rhs)
+    for k in range(programs.layout.n):
+        rhs.store(programs.layout.f + k, rhs.get(programs.layout.f + k))
+    parts = [emitter.define(name) for name, emitter in functions.items()]
+    return module([*parts, step.define("step", internal=False), rhs.define("rhs", internal=False)], target)
+
+
+@dataclass
+class MachineCode:
+    """Compiled step and rhs of a model, kept alive with the engine that owns their memory."""
+
+    step: int  # addresses
+    rhs: int
+    width: int
+    engine: Any
+
+    def addresses(self) -> tuple[int, int, int]:
+        return self.step, self.rhs, self.width
+
+
+def target_for(isa: str, width: int, fma: bool, *, best: bool) -> Target:
+    """The target of an instruction-set build; `best` says that it is this processor's own level."""
+    import llvmlite.binding as llvm
+
+    triple = llvm.get_process_triple()
+    if best and isa not in ("v2", "v3"):
+        return Target(isa, width, fma, triple, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
+    cpu = {"v2": "x86-64-v2", "v3": "x86-64-v3", "v4": "x86-64-v4"}.get(isa, "generic")
+    return Target(isa, width, fma, triple, cpu, "")
+
+
+def compile_programs(programs: Programs, method: Mapping[str, Any], target: Target) -> MachineCode:
+    """Machine code for the programs, from the disk cache if it is there.
+
+    Raises ImportError where llvmlite is missing, RuntimeError where LLVM refuses the module.
+    """
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="jitdefault", jit=True
+    )
+
+    def build() -> bytes:
+        module = llvm.parse_assembly(emit(programs, method, target))
+        module.verify()
+        return bytes(machine.emit_object(module))
+
+    key = (programs.digest, method["name"], repr(target), repr(llvm.llvm_version_info))
+    code = object_cache.fetch(key, build)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return MachineCode(engine.get_function_address("step"), engine.get_function_address("rhs"), target.width, engine)

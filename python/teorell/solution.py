@@ -1,0 +1,192 @@
+"""What a simulation returns: labelled values, a status for each patient, and the ways on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.errors import suggestion
+from teorell.parameters import Array, InputError
+
+if TYPE_CHECKING:
+    from teorell.nca import NCA
+
+__all__ = ["SimulationError", "Solution"]
+
+SHOWN = 5  # patients named in an error
+UNUSUAL = 2.5  # robust standard deviations from the median from which a parameter is worth naming
+
+
+class SimulationError(RuntimeError):
+    """Patients failed; the message names some of them and the reasons, `patients` holds all their numbers."""
+
+    def __init__(self, message: str, patients: NDArray[np.int64]) -> None:
+        super().__init__(message)
+        self.patients = patients
+
+    def __reduce__(self) -> tuple[type[SimulationError], tuple[str, NDArray[np.int64]]]:
+        return type(self), (str(self), self.patients)
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Curves of a population, and how each patient's simulation went."""
+
+    values: Array  # (patients, times, outputs); NaN after failure_time
+    times: Array  # (times,) in `time_unit`
+    outputs: tuple[str, ...]
+    status: NDArray[np.int32]  # (patients,) 0 is success; the sentences are in teorell.solve.STATUS
+    failure_time: Array  # (patients,) NaN where there was no failure
+    steps: NDArray[np.int64]  # (patients,) accepted steps
+    rejected: NDArray[np.int64]  # (patients,) rejected steps
+    model: str = ""  # its name
+    time_unit: str = ""
+    units: tuple[str, ...] = ()  # of the outputs, "" where not declared
+    parameters: Mapping[str, Array] | None = None  # those the user gave, each () or (patients,)
+
+    @property
+    def success(self) -> NDArray[np.bool_]:
+        """(patients,) True where the simulation reached its end."""
+        result: NDArray[np.bool_] = self.status == 0
+        return result
+
+    def __getitem__(self, output: str) -> Array:
+        """The curves of one output, shape (patients, times), a view."""
+        return self.values[:, :, self._number(output)]
+
+    def __repr__(self) -> str:
+        patients, times, _ = self.values.shape
+        failed = int((self.status != 0).sum())
+        span = f"{self.times[0]:g} to {self.times[-1]:g} {self.time_unit}".rstrip()
+        return (
+            f"<Solution of {self.model!r}: {patients} {'patient' if patients == 1 else 'patients'}, {times} times from "
+            f"{span}, outputs {', '.join(self.outputs)}; {f'{failed} failed' if failed else 'all succeeded'}>"
+        )
+
+    def raise_for_status(self) -> None:
+        """Raise SimulationError if any patient failed: who, why, what to do, and what is unusual about them."""
+        failed = np.flatnonzero(self.status)
+        if not failed.size:
+            return
+        from teorell.solve import STATUS
+
+        lines = [f"{failed.size} of {self.status.size} patients failed."]
+        codes, counts = np.unique(self.status[failed], return_counts=True)
+        for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
+            who = "1 patient" if count == 1 else f"{count} patients"
+            lines.append(f"Status {code}, {who}: {STATUS.get(code, 'unknown status')}.")
+        unusual = self._unusual(failed[:SHOWN])
+        for patient, strange in zip(failed[:SHOWN].tolist(), unusual, strict=True):
+            when = f"at {self.failure_time[patient]:.6g} {self.time_unit}".rstrip()
+            lines.append(
+                f"  patient {patient}: status {self.status[patient]} {when} after {self.steps[patient]} steps"
+                + (f"; unusual: {', '.join(strange)}" if strange else "")
+            )
+        if failed.size > SHOWN:
+            lines.append(f"  and {failed.size - SHOWN} more: numpy.flatnonzero(solution.status) lists them.")
+        raise SimulationError("\n".join(lines), failed.astype(np.int64))
+
+    def _unusual(self, patients: NDArray[np.intp]) -> list[list[str]]:
+        """For each of `patients` the parameters farthest from the population, at most three, farthest first.
+
+        Distance: from the median in robust standard deviations (1.4826 median absolute deviations), of the logarithm if
+        all values are positive. If more than half of the patients share one value, the mean absolute deviation serves.
+        """
+        found: list[list[tuple[float, str]]] = [[] for _ in patients]
+        for name, column in (self.parameters or {}).items():
+            if column.ndim == 0:
+                continue
+            scaled = np.log(column) if column.min() > 0 else column
+            distance = np.abs(scaled - np.median(scaled))
+            spread = 1.4826 * np.median(distance) or 1.2533 * np.mean(distance)
+            if spread == 0.0:
+                continue
+            for row, patient in enumerate(patients):
+                if distance[patient] > UNUSUAL * spread:
+                    words = f"{name} = {column[patient]:.4g} (median {np.median(column):.4g})"
+                    found[row].append((float(distance[patient] / spread), words))
+        return [[words for _, words in sorted(row, reverse=True)[:3]] for row in found]
+
+    def to_dataframe(self) -> Any:
+        """A tidy pandas DataFrame: columns patient, time, and one for each output; a row for each patient and time."""
+        try:
+            import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+        except ImportError as error:
+            raise ImportError("a DataFrame needs pandas: pip install 'teorell[frames]'") from error
+        self._check_free("patient", "time")
+        patients, times, _ = self.values.shape
+        columns: dict[str, Any] = {
+            "patient": np.repeat(np.arange(patients), times),
+            "time": np.tile(self.times, patients),
+        }
+        columns |= {name: self.values[:, :, k].reshape(-1) for k, name in enumerate(self.outputs)}
+        return pd.DataFrame(columns)
+
+    def to_xarray(self) -> Any:
+        """An xarray Dataset: a variable (patient, time) for each output, and status, failure_time, steps, rejected."""
+        try:
+            import xarray as xr
+        except ImportError as error:
+            raise ImportError("a Dataset needs xarray: pip install 'teorell[frames]'") from error
+        per_patient = ("status", "failure_time", "steps", "rejected")
+        self._check_free("patient", "time", *per_patient)
+        units = self.units or ("",) * len(self.outputs)
+        variables: dict[str, Any] = {
+            name: (("patient", "time"), self.values[:, :, k], {"units": unit} if unit else {})
+            for k, (name, unit) in enumerate(zip(self.outputs, units, strict=True))
+        }
+        variables |= {name: (("patient",), getattr(self, name)) for name in per_patient}
+        coordinates = {
+            "patient": np.arange(len(self.values)),
+            "time": (("time",), self.times, {"units": self.time_unit} if self.time_unit else {}),
+        }
+        return xr.Dataset(variables, coordinates, {"model": self.model})
+
+    def nca(self, output: str | None = None) -> NCA:
+        """Non-compartmental analysis of one output (the only one, if there is one); see nca.py."""
+        from teorell.nca import nca
+
+        name, unit = self._one(output), self._unit(output)
+        time = self.time_unit
+        units = {"cmax": unit, "tmax": time, "half_life": time, "lambda_z": f"1/{time}" if time else ""}
+        area = f"{unit} {time}" if unit and time else ""
+        return nca(self.times, self[name], units | {"auc_last": area, "auc_inf": area})
+
+    def plot(self, output: str | None = None, **options: Any) -> Any:
+        """Draw one output as median and percentile bands; options as in plot.plot. Returns the matplotlib Axes."""
+        from teorell.plot import plot
+
+        name, unit, time = self._one(output), self._unit(output), self.time_unit
+        options.setdefault("label", f"{name} [{unit}]" if unit else name)
+        options.setdefault("time_label", f"time [{time}]" if time else "time")
+        return plot(self.times, self[name], **options)
+
+    def _number(self, output: str) -> int:
+        if output not in self.outputs:
+            raise InputError(
+                f"unknown output {output!r} (this solution does not hold it). {suggestion(str(output), self.outputs)}"
+            )
+        return self.outputs.index(output)
+
+    def _one(self, output: str | None) -> str:
+        if output is not None:
+            return output
+        if len(self.outputs) != 1:
+            raise InputError(
+                f"no output named (the solution holds {len(self.outputs)}). Name one of {', '.join(self.outputs)}"
+            )
+        return self.outputs[0]
+
+    def _unit(self, output: str | None) -> str:
+        return self.units[self._number(self._one(output))] if self.units else ""
+
+    def _check_free(self, *names: str) -> None:
+        for name in names:
+            if name in self.outputs:
+                raise InputError(
+                    f"output {name!r} has the name of a column of the table (one would hide). Rename the output"
+                )
