@@ -1,0 +1,24 @@
+"""What all tests share: where ../shared is, quiet plots, reproducible Hypothesis runs."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# In CI the same examples every time; a developer's machine goes on looking for new ones.
+hypothesis.settings.register_profile("teorell", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("teorell")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with reference data that lies beside the checkout."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"NOT RUN: needs the reference data in {folder}, which is not part of the repository")
+    return folder

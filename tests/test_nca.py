@@ -1,0 +1,129 @@
+"""Non-compartmental analysis against curves whose integrals and slopes are known exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from teorell import InputError, nca
+
+TIMES = np.linspace(0.0, 24.0, 97)
+RATES = np.array([0.05, 0.2, 0.7])
+
+
+@pytest.fixture
+def decay():
+    """C = 10 exp(-k t) for three rates, shape (3, 97): the logarithmic trapezoid is exact on it."""
+    return nca(TIMES, 10.0 * np.exp(-RATES[:, None] * TIMES))
+
+
+def test_mono_exponential_is_exact(decay):
+    np.testing.assert_allclose(decay.auc_last, 10.0 / RATES * -np.expm1(-24.0 * RATES), rtol=1e-13)
+    np.testing.assert_allclose(decay.auc_inf, 10.0 / RATES, rtol=1e-12)
+    np.testing.assert_allclose(decay.half_life, np.log(2.0) / RATES, rtol=1e-12)
+    np.testing.assert_allclose(decay.extrapolated, np.exp(-24.0 * RATES), rtol=1e-10)
+    np.testing.assert_allclose(decay.r2_adjusted, 1.0, rtol=1e-12)
+    assert (decay.cmax == 10.0).all()
+    assert (decay.tmax == 0.0).all()
+    assert (decay.points == 96).all()  # all but the maximum
+
+
+def test_rising_part_is_the_linear_trapezoid():
+    curve = np.array([0.0, 2.0, 4.0, 4.0, 2.0, 1.0])
+    result = nca([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], curve)
+    falling = 2.0 / np.log(2.0) + 1.0 / np.log(2.0)
+    assert result.auc_last[0] == pytest.approx(1.0 + 3.0 + 4.0 + falling, rel=1e-14)
+    assert (result.cmax[0], result.tmax[0]) == (4.0, 2.0)
+    assert result.half_life[0] == pytest.approx(1.0, rel=1e-13)
+
+
+def test_terminal_phase_is_found_behind_a_fast_one():
+    times = np.array([0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 20.0, 24.0])
+    result = nca(times, 50.0 * np.exp(-3.0 * times) + 5.0 * np.exp(-0.1 * times))
+    assert result.half_life[0] == pytest.approx(np.log(2.0) / 0.1, rel=1e-2)
+    assert 3 <= result.points[0] <= 8
+
+
+def regression(times, curve):
+    """lambda_z by numpy.polyfit over every admissible number of points: the definition, slowly."""
+    last = np.flatnonzero(curve > 0.0)[-1]
+    after = [k for k in range(curve.argmax() + 1, last + 1) if curve[k] > 0.0]
+    fits = []
+    for n in range(3, len(after) + 1):
+        x, y = times[after[-n:]], np.log(curve[after[-n:]])
+        slope, offset = np.polyfit(x, y, 1)
+        r2 = 1.0 - ((y - slope * x - offset) ** 2).sum() / ((y - y.mean()) ** 2).sum()
+        fits.append((1.0 - (1.0 - r2) * (n - 1) / (n - 2), n, -slope))
+    fits = [fit for fit in fits if fit[2] > 0.0]
+    best = max(fits)[0]
+    return max((n, slope, r2) for r2, n, slope in fits if r2 >= best - 1e-4)
+
+
+def test_terminal_regression_is_the_best_by_adjusted_r2():
+    rng = np.random.default_rng(7)
+    times = np.sort(rng.uniform(0.0, 48.0, 15))
+    curves = 10.0 * np.exp(-0.1 * times) * np.exp(0.1 * rng.standard_normal((200, 15)))
+    curves[::3, 11] = 0.0  # below quantification in between
+    result = nca(times, curves)
+    for k, curve in enumerate(curves):
+        n, slope, r2 = regression(times, curve)
+        assert result.points[k] == n
+        assert result.lambda_z[k] == pytest.approx(slope, rel=1e-10)
+        assert result.r2_adjusted[k] == pytest.approx(r2, rel=1e-9)
+
+
+def test_undefined_is_nan():
+    curves = np.array(
+        [
+            [0.0, 0.0, 0.0, 0.0, 0.0],  # never given
+            [0.0, 1.0, 2.0, 3.0, 4.0],  # no terminal phase
+            [4.0, 3.0, np.nan, np.nan, np.nan],  # failed
+            [4.0, 2.0, 1.0, 0.0, 0.0],  # two points after the maximum
+            [8.0, 4.0, 2.0, 1.0, -1e-12],  # ends below quantification
+        ]
+    )
+    result = nca(np.arange(5.0), curves)
+    np.testing.assert_array_equal(result.cmax, [0.0, 4.0, np.nan, 4.0, 8.0])
+    np.testing.assert_array_equal(result.tmax, [np.nan, 4.0, np.nan, 0.0, 0.0])
+    np.testing.assert_array_equal(np.isnan(result.auc_last), [False, False, True, False, False])
+    assert result.auc_last[0] == 0.0
+    assert result.auc_last[3] == pytest.approx(3.0 / np.log(2.0), rel=1e-14)
+    assert result.auc_last[4] == pytest.approx(7.0 / np.log(2.0), rel=1e-14)
+    np.testing.assert_array_equal(np.isnan(result.half_life), [True, True, True, True, False])
+    np.testing.assert_array_equal(np.isnan(result.auc_inf), [True, True, True, True, False])
+    assert result.half_life[4] == pytest.approx(1.0, rel=1e-13)
+
+
+def test_patients_do_not_depend_on_their_neighbours():
+    curves = np.random.default_rng(1).lognormal(size=(5000, 20))
+    times = np.linspace(0.0, 10.0, 20)
+    together, alone = nca(times, curves), nca(times, curves[4321])
+    for name, column in together.columns().items():
+        np.testing.assert_array_equal(column[4321], alone[name][0])
+
+
+def test_summary(decay):
+    summary = decay.summary(percentiles=(0, 50, 100))
+    np.testing.assert_array_equal(summary.counts, 3)
+    np.testing.assert_allclose(summary.values[-1], np.sort(np.log(2.0) / RATES), rtol=1e-12)
+    assert "50 %" in str(summary)
+    assert str(summary).splitlines()[1].split()[:2] == ["cmax", "3"]
+    assert list(summary.to_dataframe().index) == ["cmax", "tmax", "auc_last", "auc_inf", "half_life"]
+    assert decay.to_dataframe().shape == (3, 9)
+
+
+def test_summary_of_nothing_defined():
+    assert "-" in str(nca([0.0, 1.0], [0.0, 0.0]).summary())
+
+
+@pytest.mark.parametrize(
+    ("times", "values"),
+    [([0.0, 1.0], np.ones((3, 4))), ([1.0, 0.0], np.ones((3, 2))), ([0.0, np.nan], np.ones(2)), ([], np.ones((1, 0)))],
+)
+def test_bad_input(times, values):
+    with pytest.raises(InputError):
+        nca(times, values)
+
+
+def test_unknown_quantity(decay):
+    with pytest.raises(InputError, match="half_life"):
+        decay["halflife"]
