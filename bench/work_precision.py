@@ -114,7 +114,7 @@ def draw(rows: list[dict[str, object]], path: Path) -> None:
         axis.invert_xaxis()
         axis.set(title=f"problem {kind}", xlabel="worst relative venous error", ylabel="patients/s, one thread")
         axis.grid(True, which="major", alpha=0.3)
-    axes[0][0].legend(fontsize=8)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 

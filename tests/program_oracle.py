@@ -1,7 +1,6 @@
 """A plain interpreter of programs in NumPy, for tests: fma(a, b, c) is a * b + c, rounded twice."""
 
 import numpy as np
-
 from teorell.lowering import SCALARS, Op, instructions
 
 _BINARY = {

@@ -15,12 +15,12 @@ def model_with_everything():
     """Every operation of the language in a right-hand side, time included."""
     model = tl.Model("everything")
     k, e = model.parameters(k=0.7, e=1.3)
-    x, y, z = model.states("x", "y", "z")
+    x, y, z = model.states("x", "y", "z", signed=True)
     t = model.time
     model.initial(x, 1.0 + k)
     model.initial(y, 2.0)
     model.rate(x, -k * x + tl.exp(-y) * tl.sin(t) + tl.where(t < 3.0, 0.4, 0.1) + 0.2)
-    model.rate(y, -tl.hill(y, 0.5, e) + tl.min(x, 0.8) * tl.log(1.0 + z * z) + tl.max(x - 1.0, 0.0))
+    model.rate(y, -tl.hill(y, 0.5, e) + tl.min(x * x, 0.8) * tl.log(1.0 + z * z) + tl.max(x - 1.0, 0.0))
     model.rate(z, -tl.tanh(z) * tl.sqrt(1.0 + y * y) + tl.pow(k, e) * tl.abs(x) / (1.0 + x * x) + tl.where(x > y, x, y) * tl.cos(t) ** 2)
     model.output("z", z)
     model.output("sum", x + y)

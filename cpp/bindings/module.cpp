@@ -5,7 +5,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <chrono>
+#include <cstring>
+#include <memory>
+#include <new>
 #include <stdexcept>
 
 #include "../src/engine.hpp"
@@ -136,16 +138,29 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
     if (error) std::rethrow_exception(error);
 }
 
+// Programs and steps run on aligned memory; NumPy arrays need not be.
+template <class Action>
+void on_aligned_copy(Array<double>& workspace, Action action) {
+    const auto bytes = static_cast<std::size_t>(workspace.size()) * sizeof(double);
+    const std::unique_ptr<double, void (*)(double*)> copy(
+        static_cast<double*>(::operator new(bytes, std::align_val_t{64})), [](double* p) { ::operator delete(p, std::align_val_t{64}); });
+    std::memcpy(copy.get(), workspace.data(), bytes);
+    const bool done = action(copy.get());
+    if (!done) throw std::invalid_argument("no such method or lane width in this build");
+    std::memcpy(workspace.mutable_data(), copy.get(), bytes);
+}
+
 void run_program(const std::string& isa, const Code& code, Array<double>& workspace, int width) {
-    if (!kernel_named(isa).interpret(code.data(), workspace.mutable_data(), width)) throw std::invalid_argument("no such lane width in this build");
+    on_aligned_copy(workspace, [&](double* ws) { return kernel_named(isa).interpret(code.data(), ws, width); });
 }
 
 void run_step(const Model& model, const std::string& isa, const std::string& method, const py::object& code, Array<double>& workspace, int width) {
     const MachineCode machine = machine_code(code);
-    if (machine.step)
-        machine.step(workspace.mutable_data());
-    else if (!kernel_named(isa).step(model.view(), method.c_str(), workspace.mutable_data(), width))
-        throw std::invalid_argument("no such method or lane width in this build");
+    on_aligned_copy(workspace, [&](double* ws) {
+        if (machine.step == nullptr) return kernel_named(isa).step(model.view(), method.c_str(), ws, width);
+        machine.step(ws);
+        return true;
+    });
 }
 
 template <class Method>

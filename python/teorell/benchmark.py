@@ -38,8 +38,9 @@ __all__ = [
 FloatArray: TypeAlias = NDArray[np.float64]
 Run: TypeAlias = Callable[[int, float, float], FloatArray]
 
-HORIZON, EVERY, DOSE, SAMPLES = 48.0, 12.0, 100.0, 97  # h, h, mg
-TIMES: FloatArray = np.linspace(0.0, HORIZON, SAMPLES)
+TIMES: FloatArray = reference_models.TIMES
+DOSE, DOSES, EVERY = reference_models.DOSE, len(reference_models.DOSES), reference_models.DOSES[1]  # mg, h
+BETWEEN = (len(TIMES) - 1) // DOSES  # samples from one dose to the next
 CHECKED = 20  # patients whose error is measured
 METHOD = "rodas5p"
 
@@ -152,7 +153,7 @@ def teorell(
 
 
 def _regimen() -> tl.Regimen:
-    return tl.Regimen.bolus(DOSE, into="STO", every=EVERY, doses=int(HORIZON / EVERY))
+    return tl.Regimen.bolus(DOSE, into="STO", every=EVERY, doses=DOSES)
 
 
 @contextmanager
@@ -242,21 +243,20 @@ def numbalsoda(problem: Problem) -> Contender:
     package = importlib.import_module("numbalsoda")
     rhs = numba.cfunc(package.lsoda_sig, error_model="numpy")(_compiled(problem.model))
     address, lsoda, depot = rhs.address, package.lsoda, problem.depot
-    doses, samples = int(HORIZON / EVERY), (SAMPLES - 1) // int(HORIZON / EVERY)
 
     def loop(parameters: FloatArray, start: FloatArray, rtol: float, atol: float) -> tuple[FloatArray, bool]:
-        out = np.zeros((parameters.shape[0], SAMPLES, start.shape[1]))
+        out = np.zeros((parameters.shape[0], len(TIMES), start.shape[1]))
         good = True
         for i in range(parameters.shape[0]):
             y = start[i].copy()
             out[i, 0] = y
-            for dose in range(doses):
+            for dose in range(DOSES):
                 y[depot] += DOSE
-                grid = EVERY * dose + np.linspace(0.0, EVERY, samples + 1)
+                grid = EVERY * dose + np.linspace(0.0, EVERY, BETWEEN + 1)
                 part, success = lsoda(address, y, grid, data=parameters[i], rtol=rtol, atol=atol)
                 good = good and success
-                out[i, samples * dose + 1 : samples * (dose + 1) + 1] = part[1:]
-                y = part[samples].copy()
+                out[i, BETWEEN * dose + 1 : BETWEEN * (dose + 1) + 1] = part[1:]
+                y = part[BETWEEN].copy()
         return out, good
 
     jitted = numba.njit(loop)
@@ -274,10 +274,9 @@ def scipy_lsoda(problem: Problem) -> Contender:
     """SciPy's LSODA around a right-hand side in plain Python."""
     solve_ivp = importlib.import_module("scipy.integrate").solve_ivp
     rhs, states = _compiled(problem.model), len(problem.model.state_names)
-    samples = (SAMPLES - 1) // int(HORIZON / EVERY)
 
     def run(n: int, rtol: float, atol: float) -> FloatArray:
-        out = np.empty((n, SAMPLES, states))
+        out = np.empty((n, len(TIMES), states))
         out[:, 0] = problem.start(n)
         for i, row in enumerate(problem.matrix(n).tolist()):
 
@@ -286,13 +285,13 @@ def scipy_lsoda(problem: Problem) -> Contender:
                 rhs(t, y.tolist(), dy, p)
                 return dy
 
-            for first in range(0, SAMPLES - 1, samples):
-                y, grid = out[i, first].copy(), TIMES[first : first + samples + 1]
+            for first in range(0, len(TIMES) - 1, BETWEEN):
+                y, grid = out[i, first].copy(), TIMES[first : first + BETWEEN + 1]
                 y[problem.depot] += DOSE
                 part = solve_ivp(derivative, grid[[0, -1]], y, "LSODA", grid, rtol=rtol, atol=atol)
                 if not part.success:
                     raise RuntimeError(f"SciPy failed on problem {problem.kind} at rtol {rtol:g}: {part.message}")
-                out[i, first + 1 : first + samples + 1] = part.y.T[1:]
+                out[i, first + 1 : first + BETWEEN + 1] = part.y.T[1:]
         return out
 
     return Contender(f"SciPy {version('scipy')} LSODA, Python", run)

@@ -62,7 +62,6 @@ def emit_stage(e: Emitter, method: Mapping[str, Any], i: int, needed: frozenset[
     stages = method["stages"]
     incremental = i > 0 and adds_previous_stage(a, i)
     kept = i + 1 < stages and adds_previous_stage(a, i + 1) or i + 1 == stages
-    combined: dict[int, str] = {}
     e.values[at.scalar + T] = (
         e.fma(e.constant(method["c"][0][i]), e.get(at.scalar + H), e.get(at.scalar + TN)) if i else e.get(at.scalar + TN)
     )
@@ -82,12 +81,12 @@ def emit_stage(e: Emitter, method: Mapping[str, Any], i: int, needed: frozenset[
             e.values[at.y + k] = y
             if i and kept:
                 e.store(at.y + k, y)
-        if s is not None:
-            combined[k] = s
+        if s is not None:  # waits in the slot of u_i: keeping it in a register spills more than it saves
+            e.store(at.u + i * n + k, s)
     e.run(e.programs.rhs)
     for k in range(n):
         f = e.get(at.f + k)
-        e.values[at.f + k] = e.fma(e.get(at.scalar + HINV), combined[k], f) if i else f
+        e.values[at.f + k] = e.fma(e.get(at.scalar + HINV), e.load(at.u + i * n + k), f) if i else f
     if method["d"][0][i] != 0.0 and at.n_ft:
         hd = e.binary("fmul", e.get(at.scalar + H), e.constant(method["d"][0][i]))
         for slot, row in enumerate(e.programs.ft_rows):

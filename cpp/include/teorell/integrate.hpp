@@ -48,13 +48,14 @@ private:
     double* ws;
     double* side;
 
-    alignas(64) double h[W], stop[W], next_sample[W], previous_error[W], steps[W], rejected[W], theta[W], growth[W];
+    alignas(64) double h[W], stop[W], next_sample[W], steps[W], rejected[W], growth[W];
     std::int64_t patient[W], event[W], event_end[W], sample[W];
     std::int64_t staged[W];
     int negatives[W];
     int n_staged = 0, next_staged = 0;
     unsigned active = 0;
-    unsigned moved = 0;  // lanes that have accepted a step
+    unsigned moved = 0;     // lanes that have accepted a step
+    unsigned troubled = 0;  // lanes whose last attempts ended below zero
 
     TEORELL_HD double* slot(std::int32_t s) const { return ws + static_cast<std::int64_t>(s) * W; }
     TEORELL_HD V get(std::int32_t s) const { return P::load(slot(s)); }
@@ -62,6 +63,10 @@ private:
     TEORELL_HD double& lane(std::int32_t s, int l) const { return slot(s)[l]; }
     TEORELL_HD double& tn(int l) const { return lane(at.scalar + s_tn, l); }
     TEORELL_HD static bool has(unsigned set, int l) { return (set >> l) & 1u; }
+    template <class Action>
+    TEORELL_HD TEORELL_INLINE static void for_each(unsigned set, Action action) {
+        for (; set != 0; set &= set - 1) action(W == 1 ? 0 : __builtin_ctz(set));
+    }
 
     TEORELL_HD void clear(double* w) const {
         for (std::int64_t i = 0; i < static_cast<std::int64_t>(at.slots) * W; ++i) w[i] = 0.0;
@@ -126,8 +131,7 @@ private:
     }
 
     TEORELL_HD void start(unsigned fresh) {
-        for (int l = 0; l < W; ++l)
-            if (has(fresh, l)) stop[l] = event[l] < event_end[l] ? b.event_times[event[l]] : infinity;
+        for_each(fresh, [this](int l) { stop[l] = event[l] < event_end[l] ? b.event_times[event[l]] : infinity; });
         cross_events(fresh);
     }
 
@@ -136,12 +140,12 @@ private:
     // Lanes at tn: samples before the event, the events there, samples after, and a new first step.
     TEORELL_HD void cross_events(unsigned lanes) {
         if (b.before) sample_here(lanes);
-        for (int l = 0; l < W; ++l)
-            if (has(lanes, l)) apply_events(l);
+        for_each(lanes, [this](int l) { apply_events(l); });
         if (!b.before) sample_here(lanes);
-        for (int l = 0; l < W; ++l)
-            if (has(lanes, l) && sample[l] == b.n_times) finish(l, success), lanes &= ~(1u << l);
-        if (lanes) first_step(lanes);
+        for_each(lanes, [this](int l) {
+            if (sample[l] == b.n_times) finish(l, success);
+        });
+        if (lanes & active) first_step(lanes & active);
     }
 
     TEORELL_HD void apply_events(int l) {
@@ -180,30 +184,27 @@ private:
     TEORELL_HD void sample_here(unsigned lanes) {
         for (;;) {
             unsigned due = 0;
-            for (int l = 0; l < W; ++l) {
-                if (!has(lanes, l) || sample[l] == b.n_times) continue;
+            for_each(lanes, [&](int l) {
                 const double now = tn(l);
-                if (b.times[sample[l]] <= now + event_tolerance(now)) due |= 1u << l;
-            }
+                if (sample[l] < b.n_times && b.times[sample[l]] <= now + event_tolerance(now)) due |= 1u << l;
+            });
             if (due == 0) break;
             for (int k = 0; k < m.n_output_states; ++k) put(at.y + m.output_states[k], get(at.yn + m.output_states[k]));
             put(at.scalar + s_t, get(at.scalar + s_tn));
             write_samples(due);
         }
-        for (int l = 0; l < W; ++l)
-            if (has(lanes, l)) note_next_sample(l);
+        for_each(lanes, [this](int l) { note_next_sample(l); });
     }
 
     TEORELL_HD void note_next_sample(int l) { next_sample[l] = sample[l] < b.n_times ? b.times[sample[l]] : infinity; }
 
     TEORELL_HD void write_samples(unsigned due) {
         interpret<V>(m.outputs, ws);
-        for (int l = 0; l < W; ++l) {
-            if (!has(due, l)) continue;
+        for_each(due, [this](int l) {
             double* row = b.values + (patient[l] * b.n_times + sample[l]) * at.n_out;
             for (int o = 0; o < at.n_out; ++o) row[o] = lane(at.out + o, l);
             ++sample[l];
-        }
+        });
     }
 
     // Samples inside the accepted step from tn to tn + h, by the dense output. Lanes that end at an event take samples
@@ -211,9 +212,9 @@ private:
     TEORELL_HD void sample_within(unsigned accepted, V t_new, V h_step, unsigned at_event) {
         alignas(64) double limit[W];
         P::store(limit, t_new);
-        for (int l = 0; l < W; ++l)
-            if (has(accepted & at_event, l))
-                limit[l] = b.before ? limit[l] + event_tolerance(limit[l]) : limit[l] - event_tolerance(limit[l]) * 1.0000001;
+        for_each(at_event, [&](int l) {
+            limit[l] = b.before ? limit[l] + event_tolerance(limit[l]) : limit[l] - event_tolerance(limit[l]) * 1.0000001;
+        });
         const V last = P::load(limit), one = P::broadcast(1.0), start = get(at.scalar + s_tn);
         unsigned due = accepted & bits(P::load(next_sample) <= last);
         if (due == 0) return;
@@ -235,8 +236,7 @@ private:
             if (m.n_output_states > cached && cached > 0) dense_coefficients<V, Method>(at, ws, m.output_states[0], k[0]);
             put(at.scalar + s_t, time);
             write_samples(due);
-            for (int l = 0; l < W; ++l)
-                if (has(due, l)) note_next_sample(l);
+            for_each(due, [this](int l) { note_next_sample(l); });
             due = accepted & bits(P::load(next_sample) <= last);
         } while (due != 0);
     }
@@ -259,10 +259,10 @@ private:
         // A finite positive argument for the logarithm whatever the step did.
         const V log_error = coarse_log2(select(err2 < P::broadcast(1e200), max(err2, P::broadcast(1e-16)), P::broadcast(1e200)));
         const auto accept_mask = P::from_bits(accepted);
-        const V grown = min(P::load(growth), factor_after_accept<V, Method>(log_error, P::load(previous_error)));
-        const V shrunk = factor_after_reject<V, Method>(log_error);
-        P::store(h, select(P::from_bits(active), h_step * select(accept_mask, grown, shrunk), P::broadcast(1.0)));
-        P::store(previous_error, select(accept_mask, log_error, P::load(previous_error)));
+        // No growth right after a rejection; a rejected step shrinks.
+        const V limit = select(accept_mask, P::load(growth), P::broadcast(Controller::safety));
+        const V h_next = h_step * step_factor<V, Method>(log_error, limit);
+        P::store(h, select(P::from_bits(active), h_next, P::broadcast(1.0)));
         P::store(growth, select(accept_mask, P::broadcast(Controller::largest), P::broadcast(1.0)));
         P::store(steps, P::load(steps) + select(accept_mask, P::broadcast(1.0), zero));
 
@@ -278,11 +278,9 @@ private:
         const auto over = P::load(steps) + P::load(rejected) >= P::broadcast(b.max_steps);
         const auto done = P::load(next_sample) > P::broadcast(1.7e308);
         const unsigned ended = accepted & bits(over | done);
-        for (int l = 0; l < W; ++l) {
-            if (!has(accepted, l)) continue;
-            negatives[l] = 0;
-            if (has(ended, l)) finish(l, sample[l] == b.n_times ? success : step_limit);
-        }
+        for_each(accepted & troubled, [this](int l) { negatives[l] = 0; });
+        troubled &= ~accepted;
+        for_each(ended, [this](int l) { finish(l, sample[l] == b.n_times ? success : step_limit); });
         const unsigned crossing = at_event & active;
         if (crossing) cross_events(crossing);
     }
@@ -292,8 +290,7 @@ private:
         P::store(step, h_step);
         P::store(err2, get(at.scalar + s_err2));
         P::store(valid, get(at.scalar + s_valid));
-        for (int l = 0; l < W; ++l) {
-            if (!has(refused, l)) continue;
+        for_each(refused, [&](int l) {
             rejected[l] += 1.0;
             const bool finite = err2[l] < 1e200 && valid[l] != 0.0;
             const bool below_zero = finite && has(small, l) && valid[l] < 0.0;
@@ -303,6 +300,7 @@ private:
                 h[l] = 0.5 * step[l];
             else if (below_zero)
                 h[l] = 0.25 * step[l];
+            if (below_zero) troubled |= 1u << l;
             const double now = tn(l);
             if (below_zero && ++negatives[l] >= persistent_negatives)
                 finish(l, negative);
@@ -310,7 +308,7 @@ private:
                 finish(l, finite ? (below_zero ? negative : step_underflow) : has(moved, l) ? became_not_finite : not_finite_at_start);
             else if (steps[l] + rejected[l] >= b.max_steps)
                 finish(l, step_limit);
-        }
+        });
     }
 
     // --- first step after the start or an event -----------------------------------------------------------------------
@@ -355,13 +353,11 @@ private:
         const V first = min(P::broadcast(100.0) * h0, h1);
         const auto mask = P::from_bits(lanes);
         P::store(h, select(mask, select(first > zero, first, P::broadcast(1e-6)), P::load(h)));
-        P::store(previous_error, select(mask, zero, P::load(previous_error)));
         P::store(growth, select(mask, P::broadcast(Controller::largest), P::load(growth)));
-        for (int l = 0; l < W; ++l) {
-            if (!has(lanes, l)) continue;
+        for_each(lanes, [&](int l) {
             negatives[l] = 0;
             if (!has(finite, l)) finish(l, has(moved, l) ? became_not_finite : not_finite_at_start);
-        }
+        });
     }
 
     // --- the end of a patient ----------------------------------------------------------------------------------------
@@ -384,8 +380,7 @@ private:
     }
 
     TEORELL_HD void abandon() {
-        for (int l = 0; l < W; ++l)
-            if (has(active, l)) finish(l, cancelled);
+        for_each(active, [this](int l) { finish(l, cancelled); });
     }
 };
 

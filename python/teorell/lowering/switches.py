@@ -43,11 +43,12 @@ def _switch(left: Affine | None, right: Affine | None) -> Switch | None:
     """left < right as a switch, if it is one."""
     if left is None or right is None or left[0] == right[0]:
         return None
-    slope, bound = left[0] - right[0], right[1] - left[1]
+    before = 1.0 if left[0] > right[0] else 0.0
+    early, late = (left, right) if before else (right, left)  # early < late until the threshold
+    bound = late[1] - early[1]
     if any(leaf.op != "parameter" for leaf in leaves(bound)):
         return None
-    before = 1.0 if slope > 0.0 else 0.0
-    return Switch(bound / slope, before, 1.0 - before)
+    return Switch(bound / (early[0] - late[0]), before, 1.0 - before)
 
 
 def _affine(node: Expression, inner: list[Affine | None]) -> Affine | None:

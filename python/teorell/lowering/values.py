@@ -30,12 +30,12 @@ def emit(builder: Builder, node: Expression, args: Sequence[int]) -> int:
         return builder.neg(args[0])
     if op == "mul":
         return builder.mul(args[0], args[1])
-    if op == "and":
-        return builder.select(args[0], builder.select(args[1], builder.one, builder.constant(0.0)), builder.constant(0.0))
-    if op == "or":
-        return builder.select(args[0], builder.one, builder.select(args[1], builder.one, builder.constant(0.0)))
-    if op == "not":
-        return builder.select(args[0], builder.constant(0.0), builder.one)
+    if op in ("and", "or", "not"):
+        no, yes = builder.constant(0.0), builder.one
+        if op == "not":
+            return builder.select(args[0], no, yes)
+        second = builder.select(args[1], yes, no)
+        return builder.select(args[0], second, no) if op == "and" else builder.select(args[0], yes, second)
     if op == "pow":
         exponent = node.args[1]
         return power(builder, args[0], args[1], exponent.value if exponent.op == "constant" else None)

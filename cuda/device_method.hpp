@@ -1,0 +1,51 @@
+// The coefficients of a method where device code can reach them: nvcc lets a kernel use the values of a host constexpr
+// array, not the array. These tables are empty objects that give the values; they are indexed as the arrays of tableau.hpp.
+#pragma once
+
+#include "teorell/host_device.hpp"
+
+TEORELL_BEGIN
+
+template <int rows, int columns>
+struct Table {
+    double value[rows][columns];
+};
+
+template <int rows, int columns>
+constexpr Table<rows, columns> copy_of(const double (&table)[rows][columns]) {
+    Table<rows, columns> copy{};
+    for (int i = 0; i < rows; ++i)
+        for (int j = 0; j < columns; ++j) copy.value[i][j] = table[i][j];
+    return copy;
+}
+
+// Values: a type whose `table()` is the Table.
+template <class Values>
+struct DeviceTable {
+    struct Row {
+        int i;
+        TEORELL_HD constexpr double operator[](int j) const {
+            constexpr auto table = Values::table();
+            return table.value[i][j];
+        }
+    };
+    TEORELL_HD constexpr Row operator[](int i) const { return {i}; }
+};
+
+template <class Method>
+struct OnDevice : Method {
+    struct A {
+        static constexpr auto table() { return copy_of(Method::a); }
+    };
+    struct G {
+        static constexpr auto table() { return copy_of(Method::C); }
+    };
+    struct D {
+        static constexpr auto table() { return copy_of(Method::H); }
+    };
+    static constexpr DeviceTable<A> a{};
+    static constexpr DeviceTable<G> C{};
+    static constexpr DeviceTable<D> H{};
+};
+
+TEORELL_END
