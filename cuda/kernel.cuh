@@ -1,5 +1,5 @@
-// The forward solve, one patient a thread: the time loop of cpp/include/teorell/integrate.hpp with `double` as its pack.
-// A thread that finishes a patient takes the next from the queue, as a lane does.
+// The forward solve, one patient a thread: the time loop of cpp/include/teorell/integrate.hpp with `double` as its
+// pack. A thread that finishes a patient takes the next from the queue, as a lane does.
 #pragma once
 
 #include "device_method.hpp"
@@ -36,14 +36,16 @@ struct DeviceInterpreter {
 
 // workspaces: [gridDim.x * blockDim.x][2 * slots]. Everything pointed to lies in device memory.
 template <class Method>
-__global__ void solve_patients(const __grid_constant__ Programs programs, const __grid_constant__ Batch batch, double* workspaces,
-                               Counters* counters) {
+__global__ void solve_patients(const __grid_constant__ Programs programs, const __grid_constant__ Batch batch,
+                               double* workspaces, Counters* counters) {
     using M = OnDevice<Method>;
     const std::int64_t thread = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     double* workspace = workspaces + thread * 2 * programs.at.slots;
     DeviceQueue queue{counters};
     const DeviceInterpreter<M> executor{programs};
-    Group<double, M, DeviceInterpreter<M>, DeviceQueue>(programs, batch, executor, queue, workspace, workspace + programs.at.slots).run();
+    Group<double, M, DeviceInterpreter<M>, DeviceQueue>(programs, batch, executor, queue, workspace,
+                                                        workspace + programs.at.slots)
+        .run();
 }
 
 TEORELL_END

@@ -1,5 +1,5 @@
-// cpp/src/engine.hpp over the kernel source of cuda/ run on the host: linked with cpp/bindings/module.cpp it makes an extension
-// with the interface of _core, so that the tests put whole models through the code that a GPU would run.
+// cpp/src/engine.hpp over the kernel source of cuda/ run on the host: linked with cpp/bindings/module.cpp it makes an
+// extension with the interface of _core, so that the tests put whole models through the code that a GPU would run.
 #include <algorithm>
 #include <stdexcept>
 #include <vector>
@@ -28,11 +28,13 @@ const Kernel& kernel_named(const std::string&) { return shim; }
 
 int available_threads() { return 1; }
 
-void solve(const Kernel&, const Programs& programs, const Batch& batch, const std::string& method, const MachineCode& code, int,
-           const std::function<bool(std::int64_t)>& watch) {
-    if (method != Rodas5P::name || code.step != nullptr) throw std::invalid_argument("the shim interprets rodas5p alone");
+void solve(const Kernel&, const Programs& programs, const Batch& batch, const std::string& method,
+           const MachineCode& code, int, const std::function<bool(std::int64_t)>& watch) {
+    if (method != Rodas5P::name || code.step != nullptr)
+        throw std::invalid_argument("the shim interprets rodas5p alone");
     constexpr unsigned blocks = 3, threads = 4;  // the first thread finds all patients in the queue, the others none
-    std::vector<double> workspaces(static_cast<std::size_t>(blocks * threads) * 2 * static_cast<std::size_t>(programs.at.slots));
+    std::vector<double> workspaces(static_cast<std::size_t>(blocks * threads) * 2 *
+                                   static_cast<std::size_t>(programs.at.slots));
     Counters counters{static_cast<unsigned long long>(batch.patients), 0, 0, 0};
     launch(solve_patients<Rodas5P>, blocks, threads, programs, batch, workspaces.data(), &counters);
     watch(static_cast<std::int64_t>(counters.finished));

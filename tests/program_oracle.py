@@ -86,6 +86,7 @@ class Machine:
 
     def rhs(self, t, y):
         self._at(t, y)
+        self.region("f", self.layout.n)[:] = 0.0  # rhs adds to what is there
         self.run("rhs")
         return self.region("f", self.layout.n).copy()
 

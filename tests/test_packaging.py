@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "python" / "teorell"
 
-# A module may import those of lower ranks and, within a subpackage, its siblings: docs/architecture.md, "Dependencies point one way".
+# A module may import those of lower ranks and, within a subpackage, its siblings (docs/architecture.md, Data flow).
 RANKS = [
     {"errors", "object_cache"},
     {"graph"},
@@ -27,6 +27,7 @@ RANKS = [
     {"description"},
     {"model"},
     {"lowering"},
+    {"vector_ir"},
     {"machine_code"},
     {"events"},
     {"solve"},
@@ -56,7 +57,7 @@ def is_type_checking(node: ast.AST) -> bool:
 
 
 def walk(node: ast.AST, inside_function: bool = False) -> Iterator[tuple[ast.AST, bool]]:
-    """Every node that runs (imports for annotations alone do not), and whether it does so only when a function is called."""
+    """Every node that runs (not imports for annotations alone), and whether only when a function is called."""
     for child in ast.iter_child_nodes(node):
         if is_type_checking(child):
             continue
@@ -184,7 +185,7 @@ def test_the_extension_exports_only_its_entry(extension: Path) -> None:
 
 
 def instruction_set_objects() -> list[Path]:
-    """Objects of cpp/src/isa.cpp that `pip install .` left in build/ (pyproject.toml: build-dir), newest build alone."""
+    """Objects of cpp/src/isa.cpp that the newest `pip install .` left in build/ (pyproject.toml: build-dir)."""
     objects = sorted((ROOT / "build").glob("*/CMakeFiles/teorell_isa_*.dir/**/isa.cpp.o"))
     newest: dict[str, Path] = {}
     for path in objects:
@@ -197,7 +198,7 @@ def instruction_set_objects() -> list[Path]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads ELF symbols")
 def test_instruction_sets_share_no_weak_symbols() -> None:
-    """The linker keeps one copy of a weak symbol: were it the AVX-512 one, the v2 build would crash on an old processor."""
+    """The linker keeps one copy of a weak symbol: were it the AVX-512 one, the v2 build would crash on old processors."""
     objects = instruction_set_objects()
     if not objects or shutil.which("nm") is None:
         pytest.skip("NOT RUN: needs nm, and the objects that `pip install .` from this checkout leaves in build/")

@@ -34,9 +34,8 @@ def adds_previous_stage(a: Any, i: int) -> bool:
 def emit_factor(e: Emitter, method: Mapping[str, Any]) -> None:
     """hinv, ghinv, top, the factors of ghinv I - J, and df/dt."""
     at = e.layout
-    h, one = e.get(at.scalar + H), e.constant(1.0)
-    hinv = e.binary("fdiv", one, h)
-    ghinv = e.binary("fdiv", one, e.binary("fmul", e.constant(method["gamma"]), h))
+    hinv = e.binary("fdiv", e.constant(1.0), e.get(at.scalar + H))
+    ghinv = e.binary("fmul", e.constant(1.0 / method["gamma"]), hinv)
     e.store(at.scalar + HINV, hinv)
     e.store(at.scalar + GHINV, ghinv)
     e.values[at.scalar + GHINV] = ghinv
@@ -61,18 +60,17 @@ def emit_stage(e: Emitter, method: Mapping[str, Any], i: int, needed: frozenset[
     a, c_matrix = method["a"], method["C"]
     stages = method["stages"]
     incremental = i > 0 and adds_previous_stage(a, i)
-    kept = i + 1 < stages and adds_previous_stage(a, i + 1) or i + 1 == stages
-    e.values[at.scalar + T] = (
-        e.fma(e.constant(method["c"][0][i]), e.get(at.scalar + H), e.get(at.scalar + TN)) if i else e.get(at.scalar + TN)
-    )
+    kept = (i + 1 < stages and adds_previous_stage(a, i + 1)) or i + 1 == stages
+    tn = e.get(at.scalar + TN)
+    e.values[at.scalar + T] = e.fma(e.constant(method["c"][0][i]), e.get(at.scalar + H), tn) if i else tn
+    scaled = [e.binary("fmul", e.constant(c_matrix[i][j]), e.get(at.scalar + HINV)) for j in range(i)]
     for k in range(n):
-        used = at.y + k in needed
-        y = e.load((at.y if incremental else at.yn) + k) if used or kept or incremental else None
+        wanted = at.y + k in needed or kept or incremental
+        y = e.load((at.y if incremental else at.yn) + k) if wanted else None
         s = None
         for j in range(i):
             u = e.load(at.u + j * n + k)
-            coefficient = e.constant(c_matrix[i][j])
-            s = e.binary("fmul", coefficient, u) if s is None else e.fma(coefficient, u, s)
+            s = e.binary("fmul", scaled[j], u) if s is None else e.fma(scaled[j], u, s)
             if y is not None and not incremental:
                 y = e.fma(e.constant(a[i][j]), u, y)
             elif y is not None and j == i - 1:
@@ -81,47 +79,44 @@ def emit_stage(e: Emitter, method: Mapping[str, Any], i: int, needed: frozenset[
             e.values[at.y + k] = y
             if i and kept:
                 e.store(at.y + k, y)
-        if s is not None:  # waits in the slot of u_i: keeping it in a register spills more than it saves
+        if s is None:
+            e.values[at.f + k] = e.constant(0.0)
+        else:  # waits in the slot of u_i for its row of rhs: kept in a register it would spill more than it saves
             e.store(at.u + i * n + k, s)
+            e.moved[at.f + k] = at.u + i * n + k
     e.run(e.programs.rhs)
-    for k in range(n):
-        f = e.get(at.f + k)
-        e.values[at.f + k] = e.fma(e.get(at.scalar + HINV), e.load(at.u + i * n + k), f) if i else f
     if method["d"][0][i] != 0.0 and at.n_ft:
         hd = e.binary("fmul", e.get(at.scalar + H), e.constant(method["d"][0][i]))
         for slot, row in enumerate(e.programs.ft_rows):
-            e.values[at.f + int(row)] = e.fma(hd, e.get(at.ft + slot), e.values[at.f + int(row)])
+            e.values[at.f + int(row)] = e.fma(hd, e.get(at.ft + slot), e.get(at.f + int(row)))
     e.run(e.programs.solve)
     for k in range(n):
-        e.store(at.u + i * n + k, e.values[at.f + k])
+        e.store(at.u + i * n + k, e.get(at.f + k))
 
 
 def emit_finish(e: Emitter, method: Mapping[str, Any]) -> None:
     """ynew, the error norm, and whether the end state is finite and not clearly negative."""
     at, n, programs = e.layout, e.layout.n, e.programs
-    rtol = e.get(at.scalar + RTOL)
-    total = e.constant(0.0)
-    unbounded = negative = "zeroinitializer"
+    rtol, zero = e.get(at.scalar + RTOL), e.constant(0.0)
+    ten_rtol = e.binary("fmul", e.constant(10.0), rtol)
+    total = finite = lowest = zero
     for k in range(n):
         error = e.load(at.u + (method["stages"] - 1) * n + k)
         y, atol = e.load(at.yn + k), e.load(at.atol + k)
         ynew = e.binary("fadd", e.load(at.y + k), error)
         e.store(at.ynew + k, ynew)
-        size = e.unary("fabs", ynew)
         if programs.controlled[k]:
-            q = e.binary("fdiv", error, e.fma(rtol, e.maximum(e.unary("fabs", y), size), atol))
+            size = e.maximum(e.unary("fabs", y), e.unary("fabs", ynew))
+            q = e.binary("fdiv", error, e.fma(rtol, size, atol))
             total = e.fma(q, q, total)
-        # not (size <= largest), so that NaN counts
-        unbounded = e.new(f"or {e.bits} {unbounded}, {e.compare('ugt', size, e.constant(1e290))}")
+        finite = e.fma(ynew, zero, finite)  # NaN from the first value that is not finite
         if not programs.signed[k]:
-            largest = e.binary("fmul", e.constant(10.0), e.maximum(e.load(at.top + k), size))
-            floor = e.fma(e.constant(100.0), atol, e.binary("fmul", rtol, largest))
-            below = e.compare("olt", ynew, e.new(f"fneg {e.pack} {floor}"))
-            negative = e.new(f"or {e.bits} {negative}, {below}")
+            above = e.fma(e.constant(100.0), atol, e.fma(ten_rtol, e.load(at.top + k), ynew))
+            lowest = e.choose(e.compare("olt", lowest, above), lowest, above)
     count = int(sum(int(c) for c in programs.controlled))
     e.store(at.scalar + ERR2, e.binary("fmul", total, e.constant(1.0 / count if count else 0.0)))
-    valid = e.choose(negative, e.constant(-1.0), e.constant(1.0))
-    e.store(at.scalar + VALID, e.choose(unbounded, e.constant(0.0), valid))
+    valid = e.choose(e.compare("olt", lowest, zero), e.constant(-1.0), e.constant(1.0))
+    e.store(at.scalar + VALID, e.choose(e.compare("oeq", finite, zero), valid, zero))
 
 
 def slots_read(words: NDArray[np.int32]) -> frozenset[int]:

@@ -46,6 +46,7 @@ class Emitter:
         self.bits = f"<{target.width} x i1>"
         self.lines: list[str] = []
         self.values: dict[int, str] = {}
+        self.moved: dict[int, int] = {}  # slots that are read from elsewhere, like the core's relocated programs
         self.count = 0
         first = self.layout.const
         self.constants = {first + i: float(c) for i, c in enumerate(programs.constants)}
@@ -75,7 +76,7 @@ class Emitter:
         if slot in self.constants:
             return self.constant(self.constants[slot])
         if slot not in self.values:
-            self.values[slot] = self.load(slot)
+            self.values[slot] = self.load(self.moved.get(slot, slot))
         return self.values[slot]
 
     def binary(self, operation: str, a: str, b: str) -> str:

@@ -1,4 +1,5 @@
-// What the C++ tests need and no more: a check that prints both sides, and a hash of results to compare between processors.
+// What the C++ tests need and no more: a check that prints both sides, and a hash of results to compare between
+// processors.
 #pragma once
 
 #include <cmath>
@@ -8,7 +9,8 @@
 #include <cstring>
 #include <vector>
 
-// GCC's vector types lose an alignment attribute as template arguments; plain memory aligned for every pack does for tests.
+// GCC's vector types lose an alignment attribute as template arguments; plain memory aligned for every pack does for
+// tests.
 struct AlignedDoubles {
     explicit AlignedDoubles(std::size_t count)
         : data(static_cast<double*>(std::aligned_alloc(64, (count * sizeof(double) + 63) / 64 * 64))) {
@@ -65,5 +67,7 @@ struct BitHash {
         const std::uint64_t bits = a != a ? 0x7FF8000000000000ull : bit_pattern(a);
         for (int i = 0; i < 8; ++i) state = (state ^ ((bits >> (8 * i)) & 0xFF)) * 1099511628211ull;
     }
-    void print(const char* name) const { std::printf("bits %s %016llx\n", name, static_cast<unsigned long long>(state)); }
+    void print(const char* name) const {
+        std::printf("bits %s %016llx\n", name, static_cast<unsigned long long>(state));
+    }
 };

@@ -14,8 +14,29 @@ namespace tl = teorell;
 namespace {
 
 enum : std::int32_t {  // slots; the regions of docs/architecture.md
-    one, ka, ke, rate0, rate1, scalar, y0 = scalar + tl::n_scalars, y1, f0, f1, lu0, lu1, yn0, ynew0 = yn0 + 2, top0 = ynew0 + 2,
-    atol0 = top0 + 2, u0 = atol0 + 2, out = u0 + 16, p_ka, p_ke, temp0, temp1, slots
+    one,
+    ka,
+    ke,
+    rate0,
+    rate1,
+    scalar,
+    y0 = scalar + tl::n_scalars,
+    y1,
+    f0,
+    f1,
+    lu0,
+    lu1,
+    yn0,
+    ynew0 = yn0 + 2,
+    top0 = ynew0 + 2,
+    atol0 = top0 + 2,
+    u0 = atol0 + 2,
+    out = u0 + 16,
+    p_ka,
+    p_ke,
+    temp0,
+    temp1,
+    slots
 };
 enum : std::int32_t { sum = 1, division = 2, minimum = 4 };
 
@@ -23,10 +44,35 @@ struct Model {
     std::vector<std::int32_t> prepare{sum, ka, p_ka, 0, 0, sum, ke, p_ke, 0, 0, 0};
     std::vector<std::int32_t> initial{sum, y0, -1, 1, 1, one, one, one, one, sum, y1, y0, 0, 0, 0};
     std::vector<std::int32_t> rhs{sum, f0, rate0, 0, 1, ka, y0, sum, f1, rate1, 1, 1, ka, y0, ke, y1, 0};
-    std::vector<std::int32_t> jacobian_lu{sum,      temp0, scalar + tl::s_ghinv, 1,  0,   ka, one, sum, temp1, scalar + tl::s_ghinv, 1, 0, ke, one,
-                                          division, lu0,   one, temp0, division, lu1, one, temp1,
-                                          minimum,  scalar + tl::s_pivot, temp0, temp1, 0};
-    std::vector<std::int32_t> solve{sum, f0, -1, 1, 0, f0, lu0, sum, temp0, f1, 1, 0, ka, f0, sum, f1, -1, 1, 0, temp0, lu1, 0};
+    std::vector<std::int32_t> jacobian_lu{sum,
+                                          temp0,
+                                          scalar + tl::s_ghinv,
+                                          1,
+                                          0,
+                                          ka,
+                                          one,
+                                          sum,
+                                          temp1,
+                                          scalar + tl::s_ghinv,
+                                          1,
+                                          0,
+                                          ke,
+                                          one,
+                                          division,
+                                          lu0,
+                                          one,
+                                          temp0,
+                                          division,
+                                          lu1,
+                                          one,
+                                          temp1,
+                                          minimum,
+                                          scalar + tl::s_pivot,
+                                          temp0,
+                                          temp1,
+                                          0};
+    std::vector<std::int32_t> solve{sum, f0, -1, 1,   0,  f0, lu0, sum, temp0, f1,  1,
+                                    0,   ka, f0, sum, f1, -1, 1,   0,   temp0, lu1, 0};
     std::vector<std::int32_t> outputs{sum, out, y1, 0, 0, 0};
     std::vector<std::vector<std::int32_t>> stages;
     std::vector<double> constants{1.0};
@@ -36,12 +82,15 @@ struct Model {
 
     Model() {
         auto& at = view.at;
-        at.constants = one, at.coef = ka, at.scalar = scalar, at.y = y0, at.f = f0, at.lu = lu0, at.yn = yn0, at.ynew = ynew0, at.top = top0;
+        at.constants = one, at.coef = ka, at.scalar = scalar, at.y = y0, at.f = f0, at.lu = lu0, at.yn = yn0,
+        at.ynew = ynew0, at.top = top0;
         at.atol = atol0, at.u = u0, at.ft = out, at.out = out, at.params = p_ka, at.temp = temp0, at.slots = slots;
-        at.n_const = 1, at.n_coef = 4, at.n = 2, at.n_ft = 0, at.n_out = 1, at.n_params = 2, at.n_switches = 0, at.rates = rate0;
+        at.n_const = 1, at.n_coef = 4, at.n = 2, at.n_ft = 0, at.n_out = 1, at.n_params = 2, at.n_switches = 0,
+        at.rates = rate0;
         at.n_rates = 2, at.stages = 8;
         view.constants = constants.data();
-        view.prepare = prepare.data(), view.initial = initial.data(), view.rhs = rhs.data(), view.jacobian_lu = jacobian_lu.data();
+        view.prepare = prepare.data(), view.initial = initial.data(), view.rhs = rhs.data(),
+        view.jacobian_lu = jacobian_lu.data();
         view.outputs = outputs.data();
         stages.reserve(16);
         for (int i = 0; i < 8; ++i) {
@@ -54,7 +103,7 @@ struct Model {
     Model(const Model&) = delete;
     Model& operator=(const Model&) = delete;
 
-private:
+  private:
     const std::int32_t* moved(const std::vector<std::int32_t>& code, std::int32_t to) {
         auto& copy = stages.emplace_back(code.size());
         tl::relocate(code.data(), f0, 2, to, copy.data());
@@ -72,7 +121,8 @@ constexpr double dose = 100.0, rate = 7.0, infusion_begin = 6.0, infusion_end = 
 
 struct Population {
     std::vector<double> ka, ke, times;
-    std::vector<double> event_times{0.0, infusion_begin, infusion_end}, event_values{dose, rate, rate}, atol{1e-9, 1e-9};
+    std::vector<double> event_times{0.0, infusion_begin, infusion_end}, event_values{dose, rate, rate},
+        atol{1e-9, 1e-9};
     std::vector<std::int32_t> event_kinds{tl::bolus, tl::infusion_start, tl::infusion_end}, event_targets{0, 1, 1};
     std::vector<std::int64_t> event_offsets{0, 3};
 
@@ -99,7 +149,8 @@ struct Population {
         b.rtol = 1e-8, b.atol = atol.data(), b.max_steps = max_steps;
         b.values = r.values.data(), b.status = r.status.data(), b.failure_time = r.failure_time.data();
         b.steps = r.steps.data(), b.rejected = r.rejected.data();
-        tl::solve(kernel, model.view, b, "rodas5p", tl::MachineCode{}, threads, [go_on](std::int64_t) { return go_on; });
+        tl::solve(kernel, model.view, b, "rodas5p", tl::MachineCode{}, threads,
+                  [go_on](std::int64_t) { return go_on; });
         return r;
     }
 };

@@ -11,9 +11,11 @@ namespace {
 
 std::vector<double> values() {
     const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
-    std::vector<double> result{0.0, -0.0, 1.0, -1.0, 0.1, -3.7, 5e-324, 2.3e-308, 1e308, -1e308, inf, -inf, nan, 0.5, 1.5, 2.5};
+    std::vector<double> result{0.0,   -0.0,   1.0, -1.0, 0.1, -3.7, 5e-324, 2.3e-308,
+                               1e308, -1e308, inf, -inf, nan, 0.5,  1.5,    2.5};
     std::uint64_t state = 1;
-    while (result.size() < 64) {  // products of a linear congruential generator (Knuth's MMIX constants), magnitudes 2^-32 to 2^32
+    while (result.size() <
+           64) {  // products of a linear congruential generator (Knuth's MMIX constants), magnitudes 2^-32 to 2^32
         state = state * 6364136223846793005ull + 1442695040888963407ull;
         const double mantissa = 1.0 + static_cast<double>(state >> 12) * 0x1p-52;
         const int exponent = static_cast<int>((state >> 3) % 64) - 32;
@@ -78,7 +80,8 @@ void test_elementwise() {
         }
         const V va = P::load(a), vb = P::load(b);
         check(round_to_integer(vb), [](double, double q, double) { return std::nearbyint(q); });
-        check(exp2_integer(round_to_integer(vb)), [](double, double q, double) { return std::exp2(std::nearbyint(q)); });
+        check(exp2_integer(round_to_integer(vb)),
+              [](double, double q, double) { return std::exp2(std::nearbyint(q)); });
         check(exponent(va), [](double p, double, double) { return tl::exponent(p); });
         check(mantissa(va), [](double p, double, double) { return tl::mantissa(p); });
     }

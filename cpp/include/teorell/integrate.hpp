@@ -215,8 +215,8 @@ private:
         for_each(at_event, [&](int l) {
             limit[l] = b.before ? limit[l] + event_tolerance(limit[l]) : limit[l] - event_tolerance(limit[l]) * 1.0000001;
         });
-        const V last = P::load(limit), one = P::broadcast(1.0), start = get(at.scalar + s_tn);
-        unsigned due = accepted & bits(P::load(next_sample) <= last);
+        const V one = P::broadcast(1.0), start = get(at.scalar + s_tn);
+        unsigned due = accepted & bits(P::load(next_sample) <= P::load(limit));
         if (due == 0) return;
         V k[max_output_states_cached][Method::dense];
         const int cached = m.n_output_states < max_output_states_cached ? m.n_output_states : max_output_states_cached;
@@ -236,8 +236,12 @@ private:
             if (m.n_output_states > cached && cached > 0) dense_coefficients<V, Method>(at, ws, m.output_states[0], k[0]);
             put(at.scalar + s_t, time);
             write_samples(due);
-            for_each(due, [this](int l) { note_next_sample(l); });
-            due = accepted & bits(P::load(next_sample) <= last);
+            unsigned more = 0;
+            for_each(due, [&](int l) {
+                note_next_sample(l);
+                more |= (next_sample[l] <= limit[l] ? 1u : 0u) << l;
+            });
+            due = more;
         } while (due != 0);
     }
     static constexpr int max_output_states_cached = 4;
@@ -317,7 +321,7 @@ private:
     TEORELL_HD void first_step(unsigned lanes) {
         const V zero = P::broadcast(0.0), rtol = P::broadcast(b.rtol), scale = P::broadcast(m.inverse_n_controlled);
         put(at.scalar + s_t, get(at.scalar + s_tn));
-        for (int k = 0; k < at.n; ++k) put(at.y + k, get(at.yn + k));
+        for (int k = 0; k < at.n; ++k) put(at.y + k, get(at.yn + k)), put(at.f + k, zero);
         execute.rhs(ws);
         V d0 = zero, d1 = zero;
         for (int k = 0; k < at.n; ++k) {
@@ -336,7 +340,7 @@ private:
         V h0 = select(tiny, P::broadcast(1e-6), P::broadcast(0.01) * (d0 / d1));
         const V remaining = P::load(stop) - get(at.scalar + s_tn);
         h0 = min(h0, remaining);
-        for (int k = 0; k < at.n; ++k) put(at.y + k, fma(h0, get(at.ynew + k), get(at.yn + k)));
+        for (int k = 0; k < at.n; ++k) put(at.y + k, fma(h0, get(at.ynew + k), get(at.yn + k))), put(at.f + k, zero);
         put(at.scalar + s_t, get(at.scalar + s_tn) + h0);
         execute.rhs(ws);
         V d2 = zero;

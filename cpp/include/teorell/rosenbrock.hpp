@@ -26,36 +26,36 @@ struct Step {
     TEORELL_HD TEORELL_INLINE void put(std::int32_t slot, V v) const { P::store(at(slot), v); }
     TEORELL_HD TEORELL_INLINE V scalar(int which) const { return get(m.at.scalar + which); }
 
-    // Stage values: y_i into region y, sum_j C_ij u_j into region f.
+    // Stage value y_i into region y, (1/h) sum_j C_ij u_j into the slots of u_i.
     template <int i>
     TEORELL_HD void combine() const {
         const auto& L = m.at;
+        V c[i];
+        for (int j = 0; j < i; ++j) c[j] = P::broadcast(Method::C[i][j]) * scalar(s_hinv);
         for (int k = 0; k < L.n; ++k) {
-            V y = get(L.yn + k), s = P::broadcast(0.0);
+            V y = get(L.yn + k), s = c[0];
             for (int j = 0; j < i; ++j) {
                 const V u = get(L.u + j * L.n + k);
-                s = j == 0 ? P::broadcast(Method::C[i][0]) * u : fma(P::broadcast(Method::C[i][j]), u, s);
+                s = j == 0 ? c[0] * u : fma(c[j], u, s);
                 if (!adds_previous_stage<Method>(i)) y = fma(P::broadcast(Method::a[i][j]), u, y);
             }
             if (adds_previous_stage<Method>(i)) y = get(L.y + k) + get(L.u + (i - 1) * L.n + k);
             put(L.y + k, y);
-            put(L.f + k, s);
+            put(L.u + i * L.n + k, s);
         }
     }
 
     template <int i>
     TEORELL_HD void stage() const {
         const auto& L = m.at;
-        if (i > 0) {
+        const std::int32_t u = L.u + i * L.n;
+        if constexpr (i > 0) {
             combine<i>();
             put(L.scalar + s_t, fma(P::broadcast(Method::c[i]), scalar(s_h), scalar(s_tn)));
+        } else {
+            for (int k = 0; k < L.n; ++k) put(u + k, P::broadcast(0.0));
         }
         interpret<V>(m.stage_rhs[i], ws);
-        const std::int32_t u = L.u + i * L.n;
-        if (i > 0) {
-            const V hinv = scalar(s_hinv);
-            for (int k = 0; k < L.n; ++k) put(u + k, fma(hinv, get(L.f + k), get(u + k)));
-        }
         if (Method::d[i] != 0.0 && L.n_ft > 0) {
             const V hd = scalar(s_h) * P::broadcast(Method::d[i]);
             for (int k = 0; k < L.n_ft; ++k)
@@ -73,14 +73,14 @@ struct Step {
     // Reads tn, h, yn, atol, rtol, coef; writes u, ynew, err2, pivot, valid, top.
     TEORELL_HD void operator()() const {
         const auto& L = m.at;
-        const V h = scalar(s_h), one = P::broadcast(1.0);
-        put(L.scalar + s_hinv, one / h);
-        put(L.scalar + s_ghinv, one / (P::broadcast(Method::gamma) * h));
+        const V hinv = P::broadcast(1.0) / scalar(s_h);
+        put(L.scalar + s_hinv, hinv);
+        put(L.scalar + s_ghinv, P::broadcast(1.0 / Method::gamma) * hinv);
         put(L.scalar + s_t, scalar(s_tn));
         for (int k = 0; k < L.n; ++k) {
             const V y = get(L.yn + k);
             put(L.y + k, y);
-            put(L.top + k, max(get(L.top + k), abs(y)));
+            if (!m.is_signed[k]) put(L.top + k, max(get(L.top + k), abs(y)));
         }
         interpret<V>(m.jacobian_lu, ws);
         if (L.n_ft > 0) interpret<V>(m.df_dt, ws);
@@ -90,9 +90,8 @@ struct Step {
 
     TEORELL_HD void finish() const {
         const auto& L = m.at;
-        const V rtol = scalar(s_rtol), largest = P::broadcast(1e290);
-        V sum = P::broadcast(0.0);
-        typename P::Mask unbounded = sum != sum, negative = sum != sum;
+        const V rtol = scalar(s_rtol), ten_rtol = P::broadcast(10.0) * rtol, zero = P::broadcast(0.0);
+        V sum = zero, finite = zero, lowest = zero;
         for (int k = 0; k < L.n; ++k) {
             const V error = get(L.u + (Method::stages - 1) * L.n + k);
             const V y = get(L.yn + k), ynew = get(L.y + k) + error, atol = get(L.atol + k);
@@ -101,15 +100,12 @@ struct Step {
                 const V q = error / fma(rtol, max(abs(y), abs(ynew)), atol);
                 sum = fma(q, q, sum);
             }
-            unbounded = unbounded | !(abs(ynew) <= largest);
-            if (!m.is_signed[k]) {
-                const V scale = rtol * (P::broadcast(10.0) * max(get(L.top + k), abs(ynew)));
-                negative = negative | (ynew < -fma(P::broadcast(100.0), atol, scale));
-            }
+            finite = fma(ynew, zero, finite);  // NaN from the first value that is not finite
+            if (!m.is_signed[k]) lowest = min(lowest, fma(P::broadcast(100.0), atol, fma(ten_rtol, get(L.top + k), ynew)));
         }
         put(L.scalar + s_err2, sum * P::broadcast(m.inverse_n_controlled));
-        const V one = P::broadcast(1.0), valid = select(negative, -one, one);
-        put(L.scalar + s_valid, select(unbounded, P::broadcast(0.0), valid));
+        const V valid = select(lowest < zero, P::broadcast(-1.0), P::broadcast(1.0));
+        put(L.scalar + s_valid, select(finite == zero, valid, zero));
     }
 };
 

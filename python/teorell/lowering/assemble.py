@@ -106,13 +106,12 @@ def _gradients(
 
 
 def _rhs(values: Values, rates: Sequence[Expression], infusions: Mapping[int, int]) -> None:
-    """f = rates, plus the infusion rate where there is one (by state: its number)."""
+    """f += rates, plus the infusion rate where there is one (by state: its number)."""
     for row, rate in enumerate(rates):
-        form = values.forms.of(rate)
-        infusion = infusions.get(row)
-        terms: Terms = values.terms(form)
-        init = None if infusion is None else values.builder.slot("rate", infusion)
-        values.builder.store(terms.value(values.builder, init), "f", row)
+        terms: Terms = values.terms(values.forms.of(rate))
+        if row in infusions:
+            terms.singles.append(values.builder.slot("rate", infusions[row]))
+        values.builder.store(terms.value(values.builder, values.builder.slot("f", row)), "f", row)
 
 
 def _store(values: Values, forms: Sequence[Form], region: str) -> None:

@@ -93,7 +93,7 @@ class Builder:
         return self.op(Op.SELECT, condition, a, b)
 
     def store(self, value: int, region: str, position: int = 0) -> None:
-        """Let a slot, which this program does not read, hold the value."""
+        """Let a slot hold the value; only the value itself may be computed from what the slot held."""
         self._stores.setdefault(value, []).append((region, position))
 
     def place(self, value: int, region: str, position: int) -> None:
@@ -163,7 +163,7 @@ class Builder:
 
         for value, slots in self._stores.items():
             if len(self._records[value]) == 2:
-                copies(value, slots)
+                copies(value, [slot for slot in slots if slot != self._records[value]])
         for number in self._live:
             record = self._records[number]
             assert len(record) == 4

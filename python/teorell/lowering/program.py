@@ -155,8 +155,9 @@ class Programs:
         return known
 
     def products(self, name: str) -> int:
-        """Multiplications and fused multiply-adds of a program."""
-        return sum(len(item.plus) + len(item.minus) for item in instructions(getattr(self, name)))
+        """Multiplications and fused multiply-adds of a program; a product with `one` is a plain addition."""
+        pairs = [pair for item in instructions(getattr(self, name)) for pair in (*item.plus, *item.minus)]
+        return sum(self.layout.one not in pair for pair in pairs)
 
     def counts(self, name: str) -> dict[str, int]:
         """Instructions of a program by operation, for reports."""
