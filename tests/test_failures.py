@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pytest
 import teorell as tl
 from teorell import reference_models, solve
 from teorell.expression import symbol
+from teorell.lowering import lower
 
 TIMES = np.linspace(0.0, 10.0, 41)
 FIELDS = ("values", "status", "steps", "rejected", "failure_time")
@@ -101,7 +103,7 @@ CASES = [
     (rhs_not_finite, 1, (0.0, 0.0), {}),
     (jacobian_not_finite, 1, (0.0, 0.0), {}),
     (jacobian_not_finite_beside_the_diagonal, 1, (0.0, 0.0), {}),
-    (grows_without_bound, 2, (3.2, 3.4), {}),  # 1e290 is e^667.7
+    (grows_without_bound, 2, (3.3, 3.55), {}),  # the largest float64 is e^709.8
     (leaves_its_domain, 2, (0.7, 1.0), {}),
     (falls_off_a_cliff, 3, (2.499, 2.501), {}),
     (takes_for_ever, 4, (0.001, 9.0), {"max_steps": MAX_STEPS}),
@@ -280,11 +282,11 @@ def test_cancelled_patients_have_status_6(monkeypatch):
 
     monkeypatch.setattr(solve._core, "solve", spy)
     slow = endless()
-    slow["parameters"] = {"omega": np.insert(np.linspace(1e5, 1e6, 3), [0, 1, 2, 3], 1e-6)}
+    slow["parameters"] = {"omega": np.array([1e-6, 1e-6, 1e6, 1e-6, 1e-6])}  # one lane is busy, others go on
     with pytest.raises(Stop):
         tl.simulate(**slow, progress=progress, threads=1)
-    np.testing.assert_array_equal(seen["status"], [0, 6, 0, 6, 0, 6, 0])
-    assert np.isfinite(seen["failure_time"][1::2]).all()
+    np.testing.assert_array_equal(seen["status"], [0, 0, 6, 0, 0])
+    assert np.isfinite(seen["failure_time"][2])
 
 
 def test_progress_counts_up_to_all():
@@ -300,28 +302,57 @@ def test_progress_counts_up_to_all():
 # Unphysical branches ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rtol", [1e-3, 1e-4])
-@pytest.mark.parametrize("method", solve.METHODS)
-def test_very_fast_binding_is_never_negative_in_silence(method, rtol):
-    """Problem B with kon 1e9: L-stable methods step over to a branch where the free target is negative."""
+def fast_binding(**options):
+    """Problem B with kon 1e9: all amounts of 60 patients, sampled before the doses."""
     model = reference_models.problem_b()
     for name in model.state_names:
         model.output(f"amount_{name}", symbol("state", name))
-    n = 60
+    given = {**reference_models.population("B", 60), "kon": np.full(60, 1e9)}
     regimen = tl.Regimen.bolus(100.0, into="STO", every=12.0, doses=4)
-    given = {**reference_models.population("B", n), "kon": np.full(n, 1e9)}
     outputs = [f"amount_{name}" for name in model.state_names]
-    grid = np.linspace(0.0, 48.0, 97)
-    loose = tl.simulate(model, given, regimen, grid, outputs, rtol=rtol, atol=1e-9, method=method, samples="before")
-    tight = tl.simulate(model, given, regimen, grid, outputs, rtol=1e-8, atol=1e-11, samples="before")
-    assert (tight.status == 0).all()
+    return tl.simulate(model, given, regimen, np.linspace(0.0, 48.0, 97), outputs, samples="before", **options)
+
+
+@pytest.fixture(scope="module")
+def tight_binding():
+    solution = fast_binding(rtol=1e-9, atol=1e-12)
+    assert (solution.status == 0).all()
+    return solution.values
+
+
+def clearly_negative(values, top, rtol, atol):
+    """(patients,) True where any sample of any state is below what the negativity test lets pass."""
+    return (values < -(100 * atol + 10 * rtol * top)).any(axis=(1, 2))
+
+
+def test_the_unphysical_branch_is_there(tight_binding, monkeypatch):
+    """Without the test of signs most patients get a success that is wrong: the next test would otherwise be empty."""
+
+    def all_signed(*arguments):
+        programs = lower(*arguments)
+        return replace(programs, signed=np.ones_like(programs.signed))
+
+    monkeypatch.setattr("teorell.lowering.lower", all_signed)
+    loose = fast_binding(rtol=1e-3, atol=1e-6)
+    assert (loose.status == 0).all()
+    top = np.abs(tight_binding).max(axis=1, keepdims=True)
+    assert clearly_negative(loose.values, top, 1e-3, 1e-6).mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("rtol", "atol", "least"), [(1e-3, 1e-9, 1.0), (1e-3, 1e-6, 0.6), (1e-4, 1e-7, 0.9), (1e-4, 1e-5, 0.9)]
+)
+@pytest.mark.parametrize("method", solve.METHODS)
+def test_very_fast_binding_is_never_negative_in_silence(method, rtol, atol, least, tight_binding):
+    """L-stable methods step over to a branch where the free target is negative: told, or avoided, not returned."""
+    loose = fast_binding(rtol=rtol, atol=atol, method=method)
     assert set(loose.status.tolist()) <= {0, 5}
     kept = loose.status == 0
-    assert kept.mean() > 0.9, "the test of signs gives up too easily"
-    values, exact = loose.values[kept], tight.values[kept]
+    assert kept.mean() >= least, "the test of signs gives up too easily"
+    values, exact = loose.values[kept], tight_binding[kept]
     top = np.abs(exact).max(axis=1, keepdims=True)
-    assert (values > -(100 * 1e-9 + 10 * rtol * top)).all()
-    assert (np.abs(values - exact) < 30 * rtol * top + 1e-6).all()
+    assert not clearly_negative(values, top, rtol, atol).any()
+    assert (np.abs(values - exact) < 10 * (rtol * top + atol)).all()
 
 
 # Accumulators -------------------------------------------------------------------------------------------------------

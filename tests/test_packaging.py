@@ -198,7 +198,7 @@ def instruction_set_objects() -> list[Path]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads ELF symbols")
 def test_instruction_sets_share_no_weak_symbols() -> None:
-    """The linker keeps one copy of a weak symbol: were it the AVX-512 one, the v2 build would crash on old processors."""
+    """The linker keeps one copy of a weak symbol: were it the AVX-512 one, v2 would crash on old processors."""
     objects = instruction_set_objects()
     if not objects or shutil.which("nm") is None:
         pytest.skip("NOT RUN: needs nm, and the objects that `pip install .` from this checkout leaves in build/")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MachineCode", "compile_programs", "emit"]
 
+CHUNK = 32  # states
 T, TN, H, HINV, GHINV, RTOL, ERR2, PIVOT, VALID = range(len(SCALARS))
 
 
@@ -42,6 +43,7 @@ def emit_factor(e: Emitter, method: Mapping[str, Any]) -> None:
     e.values[at.scalar + T] = e.get(at.scalar + TN)
     for k in range(at.n):
         y = e.values[at.y + k] = e.load(at.yn + k)
+        e.store(at.y + k, y)
         if not e.programs.signed[k]:
             e.store(at.top + k, e.maximum(e.load(at.top + k), e.unary("fabs", y)))
     e.run(e.programs.jacobian_lu)
@@ -54,44 +56,44 @@ def emit_factor(e: Emitter, method: Mapping[str, Any]) -> None:
             e.store(at.ft + k, e.values[at.ft + k])
 
 
-def emit_stage(e: Emitter, method: Mapping[str, Any], i: int, needed: frozenset[int]) -> None:
-    """u_i; the stage value y stays in memory where the next stage, or the end of the step, builds on it."""
+def emit_combine(e: Emitter, method: Mapping[str, Any], i: int, states: range, read: frozenset[int]) -> None:
+    """For some states: the stage value y_i, and what u_i starts from before rhs adds to it."""
     at, n = e.layout, e.layout.n
-    a, c_matrix = method["a"], method["C"]
-    stages = method["stages"]
+    a, c_matrix, d = method["a"], method["C"], method["d"][0]
     incremental = i > 0 and adds_previous_stage(a, i)
-    kept = (i + 1 < stages and adds_previous_stage(a, i + 1)) or i + 1 == stages
-    tn = e.get(at.scalar + TN)
-    e.values[at.scalar + T] = e.fma(e.constant(method["c"][0][i]), e.get(at.scalar + H), tn) if i else tn
+    kept = (i + 1 < method["stages"] and adds_previous_stage(a, i + 1)) or i + 1 == method["stages"]
+    if states.start == 0:
+        tn = e.get(at.scalar + TN)
+        e.store(at.scalar + T, e.fma(e.constant(method["c"][0][i]), e.get(at.scalar + H), tn) if i else tn)
     scaled = [e.binary("fmul", e.constant(c_matrix[i][j]), e.get(at.scalar + HINV)) for j in range(i)]
-    for k in range(n):
-        wanted = at.y + k in needed or kept or incremental
+    ft_slots = {int(row): at.ft + slot for slot, row in enumerate(e.programs.ft_rows)} if d[i] != 0.0 else {}
+    for k in states:
+        wanted = i > 0 and (at.y + k in read or kept or incremental)  # factor has set y_0
         y = e.load((at.y if incremental else at.yn) + k) if wanted else None
-        s = None
+        s = e.constant(0.0)
         for j in range(i):
             u = e.load(at.u + j * n + k)
-            s = e.binary("fmul", scaled[j], u) if s is None else e.fma(scaled[j], u, s)
+            s = e.binary("fmul", scaled[0], u) if j == 0 else e.fma(scaled[j], u, s)
             if y is not None and not incremental:
                 y = e.fma(e.constant(a[i][j]), u, y)
             elif y is not None and j == i - 1:
                 y = e.binary("fadd", y, u)
+        if k in ft_slots:
+            hd = e.binary("fmul", e.get(at.scalar + H), e.constant(d[i]))
+            s = e.fma(hd, e.get(ft_slots[k]), s)
         if y is not None:
-            e.values[at.y + k] = y
-            if i and kept:
-                e.store(at.y + k, y)
-        if s is None:
-            e.values[at.f + k] = e.constant(0.0)
-        else:  # waits in the slot of u_i for its row of rhs: kept in a register it would spill more than it saves
-            e.store(at.u + i * n + k, s)
-            e.moved[at.f + k] = at.u + i * n + k
+            e.store(at.y + k, y)
+        e.store(at.u + i * n + k, s)
+
+
+def emit_stage(e: Emitter) -> None:
+    """rhs and solve of any stage; region f is where the argument %f points, the slots of u_i."""
+    at = e.layout
+    e.regions = {range(at.f, at.f + at.n): "%f"}
     e.run(e.programs.rhs)
-    if method["d"][0][i] != 0.0 and at.n_ft:
-        hd = e.binary("fmul", e.get(at.scalar + H), e.constant(method["d"][0][i]))
-        for slot, row in enumerate(e.programs.ft_rows):
-            e.values[at.f + int(row)] = e.fma(hd, e.get(at.ft + slot), e.get(at.f + int(row)))
     e.run(e.programs.solve)
-    for k in range(n):
-        e.store(at.u + i * n + k, e.get(at.f + k))
+    for k in range(at.n):
+        e.store(at.f + k, e.get(at.f + k))
 
 
 def emit_finish(e: Emitter, method: Mapping[str, Any]) -> None:
@@ -132,23 +134,37 @@ def slots_read(words: NDArray[np.int32]) -> frozenset[int]:
 def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
     """The LLVM IR module with functions `step` and `rhs`, both void(double* workspace).
 
-    Each stage is a function of its own: compile time then grows with the size of the model, not with its square.
+    All stages share one function for rhs and solve, and combinations come in functions of CHUNK states: the code of a
+    step stays small enough for the instruction cache, and compile time grows with the size of the model, not its square.
     """
-    functions: dict[str, Emitter] = {"factor": Emitter(programs, target)}
-    emit_factor(functions["factor"], method)
-    needed = slots_read(programs.rhs)
-    for i in range(method["stages"]):
-        functions[f"stage{i}"] = Emitter(programs, target)
-        emit_stage(functions[f"stage{i}"], method, i, needed)
-    functions["finish"] = Emitter(programs, target)
-    emit_finish(functions["finish"], method)
+    at, read = programs.layout, slots_read(programs.rhs)
+    parts: list[str] = []
+    step = Emitter(programs, target)
 
-    step, rhs = Emitter(programs, target), Emitter(programs, target)
-    step.lines = [f"  call void @{name}(ptr %ws)" for name in functions]
+    def call(name: str, emitter: Emitter) -> None:
+        parts.append(emitter.define(name))
+        step.call(name)
+
+    factor = Emitter(programs, target)
+    emit_factor(factor, method)
+    call("factor", factor)
+    stage = Emitter(programs, target)
+    emit_stage(stage)
+    parts.append(stage.define("stage", "ptr noalias %ws, ptr noalias %f"))
+    for i in range(method["stages"]):
+        for first in range(0, at.n, CHUNK):
+            combine = Emitter(programs, target)
+            emit_combine(combine, method, i, range(first, min(first + CHUNK, at.n)), read)
+            call(f"combine{i}_{first}", combine)
+        step.call("stage", at.u + i * at.n)
+    finish = Emitter(programs, target)
+    emit_finish(finish, method)
+    call("finish", finish)
+
+    rhs = Emitter(programs, target)
     rhs.run(programs.rhs)
-    for k in range(programs.layout.n):
-        rhs.store(programs.layout.f + k, rhs.get(programs.layout.f + k))
-    parts = [emitter.define(name) for name, emitter in functions.items()]
+    for k in range(at.n):
+        rhs.store(at.f + k, rhs.get(at.f + k))
     return module([*parts, step.define("step", internal=False), rhs.define("rhs", internal=False)], target)
 
 

@@ -46,7 +46,7 @@ class Emitter:
         self.bits = f"<{target.width} x i1>"
         self.lines: list[str] = []
         self.values: dict[int, str] = {}
-        self.moved: dict[int, int] = {}  # slots that are read from elsewhere, like the core's relocated programs
+        self.regions: dict[range, str] = {}  # slots that lie where another argument of the function points
         self.count = 0
         first = self.layout.const
         self.constants = {first + i: float(c) for i, c in enumerate(programs.constants)}
@@ -63,6 +63,9 @@ class Emitter:
         return f"splat (double 0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X})"
 
     def address(self, slot: int) -> str:
+        for slots, base in self.regions.items():
+            if slot in slots:
+                return self.new(f"getelementptr inbounds i8, ptr {base}, i64 {(slot - slots.start) * self.width * 8}")
         return self.new(f"getelementptr inbounds i8, ptr %ws, i64 {slot * self.width * 8}")
 
     def load(self, slot: int) -> str:
@@ -76,7 +79,7 @@ class Emitter:
         if slot in self.constants:
             return self.constant(self.constants[slot])
         if slot not in self.values:
-            self.values[slot] = self.load(self.moved.get(slot, slot))
+            self.values[slot] = self.load(slot)
         return self.values[slot]
 
     def binary(self, operation: str, a: str, b: str) -> str:
@@ -164,9 +167,16 @@ class Emitter:
         field = self.words_operation("and", words, 0x000FFFFFFFFFFFFF)
         return self.to_doubles(self.words_operation("or", field, 0x3FF0000000000000))
 
-    def define(self, name: str, *, internal: bool = True) -> str:
+    def call(self, name: str, place: int | None = None) -> None:
+        """Calls a function of the workspace and, with a place, of that slot's address."""
+        if place is None:
+            self.lines.append(f"  call void @{name}(ptr %ws)")
+        else:
+            self.lines.append(f"  call void @{name}(ptr %ws, ptr {self.address(place)})")
+
+    def define(self, name: str, arguments: str = "ptr noalias %ws", *, internal: bool = True) -> str:
         scope = "internal " if internal else ""
-        return "\n".join([f"define {scope}void @{name}(ptr noalias %ws) #0 {{", *self.lines, "  ret void", "}", ""])
+        return "\n".join([f"define {scope}void @{name}({arguments}) #0 {{", *self.lines, "  ret void", "}", ""])
 
 
 def module(functions: list[str], target: Target) -> str:

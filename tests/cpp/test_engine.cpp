@@ -41,39 +41,19 @@ enum : std::int32_t {  // slots; the regions of docs/architecture.md
 enum : std::int32_t { sum = 1, division = 2, minimum = 4 };
 
 struct Model {
-    std::vector<std::int32_t> prepare{sum, ka, p_ka, 0, 0, sum, ke, p_ke, 0, 0, 0};
-    std::vector<std::int32_t> initial{sum, y0, -1, 1, 1, one, one, one, one, sum, y1, y0, 0, 0, 0};
-    std::vector<std::int32_t> rhs{sum, f0, rate0, 0, 1, ka, y0, sum, f1, rate1, 1, 1, ka, y0, ke, y1, 0};
-    std::vector<std::int32_t> jacobian_lu{sum,
-                                          temp0,
-                                          scalar + tl::s_ghinv,
-                                          1,
-                                          0,
-                                          ka,
-                                          one,
-                                          sum,
-                                          temp1,
-                                          scalar + tl::s_ghinv,
-                                          1,
-                                          0,
-                                          ke,
-                                          one,
-                                          division,
-                                          lu0,
-                                          one,
-                                          temp0,
-                                          division,
-                                          lu1,
-                                          one,
-                                          temp1,
-                                          minimum,
-                                          scalar + tl::s_pivot,
-                                          temp0,
-                                          temp1,
-                                          0};
-    std::vector<std::int32_t> solve{sum, f0, -1, 1,   0,  f0, lu0, sum, temp0, f1,  1,
-                                    0,   ka, f0, sum, f1, -1, 1,   0,   temp0, lu1, 0};
-    std::vector<std::int32_t> outputs{sum, out, y1, 0, 0, 0};
+    // clang-format off
+    std::vector<std::int32_t> prepare{sum, ka, p_ka, 0, 0,  sum, ke, p_ke, 0, 0,  0};
+    std::vector<std::int32_t> initial{sum, y0, -1, 1, 1, one, one, one, one,  sum, y1, y0, 0, 0,  0};
+    std::vector<std::int32_t> rhs{
+        sum, f0, f0, 1, 1, rate0, one, ka, y0,
+        sum, f1, f1, 2, 1, rate1, one, ka, y0, ke, y1,  0};
+    std::vector<std::int32_t> jacobian_lu{  // lu: the reciprocal diagonal of ghinv I - J
+        sum, temp0, scalar + tl::s_ghinv, 1, 0, ka, one,  sum, temp1, scalar + tl::s_ghinv, 1, 0, ke, one,
+        division, lu0, one, temp0,  division, lu1, one, temp1,  minimum, scalar + tl::s_pivot, temp0, temp1,  0};
+    std::vector<std::int32_t> solve{
+        sum, f0, -1, 1, 0, f0, lu0,  sum, temp0, f1, 1, 0, ka, f0,  sum, f1, -1, 1, 0, temp0, lu1,  0};
+    std::vector<std::int32_t> outputs{sum, out, y1, 0, 0,  0};
+    // clang-format on
     std::vector<std::vector<std::int32_t>> stages;
     std::vector<double> constants{1.0};
     std::vector<std::int32_t> output_states{1};
@@ -172,7 +152,8 @@ void test_truth_and_bits(const tl::Kernel& kernel) {
     const Result r = population.solve(kernel, 1);
     const std::size_t grid = population.times.size();
     for (std::size_t i = 0; i < population.ka.size(); ++i) {
-        CHECK(r.status[i] == tl::success && r.steps[i] > 20);
+        CHECK(r.status[i] == tl::success);
+        CHECK(r.steps[i] > 10);
         for (std::size_t k = 0; k < grid; ++k) {
             const double truth = exact(population.ka[i], population.ke[i], population.times[k]);
             CHECK(std::fabs(r.values[i * grid + k] - truth) <= 2e-6 * std::fabs(truth) + 1e-7);

@@ -26,10 +26,11 @@ struct Step {
     TEORELL_HD TEORELL_INLINE void put(std::int32_t slot, V v) const { P::store(at(slot), v); }
     TEORELL_HD TEORELL_INLINE V scalar(int which) const { return get(m.at.scalar + which); }
 
-    // Stage value y_i into region y, (1/h) sum_j C_ij u_j into the slots of u_i.
+    // Stage value y_i into region y; (1/h) sum_j C_ij u_j + h d_i f_t into the slots of u_i, for rhs to add to.
     template <int i>
     TEORELL_HD void combine() const {
         const auto& L = m.at;
+        put(L.scalar + s_t, fma(P::broadcast(Method::c[i]), scalar(s_h), scalar(s_tn)));
         V c[i];
         for (int j = 0; j < i; ++j) c[j] = P::broadcast(Method::C[i][j]) * scalar(s_hinv);
         for (int k = 0; k < L.n; ++k) {
@@ -51,16 +52,15 @@ struct Step {
         const std::int32_t u = L.u + i * L.n;
         if constexpr (i > 0) {
             combine<i>();
-            put(L.scalar + s_t, fma(P::broadcast(Method::c[i]), scalar(s_h), scalar(s_tn)));
         } else {
             for (int k = 0; k < L.n; ++k) put(u + k, P::broadcast(0.0));
         }
-        interpret<V>(m.stage_rhs[i], ws);
         if (Method::d[i] != 0.0 && L.n_ft > 0) {
             const V hd = scalar(s_h) * P::broadcast(Method::d[i]);
             for (int k = 0; k < L.n_ft; ++k)
                 put(u + m.ft_rows[k], fma(hd, get(L.ft + k), get(u + m.ft_rows[k])));
         }
+        interpret<V>(m.stage_rhs[i], ws);
         interpret<V>(m.stage_solve[i], ws);
     }
 

@@ -18,6 +18,8 @@ from teorell.lowering.program import Layout, Op, Words
 
 __all__ = ["Builder", "Constants", "Pair"]
 
+LONGEST_CHAIN = 5  # products
+
 Pair: TypeAlias = tuple[int, int]
 Slot: TypeAlias = tuple[str, int]  # region, position in it
 Record: TypeAlias = tuple[int, tuple[int, ...], tuple[Pair, ...], tuple[Pair, ...]]  # op, operands, plus, minus
@@ -60,11 +62,20 @@ class Builder:
         return self.slot("const", self._constants.slot(value))
 
     def sum(self, init: int | None, plus: Sequence[Pair] = (), minus: Sequence[Pair] = ()) -> int:
-        """init + sum of products of `plus` - sum of products of `minus`, fused, in this order."""
+        """init + sum of products of `plus` - sum of products of `minus`, fused, in this order.
+
+        A long sum is computed as two halves: fused multiply-adds that wait for each other are what a step's time is
+        made of where many organs drain into one pool.
+        """
         if init is not None and not plus and not minus:
             return init
         if init is None and not plus and not minus:
             return self.constant(0.0)
+        if len(plus) + len(minus) > LONGEST_CHAIN:
+            half = (len(plus) + len(minus) + 1) // 2
+            first = self.sum(init, plus[:half], minus[: max(0, half - len(plus))])
+            second = self.sum(None, plus[half:], minus[max(0, half - len(plus)) :])
+            return self.add(first, second)
         ordered = [tuple([(a, b) if a <= b else (b, a) for a, b in pairs]) for pairs in (plus, minus)]
         return self._number((Op.SUM, (-1 if init is None else init,), ordered[0], ordered[1]))
 
