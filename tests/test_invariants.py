@@ -57,9 +57,9 @@ def test_mass_balance_with_excreta(kind, method, samples):
     assert (np.abs(solution.values.sum(axis=2) - given) <= 1e-11 * given).all()
 
 
-@pytest.mark.parametrize(("rate", "most"), [(1e4, 1e-11), (1e7, 1e-9)])
-def test_mass_balance_of_a_fast_cycle(rate, most):
-    """What rounding costs: I/(h gamma) is added to the rates, so that digits go where rates are fast beside 1/h."""
+@pytest.mark.parametrize("rate", [1e4, 1e7])
+def test_mass_balance_of_a_fast_cycle(rate):
+    """I/(h gamma) is added to the rates and loses digits where they are fast beside 1/h: a few times 2^-53 rate h."""
     model = tl.Model("cycle")
     a, b, c, out = model.states("a", "b", "c", "out")
     model.flow(a, b, rate * a / (1.0 + a))
@@ -69,7 +69,7 @@ def test_mass_balance_of_a_fast_cycle(rate, most):
     solution = tl.simulate(model, None, tl.Regimen.bolus(10.0, into="a", every=6, doses=3), TIMES)
     assert solution.status.tolist() == [0]
     given = 10.0 * np.searchsorted([0.0, 6.0, 12.0], TIMES, side="right")
-    assert np.abs(solution.values[0].sum(axis=1) - given).max() < most * 30.0
+    assert np.abs(solution.values[0].sum(axis=1) - given).max() < 1e-15 * rate * 30.0
 
 
 # Linearity ----------------------------------------------------------------------------------------------------------
@@ -345,7 +345,7 @@ def test_nothing_flows_after_the_last_infusion(large, small):
     )
     values = tl.simulate(model, None, regimen, np.linspace(5.0, 1e6, 11)).values[0, :, 0]
     np.testing.assert_allclose(values, large + 3 * small, rtol=1e-12)
-    assert (values == values[0]).all()
+    np.testing.assert_allclose(values, values[0], rtol=1e-15)  # the rounding of the dense output
 
 
 quarters = st.integers(0, 40).map(lambda i: i / 4)
@@ -374,14 +374,14 @@ def regimen_of(given):
 
 
 def exact_doses(given):
-    """Boluses and infusions for `truth`; what ends where it starts, to the last digits, is a bolus."""
+    """Boluses and infusions for `truth`; what ends where it starts, to 16 ulp, is a bolus."""
     boluses, infusions = [], []
     for line in given:
         k = NAMES.index(line["into"])
         for i in range(line["doses"]):
             start = line["time"] + i * line["every"]
             end = start + (line["duration"] or 0.0)
-            if end - start <= 1e-13:
+            if end - start <= 16 * np.spacing(end):
                 boluses.append((start, k, line["amount"]))
             else:
                 infusions.append((start, end, k, line["amount"]))

@@ -25,7 +25,8 @@ def folder() -> Path:
 def source_version() -> str:
     """Changes whenever the emitter does: code of another teorell is never run."""
     here = Path(__file__).parent
-    return hashlib.sha256((here / "machine_code.py").read_bytes()).hexdigest()
+    emitters = ("machine_code.py", "vector_ir.py", "lowering/program.py")
+    return hashlib.sha256(b"".join((here / name).read_bytes() for name in emitters)).hexdigest()
 
 
 def fetch(key: tuple[str, ...], build: Callable[[], bytes]) -> bytes:

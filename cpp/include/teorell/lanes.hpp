@@ -101,6 +101,7 @@ constexpr int register_width = static_cast<int>(sizeof(Register) / sizeof(double
 using IntRegister = std::int64_t __attribute__((vector_size(sizeof(Register))));
 using WordRegister = std::uint64_t __attribute__((vector_size(sizeof(Register))));
 using DoubleRegister = double __attribute__((vector_size(sizeof(Register))));
+using InMemory = double __attribute__((vector_size(sizeof(Register)), may_alias));
 
 template <int W>
 struct Mask {
@@ -121,11 +122,11 @@ struct Pack<Lanes<W>> {
     using Mask = teorell::Mask<W>;
     TEORELL_INLINE static Lanes<W> load(const double* p) {
         Lanes<W> a;
-        std::memcpy(&a, __builtin_assume_aligned(p, sizeof(Register)), sizeof a);
+        for (int i = 0; i < Lanes<W>::count; ++i) a.r[i] = reinterpret_cast<const InMemory*>(p)[i];
         return a;
     }
     TEORELL_INLINE static void store(double* p, const Lanes<W>& a) {
-        std::memcpy(__builtin_assume_aligned(p, sizeof(Register)), &a, sizeof a);
+        for (int i = 0; i < Lanes<W>::count; ++i) reinterpret_cast<InMemory*>(p)[i] = a.r[i];
     }
     TEORELL_INLINE static Lanes<W> broadcast(double a) {
         Lanes<W> result;

@@ -8,7 +8,7 @@
 namespace teorell {
 
 enum class Op : std::int32_t {
-    end, sum, div, sqrt, min, max, lt, le, select, abs, round, exp2i, exponent, mantissa
+    end, sum, div, sqrt, min, max, lt, le, select, abs, round, exp2i, exponent, mantissa, mul, fma
 };
 
 // Slot offsets of a model's regions; docs/architecture.md has the table.
@@ -53,7 +53,7 @@ TEORELL_HD inline int instruction_length(const std::int32_t* code) {
     case Op::end: return 1;
     case Op::sum: return 5 + 2 * (code[3] + code[4]);
     case Op::sqrt: case Op::abs: case Op::round: case Op::exp2i: case Op::exponent: case Op::mantissa: return 3;
-    case Op::select: return 5;
+    case Op::select: case Op::fma: return 5;
     default: return 4;
     }
 }

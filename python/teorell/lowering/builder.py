@@ -179,6 +179,9 @@ class Builder:
             record = self._records[number]
             assert len(record) == 4
             op, operands, plus, minus = record
+            if op == Op.SUM and len(plus) == 1 and not minus:
+                op = Op.MUL if operands[0] < 0 else Op.FMA
+                operands = tuple([operand for operand in operands if operand >= 0]) + plus[0]
             code.extend((op, at(number)))
             if op == Op.SUM:
                 code.extend((-1 if operands[0] < 0 else at(operands[0]), len(plus), len(minus)))

@@ -42,9 +42,11 @@ class Op(IntEnum):
     EXP2I = 11
     EXPONENT = 12
     MANTISSA = 13
+    MUL = 14
+    FMA = 15
 
 
-WORDS = {Op.END: 1, Op.DIV: 4, Op.MIN: 4, Op.MAX: 4, Op.LT: 4, Op.LE: 4, Op.SELECT: 5} | dict.fromkeys(
+WORDS = {Op.END: 1, Op.MUL: 4, Op.FMA: 5, Op.DIV: 4, Op.MIN: 4, Op.MAX: 4, Op.LT: 4, Op.LE: 4, Op.SELECT: 5} | dict.fromkeys(
     (Op.SQRT, Op.ABS, Op.ROUND, Op.EXP2I, Op.EXPONENT, Op.MANTISSA), 3
 )
 
@@ -165,7 +167,10 @@ class Programs:
 
 
 class Instruction(NamedTuple):
-    """One instruction in readable form; a SUM has its init in `operands` (none: empty) and its products apart."""
+    """One instruction in readable form; a SUM has its init in `operands` (none: empty) and its products apart.
+
+    MUL and FMA are the short forms of a SUM of one product, and are read as such.
+    """
 
     op: Op
     dst: int
@@ -185,6 +190,10 @@ def instructions(words: Words) -> Iterator[Instruction]:
             start, at = at + 5, at + 5 + 2 * (plus + minus)
             pairs = tuple(zip(code[start:at:2], code[start + 1 : at : 2], strict=True))
             yield Instruction(op, dst, () if init < 0 else (init,), pairs[:plus], pairs[plus:])
+        elif op in (Op.MUL, Op.FMA):
+            *init, a, b = code[at + 2 : at + WORDS[op]]
+            yield Instruction(Op.SUM, code[at + 1], tuple(init), ((a, b),))
+            at += WORDS[op]
         else:
             yield Instruction(op, code[at + 1], tuple(code[at + 2 : at + WORDS[op]]))
             at += WORDS[op]
