@@ -1,8 +1,8 @@
 """What one step costs and what bounds it: python bench/operations.py
 
-Counts the instructions of the machine code of a Rodas5P step of one lane group, part by part, for problems A and B, and holds
-the time of a step, inferred from a run on one thread, against the time that its arithmetic would take at the measured peak of
-fused multiply-adds (bench/fma_peak.py).
+Counts the instructions of the machine code of a Rodas5P step of one lane group, part by part, for problems A and B,
+and holds the time of a step, inferred from a run on one thread, against the time that its arithmetic would take at the
+measured peak of fused multiply-adds (bench/fma_peak.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections import Counter
 import fma_peak
 import llvmlite.binding as llvm
 import numpy as np
-
 import teorell as tl
 from teorell import machine_code, reference_models, solve
 from teorell.lowering import Programs, lower
@@ -67,8 +66,12 @@ def main() -> None:
                 if name.startswith(part):
                     rows.update({key: n * (8 if part == "stage" else 1) for key, n in row.items()})
             total.update(rows)
-            print(f"   {label:30s} {rows['all']:9d} {rows['arithmetic']:11d} {rows['divisions']:10d} {rows['stack']:6d}")
-        print(f"   {'all':30s} {total['all']:9d} {total['arithmetic']:11d} {total['divisions']:10d} {total['stack']:6d}")
+            print(
+                f"   {label:30s} {rows['all']:9d} {rows['arithmetic']:11d} {rows['divisions']:10d} {rows['stack']:6d}"
+            )
+        print(
+            f"   {'all':30s} {total['all']:9d} {total['arithmetic']:11d} {total['divisions']:10d} {total['stack']:6d}"
+        )
         patients = 4000 if kind == "A" else 1500
         parameters = reference_models.population(kind, patients)
         regimen = tl.Regimen.bolus(100.0, **DOSES)  # type: ignore[arg-type]
@@ -80,9 +83,10 @@ def main() -> None:
         attempts = float((solution.steps + solution.rejected).sum())
         step = sorted(seconds)[len(seconds) // 2] / attempts * width
         bound = total["arithmetic"] * 2 * width / (peak * 1e9)
-        print(f"   {1e9 * step:.0f} ns a step, everything included; its arithmetic at the peak: {1e9 * bound:.0f} ns,", end=" ")
-        print(f"{100 * bound / step:.0f} %")
-        print(f"   {attempts / patients:.0f} attempted steps and {1e6 * step * attempts / patients / width:.1f} us a patient")
+        print(f"   {1e9 * step:.0f} ns a step, everything included;", end=" ")
+        print(f"its arithmetic at the peak: {1e9 * bound:.0f} ns, {100 * bound / step:.0f} %")
+        print(f"   {attempts / patients:.0f} attempted steps,", end=" ")
+        print(f"{1e6 * step * attempts / patients / width:.1f} us a patient")
 
 
 if __name__ == "__main__":

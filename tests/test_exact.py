@@ -8,9 +8,8 @@ import math
 
 import numpy as np
 import pytest
-from scipy.linalg import expm
-
 import teorell as tl
+from scipy.linalg import expm
 from teorell import solve
 from teorell.lowering import lower
 
@@ -49,7 +48,7 @@ MODELS = {
 }  # fmt: skip
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def propagator(matrix, dt):
     """expm(dt matrix), of a matrix as a tuple of rows; remembered, for scipy is slow where BLAS has many threads."""
     return expm(dt * np.array(matrix))
@@ -161,7 +160,9 @@ def test_steady_state_of_many_doses():
     model, matrix, _ = linear({("central", None): 0.1})
     every, doses = 6.0, 60
     times = np.arange(doses) * every
-    solution = tl.simulate(model, None, tl.Regimen.bolus(10.0, into="central", every=every, doses=doses), times, **TIGHT)
+    solution = tl.simulate(
+        model, None, tl.Regimen.bolus(10.0, into="central", every=every, doses=doses), times, **TIGHT
+    )
     left = math.exp(matrix[0, 0] * every)
     exact = 10.0 * (1.0 - left ** np.arange(1, doses + 1)) / (1.0 - left)
     np.testing.assert_allclose(solution.values[0, :, 0], exact, rtol=2e-9)

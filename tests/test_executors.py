@@ -21,7 +21,12 @@ def model_with_everything():
     model.initial(y, 2.0)
     model.rate(x, -k * x + tl.exp(-y) * tl.sin(t) + tl.where(t < 3.0, 0.4, 0.1) + 0.2)
     model.rate(y, -tl.hill(y, 0.5, e) + tl.min(x * x, 0.8) * tl.log(1.0 + z * z) + tl.max(x - 1.0, 0.0))
-    model.rate(z, -tl.tanh(z) * tl.sqrt(1.0 + y * y) + tl.pow(k, e) * tl.abs(x) / (1.0 + x * x) + tl.where(x > y, x, y) * tl.cos(t) ** 2)
+    model.rate(
+        z,
+        -tl.tanh(z) * tl.sqrt(1.0 + y * y)
+        + tl.pow(k, e) * tl.abs(x) / (1.0 + x * x)
+        + tl.where(x > y, x, y) * tl.cos(t) ** 2,
+    )
     model.output("z", z)
     model.output("sum", x + y)
     return model
@@ -35,9 +40,15 @@ def run(name, n, **options):
     times = np.linspace(0.0, 24.0, 49)
     if name == "everything":
         rng = np.random.default_rng(3)
-        parameters, regimen = {"k": rng.uniform(0.3, 1.0, n)}, tl.Regimen.bolus(1.0, into="y", time=[2.0] * n, every=5, doses=2)
+        parameters, regimen = (
+            {"k": rng.uniform(0.3, 1.0, n)},
+            tl.Regimen.bolus(1.0, into="y", time=[2.0] * n, every=5, doses=2),
+        )
     else:
-        parameters, regimen = reference_models.population(name, n), tl.Regimen.bolus(100.0, into="STO", every=12, doses=2)
+        parameters, regimen = (
+            reference_models.population(name, n),
+            tl.Regimen.bolus(100.0, into="STO", every=12, doses=2),
+        )
     return tl.simulate(model, parameters, regimen, times, **options)
 
 

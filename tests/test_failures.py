@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 import teorell as tl
 from teorell import reference_models, solve
 from teorell.expression import symbol
@@ -447,7 +446,7 @@ WAYS = {
     "time < T": lambda t, T: tl.where(t < T, 2.0, 0.0),
     "time <= T": lambda t, T: tl.where(t <= T, 2.0, 0.0),
     "time >= T": lambda t, T: tl.where(t >= T, 0.0, 2.0),
-    "T > time": lambda t, T: tl.where(T > t, 2.0, 0.0),
+    "T > time": lambda t, T: tl.where(T > t, 2.0, 0.0),  # noqa: SIM300
     "3 time - T < 2 T": lambda t, T: tl.where(3.0 * t - T < 2.0 * T, 2.0, 0.0),
     "-time / 2 > -T / 2": lambda t, T: tl.where(-t / 2.0 > -T / 2.0, 2.0, 0.0),
     "product": lambda t, T: 2.0 * tl.where(t < T, 1.0, 0.0) * tl.where(t < T + 1.0, 1.0, 5.0),

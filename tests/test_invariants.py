@@ -7,13 +7,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+import teorell as tl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_exact import linear, truth, worst
-
-import teorell as tl
 from teorell import reference_models, solve
 from teorell.expression import symbol
+from test_exact import linear, truth, worst
 
 TIMES = np.linspace(0.0, 48.0, 97)
 FIELDS = ("values", "status", "steps", "rejected", "failure_time")
@@ -170,7 +169,9 @@ def population(n=N, seed=5, poisoned=()):
     parameters["poison"][list(poisoned)] = 20.0
     regimens = [
         tl.Regimen.bolus(rng.uniform(10, 100), into="gut", every=rng.choice([6.0, 11.3]), doses=int(rng.integers(1, 5)))
-        + tl.Regimen.infusion(rng.uniform(5, 50), into="central", duration=rng.uniform(0.1, 8.0), time=rng.uniform(0, 20))
+        + tl.Regimen.infusion(
+            rng.uniform(5, 50), into="central", duration=rng.uniform(0.1, 8.0), time=rng.uniform(0, 20)
+        )
         for _ in range(n)
     ]
     return Population(parameters, regimens)
@@ -346,6 +347,21 @@ def test_nothing_flows_after_the_last_infusion(large, small):
     values = tl.simulate(model, None, regimen, np.linspace(5.0, 1e6, 11)).values[0, :, 0]
     np.testing.assert_allclose(values, large + 3 * small, rtol=1e-12)
     np.testing.assert_allclose(values, values[0], rtol=1e-15)  # the rounding of the dense output
+
+
+@pytest.mark.parametrize("gap", [1e-6, 6e-6, 1e-4, 1e-9, 1e-12])
+@pytest.mark.parametrize("amount", [0.0, 1.0])
+def test_events_as_close_as_a_first_step(gap, amount):
+    """Where start + h rounds to the next event though h is shorter than the way there, no step of length 0 follows."""
+    rng = np.random.default_rng(4)
+    model, matrix, names = linear(ORAL)
+    starts = np.concatenate([np.arange(1, 200) / 8, rng.uniform(0.0, 30.0, 500)])
+    regimen = tl.Regimen.infusion(amount, into="central", time=starts, duration=gap)
+    solution = tl.simulate(model, None, regimen, [31.0], rtol=1e-9, atol=1e-11)
+    np.testing.assert_array_equal(solution.status, 0)
+    for start, found in zip(starts[:9].tolist(), solution.values[:9, 0], strict=True):
+        exact = truth(matrix, [31.0], (), [(start, start + gap, names.index("central"), amount)])[0]
+        np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-10)
 
 
 quarters = st.integers(0, 40).map(lambda i: i / 4)

@@ -9,7 +9,6 @@ import json
 
 import numpy as np
 import pytest
-
 import teorell as tl
 from teorell import reference_models, solve
 from teorell.expression import symbol

@@ -26,9 +26,10 @@ using Code = Array<std::int32_t>;
 
 // The programs of a model, owned: what Programs points into.
 class Model {
-public:
-    Model(const Array<std::int32_t>& layout, const Array<double>& constants, const py::dict& programs, const Array<std::int32_t>& ft_rows,
-          const Array<std::int32_t>& output_states, const Array<std::uint8_t>& controlled, const Array<std::uint8_t>& is_signed,
+  public:
+    Model(const Array<std::int32_t>& layout, const Array<double>& constants, const py::dict& programs,
+          const Array<std::int32_t>& ft_rows, const Array<std::int32_t>& output_states,
+          const Array<std::uint8_t>& controlled, const Array<std::uint8_t>& is_signed,
           const Array<double>& switch_before)
         : constants_(constants.data(), constants.data() + constants.size()),
           ft_rows_(ft_rows.data(), ft_rows.data() + ft_rows.size()),
@@ -36,7 +37,8 @@ public:
           controlled_(controlled.data(), controlled.data() + controlled.size()),
           signed_(is_signed.data(), is_signed.data() + is_signed.size()),
           switch_before_(switch_before.data(), switch_before.data() + switch_before.size()) {
-        if (layout.size() * sizeof(std::int32_t) != sizeof(Layout)) throw std::invalid_argument("the layout has another length than this core's");
+        if (layout.size() * sizeof(std::int32_t) != sizeof(Layout))
+            throw std::invalid_argument("the layout has another length than this core's");
         std::memcpy(&view_.at, layout.data(), sizeof(Layout));
         if (view_.at.stages > max_stages) throw std::invalid_argument("too many stages");
         view_.constants = constants_.data();
@@ -66,7 +68,7 @@ public:
 
     const Programs& view() const { return view_; }
 
-private:
+  private:
     std::vector<std::vector<std::int32_t>> code_;
     std::vector<double> constants_;
     std::vector<std::int32_t> ft_rows_, output_states_;
@@ -96,23 +98,43 @@ MachineCode machine_code(const py::object& code) {
     return result;
 }
 
-void solve_batch(const Model& model, const std::string& isa, const std::string& method, const py::object& code, int threads,
-                 const std::vector<py::array_t<double>>& columns, std::int64_t patients, const Array<double>& event_times,
-                 const Array<std::int32_t>& event_kinds, const Array<std::int32_t>& event_targets, const Array<double>& event_values,
-                 const Array<std::int64_t>& event_offsets, const Array<double>& times, double rtol, const Array<double>& atol,
-                 double max_steps, bool before, Array<double>& values, Array<std::int32_t>& status, Array<double>& failure_time,
-                 Array<std::int64_t>& steps, Array<std::int64_t>& rejected, const py::object& progress) {
+void solve_batch(const Model& model, const std::string& isa, const std::string& method, const py::object& code,
+                 int threads, const std::vector<py::array_t<double>>& columns, std::int64_t patients,
+                 const Array<double>& event_times, const Array<std::int32_t>& event_kinds,
+                 const Array<std::int32_t>& event_targets, const Array<double>& event_values,
+                 const Array<std::int64_t>& event_offsets, const Array<double>& times, double rtol,
+                 const Array<double>& atol, double max_steps, bool before, Array<double>& values,
+                 Array<std::int32_t>& status, Array<double>& failure_time, Array<std::int64_t>& steps,
+                 Array<std::int64_t>& rejected, const py::object& progress) {
     std::vector<const double*> starts;
     std::vector<std::int64_t> strides;
     for (const auto& column : columns) {
         starts.push_back(column.data());
-        strides.push_back(column.ndim() == 0 ? 0 : static_cast<std::int64_t>(column.strides(0) / static_cast<py::ssize_t>(sizeof(double))));
+        strides.push_back(column.ndim() == 0 ? 0
+                                             : static_cast<std::int64_t>(column.strides(0) /
+                                                                         static_cast<py::ssize_t>(sizeof(double))));
     }
     const bool shared_events = event_offsets.size() == 2 && patients != 1;
-    const Batch batch{patients, starts.data(), strides.data(), event_times.data(), event_kinds.data(), event_targets.data(),
-                      event_values.data(), event_offsets.data(), shared_events ? 0 : 1, times.data(), times.size(), rtol, atol.data(),
-                      max_steps, before, values.mutable_data(), status.mutable_data(), failure_time.mutable_data(),
-                      steps.mutable_data(), rejected.mutable_data()};
+    const Batch batch{patients,
+                      starts.data(),
+                      strides.data(),
+                      event_times.data(),
+                      event_kinds.data(),
+                      event_targets.data(),
+                      event_values.data(),
+                      event_offsets.data(),
+                      shared_events ? 0 : 1,
+                      times.data(),
+                      times.size(),
+                      rtol,
+                      atol.data(),
+                      max_steps,
+                      before,
+                      values.mutable_data(),
+                      status.mutable_data(),
+                      failure_time.mutable_data(),
+                      steps.mutable_data(),
+                      rejected.mutable_data()};
     const Kernel& kernel = kernel_named(isa);
     const MachineCode machine = machine_code(code);
 
@@ -143,7 +165,8 @@ template <class Action>
 void on_aligned_copy(Array<double>& workspace, Action action) {
     const auto bytes = static_cast<std::size_t>(workspace.size()) * sizeof(double);
     const std::unique_ptr<double, void (*)(double*)> copy(
-        static_cast<double*>(::operator new(bytes, std::align_val_t{64})), [](double* p) { ::operator delete(p, std::align_val_t{64}); });
+        static_cast<double*>(::operator new(bytes, std::align_val_t{64})),
+        [](double* p) { ::operator delete(p, std::align_val_t{64}); });
     std::memcpy(copy.get(), workspace.data(), bytes);
     const bool done = action(copy.get());
     if (!done) throw std::invalid_argument("no such method or lane width in this build");
@@ -154,7 +177,8 @@ void run_program(const std::string& isa, const Code& code, Array<double>& worksp
     on_aligned_copy(workspace, [&](double* ws) { return kernel_named(isa).interpret(code.data(), ws, width); });
 }
 
-void run_step(const Model& model, const std::string& isa, const std::string& method, const py::object& code, Array<double>& workspace, int width) {
+void run_step(const Model& model, const std::string& isa, const std::string& method, const py::object& code,
+              Array<double>& workspace, int width) {
     const MachineCode machine = machine_code(code);
     on_aligned_copy(workspace, [&](double* ws) {
         if (machine.step == nullptr) return kernel_named(isa).step(model.view(), method.c_str(), ws, width);
@@ -172,16 +196,19 @@ py::dict describe_method() {
         return result;
     };
     using namespace py::literals;
-    return py::dict("name"_a = Method::name, "stages"_a = s, "order"_a = Method::order, "error_order"_a = Method::error_order,
-                    "gamma"_a = Method::gamma, "a"_a = matrix(&Method::a[0][0], s, s), "C"_a = matrix(&Method::C[0][0], s, s),
-                    "c"_a = matrix(&Method::c[0], 1, s), "d"_a = matrix(&Method::d[0], 1, s), "H"_a = matrix(&Method::H[0][0], Method::dense, s));
+    return py::dict("name"_a = Method::name, "stages"_a = s, "order"_a = Method::order,
+                    "error_order"_a = Method::error_order, "gamma"_a = Method::gamma,
+                    "a"_a = matrix(&Method::a[0][0], s, s), "C"_a = matrix(&Method::C[0][0], s, s),
+                    "c"_a = matrix(&Method::c[0], 1, s), "d"_a = matrix(&Method::d[0], 1, s),
+                    "H"_a = matrix(&Method::H[0][0], Method::dense, s));
 }
 
 py::list instruction_sets() {
     py::list result;
     using namespace py::literals;
     for (const Kernel* k : kernels())
-        result.append(py::dict("name"_a = k->name, "register_width"_a = k->register_width, "interpreter_width"_a = k->interpreter_width, "fma"_a = k->fma));
+        result.append(py::dict("name"_a = k->name, "register_width"_a = k->register_width,
+                               "interpreter_width"_a = k->interpreter_width, "fma"_a = k->fma));
     return result;
 }
 
@@ -190,17 +217,21 @@ py::list instruction_sets() {
 PYBIND11_MODULE(_core, module) {
     module.doc() = "Teorell's compiled core.";
     py::class_<Model>(module, "Model")
-        .def(py::init<const Array<std::int32_t>&, const Array<double>&, const py::dict&, const Array<std::int32_t>&, const Array<std::int32_t>&,
-                      const Array<std::uint8_t>&, const Array<std::uint8_t>&, const Array<double>&>(),
-             py::arg("layout"), py::arg("constants"), py::arg("programs"), py::arg("ft_rows"), py::arg("output_states"), py::arg("controlled"),
-             py::arg("is_signed"), py::arg("switch_before"));
-    module.def("solve", &solve_batch, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"), py::arg("threads"),
-               py::arg("columns"), py::arg("patients"), py::arg("event_times"), py::arg("event_kinds"), py::arg("event_targets"),
-               py::arg("event_values"), py::arg("event_offsets"), py::arg("times"), py::arg("rtol"), py::arg("atol"), py::arg("max_steps"),
-               py::arg("before"), py::arg("values").noconvert(), py::arg("status").noconvert(), py::arg("failure_time").noconvert(),
+        .def(py::init<const Array<std::int32_t>&, const Array<double>&, const py::dict&, const Array<std::int32_t>&,
+                      const Array<std::int32_t>&, const Array<std::uint8_t>&, const Array<std::uint8_t>&,
+                      const Array<double>&>(),
+             py::arg("layout"), py::arg("constants"), py::arg("programs"), py::arg("ft_rows"), py::arg("output_states"),
+             py::arg("controlled"), py::arg("is_signed"), py::arg("switch_before"));
+    module.def("solve", &solve_batch, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"),
+               py::arg("threads"), py::arg("columns"), py::arg("patients"), py::arg("event_times"),
+               py::arg("event_kinds"), py::arg("event_targets"), py::arg("event_values"), py::arg("event_offsets"),
+               py::arg("times"), py::arg("rtol"), py::arg("atol"), py::arg("max_steps"), py::arg("before"),
+               py::arg("values").noconvert(), py::arg("status").noconvert(), py::arg("failure_time").noconvert(),
                py::arg("steps").noconvert(), py::arg("rejected").noconvert(), py::arg("progress"));
-    module.def("run_program", &run_program, py::arg("isa"), py::arg("code"), py::arg("workspace").noconvert(), py::arg("width"));
-    module.def("run_step", &run_step, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"), py::arg("workspace").noconvert(), py::arg("width"));
+    module.def("run_program", &run_program, py::arg("isa"), py::arg("code"), py::arg("workspace").noconvert(),
+               py::arg("width"));
+    module.def("run_step", &run_step, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"),
+               py::arg("workspace").noconvert(), py::arg("width"));
     module.def("methods", [] { return std::vector<std::string>{Rodas5P::name, Rodas4P2::name}; });
     module.def("tableau", [](const std::string& method) {
         if (method == Rodas5P::name) return describe_method<Rodas5P>();
@@ -215,6 +246,6 @@ PYBIND11_MODULE(_core, module) {
         return result;
     });
     module.attr("layout_fields") = py::make_tuple(
-        "const", "coef", "scalar", "y", "f", "lu", "yn", "ynew", "top", "atol", "u", "ft", "out", "params", "temp", "slots", "n_const", "n_coef",
-        "n", "n_ft", "n_out", "n_params", "n_switches", "rates", "n_rates", "stages");
+        "const", "coef", "scalar", "y", "f", "lu", "yn", "ynew", "top", "atol", "u", "ft", "out", "params", "temp",
+        "slots", "n_const", "n_coef", "n", "n_ft", "n_out", "n_params", "n_switches", "rates", "n_rates", "stages");
 }

@@ -16,11 +16,19 @@
 namespace teorell {
 
 #if defined(__x86_64__)
-inline namespace v2 { extern const Kernel kernel; }
-inline namespace v3 { extern const Kernel kernel; }
-inline namespace v4 { extern const Kernel kernel; }
+inline namespace v2 {
+extern const Kernel kernel;
+}
+inline namespace v3 {
+extern const Kernel kernel;
+}
+inline namespace v4 {
+extern const Kernel kernel;
+}
 #else
-inline namespace baseline { extern const Kernel kernel; }
+inline namespace baseline {
+extern const Kernel kernel;
+}
 #endif
 
 const std::vector<const Kernel*>& kernels() {
@@ -28,9 +36,11 @@ const std::vector<const Kernel*>& kernels() {
         std::vector<const Kernel*> found;
 #if defined(__x86_64__)
         __builtin_cpu_init();
-        const bool level3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+        const bool level3 =
+            __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
         const bool level4 = level3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+                            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                            __builtin_cpu_supports("avx512vl");
         if (level4) found.push_back(&v4::kernel);
         if (level3) found.push_back(&v3::kernel);
         found.push_back(&v2::kernel);
@@ -49,7 +59,8 @@ const Kernel& kernel_named(const std::string& name) {
         if (name == k->name) return *k;
         known += std::string(known.empty() ? "" : ", ") + k->name;
     }
-    throw std::invalid_argument("unknown instruction set '" + name + "' (this processor and build offer " + known + "). Choose one of these.");
+    throw std::invalid_argument("unknown instruction set '" + name + "' (this processor and build offer " + known +
+                                "). Choose one of these.");
 }
 
 int available_threads() {
@@ -77,10 +88,13 @@ void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, c
     Run run;
     run.patients = batch.patients;
     const int width = code.step ? code.width : kernel.interpreter_width;
-    threads = static_cast<int>(std::max<std::int64_t>(1, std::min<std::int64_t>(threads, (batch.patients + width - 1) / width)));
+    threads = static_cast<int>(
+        std::max<std::int64_t>(1, std::min<std::int64_t>(threads, (batch.patients + width - 1) / width)));
 
     std::vector<Workspace> workspaces;
-    for (int i = 0; i < threads; ++i) workspaces.push_back(allocate(2 * static_cast<std::size_t>(programs.at.slots) * static_cast<std::size_t>(width)));
+    for (int i = 0; i < threads; ++i)
+        workspaces.push_back(
+            allocate(2 * static_cast<std::size_t>(programs.at.slots) * static_cast<std::size_t>(width)));
 
     std::mutex mutex;
     std::condition_variable changed;
@@ -89,7 +103,8 @@ void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, c
     std::vector<std::thread> pool;
     for (int i = 0; i < threads; ++i)
         pool.emplace_back([&, i] {
-            if (!kernel.work(programs, batch, method.c_str(), code, run, workspaces[static_cast<std::size_t>(i)].get())) known = false;
+            if (!kernel.work(programs, batch, method.c_str(), code, run, workspaces[static_cast<std::size_t>(i)].get()))
+                known = false;
             const std::lock_guard<std::mutex> lock(mutex);
             --running;
             changed.notify_one();
@@ -104,7 +119,9 @@ void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, c
         }
     }
     for (std::thread& t : pool) t.join();
-    if (!known) throw std::invalid_argument("unknown method '" + method + "' or machine code of another width. Choose a method that teorell lists.");
+    if (!known)
+        throw std::invalid_argument("unknown method '" + method +
+                                    "' or machine code of another width. Choose a method that teorell lists.");
     watch(run.finished);
 }
 

@@ -71,7 +71,8 @@ bool work_with(const Programs& programs, const Batch& batch, const MachineCode& 
     return true;
 }
 
-bool work(const Programs& programs, const Batch& batch, const char* method, const MachineCode& code, Run& run, double* workspace) {
+bool work(const Programs& programs, const Batch& batch, const char* method, const MachineCode& code, Run& run,
+          double* workspace) {
     const StandardFloatingPoint guard;
     if (equal(method, Rodas5P::name)) return work_with<Rodas5P>(programs, batch, code, run, workspace);
     if (equal(method, Rodas4P2::name)) return work_with<Rodas4P2>(programs, batch, code, run, workspace);
@@ -101,6 +102,7 @@ bool one_step(const Programs& programs, const char* method, double* workspace, i
 #define TEORELL_NAME(name) TEORELL_TEXT(name)
 
 extern const Kernel kernel;
-const Kernel kernel{TEORELL_NAME(TEORELL_ISA), register_width, interpreter_width, has_fma, work, interpret_program, one_step};
+const Kernel kernel{TEORELL_NAME(TEORELL_ISA), register_width, interpreter_width, has_fma, work,
+                    interpret_program,         one_step};
 
 TEORELL_END

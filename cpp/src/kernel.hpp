@@ -28,8 +28,10 @@ struct Kernel {
     int register_width;
     int interpreter_width;
     bool fma;
-    // Works until the queue is empty. workspace: 2 * slots * width doubles, aligned to 64 bytes. False: unknown method or width.
-    bool (*work)(const Programs& programs, const Batch& batch, const char* method, const MachineCode& code, Run& run, double* workspace);
+    // Works until the queue is empty. workspace: 2 * slots * width doubles, aligned to 64 bytes. False: unknown method
+    // or width.
+    bool (*work)(const Programs& programs, const Batch& batch, const char* method, const MachineCode& code, Run& run,
+                 double* workspace);
     // Runs one program, or one whole step of a method, over `width` lanes; for tests.
     bool (*interpret)(const std::int32_t* code, double* workspace, int width);
     bool (*step)(const Programs& programs, const char* method, double* workspace, int width);

@@ -58,7 +58,9 @@ def choose_executor(executor: str | None = None) -> tuple[str, str]:
     if executor == "interpreter":
         return executor, "as asked"
     if executor == "machine_code" and missing:
-        raise ImportError(f"executor='machine_code' is not available: {missing}. Install llvmlite 0.46 or newer, or leave executor out.")
+        raise ImportError(
+            f"executor='machine_code' is not available ({missing}). Install llvmlite 0.46 or newer, or leave executor out."
+        )
     return ("interpreter", missing) if missing else ("machine_code", "llvmlite is there")
 
 

@@ -15,16 +15,18 @@ TEORELL_BEGIN
 // How many attempts at one point may end below zero before the patient is given up.
 constexpr int persistent_negatives = 15;
 
-// Executor: void step(double* ws), void rhs(double* ws).   Queue: std::int64_t next() (-1: none left), bool cancelled(), void finished().
+// Executor: void step(double* ws), void rhs(double* ws).   Queue: std::int64_t next() (-1: none left), bool
+// cancelled(), void finished().
 template <class V, class Method, class Executor, class Queue>
 class Group {
     using P = Pack<V>;
     static constexpr int W = P::width;
     static constexpr double infinity = 1e308 * 10.0;
 
-public:
+  public:
     // workspace, staging: [slots][W] each, aligned.
-    TEORELL_HD Group(const Programs& programs, const Batch& batch, Executor executor, Queue& queue, double* workspace, double* staging)
+    TEORELL_HD Group(const Programs& programs, const Batch& batch, Executor executor, Queue& queue, double* workspace,
+                     double* staging)
         : m(programs), at(programs.at), b(batch), execute(executor), queue(queue), ws(workspace), side(staging) {
         clear(ws);
         clear(side);
@@ -39,7 +41,7 @@ public:
         }
     }
 
-private:
+  private:
     const Programs& m;
     const Layout& at;
     const Batch& b;
@@ -213,7 +215,8 @@ private:
         alignas(64) double limit[W];
         P::store(limit, t_new);
         for_each(at_event, [&](int l) {
-            limit[l] = b.before ? limit[l] + event_tolerance(limit[l]) : limit[l] - event_tolerance(limit[l]) * 1.0000001;
+            limit[l] =
+                b.before ? limit[l] + event_tolerance(limit[l]) : limit[l] - event_tolerance(limit[l]) * 1.0000001;
         });
         const V one = P::broadcast(1.0), start = get(at.scalar + s_tn);
         unsigned due = accepted & bits(P::load(next_sample) <= P::load(limit));
@@ -233,7 +236,8 @@ private:
                 const V inner = fma(rest, polynomial, get(at.ynew + state));
                 put(at.y + state, fma(fraction, inner, rest * get(at.yn + state)));
             }
-            if (m.n_output_states > cached && cached > 0) dense_coefficients<V, Method>(at, ws, m.output_states[0], k[0]);
+            if (m.n_output_states > cached && cached > 0)
+                dense_coefficients<V, Method>(at, ws, m.output_states[0], k[0]);
             put(at.scalar + s_t, time);
             write_samples(due);
             unsigned more = 0;
@@ -261,7 +265,8 @@ private:
         const unsigned accepted = active & bits(small & (valid > zero) & pivots);
 
         // A finite positive argument for the logarithm whatever the step did.
-        const V log_error = coarse_log2(select(err2 < P::broadcast(1e200), max(err2, P::broadcast(1e-16)), P::broadcast(1e200)));
+        const V log_error =
+            coarse_log2(select(err2 < P::broadcast(1e200), max(err2, P::broadcast(1e-16)), P::broadcast(1e200)));
         const auto accept_mask = P::from_bits(accepted);
         // No growth right after a rejection; a rejected step shrinks.
         const V limit = select(accept_mask, P::load(growth), P::broadcast(Controller::safety));
@@ -309,13 +314,16 @@ private:
             if (below_zero && ++negatives[l] >= persistent_negatives)
                 finish(l, negative);
             else if (h[l] < 16.0 * 2.220446049250313e-16 * now + 1e-40)
-                finish(l, finite ? (below_zero ? negative : step_underflow) : has(moved, l) ? became_not_finite : not_finite_at_start);
+                finish(l, finite          ? (below_zero ? negative : step_underflow)
+                          : has(moved, l) ? became_not_finite
+                                          : not_finite_at_start);
             else if (steps[l] + rejected[l] >= b.max_steps)
                 finish(l, step_limit);
         });
     }
 
-    // --- first step after the start or an event -----------------------------------------------------------------------
+    // --- first step after the start or an event
+    // -----------------------------------------------------------------------
 
     // Hairer, Norsett & Wanner, Solving ODEs I, II.4: h from the sizes of y, f and a difference of f.
     TEORELL_HD void first_step(unsigned lanes) {
@@ -325,7 +333,8 @@ private:
         execute.rhs(ws);
         V d0 = zero, d1 = zero;
         for (int k = 0; k < at.n; ++k) {
-            const V y = get(at.yn + k), f = get(at.f + k), weight = P::broadcast(1.0) / fma(rtol, abs(y), get(at.atol + k));
+            const V y = get(at.yn + k), f = get(at.f + k),
+                    weight = P::broadcast(1.0) / fma(rtol, abs(y), get(at.atol + k));
             put(at.ynew + k, f);
             if (!m.controlled[k]) {
                 d1 = fma(f - f, f - f, d1);  // NaN where f is not finite, else nothing
@@ -352,7 +361,8 @@ private:
         d2 = sqrt(d2 * scale) / h0;
         const V steepest = max(d1, d2);
         const V guess = P::broadcast(0.01) / select(steepest < P::broadcast(1e100), steepest, P::broadcast(1e100));
-        const V root = coarse_exp2(P::broadcast(1.0 / (Method::error_order + 1)) * coarse_log2(max(guess, P::broadcast(1e-100))));
+        const V root =
+            coarse_exp2(P::broadcast(1.0 / (Method::error_order + 1)) * coarse_log2(max(guess, P::broadcast(1e-100))));
         const V h1 = select(steepest <= P::broadcast(1e-15), max(P::broadcast(1e-6), P::broadcast(1e-3) * h0), root);
         const V first = min(P::broadcast(100.0) * h0, h1);
         const auto mask = P::from_bits(lanes);

@@ -35,20 +35,62 @@ TEORELL_HD void interpret(const std::int32_t* code, double* workspace) {
             code = pair;
             break;
         }
-        case Op::mul: P::store(at(code[1]), get(code[2]) * get(code[3])); code += 4; break;
-        case Op::fma: P::store(at(code[1]), fma(get(code[3]), get(code[4]), get(code[2]))); code += 5; break;
-        case Op::div: P::store(at(code[1]), get(code[2]) / get(code[3])); code += 4; break;
-        case Op::sqrt: P::store(at(code[1]), sqrt(get(code[2]))); code += 3; break;
-        case Op::min: P::store(at(code[1]), min(get(code[2]), get(code[3]))); code += 4; break;
-        case Op::max: P::store(at(code[1]), max(get(code[2]), get(code[3]))); code += 4; break;
-        case Op::lt: P::store(at(code[1]), select(get(code[2]) < get(code[3]), one, zero)); code += 4; break;
-        case Op::le: P::store(at(code[1]), select(get(code[2]) <= get(code[3]), one, zero)); code += 4; break;
-        case Op::select: P::store(at(code[1]), select(get(code[2]) != zero, get(code[3]), get(code[4]))); code += 5; break;
-        case Op::abs: P::store(at(code[1]), abs(get(code[2]))); code += 3; break;
-        case Op::round: P::store(at(code[1]), round_to_integer(get(code[2]))); code += 3; break;
-        case Op::exp2i: P::store(at(code[1]), exp2_integer(get(code[2]))); code += 3; break;
-        case Op::exponent: P::store(at(code[1]), exponent(get(code[2]))); code += 3; break;
-        case Op::mantissa: P::store(at(code[1]), mantissa(get(code[2]))); code += 3; break;
+        case Op::mul:
+            P::store(at(code[1]), get(code[2]) * get(code[3]));
+            code += 4;
+            break;
+        case Op::fma:
+            P::store(at(code[1]), fma(get(code[3]), get(code[4]), get(code[2])));
+            code += 5;
+            break;
+        case Op::div:
+            P::store(at(code[1]), get(code[2]) / get(code[3]));
+            code += 4;
+            break;
+        case Op::sqrt:
+            P::store(at(code[1]), sqrt(get(code[2])));
+            code += 3;
+            break;
+        case Op::min:
+            P::store(at(code[1]), min(get(code[2]), get(code[3])));
+            code += 4;
+            break;
+        case Op::max:
+            P::store(at(code[1]), max(get(code[2]), get(code[3])));
+            code += 4;
+            break;
+        case Op::lt:
+            P::store(at(code[1]), select(get(code[2]) < get(code[3]), one, zero));
+            code += 4;
+            break;
+        case Op::le:
+            P::store(at(code[1]), select(get(code[2]) <= get(code[3]), one, zero));
+            code += 4;
+            break;
+        case Op::select:
+            P::store(at(code[1]), select(get(code[2]) != zero, get(code[3]), get(code[4])));
+            code += 5;
+            break;
+        case Op::abs:
+            P::store(at(code[1]), abs(get(code[2])));
+            code += 3;
+            break;
+        case Op::round:
+            P::store(at(code[1]), round_to_integer(get(code[2])));
+            code += 3;
+            break;
+        case Op::exp2i:
+            P::store(at(code[1]), exp2_integer(get(code[2])));
+            code += 3;
+            break;
+        case Op::exponent:
+            P::store(at(code[1]), exponent(get(code[2])));
+            code += 3;
+            break;
+        case Op::mantissa:
+            P::store(at(code[1]), mantissa(get(code[2])));
+            code += 3;
+            break;
         }
     }
 }

@@ -1,6 +1,6 @@
 // Lanes<W>: a pack of W doubles, one patient each, as an array of register-wide vectors; Mask<W> the matching booleans.
-// `double` serves as the pack of one lane (CUDA threads, plain scalar code). All operations are elementwise, so a lane's
-// value never depends on its neighbours. No fast-math: NaN and infinity are data here.
+// `double` serves as the pack of one lane (CUDA threads, plain scalar code). All operations are elementwise, so a
+// lane's value never depends on its neighbours. No fast-math: NaN and infinity are data here.
 #pragma once
 
 #include <cmath>
@@ -165,7 +165,8 @@ TEORELL_ELEMENTWISE(operator-(const Lanes<W>& a, const Lanes<W>& b), a.r[i] - b.
 TEORELL_ELEMENTWISE(operator-(const Lanes<W>& a), -a.r[i])
 TEORELL_ELEMENTWISE(operator*(const Lanes<W>& a, const Lanes<W>& b), a.r[i] * b.r[i])
 TEORELL_ELEMENTWISE(operator/(const Lanes<W>& a, const Lanes<W>& b), a.r[i] / b.r[i])
-TEORELL_ELEMENTWISE(fma(const Lanes<W>& a, const Lanes<W>& b, const Lanes<W>& c), fma((Register)a.r[i], (Register)b.r[i], (Register)c.r[i]))
+TEORELL_ELEMENTWISE(fma(const Lanes<W>& a, const Lanes<W>& b, const Lanes<W>& c),
+                    fma((Register)a.r[i], (Register)b.r[i], (Register)c.r[i]))
 TEORELL_ELEMENTWISE(sqrt(const Lanes<W>& a), sqrt((Register)a.r[i]))
 TEORELL_ELEMENTWISE(abs(const Lanes<W>& a), (IntRegister)a.r[i] & (IntRegister{} + 0x7FFFFFFFFFFFFFFF))
 TEORELL_ELEMENTWISE(select(const Mask<W>& m, const Lanes<W>& a, const Lanes<W>& b), m.r[i] ? a.r[i] : b.r[i])
@@ -174,7 +175,8 @@ TEORELL_ELEMENTWISE(max(const Lanes<W>& a, const Lanes<W>& b), a.r[i] > b.r[i] ?
 TEORELL_ELEMENTWISE(round_to_integer(const Lanes<W>& a), (a.r[i] + round_magic) - round_magic)
 TEORELL_ELEMENTWISE(exp2_integer(const Lanes<W>& a), ((WordRegister)(a.r[i] + round_magic) + 1023) << 52)
 TEORELL_ELEMENTWISE(exponent(const Lanes<W>& a),
-                    (DoubleRegister)(((WordRegister)a.r[i] >> 52) | (WordRegister)(IntRegister{} + exponent_field_of_2_to_52)) -
+                    (DoubleRegister)(((WordRegister)a.r[i] >> 52) |
+                                     (WordRegister)(IntRegister{} + exponent_field_of_2_to_52)) -
                         (4503599627370496.0 + 1023.0))
 TEORELL_ELEMENTWISE(mantissa(const Lanes<W>& a), ((IntRegister)a.r[i] & mantissa_field) | one_bits)
 TEORELL_COMPARISON(operator<(const Lanes<W>& a, const Lanes<W>& b), a.r[i] < b.r[i])
@@ -194,7 +196,8 @@ TEORELL_INLINE unsigned bits(const Mask<W>& m) {
     unsigned result = 0;
     for (int i = 0; i < Mask<W>::count; ++i) {
 #if defined(__AVX512F__)
-        result |= static_cast<unsigned>(_mm512_cmpneq_epi64_mask((__m512i)m.r[i], _mm512_setzero_si512())) << (i * register_width);
+        result |= static_cast<unsigned>(_mm512_cmpneq_epi64_mask((__m512i)m.r[i], _mm512_setzero_si512()))
+                  << (i * register_width);
 #elif defined(__AVX2__)
         result |= static_cast<unsigned>(_mm256_movemask_pd((__m256d)m.r[i])) << (i * register_width);
 #elif defined(__SSE2__)

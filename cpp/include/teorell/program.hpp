@@ -1,4 +1,5 @@
-// Straight-line programs over numbered slots: the instruction set (docs/architecture.md) and the views of a model's programs.
+// Straight-line programs over numbered slots: the instruction set (docs/architecture.md) and the views of a model's
+// programs.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +9,22 @@
 namespace teorell {
 
 enum class Op : std::int32_t {
-    end, sum, div, sqrt, min, max, lt, le, select, abs, round, exp2i, exponent, mantissa, mul, fma
+    end,
+    sum,
+    div,
+    sqrt,
+    min,
+    max,
+    lt,
+    le,
+    select,
+    abs,
+    round,
+    exp2i,
+    exponent,
+    mantissa,
+    mul,
+    fma
 };
 
 // Slot offsets of a model's regions; docs/architecture.md has the table.
@@ -25,22 +41,22 @@ constexpr int max_stages = 8;
 // Everything of a model that the time loop needs; plain pointers, so that it serves host and device alike.
 struct Programs {
     Layout at;
-    const double* constants;           // [n_const]
+    const double* constants;  // [n_const]
     const std::int32_t* prepare;
     const std::int32_t* initial;
-    const std::int32_t* rhs;           // writes region f
-    const std::int32_t* df_dt;         // null if time does not appear
+    const std::int32_t* rhs;    // writes region f
+    const std::int32_t* df_dt;  // null if time does not appear
     const std::int32_t* jacobian_lu;
     const std::int32_t* outputs;
-    const std::int32_t* stage_rhs[max_stages];    // rhs and solve with region f moved to that stage's u
+    const std::int32_t* stage_rhs[max_stages];  // rhs and solve with region f moved to that stage's u
     const std::int32_t* stage_solve[max_stages];
-    const std::int32_t* ft_rows;       // [n_ft] state of each ft slot
-    const std::int32_t* output_states; // [n_output_states] states that outputs read
+    const std::int32_t* ft_rows;        // [n_ft] state of each ft slot
+    const std::int32_t* output_states;  // [n_output_states] states that outputs read
     std::int32_t n_output_states;
-    const std::uint8_t* controlled;    // [n]
-    const std::uint8_t* is_signed;     // [n]
+    const std::uint8_t* controlled;  // [n]
+    const std::uint8_t* is_signed;   // [n]
     double inverse_n_controlled;
-    const double* switch_before;       // [n_switches]
+    const double* switch_before;  // [n_switches]
 };
 
 }  // namespace teorell
@@ -52,14 +68,21 @@ TEORELL_HD inline int instruction_length(const std::int32_t* code) {
     switch (static_cast<Op>(*code)) {
     case Op::end: return 1;
     case Op::sum: return 5 + 2 * (code[3] + code[4]);
-    case Op::sqrt: case Op::abs: case Op::round: case Op::exp2i: case Op::exponent: case Op::mantissa: return 3;
-    case Op::select: case Op::fma: return 5;
+    case Op::sqrt:
+    case Op::abs:
+    case Op::round:
+    case Op::exp2i:
+    case Op::exponent:
+    case Op::mantissa: return 3;
+    case Op::select:
+    case Op::fma: return 5;
     default: return 4;
     }
 }
 
 // Copies `code` with every operand in [from, from + count) moved to `to`; returns the words written.
-inline int relocate(const std::int32_t* code, std::int32_t from, std::int32_t count, std::int32_t to, std::int32_t* result) {
+inline int relocate(const std::int32_t* code, std::int32_t from, std::int32_t count, std::int32_t to,
+                    std::int32_t* result) {
     const auto moved = [=](std::int32_t slot) { return slot >= from && slot < from + count ? slot - from + to : slot; };
     int i = 0;
     while (static_cast<Op>(code[i]) != Op::end) {

@@ -21,7 +21,9 @@ struct Step {
     const Programs& m;
     double* ws;
 
-    TEORELL_HD TEORELL_INLINE double* at(std::int32_t slot) const { return ws + static_cast<std::int64_t>(slot) * P::width; }
+    TEORELL_HD TEORELL_INLINE double* at(std::int32_t slot) const {
+        return ws + static_cast<std::int64_t>(slot) * P::width;
+    }
     TEORELL_HD TEORELL_INLINE V get(std::int32_t slot) const { return P::load(at(slot)); }
     TEORELL_HD TEORELL_INLINE void put(std::int32_t slot, V v) const { P::store(at(slot), v); }
     TEORELL_HD TEORELL_INLINE V scalar(int which) const { return get(m.at.scalar + which); }
@@ -57,8 +59,7 @@ struct Step {
         }
         if (Method::d[i] != 0.0 && L.n_ft > 0) {
             const V hd = scalar(s_h) * P::broadcast(Method::d[i]);
-            for (int k = 0; k < L.n_ft; ++k)
-                put(u + m.ft_rows[k], fma(hd, get(L.ft + k), get(u + m.ft_rows[k])));
+            for (int k = 0; k < L.n_ft; ++k) put(u + m.ft_rows[k], fma(hd, get(L.ft + k), get(u + m.ft_rows[k])));
         }
         interpret<V>(m.stage_rhs[i], ws);
         interpret<V>(m.stage_solve[i], ws);
@@ -101,7 +102,8 @@ struct Step {
                 sum = fma(q, q, sum);
             }
             finite = fma(ynew, zero, finite);  // NaN from the first value that is not finite
-            if (!m.is_signed[k]) lowest = min(lowest, fma(P::broadcast(100.0), atol, fma(ten_rtol, get(L.top + k), ynew)));
+            if (!m.is_signed[k])
+                lowest = min(lowest, fma(P::broadcast(100.0), atol, fma(ten_rtol, get(L.top + k), ynew)));
         }
         put(L.scalar + s_err2, sum * P::broadcast(m.inverse_n_controlled));
         const V valid = select(lowest < zero, P::broadcast(-1.0), P::broadcast(1.0));
@@ -113,11 +115,12 @@ struct Step {
 template <class V, class Method>
 TEORELL_HD TEORELL_INLINE void dense_coefficients(const Layout& at, const double* ws, std::int32_t state, V* k) {
     using P = Pack<V>;
+    const auto H = Method::H;  // nvcc takes the address of the array, not of its elements
     for (int r = 0; r < Method::dense; ++r) {
         V sum = P::broadcast(0.0);
         for (int j = 0; j < Method::stages; ++j) {
             const V u = P::load(ws + static_cast<std::int64_t>(at.u + j * at.n + state) * P::width);
-            sum = j == 0 ? P::broadcast(Method::H[r][0]) * u : fma(P::broadcast(Method::H[r][j]), u, sum);
+            sum = j == 0 ? P::broadcast(H[r][0]) * u : fma(P::broadcast(H[r][j]), u, sum);
         }
         k[r] = sum;
     }

@@ -19,11 +19,19 @@ enum Status : std::int32_t {
 inline const char* status_sentence(int status) {
     switch (status) {
     case success: return "success";
-    case not_finite_at_start: return "the right-hand side or its Jacobian is not finite at the start; check initial values and divisions by zero";
-    case became_not_finite: return "the solution became infinite or undefined; check for unbounded growth, or logarithms and roots of negative values";
-    case step_underflow: return "the step size fell below the resolution of time; check for a discontinuity in the state, or loosen rtol and atol";
+    case not_finite_at_start:
+        return "the right-hand side or its Jacobian is not finite at the start; check initial values and divisions by "
+               "zero";
+    case became_not_finite:
+        return "the solution became infinite or undefined; check for unbounded growth, or logarithms and roots of "
+               "negative values";
+    case step_underflow:
+        return "the step size fell below the resolution of time; check for a discontinuity in the state, or loosen "
+               "rtol and atol";
     case step_limit: return "the step limit was reached; raise max_steps, or loosen rtol and atol";
-    case negative: return "a non-negative state kept turning clearly negative; tighten rtol and atol, or declare the state signed if it may be negative";
+    case negative:
+        return "a non-negative state kept turning clearly negative; tighten rtol and atol, or declare the state signed "
+               "if it may be negative";
     case cancelled: return "the run was cancelled before this patient was finished";
     default: return "unknown status";
     }

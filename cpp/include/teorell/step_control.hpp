@@ -1,8 +1,8 @@
-// Step size control of a pack of lanes: the elementary controller h_new = safety h error^(-1/k), k the order of the error
-// estimate plus one (Hairer & Wanner, Solving ODEs II, IV.2), on the mean square error norm. Proportional-integral variants
-// (Gustafsson, ACM TOMS 17 (1991) 533) took 1-30 % more steps at the same accuracy on the reference problems, for fewer rejections.
-// Logarithm and power are short polynomials (absolute error below 4e-7: a step size needs no more), elementwise, so that
-// every lane width takes the same steps.
+// Step size control of a pack of lanes: the elementary controller h_new = safety h error^(-1/k), k the order of the
+// error estimate plus one (Hairer & Wanner, Solving ODEs II, IV.2), on the mean square error norm.
+// Proportional-integral variants (Gustafsson, ACM TOMS 17 (1991) 533) took 1-30 % more steps at the same accuracy on
+// the reference problems, for fewer rejections. Logarithm and power are short polynomials (absolute error below 4e-7: a
+// step size needs no more), elementwise, so that every lane width takes the same steps.
 #pragma once
 
 #include "lanes.hpp"
