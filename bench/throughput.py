@@ -81,8 +81,10 @@ def compare(problem: benchmark.Problem, executors: list[str], options: argparse.
     for name, run in runs.items():
         mine = rates[name]
         line = f"{name:46}{mine.median:11,.0f}{f'  ({min(mine.rounds):,.0f}-{max(mine.rounds):,.0f})':18}"
-        error = "" if name == venous else "{:.1e} / {:.1e}".format(
-            *benchmark.errors(run(benchmark.CHECKED, *tolerances), exact, problem)
+        error = (
+            ""
+            if name == venous
+            else "{:.1e} / {:.1e}".format(*benchmark.errors(run(benchmark.CHECKED, *tolerances), exact, problem))
         )
         line += f"{error:18}"
         if run is not peer.run:

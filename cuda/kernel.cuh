@@ -32,6 +32,7 @@ struct DeviceInterpreter {
     const Programs& programs;
     TEORELL_HD void step(double* ws) const { Step<double, Method>{programs, ws}(); }
     TEORELL_HD void rhs(double* ws) const { interpret<double>(programs.rhs, ws); }
+    TEORELL_HD void outputs(double* ws) const { interpret<double>(programs.outputs, ws); }
 };
 
 // workspaces: [gridDim.x * blockDim.x][2 * slots]. Everything pointed to lies in device memory.

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # hundreds of small matrix exponentials
 
 # In CI the same examples every time; a developer's machine goes on looking for new ones.
 hypothesis.settings.register_profile("teorell", deadline=None, derandomize="CI" in os.environ)

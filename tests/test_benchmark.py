@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from teorell import benchmark
+from teorell.benchmark import contenders
 from teorell.expression import evaluate_all, symbol
 
 YARDSTICK = Path(__file__).resolve().parents[2] / "shared" / "yardstick"
@@ -49,7 +50,7 @@ def test_population_and_reference_are_those_of_the_yardstick(problem: benchmark.
 def test_reference_agrees_with_scipy_radau(problem: benchmark.Problem) -> None:
     """Another method, another right-hand side (the peers' source), the second dose included."""
     integrate = pytest.importorskip("scipy.integrate")
-    rhs = benchmark._compiled(problem.model)
+    rhs = contenders.compiled(problem.model)
     p, y = problem.matrix(1)[0].tolist(), problem.start(1)[0]
     exact = benchmark.reference(problem, 1)[0]
 
@@ -78,7 +79,7 @@ def test_the_peers_source_is_the_model(problem: benchmark.Problem) -> None:
     derivatives = model.derivatives()
     truth = evaluate_all([derivatives[name] for name in model.state_names], values)
     dy = [0.0] * len(y)
-    benchmark._compiled(model)(0.0, y.tolist(), dy, p.tolist())
+    contenders.compiled(model)(0.0, y.tolist(), dy, p.tolist())
     np.testing.assert_allclose(dy, truth, rtol=1e-10, atol=1e-10 * np.abs(truth).max())
 
 

@@ -58,7 +58,7 @@ def test_observed_profiles_are_compared(tmp_path: Path, capsys: Captured) -> Non
     observed.write_text("\n".join(["id,time,dv,amt,evid", *rows]))
     assert main(["simulate", "--patients", "60", "--observed", str(observed), "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    assert "observed: 1 people, 5 samples" in printed
+    assert "observed: 1 person, 5 samples" in printed
     assert "within the 5-95 % band: 100 %" in printed
 
 

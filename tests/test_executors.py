@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 import teorell as tl
 from teorell import reference_models, solve
 from teorell.lowering import lower

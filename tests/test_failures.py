@@ -331,7 +331,7 @@ def test_the_unphysical_branch_is_there(tight_binding, monkeypatch):
         programs = lower(*arguments)
         return replace(programs, signed=np.ones_like(programs.signed))
 
-    monkeypatch.setattr("teorell.lowering.lower", all_signed)
+    monkeypatch.setattr("teorell.lowered.programs_of", all_signed)
     loose = fast_binding(rtol=1e-3, atol=1e-6)
     assert (loose.status == 0).all()
     top = np.abs(tight_binding).max(axis=1, keepdims=True)

@@ -5,6 +5,7 @@ The solver is a stand-in here that keeps what it was called with.
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import pytest
 import teorell as tl
 
 TIMES = np.linspace(0.0, 24.0, 5)
+GRAMMAR = re.compile(r".+ \(.+\)\. .+[.?]", re.DOTALL)  # problem (reason). Remedy.
 
 
 @dataclass
@@ -33,7 +35,7 @@ class Stage:
         solver = types.ModuleType("teorell.solve")
         solver.solve, solver.METHODS = self.solve, ("rodas5p",)
         monkeypatch.setitem(sys.modules, "teorell.solve", solver)
-        monkeypatch.setattr("teorell.lowering.lower", self.lower, raising=False)
+        monkeypatch.setattr("teorell.lowered.programs_of", self.lower)
 
     def lower(self, model, outputs, infused):
         self.called, self.infused = True, list(infused)
@@ -125,7 +127,7 @@ def test_switches_become_events(stage, model):
     np.testing.assert_array_equal(stage.events.time, [2.0, 4.0])
     np.testing.assert_array_equal(stage.events.kind, [3, 3])
     stage.switches = (Switch(tl.log(cl), 1.0, 0.0),)
-    with pytest.raises(tl.InputError, match="not a number for 1 patients, the first is patient 1"):
+    with pytest.raises(tl.InputError, match="not a number for 1 patient, the first is patient 1"):
         tl.simulate(model, {"cl": [1.0, -2.0]}, None, TIMES)
 
 
@@ -146,6 +148,7 @@ def bolus(**changes):
 BAD = {
     "unknown parameter": ({"parameters": {"CL1": 1.0, "cll": 2.0}}, "unknown parameter 'CL1'"),
     "nearest parameter": ({"parameters": {"cll": 2.0}}, "Did you mean 'cl'?"),
+    "parameter in another case": ({"parameters": {"CL": 2.0}}, "Did you mean 'cl'?"),
     "name that is no string": ({"parameters": {3: 2.0}}, "unknown parameter 3"),
     "frame with another column": ({"parameters": pd.DataFrame({"cl": [1.0], "id": [1]})}, "frame[[...]] selects"),
     "NaN": ({"parameters": {"cl": [1.0, np.nan, np.nan]}}, "2 of 3 patients, the first is patient 1 with value nan"),
@@ -156,7 +159,7 @@ BAD = {
     "lengths": ({"parameters": {"cl": [1.0, 2.0], "v1": [1.0, 2.0, 3.0]}}, "'v1' has 3 patients, parameter 'cl' has 2"),
     "length one is one patient": ({"parameters": {"cl": [1.0], "v1": [1.0, 2.0]}}, "has 2 patients"),
     "regimen length": ({"parameters": {"cl": [1.0, 2.0]}, "regimen": bolus(amount=[1, 2, 3])}, "has 3 patients"),
-    "list length": ({"parameters": {"cl": [1.0, 2.0]}, "regimen": [bolus()]}, "list of regimens has 1 patients"),
+    "list length": ({"parameters": {"cl": [1.0, 2.0]}, "regimen": [bolus()]}, "list of regimens has 1 patient, parameter"),
     "no patients": ({"parameters": {"cl": []}}, "no patients"),
     "no patients in list": ({"regimen": []}, "no patients"),
     "empty frame": ({"parameters": pd.DataFrame({"cl": np.zeros(0)})}, "no patients"),
@@ -180,6 +183,7 @@ BAD = {
     "ragged times": ({"times": [[0.0], [0.0, 1.0]]}, "one grid"),
     "output": ({"outputs": ["cpp"]}, "Did you mean 'cp'?"),
     "no outputs": ({"outputs": []}, "outputs are empty"),
+    "outputs are no names": ({"outputs": 3}, "outputs is a int (names are needed)"),
     "output twice": ({"outputs": ["cp", "cp"]}, "name one twice"),
     "rtol small": ({"rtol": 1e-14}, "rtol is 1e-14"),
     "rtol large": ({"rtol": 0.5}, "rtol is 0.5"),
@@ -208,7 +212,7 @@ def test_bad_input(stage, model, arguments, words):
         tl.simulate(model, **({"times": TIMES} | arguments))
     message = str(caught.value)
     assert words in message
-    assert "(" in message  # problem (reason). remedy
+    assert GRAMMAR.fullmatch(message), message
     assert not stage.called
 
 
@@ -253,3 +257,16 @@ def test_version_and_names():
     assert set(tl.__all__) <= set(dir(tl))
     with pytest.raises(AttributeError, match="nothing"):
         _ = tl.nothing
+
+
+def test_methods_come_from_one_place(stage, model, monkeypatch):
+    """The list is the core's, read when it is needed: importing teorell imports no extension (test_packaging.py)."""
+    monkeypatch.setattr(sys.modules["teorell.solve"], "METHODS", ("rodas5p", "another"))
+    tl.simulate(model, None, None, TIMES, method="another")
+    assert stage.options["method"] == "another"
+    with pytest.raises(tl.InputError, match=r"unknown method 'rodas'.*Choose from rodas5p, another\.$"):
+        tl.simulate(model, None, None, TIMES, method="rodas")
+    monkeypatch.undo()
+    from teorell.solve import METHODS
+
+    assert all(f'"{name}"' in tl.simulate.__doc__ for name in METHODS)

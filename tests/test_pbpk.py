@@ -213,7 +213,7 @@ def test_virtual_adults() -> None:
     assert logs["clint"].std() == pytest.approx(THEOPHYLLINE.clint_sd, rel=0.05)
     assert logs["ka"].mean() == pytest.approx(np.log(THEOPHYLLINE.absorption_rate), abs=0.03)
     assert 0.0 < people["fu"].min() < np.median(people["fu"]) < people["fu"].max() < 1.0
-    with pytest.raises(ValueError, match="Ask for n >= 1"):
+    with pytest.raises(ValueError, match="Ask for 1 virtual adult or more"):
         virtual_adults(0, 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from teorell import InputError, Regimen
+from teorell.expression import symbol
 from teorell.regimen import SwitchTimes, events
 
 STATES = {"gut": 0, "central": 1, "depot": 2}
@@ -217,8 +219,15 @@ def test_immutable_picklable_readable():
         (lambda: Regimen.bolus([1, 2], into="gut", time=[1, 2, 3]), "3 patients"),
         (lambda: Regimen.bolus([1, 2], into="gut") + Regimen.bolus([1, 2, 3], into="gut"), "3 patients"),
         (lambda: Regimen.bolus("100", into="gut"), "type str"),
-        (lambda: Regimen.infusion(1, into="gut"), "neither"),
-        (lambda: Regimen.infusion(1, into="gut", duration=1, rate=1), "both"),
+        (lambda: Regimen.bolus(1, into="gut", every=12), "an interval but no number"),
+        (lambda: Regimen.infusion(1, into="gut", duration=1, every=12), "an interval but no number"),
+        (lambda: Regimen.bolus(1, into=2 * symbol("state", "gut")), r"into is 2 \* gut"),
+        (lambda: Regimen.bolus(1, into=symbol("parameter", "gut")), "into is gut"),
+        (lambda: Regimen.infusion(1, into="gut"), "'gut' has neither duration nor rate"),
+        (
+            lambda: Regimen.infusion(1, into=symbol("state", "gut"), duration=1, rate=1),
+            "'gut' has both duration and rate",
+        ),
         (lambda: Regimen.infusion(1, into="gut", duration=-1), "duration into 'gut' is -1"),
         (lambda: Regimen.infusion(1, into="gut", rate=0), "rate into 'gut' is 0"),
         (lambda: Regimen.infusion(1e250, into="gut", duration=1e-90), "overflow"),
@@ -228,9 +237,20 @@ def test_immutable_picklable_readable():
 def test_bad_values(make, words):
     with pytest.raises(InputError, match=words) as caught:
         make()
-    message = str(caught.value)
-    assert "(" in message  # problem (reason). remedy
-    assert "). " in message
+    assert re.fullmatch(r".+ \(.+\)\. .+\.", str(caught.value)), caught.value  # problem (reason). Remedy.
+
+
+def test_into_takes_the_state_or_its_name():
+    gut, depot = symbol("state", "gut"), symbol("state", "depot")
+    regimen = Regimen.bolus(5, into=gut) + Regimen.infusion(3, into=depot, rate=1.5)
+    named = Regimen.bolus(5, into="gut") + Regimen.infusion(3, into="depot", rate=1.5)
+    assert table(regimen) == table(named)
+    assert repr(pickle.loads(pickle.dumps(regimen))) == repr(named)
+
+
+def test_one_dose_needs_no_interval_and_an_interval_is_no_harm():
+    for regimen in (Regimen.bolus(5, "gut", doses=1), Regimen.bolus(5, "gut", every=12, doses=1)):
+        assert table(regimen) == [(0.0, BOLUS, 0, 5.0)]
 
 
 def test_zero_amount_is_allowed():

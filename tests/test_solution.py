@@ -89,6 +89,11 @@ def test_raise_for_status_names_patients_reasons_and_parameters():
     assert str(again) == message
 
 
+def test_raise_for_status_of_one():
+    with pytest.raises(tl.SimulationError, match=r"^1 of 1 patient failed\.\nStatus 4, 1 patient: "):
+        make(1, [4]).raise_for_status()
+
+
 def test_raise_for_status_names_a_few_of_many():
     with pytest.raises(tl.SimulationError, match="and 35 more") as caught:
         make(40, np.full(40, 2)).raise_for_status()
@@ -166,5 +171,5 @@ def test_plot_log_single_and_given_axes(pyplot):
     assert ax.get_yscale() == "log"
     failed = make(20, np.arange(20) == 4)
     assert np.isfinite(failed.plot("cp").get_lines()[0].get_ydata()).all()  # the patient that failed is left out
-    with pytest.raises(tl.InputError, match="observed has 2 times and 1 values"):
+    with pytest.raises(tl.InputError, match="observed has 2 times and 1 value "):
         make(3).plot("cp", observed=([1.0, 2.0], [1.0]))

@@ -7,7 +7,6 @@ alpha = a Gamma, b = m Gamma.
 
 import numpy as np
 import pytest
-
 from teorell.solve import METHODS, tableau
 
 

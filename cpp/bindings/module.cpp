@@ -92,9 +92,11 @@ MachineCode machine_code(const py::object& code) {
     MachineCode result;
     if (code.is_none()) return result;
     const auto parts = code.cast<py::tuple>();
-    result.step = reinterpret_cast<void (*)(double*)>(parts[0].cast<std::uintptr_t>());
-    result.rhs = reinterpret_cast<void (*)(double*)>(parts[1].cast<std::uintptr_t>());
-    result.width = parts[2].cast<int>();
+    const auto function = [&](int i) { return reinterpret_cast<void (*)(double*)>(parts[i].cast<std::uintptr_t>()); };
+    result.step = function(0);
+    result.rhs = function(1);
+    result.outputs = function(2);
+    result.width = parts[3].cast<int>();
     return result;
 }
 

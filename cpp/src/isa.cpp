@@ -26,12 +26,14 @@ struct Interpreted {
     const Programs& programs;
     void step(double* ws) const { Step<V, Method>{programs, ws}(); }
     void rhs(double* ws) const { interpret<V>(programs.rhs, ws); }
+    void outputs(double* ws) const { interpret<V>(programs.outputs, ws); }
 };
 
 struct Compiled {
     MachineCode code;
     void step(double* ws) const { code.step(ws); }
     void rhs(double* ws) const { code.rhs(ws); }
+    void outputs(double* ws) const { code.outputs(ws); }
 };
 
 // Other libraries turn on flush-to-zero for a thread; results must not depend on that.

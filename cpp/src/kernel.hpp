@@ -20,6 +20,7 @@ struct Run {
 struct MachineCode {
     void (*step)(double* workspace) = nullptr;
     void (*rhs)(double* workspace) = nullptr;
+    void (*outputs)(double* workspace) = nullptr;
     int width = 0;
 };
 

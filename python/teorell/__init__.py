@@ -7,11 +7,10 @@ A `tl.Model` says the equations, a `tl.Regimen` the doses, `tl.simulate` runs a 
 
 from __future__ import annotations
 
-from teorell.errors import ModelError
+from teorell.errors import InputError, ModelError
 from teorell.expression import abs, cos, exp, hill, log, max, min, pow, sin, sqrt, tanh, where
 from teorell.model import Model
 from teorell.nca import nca
-from teorell.parameters import InputError
 from teorell.regimen import Regimen
 from teorell.simulate import simulate
 from teorell.solution import SimulationError, Solution

@@ -27,7 +27,7 @@ def solve(
     model: Model,
     isa: str,
     method: str,
-    code: tuple[int, int, int] | None,
+    code: tuple[int, int, int, int] | None,
     threads: int,
     columns: list[NDArray[np.float64]],
     patients: int,
@@ -53,7 +53,7 @@ def run_step(
     model: Model,
     isa: str,
     method: str,
-    code: tuple[int, int, int] | None,
+    code: tuple[int, int, int, int] | None,
     workspace: NDArray[np.float64],
     width: int,
 ) -> None: ...

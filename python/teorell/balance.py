@@ -5,18 +5,17 @@ from __future__ import annotations
 import itertools
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.errors import ModelError
-from teorell.expression import Expression, evaluate_all, symbol, to_text
+from teorell.declarations import Rate
+from teorell.equations import Equations
+from teorell.errors import ModelError, count
+from teorell.expression import Expression, evaluate_all, leaves, symbol, to_text
 
-if TYPE_CHECKING:
-    from teorell.model import Model
-
-__all__ = ["Conservation", "check_conservation", "draining_flows"]
+__all__ = ["Conservation", "check_conservation", "draining_flows", "integrals"]
 
 _POINTS = 64
 _TOLERANCE = 1e-9
@@ -24,59 +23,89 @@ _TOLERANCE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Conservation:
-    """The total of `states` changes only by `inflows` and `outflows`, to `imbalance` (relative, largest seen)."""
+    """The total of `states` changes only by `inflows` and `outflows`, to `imbalance` (relative, the largest seen).
+
+    `left_out`: integrals that are no part of the total. `warnings`: a sentence for each flow that drains an empty state.
+    """
 
     states: tuple[str, ...]
     inflows: tuple[str, ...]
     outflows: tuple[str, ...]
     imbalance: float
     warnings: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        text = f"conserved over {len(self.states)} states to {self.imbalance:.0e} relative"
+        text = f"conserved over {count(len(self.states), 'state')} "
+        text += f"to {self.imbalance:.0e} relative" if self.imbalance else "exactly"
         text += f"; in: {', '.join(self.inflows) or 'none'}; out: {', '.join(self.outflows) or 'none'}"
+        if self.left_out:
+            text += f"; left out, as mere integrals: {', '.join(self.left_out)}"
         return "\n".join([text, *[f"warning: {warning}" for warning in self.warnings]])
 
 
-def check_conservation(model: Model, states: tuple[str, ...], warn: bool = True) -> Conservation:
+def check_conservation(model: Equations, states: tuple[str, ...] | None = None, warn: bool = True) -> Conservation:
     """The balance over `states`; ModelError names the rate terms that break it. See Model.check_conservation.
 
     In the sum of the derivatives every flow inside cancels and every flow across the border is declared, so the
     sum of the rate terms must vanish by itself, relative to their own size.
     """
-    inside = set(states)
-    rates = [rate for rate in model.rates if rate.state in inside]
-    values = _values([rate.rate for rate in rates], _points(model))
-    for k, rate in enumerate(rates):
-        if not np.isfinite(values[k]).any():
-            raise ModelError(
-                f"mass balance: the rate of {rate.state!r}, {to_text(rate.rate, limit=120)}, is not finite at any of "
-                f"{_POINTS} positive points. Check its formula and the parameters' bounds."
-            )
-    values = values[:, np.isfinite(values).all(axis=0)] if rates else values
-    imbalance = _relative(values)
-    if rates and not imbalance <= _TOLERANCE:
+    chosen = model.state_names if states is None else states
+    rates, values = _rates(model, chosen)
+    left_out: tuple[str, ...] = ()
+    if not _relative(values) <= _TOLERANCE:
         culprits = [rates[k] for k in _unbalanced(values)]
-        terms = "; ".join(f"d {rate.state}/dt gets {to_text(rate.rate, limit=120)}" for rate in culprits)
-        raise ModelError(
-            f"mass is not conserved over {', '.join(states[:6])}{'...' if len(states) > 6 else ''}: rate terms add up "
-            f"to a gain or loss ({terms}). Write each as a flow, with None for outside, or leave its state out."
-        )
+        if states is None:
+            guilty = {rate.state for rate in culprits}
+            left_out = tuple([name for name in integrals(model) if name in guilty])
+        kept = tuple([name for name in chosen if name not in left_out])
+        values = _rates(model, kept)[1]
+        if not left_out or not kept or not _relative(values) <= _TOLERANCE:
+            terms = "; ".join(f"d {rate.state}/dt gets {to_text(rate.rate, limit=120)}" for rate in culprits)
+            raise ModelError(
+                f"mass is not conserved over {', '.join(chosen[:6])}{'...' if len(chosen) > 6 else ''} (rate terms add "
+                f"up to a gain or loss: {terms}). Write each as a flow, with None for outside, or leave its state out."
+            )
+        chosen = kept
+    inside = set(chosen)
     crossing = [flow for flow in model.flows if (flow.source in inside) != (flow.sink in inside)]
     drains = draining_flows(model, inside)
     if warn:
         for drain in drains:
             warnings.warn(drain, stacklevel=3)
     return Conservation(
-        states=states,
+        states=chosen,
         inflows=tuple([str(flow) for flow in crossing if flow.sink in inside]),
         outflows=tuple([str(flow) for flow in crossing if flow.source in inside]),
-        imbalance=imbalance,
+        imbalance=_relative(values),
         warnings=drains,
+        left_out=left_out,
     )
 
 
-def draining_flows(model: Model, inside: set[str]) -> tuple[str, ...]:
+def integrals(model: Equations) -> tuple[str, ...]:
+    """States that only add something up, such as an AUC: no flow touches them and no equation reads them."""
+    used = {end for flow in model.flows for end in (flow.source, flow.sink)}
+    for expr in model.derivatives().values():
+        used |= {leaf.name for leaf in leaves(expr) if leaf.op == "state"}
+    return tuple([name for name in model.state_names if name not in used])
+
+
+def _rates(model: Equations, states: tuple[str, ...]) -> tuple[list[Rate], NDArray[np.float64]]:
+    """The rate terms of `states`, and their values (terms, points) where all are finite."""
+    inside = set(states)
+    rates = [rate for rate in model.rates if rate.state in inside]
+    values = _values([rate.rate for rate in rates], _points(model))
+    for k, rate in enumerate(rates):
+        if not np.isfinite(values[k]).any():
+            raise ModelError(
+                f"the balance of mass is unknown (the rate of {rate.state!r}, {to_text(rate.rate, limit=120)}, is not "
+                f"finite at any of {_POINTS} positive points). Check its formula and the parameters' bounds."
+            )
+    return rates, values[:, np.isfinite(values).all(axis=0)] if rates else values
+
+
+def draining_flows(model: Equations, inside: set[str]) -> tuple[str, ...]:
     """A sentence for each flow that takes from an empty state, which it would drive below zero."""
     found = []
     points = _points(model)
@@ -95,10 +124,10 @@ def draining_flows(model: Model, inside: set[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _points(model: Model) -> dict[Expression, NDArray[np.float64]]:
+def _points(model: Equations) -> dict[Expression, NDArray[np.float64]]:
     """Random values for every symbol: parameters within a factor of 2 of their default and their bounds."""
     random = np.random.default_rng(1937)
-    points = {model.time: 10.0 ** random.uniform(-2.0, 3.0, _POINTS)}
+    points = {symbol("time", "time"): 10.0 ** random.uniform(-2.0, 3.0, _POINTS)}
     for name in model.parameter_names:
         info = model.parameter_info(name)
         values = (info.default or 0.5) * 2.0 ** random.uniform(-1.0, 1.0, _POINTS)

@@ -8,7 +8,8 @@ selects; comparisons have derivative 0; pow(a, b) has derivative 0 with respect 
 from __future__ import annotations
 
 from teorell.errors import ModelError
-from teorell.graph import SYMBOLS, Expression, constant, select, unary
+from teorell.graph import SYMBOLS, Expression, constant
+from teorell.simplify import select, unary
 
 __all__ = ["derivative"]
 
@@ -18,7 +19,9 @@ _ZERO = constant(0.0)
 def derivative(expr: Expression, symbol: Expression) -> Expression:
     """d expr / d symbol, remembered on every node visited; visits only nodes that depend on the symbol."""
     if symbol.op not in SYMBOLS:
-        raise ModelError(f"derivative with respect to {symbol!r}: not a symbol. Use a parameter, a state or the time.")
+        raise ModelError(
+            f"derivative with respect to {symbol!r} (it is not a symbol). Use a parameter, a state or the time."
+        )
     bit = symbol._mask
     if not expr._mask & bit:
         return _ZERO

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.errors import ModelError, suggestion
+from teorell.errors import InputError, ModelError, count, suggestion
 from teorell.nca import NCA, nca
-from teorell.parameters import InputError
 from teorell.pbpk import DRUGS, Drug, virtual_adults, whole_body
 from teorell.plot import bands, plot
 from teorell.regimen import Regimen
@@ -37,12 +36,12 @@ BAR = 40  # characters
 class Observed:
     """Measured concentrations, one a row."""
 
-    patient: NDArray[np.str_]
-    time: NDArray[np.float64]
-    value: NDArray[np.float64]
+    patient: NDArray[np.str_]  # (rows,)
+    time: NDArray[np.float64]  # (rows,) h
+    value: NDArray[np.float64]  # (rows,) mg/L
 
     def curves(self) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """(times, values) of each patient, in the order of the file."""
+        """(times, values), h and mg/L, of each patient, in the order of the file."""
         rows = [self.patient == patient for patient in dict.fromkeys(self.patient.tolist())]
         return [(self.time[row], self.value[row]) for row in rows]
 
@@ -76,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     def drug(name: str) -> Drug:
         if name.lower() not in DRUGS:
-            raise argparse.ArgumentTypeError(f"unknown drug {name!r}. {suggestion(name.lower(), DRUGS)}")
+            raise argparse.ArgumentTypeError(f"unknown drug {name!r} (it is not built in). {suggestion(name, DRUGS)}")
         return DRUGS[name.lower()]
 
     parser = argparse.ArgumentParser(prog="teorell", description="Simulate virtual populations with PBPK models.")
@@ -103,9 +102,9 @@ def _simulate(options: argparse.Namespace) -> int:
     dose = options.dose if options.dose is not None else drug.iv_dose if iv else drug.oral_dose
     for name, value in (("--patients", options.patients), ("--hours", options.hours), ("--dose", dose)):
         if not 0 < value < np.inf:
-            raise InputError(f"{name} is {value:g} (nothing would happen). Give a number above 0")
+            raise InputError(f"{name} is {value:g} (nothing would happen). Give a number above 0.")
     if options.seed < 0:
-        raise InputError(f"--seed is {options.seed} (seeds are not negative). Give 0 or more")
+        raise InputError(f"--seed is {options.seed} (seeds are not negative). Give 0 or more.")
     observed = read_observed(options.observed) if options.observed else None
     if iv:
         regimen = Regimen.infusion(dose, into="venous", duration=drug.iv_duration)
@@ -113,7 +112,8 @@ def _simulate(options: argparse.Namespace) -> int:
         regimen = Regimen.bolus(dose, into="stomach_lumen")
 
     how = f"{dose:g} mg over {drug.iv_duration * 60:g} min" if iv else f"{dose:g} mg by mouth"
-    print(f"{options.patients:,} virtual adults, {drug.name}, {how}, {options.hours:g} h")
+    adults = f"{options.patients:,} virtual adult{'' if options.patients == 1 else 's'}"
+    print(f"{adults}, {drug.name}, {how}, {options.hours:g} h")
     people = virtual_adults(options.patients, options.seed, drug)
     start = time.perf_counter()
     solution = simulate(
@@ -130,11 +130,11 @@ def _simulate(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     written = [_write_patients(options.out / "patients.csv", solution, people, results)]
     written.append(_write_summary(options.out / "summary.csv", results))
-    title = f"{drug.name}, {how}, {options.patients:,} virtual adults"
+    title = f"{drug.name}, {how}, {adults}"
     try:
         figure = picture(solution, title, observed)
     except ImportError:
-        print("\nno picture (matplotlib is not installed). pip install 'teorell[plot]'", file=sys.stderr)
+        print("\nno picture (matplotlib is not installed). Run pip install 'teorell[plot]'.", file=sys.stderr)
     else:
         written.append(options.out / "concentration.png")
         figure.savefig(written[-1], dpi=150)
@@ -144,7 +144,7 @@ def _simulate(options: argparse.Namespace) -> int:
 
 
 def grid(hours: float, infusion: float = 0.0) -> NDArray[np.float64]:
-    """Sample times from 0 to `hours`, dense at the start, with the end of an infusion of `infusion` hours."""
+    """Sample times, h, from 0 to `hours`, dense at the start, with the end of an infusion of `infusion` hours."""
     times = hours * np.linspace(0.0, 1.0, SAMPLES) ** 2
     return np.union1d(times, [infusion] if 0.0 < infusion < hours else [])
 
@@ -161,7 +161,7 @@ def bar() -> Callable[[int, int], None]:
 
 
 def picture(solution: Solution, title: str, observed: Observed | None = None) -> Figure:
-    """Median and bands of cp, linear and logarithmic. ImportError without matplotlib."""
+    """Median and bands of the output cp (mg/L), linear and logarithmic. ImportError without matplotlib."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.0, 4.2), layout="constrained")
@@ -179,14 +179,17 @@ def picture(solution: Solution, title: str, observed: Observed | None = None) ->
 
 
 def read_observed(path: Path) -> Observed:
-    """Observations of a NONMEM-like CSV: ID (optional), TIME in h, DV or CONC in mg/L. Doses and MDV are left out."""
+    """Observations of a NONMEM-like CSV: ID (optional), TIME in h, DV or CONC in mg/L. Doses and MDV are left out.
+
+    Raises InputError for missing columns, text where a number should be, and a table without observations.
+    """
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = [{(key or "").strip().upper(): value for key, value in row.items()} for row in csv.DictReader(file)]
     columns = set(rows[0]) if rows else set()
     value = next((name for name in ("DV", "CONC", "CP") if name in columns), None)
     if value is None or "TIME" not in columns:
         found = ", ".join(sorted(columns)) or "no rows"
-        raise InputError(f"{path}: no columns TIME and DV or CONC (found {found}). Rename the columns")
+        raise InputError(f"{path}: no columns TIME and DV or CONC (found {found}). Rename the columns.")
     patient, at, seen = [], [], []
     for number, row in enumerate(rows, start=2):
         try:
@@ -196,10 +199,10 @@ def read_observed(path: Path) -> Observed:
             at.append(float(row["TIME"]))
             seen.append(float(row[value]))
         except (TypeError, ValueError) as error:
-            raise InputError(f"{path}, line {number}: {error} (a number is needed). Correct the line") from None
+            raise InputError(f"{path}, line {number}: {error} (a number is needed). Correct the line.") from None
         patient.append((row.get("ID") or "").strip())
     if not seen:
-        raise InputError(f"{path}: no observations (every row is a dose or has no value). Check EVID and MDV")
+        raise InputError(f"{path}: no observations (every row is a dose or has no value). Check EVID and MDV.")
     return Observed(np.array(patient), np.array(at), np.array(seen))
 
 
@@ -209,7 +212,8 @@ def comparison(solution: Solution, results: NCA, observed: Observed) -> str:
     for when, value in observed.curves():
         order = np.argsort(when, kind="stable")
         seen.append(nca(when[order], value[order]))
-    lines = [f"observed: {len(seen)} people, {observed.value.size} samples"]
+    people = "1 person" if len(seen) == 1 else f"{len(seen)} people"
+    lines = [f"observed: {people}, {count(observed.value.size, 'sample')}"]
     for name, unit in (("cmax", "mg/L"), ("auc_inf", "mg h/L")):
         there = geometric_mean(np.concatenate([each[name] for each in seen]))
         here = geometric_mean(results[name])
@@ -229,8 +233,9 @@ def inside(solution: Solution, observed: Observed) -> float:
 
 
 def geometric_mean(values: NDArray[np.float64]) -> float:
-    """Of the finite, positive ones."""
-    return float(np.exp(np.mean(np.log(values[np.isfinite(values) & (values > 0.0)]))))
+    """The geometric mean of those `values` that are finite and positive; NaN if none is."""
+    used = values[np.isfinite(values) & (values > 0.0)]
+    return float(np.exp(np.log(used).mean())) if used.size else float("nan")
 
 
 def _write_patients(path: Path, solution: Solution, people: dict[str, NDArray[np.float64]], results: NCA) -> Path:

@@ -1,28 +1,24 @@
-"""A model as text: readable, and canonical."""
+"""A model as readable text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from teorell.balance import check_conservation
-from teorell.declarations import Flow
-from teorell.errors import ModelError
-from teorell.expression import Expression, constant, derivative, leaves, number_text, pack, symbol, to_text
+from teorell.equations import Equations
+from teorell.errors import ModelError, count
+from teorell.expression import Expression, constant, derivative, leaves, number_text, symbol, to_text
 
-if TYPE_CHECKING:
-    from teorell.model import Model
-
-__all__ = ["content", "describe"]
+__all__ = ["describe"]
 
 _LONGEST = 2000  # characters of one formula
 _WIDEST = 120  # states in the picture of the Jacobian
 
 
-def describe(model: Model) -> str:
+def describe(model: Equations) -> str:
     """Equations, parameters, states, outputs, doses, sparsity of the Jacobian and mass balance, as text."""
-    parts = [f"{model.name}: {_count(model.state_names, 'state')}, {_count(model.parameter_names, 'parameter')}, "
-             f"time in {model.time_unit}"]  # fmt: skip
+    sizes = f"{count(len(model.state_names), 'state')}, {count(len(model.parameter_names), 'parameter')}"
+    parts = [f"{model.name}: {sizes}, time in {model.time_unit}"]
     names: dict[Expression, str] = {}
     defined = []
     for name, expr in model.definitions.items():
@@ -58,14 +54,14 @@ def describe(model: Model) -> str:
     parts += _section("Doses", doses)
     parts += _jacobian(model)
     try:
-        balance = str(check_conservation(model, model.state_names, warn=False))
+        balance = str(check_conservation(model, warn=False))
     except ModelError as error:
         balance = str(error)
     parts += ["", "Mass balance", *[f"  {line}" for line in balance.splitlines()]]
     return "\n".join(parts)
 
 
-def _jacobian(model: Model) -> list[str]:
+def _jacobian(model: Equations) -> list[str]:
     """The pattern, a row for each equation and a column for each state: x varies with the states, c does not."""
     symbols = [symbol("state", name) for name in model.state_names]
     rows = []
@@ -107,33 +103,3 @@ def _bounds(lower: float, upper: float) -> str:
     if lower == -float("inf") and upper == float("inf"):
         return ""
     return f"[{number_text(lower)}, {number_text(upper)}]"
-
-
-def _count(names: Sequence[str], noun: str) -> str:
-    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
-
-
-def content(model: Model) -> str:
-    """Everything in the model, a record a line: equal for equal models, different otherwise."""
-    exprs: list[Expression] = []
-
-    def number(expr: Expression | None) -> int | None:
-        if expr is None:
-            return None
-        exprs.append(expr)
-        return len(exprs) - 1
-
-    lines: list[tuple[object, ...]] = [("model", model.name, model.time_unit)]
-    for p in map(model.parameter_info, model.parameter_names):
-        lines += [("parameter", p.name, p.default, p.unit, p.lower, p.upper, p.description)]
-    for s in map(model.state_info, model.state_names):
-        lines += [("state", s.name, number(s.initial), s.unit, s.signed, s.controlled, s.description)]
-    for term in model.terms:
-        ends = (term.source, term.sink) if isinstance(term, Flow) else (term.state,)
-        lines += [("flow" if isinstance(term, Flow) else "rate", *ends, number(term.rate))]
-    lines += [("definition", name, number(expr)) for name, expr in model.definitions.items()]
-    lines += [("output", name, number(expr), model.output_unit(name)) for name, expr in model.outputs().items()]
-    for name, d in sorted(model.dosing_rules.items()):
-        lines += [("dosing", name, *map(number, (d.lag, d.bioavailability, d.rate, d.duration)))]
-    records, roots = pack(exprs)
-    return "\n".join([repr(line) for line in (*lines, ("roots", *roots), *records)])

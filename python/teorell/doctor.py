@@ -11,6 +11,7 @@ import numpy as np
 
 import teorell as tl
 from teorell import object_cache
+from teorell.errors import count
 
 __all__ = ["report"]
 
@@ -51,7 +52,9 @@ def report() -> str:
             warnings.append(f"TEORELL_ISA is {chosen!r} (this processor cannot run it). Unset it")
         else:
             width = builds[chosen]["register_width"]
-            lines.append(("lanes", f"{width} patients a register, {builds[chosen]['interpreter_width']} interpreted"))
+            lines.append(
+                ("lanes", f"{count(width, 'patient')} a register, {builds[chosen]['interpreter_width']} interpreted")
+            )
             if not builds[chosen]["fma"]:
                 warnings.append(NO_FMA)
         kind, reason = solve.choose_executor()
@@ -95,15 +98,15 @@ def cache() -> str:
     size = sum(file.stat().st_size for file in files) / 1e6
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     state = "" if os.access(existing, os.W_OK) else ", NOT WRITABLE: models are compiled anew in each process"
-    return f"{folder}, {len(files)} compiled models, {size:.1f} MB{state}"
+    return f"{folder}, {count(len(files), 'compiled model')}, {size:.1f} MB{state}"
 
 
 def affinity() -> str:
     """The processors there are, and those this process may use."""
     total = os.cpu_count() or 1
     if not hasattr(os, "sched_getaffinity"):
-        return f"{total} processors"
-    return f"this process may use {len(os.sched_getaffinity(0))} of {total} processors"
+        return count(total, "processor")
+    return f"this process may use {len(os.sched_getaffinity(0))} of {count(total, 'processor')}"
 
 
 def processor() -> str:

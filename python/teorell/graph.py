@@ -1,9 +1,8 @@
-"""Expression graphs: immutable, hash-consed nodes with operators that simplify a little.
+"""Expression graphs: immutable, hash-consed nodes, and the operators that make them.
 
 Equal structure is the same object, so `==` is identity, a set of nodes is a set of meanings, and a memo
 on a node serves every model that contains it. Nothing here recurses over a graph: sums of thousands of terms
-are deep chains. Booleans are 1.0 and 0.0; `min(a, b)` is `a if a < b else b` and `max(a, b)` is `a if a > b else b`.
-Simplifications keep the value for every finite argument, bit for bit (up to the sign of zero).
+are deep chains. What an operation makes of its operands is in simplify.py, NumPy's functions in ufuncs.py.
 """
 
 from __future__ import annotations
@@ -20,12 +19,13 @@ import numpy as np
 from teorell.errors import ModelError
 
 __all__ = [
-    "SYMBOLS", "Expression", "Operand", "as_expression", "constant", "leaves", "make", "maximum", "minimum", "pack",
-    "select", "symbol", "topological", "unary", "unpack",
+    "RULES", "SYMBOLS", "Expression", "Operand", "as_expression", "constant", "leaves", "make", "pack", "symbol",
+    "topological", "unpack",
 ]  # fmt: skip
 
 SYMBOLS = frozenset({"parameter", "state", "time", "switch"})
-_CONDITIONS = frozenset({"lt", "le", "and", "or", "not", "switch"})
+RULES: dict[str, Callable[..., Expression]] = {}
+"""Operation -> the expression it makes of operands that are expressions; simplify.py fills it."""
 
 
 class Expression:
@@ -44,83 +44,85 @@ class Expression:
     _leaves: frozenset[Expression] | None
     _derivatives: dict[Expression, Expression]
 
-    # NumPy scalars leave the arithmetic to us, arrays and ufuncs are refused instead of making object arrays.
-    __array_ufunc__ = None
-
     def __setattr__(self, attribute: str, value: object) -> None:
-        raise AttributeError(f"an Expression is immutable: {attribute!r} cannot be set")
+        raise AttributeError(f"an expression's {attribute!r} cannot be set (it is immutable). Write a new expression.")
 
     def __add__(self, other: Operand) -> Expression:
-        return _binary(_add, self, other)
+        return _binary("add", self, other)
 
     def __radd__(self, other: Operand) -> Expression:
-        return _binary(_add, other, self)
+        return _binary("add", other, self)
 
     def __sub__(self, other: Operand) -> Expression:
-        return _binary(_sub, self, other)
+        return _binary("sub", self, other)
 
     def __rsub__(self, other: Operand) -> Expression:
-        return _binary(_sub, other, self)
+        return _binary("sub", other, self)
 
     def __mul__(self, other: Operand) -> Expression:
-        return _binary(_mul, self, other)
+        return _binary("mul", self, other)
 
     def __rmul__(self, other: Operand) -> Expression:
-        return _binary(_mul, other, self)
+        return _binary("mul", other, self)
 
     def __truediv__(self, other: Operand) -> Expression:
-        return _binary(_div, self, other)
+        return _binary("div", self, other)
 
     def __rtruediv__(self, other: Operand) -> Expression:
-        return _binary(_div, other, self)
+        return _binary("div", other, self)
 
     def __pow__(self, other: Operand) -> Expression:
-        return _binary(_pow, self, other)
+        return _binary("pow", self, other)
 
     def __rpow__(self, other: Operand) -> Expression:
-        return _binary(_pow, other, self)
+        return _binary("pow", other, self)
 
     def __lt__(self, other: Operand) -> Expression:
-        return _binary(_lt, self, other)
+        return _binary("lt", self, other)
 
     def __gt__(self, other: Operand) -> Expression:
-        return _binary(_lt, other, self)
+        return _binary("lt", other, self)
 
     def __le__(self, other: Operand) -> Expression:
-        return _binary(_le, self, other)
+        return _binary("le", self, other)
 
     def __ge__(self, other: Operand) -> Expression:
-        return _binary(_le, other, self)
+        return _binary("le", other, self)
 
     def __and__(self, other: Operand) -> Expression:
-        return _binary(_and, self, other)
+        return _binary("and", self, other)
 
     def __rand__(self, other: Operand) -> Expression:
-        return _binary(_and, other, self)
+        return _binary("and", other, self)
 
     def __or__(self, other: Operand) -> Expression:
-        return _binary(_or, self, other)
+        return _binary("or", self, other)
 
     def __ror__(self, other: Operand) -> Expression:
-        return _binary(_or, other, self)
+        return _binary("or", other, self)
 
     def __invert__(self) -> Expression:
-        return _not(self)
+        return RULES["not"](self)
 
     def __neg__(self) -> Expression:
-        return _neg(self)
+        return RULES["neg"](self)
 
     def __pos__(self) -> Expression:
         return self
 
     def __abs__(self) -> Expression:
-        return unary("abs", self)
+        return RULES["abs"](self)
 
     def __bool__(self) -> bool:
         raise TypeError(
-            "an expression has no truth value: it is known only when the model runs. Use tl.where(condition, a, b) "
+            "an expression has no truth value (it is known only when the model runs). Use tl.where(condition, a, b) "
             "instead of if, & | ~ instead of and, or, not, and (a < x) & (x < b) instead of a < x < b."
         )
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **options: object) -> Expression | bool:
+        from teorell.ufuncs import apply
+
+        return apply(ufunc, method, inputs, options)
 
     def __repr__(self) -> str:
         from teorell.reading import to_text
@@ -187,24 +189,31 @@ def constant(value: float) -> Expression:
     """A finite number as an expression; ModelError for NaN and infinity. Minus zero becomes zero."""
     number = float(value) + 0.0
     if not math.isfinite(number):
-        raise ModelError(f"constant {number}: expressions hold finite numbers only. Check the value, or use tl.where.")
+        raise ModelError(f"constant {number} in an expression (it can hold finite numbers only). Check the value.")
     return make("constant", number)
 
 
 def symbol(kind: str, name: str) -> Expression:
     """The symbol of a kind (parameter, state, time, switch) and a name."""
     if kind not in SYMBOLS:
-        raise ModelError(f"symbol kind {kind!r}: unknown. Use one of {', '.join(sorted(SYMBOLS))}.")
+        raise ModelError(f"unknown kind {kind!r} (symbols are of few kinds). Choose from {', '.join(sorted(SYMBOLS))}.")
     return make(kind, str(name))
 
 
 def as_expression(value: object) -> Expression:
-    """`value` itself if it is an expression, a constant if it is a real scalar; TypeError otherwise."""
+    """`value` itself if it is an expression, a constant if it is a finite real scalar (ModelError for NaN and infinity).
+
+    Raises TypeError for everything else: arrays, lists, strings, complex numbers.
+    """
     if type(value) is Expression:
         return value
     if isinstance(value, (Real, np.bool_)):
         return constant(float(value))
-    raise TypeError(f"{type(value).__name__} in an expression: only expressions and real scalars can be used there.")
+    several = isinstance(value, (np.ndarray, list, tuple))
+    remedy = "Write a loop over its elements." if several else "Give one of these."
+    raise TypeError(
+        f"{type(value).__name__} in an expression (only expressions and real scalars can be used there). {remedy}"
+    )
 
 
 def topological(exprs: Iterable[Expression]) -> list[Expression]:
@@ -266,182 +275,10 @@ def _unpack_one(packed: tuple[Sequence[Record], Sequence[int]]) -> Expression:
     return unpack(packed)[0]
 
 
-def _binary(build: Callable[[Expression, Expression], Expression], a: Any, b: Any) -> Expression:
+def _binary(op: str, a: Any, b: Any) -> Expression:
     if type(a) is type(b) is Expression:
-        return build(a, b)
+        return RULES[op](a, b)
     if isinstance(a, _SCALARS) and isinstance(b, _SCALARS):
-        return build(as_expression(a), as_expression(b))
+        return RULES[op](as_expression(a), as_expression(b))
     refused: Expression = NotImplemented  # Python then raises its TypeError
     return refused
-
-
-def _both(a: Expression, b: Expression) -> bool:
-    return a.op == "constant" and b.op == "constant"
-
-
-def _is(a: Expression, value: float) -> bool:
-    return a.op == "constant" and a.value == value
-
-
-def _add(a: Expression, b: Expression) -> Expression:
-    if _both(a, b):
-        return constant(a.value + b.value)
-    if _is(a, 0.0):
-        return b
-    if _is(b, 0.0):
-        return a
-    if b.op == "neg":
-        return _sub(a, b.args[0])
-    if b.op == "constant" and b.value < 0.0:
-        return _sub(a, constant(-b.value))
-    return make("add", (a, b))
-
-
-def _sub(a: Expression, b: Expression) -> Expression:
-    if _both(a, b):
-        return constant(a.value - b.value)
-    if _is(b, 0.0):
-        return a
-    if _is(a, 0.0):
-        return _neg(b)
-    if b.op == "neg":
-        return _add(a, b.args[0])
-    if b.op == "constant" and b.value < 0.0:
-        return _add(a, constant(-b.value))
-    return make("sub", (a, b))
-
-
-def _mul(a: Expression, b: Expression) -> Expression:
-    if a.op == "constant" or b.op == "constant":
-        if _both(a, b):
-            return constant(a.value * b.value)
-        number, other = (a, b) if a.op == "constant" else (b, a)
-        if number.value == 0.0:
-            return number
-        if number.value == 1.0:
-            return other
-        if number.value == -1.0:
-            return _neg(other)
-    return make("mul", (a, b))
-
-
-def _div(a: Expression, b: Expression) -> Expression:
-    if b.op == "constant":
-        if b.value == 0.0:
-            raise ModelError("division by the constant zero: the value is infinite everywhere. Check the divisor.")
-        if a.op == "constant":
-            return constant(a.value / b.value)
-        if b.value == 1.0:
-            return a
-        if b.value == -1.0:
-            return _neg(a)
-    if _is(a, 0.0):
-        return a
-    return make("div", (a, b))
-
-
-def _neg(a: Expression) -> Expression:
-    if a.op == "constant":
-        return constant(-a.value)
-    return a.args[0] if a.op == "neg" else make("neg", (a,))
-
-
-def _pow(a: Expression, b: Expression) -> Expression:
-    """a ** b; exponents 0 to 4 become products, negative ones one over these, 0.5 a square root."""
-    if b.op == "constant":
-        n = b.value
-        if a.op == "constant":
-            return _folded("pow", math.pow, a.value, n)
-        if n < 0.0 and n in (-0.5, -1.0, -2.0, -3.0, -4.0):
-            return _div(constant(1.0), _pow(a, constant(-n)))
-        if n == 0.5:
-            return unary("sqrt", a)
-        if n == 0.0:
-            return constant(1.0)
-        if n == 1.0:
-            return a
-        if n in (2.0, 3.0, 4.0):
-            square = _mul(a, a)
-            return square if n == 2.0 else _mul(square, a if n == 3.0 else square)
-    return make("pow", (a, b))
-
-
-def _lt(a: Expression, b: Expression) -> Expression:
-    return constant(a.value < b.value) if _both(a, b) else make("lt", (a, b))
-
-
-def _le(a: Expression, b: Expression) -> Expression:
-    return constant(a.value <= b.value) if _both(a, b) else make("le", (a, b))
-
-
-def _condition(a: Expression) -> Expression:
-    if a.op in _CONDITIONS or (a.op == "constant" and a.value in (0.0, 1.0)):
-        return a
-    if a.op == "where":
-        _condition(a.args[1])
-        _condition(a.args[2])
-        return a
-    raise ModelError(f"{a!r} used with & | ~: these join conditions. Compare it with something, as in x > 0.5.")
-
-
-def _and(a: Expression, b: Expression) -> Expression:
-    _condition(a)
-    _condition(b)
-    if a.op == "constant":
-        return b if a.value else a
-    if b.op == "constant":
-        return a if b.value else b
-    return make("and", (a, b))
-
-
-def _or(a: Expression, b: Expression) -> Expression:
-    _condition(a)
-    _condition(b)
-    if a.op == "constant":
-        return a if a.value else b
-    if b.op == "constant":
-        return b if b.value else a
-    return make("or", (a, b))
-
-
-def _not(a: Expression) -> Expression:
-    _condition(a)
-    if a.op == "constant":
-        return constant(1.0 - a.value)
-    return a.args[0] if a.op == "not" else make("not", (a,))
-
-
-def minimum(a: Expression, b: Expression) -> Expression:
-    if _both(a, b):
-        return a if a.value < b.value else b
-    return a if a is b else make("min", (a, b))
-
-
-def maximum(a: Expression, b: Expression) -> Expression:
-    if _both(a, b):
-        return a if a.value > b.value else b
-    return a if a is b else make("max", (a, b))
-
-
-def select(condition: Expression, a: Expression, b: Expression) -> Expression:
-    if condition.op == "constant":
-        return a if condition.value else b
-    return a if a is b else make("where", (condition, a, b))
-
-
-_UNARY: dict[str, Callable[[float], float]] = {
-    "exp": math.exp, "log": math.log, "sqrt": math.sqrt, "tanh": math.tanh,
-    "sin": math.sin, "cos": math.cos, "abs": math.fabs,
-}  # fmt: skip
-
-
-def unary(op: str, a: Expression) -> Expression:
-    return _folded(op, _UNARY[op], a.value) if a.op == "constant" else make(op, (a,))
-
-
-def _folded(op: str, function: Callable[..., float], *values: float) -> Expression:
-    try:
-        return constant(function(*values))
-    except (OverflowError, ValueError) as error:
-        numbers = ", ".join(f"{value:g}" for value in values)
-        raise ModelError(f"{op}({numbers}): the result is not a finite number. Check the constants.") from error

@@ -101,7 +101,8 @@ def emit_finish(e: Emitter, method: Mapping[str, Any]) -> None:
     at, n, programs = e.layout, e.layout.n, e.programs
     rtol, zero = e.get(at.scalar + RTOL), e.constant(0.0)
     ten_rtol = e.binary("fmul", e.constant(10.0), rtol)
-    total = finite = lowest = zero
+    # Four sums in turn, so that the additions do not wait for each other.
+    sums, finite, lowest, turn = [zero] * 4, [zero] * 4, zero, 0
     for k in range(n):
         error = e.load(at.u + (method["stages"] - 1) * n + k)
         y, atol = e.load(at.yn + k), e.load(at.atol + k)
@@ -110,15 +111,19 @@ def emit_finish(e: Emitter, method: Mapping[str, Any]) -> None:
         if programs.controlled[k]:
             size = e.maximum(e.unary("fabs", y), e.unary("fabs", ynew))
             q = e.binary("fdiv", error, e.fma(rtol, size, atol))
-            total = e.fma(q, q, total)
-        finite = e.fma(ynew, zero, finite)  # NaN from the first value that is not finite
+            sums[turn] = e.fma(q, q, sums[turn])
+            turn = (turn + 1) % 4
+        finite[k % 4] = e.fma(ynew, zero, finite[k % 4])  # NaN from the first value that is not finite
         if not programs.signed[k]:
             above = e.fma(e.constant(100.0), atol, e.fma(ten_rtol, e.load(at.top + k), ynew))
             lowest = e.choose(e.compare("olt", lowest, above), lowest, above)
+    total, all_finite = (
+        e.binary("fadd", e.binary("fadd", x[0], x[1]), e.binary("fadd", x[2], x[3])) for x in (sums, finite)
+    )
     count = int(sum(int(c) for c in programs.controlled))
     e.store(at.scalar + ERR2, e.binary("fmul", total, e.constant(1.0 / count if count else 0.0)))
     valid = e.choose(e.compare("olt", lowest, zero), e.constant(-1.0), e.constant(1.0))
-    e.store(at.scalar + VALID, e.choose(e.compare("oeq", finite, zero), valid, zero))
+    e.store(at.scalar + VALID, e.choose(e.compare("oeq", all_finite, zero), valid, zero))
 
 
 def slots_read(words: NDArray[np.int32]) -> frozenset[int]:
@@ -132,7 +137,7 @@ def slots_read(words: NDArray[np.int32]) -> frozenset[int]:
 
 
 def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
-    """The LLVM IR module with functions `step` and `rhs`, both void(double* workspace).
+    """The LLVM IR module with functions `step`, `rhs` and `outputs`, each void(double* workspace).
 
     All stages share one function for rhs and solve, and combinations come in functions of CHUNK states: the code of a
     step stays small enough for the instruction cache, and compile time grows with the size of the model, not its square.
@@ -161,24 +166,31 @@ def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
     emit_finish(finish, method)
     call("finish", finish)
 
-    rhs = Emitter(programs, target)
-    rhs.run(programs.rhs)
-    for k in range(at.n):
-        rhs.store(at.f + k, rhs.get(at.f + k))
-    return module([*parts, step.define("step", internal=False), rhs.define("rhs", internal=False)], target)
+    parts.append(step.define("step", internal=False))
+    for name, words, region, size in (
+        ("rhs", programs.rhs, at.f, at.n),
+        ("outputs", programs.outputs, at.out, at.n_out),
+    ):
+        emitter = Emitter(programs, target)
+        emitter.run(words)
+        for k in range(size):
+            emitter.store(region + k, emitter.get(region + k))
+        parts.append(emitter.define(name, internal=False))
+    return module(parts, target)
 
 
 @dataclass
 class MachineCode:
-    """Compiled step and rhs of a model, kept alive with the engine that owns their memory."""
+    """Compiled functions of a model, kept alive with the engine that owns their memory."""
 
     step: int  # addresses
     rhs: int
+    outputs: int
     width: int
     engine: Any
 
-    def addresses(self) -> tuple[int, int, int]:
-        return self.step, self.rhs, self.width
+    def addresses(self) -> tuple[int, int, int, int]:
+        return self.step, self.rhs, self.outputs, self.width
 
 
 def target_for(isa: str, width: int, fma: bool, *, best: bool) -> Target:
@@ -223,4 +235,5 @@ def compile_programs(programs: Programs, method: Mapping[str, Any], target: Targ
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    return MachineCode(engine.get_function_address("step"), engine.get_function_address("rhs"), target.width, engine)
+    step, rhs, outputs = (engine.get_function_address(name) for name in ("step", "rhs", "outputs"))
+    return MachineCode(step, rhs, outputs, target.width, engine)

@@ -9,18 +9,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from teorell.balance import Conservation, check_conservation
-from teorell.declarations import Dosing, Flow, Parameter, Rate, State, check_identifier, look_up, number, text
-from teorell.description import content, describe
-from teorell.errors import ModelError, suggestion
+from teorell.declarations import Dosing, Flow, Parameter, Rate, State, check_identifier, number, text
+from teorell.description import describe
+from teorell.equations import Equations
+from teorell.errors import ModelError, count, suggestion
 from teorell.expression import Expression, Operand, as_expression, constant, leaves, symbol, to_text
 
 __all__ = ["Dosing", "Flow", "Model", "ModelError", "Parameter", "Rate", "State"]
@@ -28,30 +24,23 @@ __all__ = ["Dosing", "Flow", "Model", "ModelError", "Parameter", "Rate", "State"
 _KINDS = {"parameter": "parameters", "state": "states", "time": "the time"}
 
 
-class Model:
-    """Ordinary differential equations for one patient. Every mistake raises ModelError where it is made."""
+class Model(Equations):
+    """Ordinary differential equations for one patient, declared line by line.
+
+    Units are labels: nothing is converted, so choose units that belong together (mg, L, h, mg/L). Every mistake raises
+    ModelError in the line that makes it. How to write a model: docs/models.md.
+    """
 
     def __init__(self, name: str, time_unit: str = "h") -> None:
-        self.name = text(name, "model name")
-        self.time_unit = text(time_unit, "time unit")
-        self._parameters: dict[str, Parameter] = {}
-        self._states: dict[str, State] = {}
+        super().__init__(text(name, "model name"), text(time_unit, "time unit"))
         self._given: set[str] = set()  # states whose initial value has been set
-        self._terms: list[Flow | Rate] = []
-        self._definitions: dict[str, Expression] = {}
-        self._outputs: dict[str, Expression] = {}
-        self._output_units: dict[str, str] = {}
-        self._dosing: dict[str, Dosing] = {}
-        self._cached: dict[str, Any] = {}  # what has been derived since the last change
 
     def __repr__(self) -> str:
         flows, rates = len(self.flows), len(self.rates)
         return (
-            f"<Model {self.name!r}: {len(self._states)} states, {len(self._parameters)} parameters, {flows} flows, "
-            f"{rates} rates, {len(self.output_names)} outputs>"
+            f"<Model {self.name!r}: {count(len(self._states), 'state')}, {count(len(self._parameters), 'parameter')}, "
+            f"{count(flows, 'flow')}, {count(rates, 'rate')}, {count(len(self.output_names), 'output')}>"
         )
-
-    # What the user writes
 
     @property
     def time(self) -> Expression:
@@ -59,7 +48,7 @@ class Model:
         return symbol("time", "time")
 
     def parameters(self, **defaults: float) -> tuple[Expression, ...]:
-        """Declare parameters as name=default; always a tuple, in order."""
+        """Declare parameters as name=default, without unit or bounds; always a tuple, in order: `(cl,) = ...`."""
         return tuple([self.parameter(name, default) for name, default in defaults.items()])
 
     def parameter(
@@ -71,17 +60,26 @@ class Model:
         upper: float = math.inf,
         description: str = "",
     ) -> Expression:
-        """Declare one parameter, with inclusive bounds."""
+        """Declare one parameter, a number that may differ between patients; returns its symbol.
+
+        default: its value, in `unit`, where a simulation gives none. lower, upper: inclusive bounds in the same unit;
+        every value given to `simulate` is compared with them. ModelError if the name is taken, or the default is not
+        finite or outside the bounds.
+        """
         self._check_new(name, "parameter")
-        value, low, high = (number(x, f"parameter {name!r}: {what}") for x, what in (
+        value, low, high = (number(x, f"the {what} of parameter {name!r}") for x, what in (
             (default, "default"), (lower, "lower bound"), (upper, "upper bound")))  # fmt: skip
         if low > high:
-            raise ModelError(f"parameter {name!r}: lower bound {low:g} is above upper bound {high:g}. Exchange them.")
+            raise ModelError(
+                f"the lower bound {low:g} of parameter {name!r} is above its upper bound {high:g} (no value could be "
+                "given). Exchange them."
+            )
         if not math.isfinite(value):
-            raise ModelError(f"parameter {name!r}: default is {value}. Give a finite number.")
+            raise ModelError(f"the default of parameter {name!r} is {value} (it must be finite). Give a number.")
         if not low <= value <= high:
             raise ModelError(
-                f"parameter {name!r}: default {value:g} is outside [{low:g}, {high:g}]. Change it or the bounds."
+                f"the default {value:g} of parameter {name!r} is outside [{low:g}, {high:g}] (bounds hold for it too). "
+                "Change it or the bounds."
             )
         unit, description = text(unit, f"unit of {name!r}"), text(description, f"description of {name!r}")
         self._parameters[name] = Parameter(name, value, unit, low, high, description)
@@ -91,7 +89,7 @@ class Model:
     def states(
         self, *names: str, initial: Operand = 0.0, unit: str = "", signed: bool = False, controlled: bool = True
     ) -> tuple[Expression, ...]:
-        """Declare states that share their properties; always a tuple, in order."""
+        """Declare states that share their properties; always a tuple, in order: `(gut,) = model.states("gut")`."""
         return tuple([self.state(name, initial, unit, signed, controlled) for name in names])
 
     def state(
@@ -103,7 +101,12 @@ class Model:
         controlled: bool = True,
         description: str = "",
     ) -> Expression:
-        """Declare one state. Its initial value is a number or an expression of parameters, >= 0 unless signed."""
+        """Declare one state, usually an amount; returns its symbol.
+
+        initial: its value at time 0, in `unit`; a number or an expression of parameters, >= 0 unless signed. signed: it
+        may be negative. controlled: its error counts in the step size; False suits an accumulator that nothing
+        depends on, such as an AUC. ModelError if the name is taken or the initial value cannot be used.
+        """
         self._check_new(name, "state")
         start = self._start(name, initial, bool(signed))
         unit, description = text(unit, f"unit of {name!r}"), text(description, f"description of {name!r}")
@@ -114,46 +117,58 @@ class Model:
         return symbol("state", name)
 
     def flow(self, source: Expression | str | None, sink: Expression | str | None, rate: Operand) -> None:
-        """Move `rate` (amount per time) out of `source` into `sink`; None is outside."""
+        """Move `rate` (amount per time unit of the model) out of `source` into `sink`; None is outside.
+
+        source, sink: states or their names. Flows from and to the same state add up; a rate may change its sign. A flow
+        whose rate does not vanish when its source is empty makes the source negative (status 5 of the patient).
+        """
         if source is None and sink is None:
-            raise ModelError("flow from None to None: it changes no state. Name a source or a sink.")
-        start = None if source is None else self._state_name(source, "flow source")
-        end = None if sink is None else self._state_name(sink, "flow sink")
+            raise ModelError("flow from None to None (it changes no state). Name a source or a sink.")
+        start = None if source is None else self._state_name(source, "the source of the flow")
+        end = None if sink is None else self._state_name(sink, "the sink of the flow")
         if start == end:
-            raise ModelError(f"flow from {start!r} to itself: it changes nothing. Name another sink, or None.")
+            raise ModelError(f"flow from {start!r} to itself (it changes nothing). Name another sink, or None.")
         where = f"flow {start or 'outside'} -> {end or 'outside'}"
         self._terms.append(Flow(start, end, self._checked(rate, where)))
         self._cached.clear()
 
     def rate(self, state: Expression | str, expr: Operand) -> None:
-        """Add `expr` to d state/dt, for what no flow describes; check_conservation tells if it breaks the balance."""
-        name = self._state_name(state, "rate")
+        """Add `expr` (unit of the state per time) to d state/dt, for what is no movement of mass.
+
+        check_conservation() tells if it breaks the balance of mass.
+        """
+        name = self._state_name(state, "the state of the rate")
         self._terms.append(Rate(name, self._checked(expr, f"rate of {name!r}")))
         self._cached.clear()
 
     def initial(self, state: Expression | str, expr: Operand) -> None:
-        """Set the initial value of a state to an expression of parameters; once for each state."""
-        name = self._state_name(state, "initial")
+        """Set the value of a state at time 0, in its unit, to an expression of parameters; once for each state."""
+        name = self._state_name(state, "the state of the initial value")
         if name in self._given:
             before = to_text(self._states[name].initial, limit=60)
-            raise ModelError(f"initial value of {name!r}: it is already {before}. Set it in one place.")
+            raise ModelError(
+                f"the initial value of {name!r} is already {before} (it is set once). Set it in one place."
+            )
         start = self._start(name, expr, self._states[name].signed)
         self._states[name] = replace(self._states[name], initial=start)
         self._given.add(name)
         self._cached.clear()
 
     def define(self, name: str, expr: Operand) -> Expression:
-        """Give an expression a name for describe(), and return it."""
+        """Give an expression a name for describe(), and return the expression. The name is not a symbol."""
         self._check_new(name, "definition")
         self._definitions[name] = self._checked(expr, f"definition {name!r}")
         self._cached.clear()
         return self._definitions[name]
 
     def output(self, name: str, expr: Operand, unit: str = "") -> None:
-        """Declare what simulations return. A model without outputs returns its states."""
+        """Declare what simulations return: any expression of parameters, states and time. Without outputs: the states.
+
+        unit: a label for tables and pictures. ModelError if there is an output of this name.
+        """
         check_identifier(name, "output")
         if name in self._outputs:
-            raise ModelError(f"output {name!r}: there is one of this name already. Choose another name.")
+            raise ModelError(f"output {name!r} is not new (there is an output of this name). Choose another name.")
         checked = self._checked(expr, f"output {name!r}")
         self._output_units[name] = text(unit, f"unit of {name!r}")
         self._outputs[name] = checked
@@ -167,13 +182,19 @@ class Model:
         rate: Operand | None = None,
         duration: Operand | None = None,
     ) -> None:
-        """How doses into `state` behave: expressions of parameters, one call for each state."""
-        name = self._state_name(state, "dosing")
+        """How doses into `state` behave: expressions of parameters, one call for each state.
+
+        lag (time >= 0), bioavailability (fraction >= 0), rate (amount per time > 0), duration (time > 0). Recorded for
+        a later version: this one refuses doses into a state that has rules.
+        """
+        name = self._state_name(state, "the state of the dosing")
         if name in self._dosing:
-            raise ModelError(f"dosing into {name!r}: it has rules already. Give them all in one call.")
+            raise ModelError(f"dosing into {name!r} is declared twice (one call has all rules). Give them together.")
         rules = {"lag": lag, "bioavailability": bioavailability, "rate": rate, "duration": duration}
         if all(value is None for value in rules.values()):
-            raise ModelError(f"dosing into {name!r}: no rule given. Give lag, bioavailability, rate or duration.")
+            raise ModelError(
+                f"dosing into {name!r} has no rule (all are None). Give lag, bioavailability, rate, duration."
+            )
         checked = {}
         for rule, value in rules.items():
             if value is None:
@@ -181,7 +202,7 @@ class Model:
             expr = checked[rule] = self._checked(value, f"{rule} of doses into {name!r}", ("parameter",))
             if expr.op == "constant" and (expr.value < 0.0 or (expr.value == 0.0 and rule in ("rate", "duration"))):
                 least = "above 0" if rule in ("rate", "duration") else "0 or above"
-                raise ModelError(f"{rule} of doses into {name!r}: it is {expr.value:g}. It must be {least}.")
+                raise ModelError(f"{rule} of doses into {name!r} is {expr.value:g} (it must be {least}). Correct it.")
         self._dosing[name] = Dosing(**checked)
         self._cached.clear()
 
@@ -190,98 +211,17 @@ class Model:
         return describe(self)
 
     def check_conservation(self, states: Iterable[Expression | str] | None = None) -> Conservation:
-        """Check that the total of `states` (None: all) changes only by the declared flows across its border.
+        """Check that the total of `states`, symbols or names, changes only by the declared flows across its border.
 
         Flows conserve mass by construction, so ModelError names the rate terms that do not cancel (1e-9 relative, at
-        random positive points). Warns of flows that drain an empty state, which would make it negative.
+        random positive points). None is all states but integrals that would break the balance, such as an AUC: states
+        that no flow touches and no equation reads hold nothing; the result names them. Warns of flows that drain an
+        empty state, which would make it negative.
         """
-        chosen = self.state_names if states is None else [self._state_name(s, "check_conservation") for s in states]
+        if states is None:
+            return check_conservation(self)
+        chosen = [self._state_name(state, "a state of the balance") for state in states]
         return check_conservation(self, tuple(dict.fromkeys(chosen)))
-
-    # What lowering and simulation read
-
-    @property
-    def parameter_names(self) -> tuple[str, ...]:
-        return tuple(self._parameters)
-
-    @property
-    def parameter_defaults(self) -> NDArray[np.float64]:
-        """(parameters,) in the order of parameter_names."""
-        return np.array([parameter.default for parameter in self._parameters.values()], dtype=np.float64)
-
-    def parameter_info(self, name: str) -> Parameter:
-        return look_up(name, self._parameters, "parameter")
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        return tuple(self._states)
-
-    def state_info(self, name: str) -> State:
-        """Its `initial` is an Expression of parameters."""
-        return look_up(name, self._states, "state")
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        return tuple(self._outputs) if self._outputs else tuple(self._states)
-
-    def output_unit(self, name: str) -> str:
-        if self._outputs:
-            return look_up(name, self._output_units, "output")
-        return look_up(name, self._states, "output").unit
-
-    @property
-    def terms(self) -> tuple[Flow | Rate, ...]:
-        """Flows and rates in the order of their declaration."""
-        return tuple(self._terms)
-
-    @property
-    def flows(self) -> tuple[Flow, ...]:
-        return tuple([term for term in self._terms if isinstance(term, Flow)])
-
-    @property
-    def rates(self) -> tuple[Rate, ...]:
-        return tuple([term for term in self._terms if isinstance(term, Rate)])
-
-    @property
-    def definitions(self) -> Mapping[str, Expression]:
-        return MappingProxyType(self._definitions)
-
-    @property
-    def dosing_rules(self) -> Mapping[str, Dosing]:
-        """By state name, for the states that have rules."""
-        return MappingProxyType(self._dosing)
-
-    def derivatives(self) -> dict[str, Expression]:
-        """d state/dt by state name: the flows and rates summed in the order of their declaration."""
-        if "derivatives" not in self._cached:
-            total = dict.fromkeys(self._states, constant(0.0))
-            for term in self._terms:
-                if isinstance(term, Rate):
-                    total[term.state] = total[term.state] + term.rate
-                    continue
-                if term.source is not None:
-                    total[term.source] = total[term.source] - term.rate
-                if term.sink is not None:
-                    total[term.sink] = total[term.sink] + term.rate
-            self._cached["derivatives"] = total
-        return dict(self._cached["derivatives"])
-
-    def initials(self) -> dict[str, Expression]:
-        """Initial values by state name, expressions of parameters."""
-        return {name: state.initial for name, state in self._states.items()}
-
-    def outputs(self) -> dict[str, Expression]:
-        """Outputs by name; the states if none is declared."""
-        return dict(self._outputs) if self._outputs else {name: symbol("state", name) for name in self._states}
-
-    def content(self) -> str:
-        """Everything in the model as canonical text: equal for equal models, different otherwise."""
-        if "content" not in self._cached:
-            self._cached["content"] = content(self)
-        known: str = self._cached["content"]
-        return known
-
-    # Checks
 
     def _check_new(self, name: str, kind: str) -> None:
         check_identifier(name, kind)
@@ -292,7 +232,7 @@ class Model:
         }
         for other, names in taken.items():
             if name in names:
-                raise ModelError(f"{kind} {name!r}: there is a {other} of this name already. Choose another name.")
+                raise ModelError(f"{kind} {name!r} is not new (there is a {other} of this name). Choose another name.")
 
     def _state_name(self, state: object, where: str) -> str:
         if isinstance(state, Expression) and state.op == "state":
@@ -300,16 +240,21 @@ class Model:
         elif isinstance(state, str):
             name = state
         else:
-            raise ModelError(f"{where}: {repr(state)[:60]} is not a state. Give a state of this model, or its name.")
+            raise ModelError(
+                f"{where} is {repr(state)[:60]} (it must be a state). Give a state of this model, or its name."
+            )
         if name not in self._states:
-            raise ModelError(f"{where}: no state {name!r} in model {self.name!r}. {suggestion(name, self._states)}")
+            raise ModelError(
+                f"{where}: unknown state {name!r} (model {self.name!r} does not declare it). "
+                f"{suggestion(name, self._states)}"
+            )
         return name
 
     def _start(self, name: str, value: Operand, signed: bool) -> Expression:
         start = self._checked(value, f"initial value of {name!r}", ("parameter",))
         if start.op == "constant" and start.value < 0.0 and not signed:
             raise ModelError(
-                f"initial value of {name!r}: it is {start.value:g}, and the state is not signed. Use signed=True."
+                f"the initial value of {name!r} is {start.value:g} (the state is not signed). Declare it signed."
             )
         return start
 
@@ -322,10 +267,12 @@ class Model:
         known: dict[str, Collection[str]] = {"parameter": self._parameters, "state": self._states}
         for leaf in sorted(leaves(expr), key=lambda node: (node.op, node.name)):
             if leaf.op not in kinds:
-                allowed = " and ".join(_KINDS[kind] for kind in kinds)
+                allowed = ", ".join(_KINDS[kind] for kind in kinds)
                 what = "the time" if leaf.op == "time" else f"the {leaf.op} {leaf.name!r}"
-                raise ModelError(f"{where}: it depends on {what}. It may depend on {allowed} only.")
+                raise ModelError(f"{where} depends on {what} (it may depend on {allowed} only). Write it without.")
             if leaf.op in known and leaf.name not in known[leaf.op]:
                 remedy = suggestion(leaf.name, known[leaf.op])
-                raise ModelError(f"{where}: no {leaf.op} {leaf.name!r} in model {self.name!r}. {remedy}")
+                raise ModelError(
+                    f"{where}: unknown {leaf.op} {leaf.name!r} (model {self.name!r} does not declare it). {remedy}"
+                )
         return expr

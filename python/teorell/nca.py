@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from teorell.parameters import Array, InputError
+from teorell.errors import InputError
+from teorell.parameters import Array
 
 __all__ = ["NCA", "Summary", "nca"]
 
@@ -28,7 +29,7 @@ TIE = 1e-4  # adjusted R2 closer than this to the best one counts as equal
 class NCA:
     """The results for every patient, each of shape (patients,); NaN where a quantity is not defined.
 
-    Concentrations and times are in the units of the curves: areas in concentration times time.
+    Concentrations and times are in the units of the curves: areas in concentration times time, `lambda_z` in 1/time.
     """
 
     cmax: Array  # the largest concentration
@@ -43,9 +44,9 @@ class NCA:
     units: dict[str, str] = field(default_factory=dict, kw_only=True)  # quantity -> unit, where known
 
     def __getitem__(self, name: str) -> Array:
-        """The results called `name`, shape (patients,)."""
+        """The results called `name`, shape (patients,); InputError if there is none."""
         if name not in self.columns():
-            raise InputError(f"unknown quantity {name!r} (this is no result). Choose from {', '.join(self.columns())}")
+            raise InputError(f"unknown quantity {name!r} (it is no result). Choose from {', '.join(self.columns())}.")
         result: Array = getattr(self, name)
         return result
 
@@ -62,9 +63,12 @@ class NCA:
         percentiles: Sequence[float] = (5, 25, 50, 75, 95),
         quantities: Sequence[str] = ("cmax", "tmax", "auc_last", "auc_inf", "half_life"),
     ) -> Summary:
-        """Percentiles over the patients for whom a quantity is defined; the table says how many that are."""
+        """Percentiles (0 to 100) over the patients for whom a quantity is defined; the table says how many that are.
+
+        quantities: names of results, as in `columns()`. InputError for an unknown name or a percentile outside 0 to 100.
+        """
         if not all(0 <= p <= 100 for p in percentiles):
-            raise InputError(f"percentiles are {list(percentiles)} (each must lie in 0 to 100). Correct them")
+            raise InputError(f"percentiles are {list(percentiles)} (each must lie in 0 to 100). Correct them.")
         values = np.full((len(quantities), len(percentiles)), np.nan)
         counts = np.zeros(len(quantities), np.int64)
         for row, name in enumerate(quantities):
@@ -109,8 +113,10 @@ class Summary:
 def nca(times: ArrayLike, values: ArrayLike, units: dict[str, str] | None = None) -> NCA:
     """Analyse curves: times of shape (times,), ascending; values of shape (patients, times), or (times,) for one curve.
 
-    A curve with a NaN (a patient whose simulation failed) has NaN results. A concentration of zero or less is below
-    quantification: it enters areas as it is, but the curve ends at the last positive one.
+    units: quantity -> unit, for the tables. The whole curve is analysed, from the first sample on, as after one dose:
+    nothing is extrapolated back to time 0, and with several doses `auc_inf` is that of all. A curve with a NaN (a patient
+    whose simulation failed) has NaN results. A concentration of zero or less is below quantification: it enters areas as
+    it is, but the curve ends at the last positive one.
     Raises InputError if shapes disagree or times are not finite and ascending.
     """
     t = np.asarray(times, dtype=np.float64)
@@ -118,10 +124,10 @@ def nca(times: ArrayLike, values: ArrayLike, units: dict[str, str] | None = None
     if t.ndim != 1 or t.size == 0 or curves.ndim != 2 or curves.shape[1] != t.size:
         raise InputError(
             f"times have shape {t.shape}, values {curves.shape} (a row of values needs a time for each). "
-            "Give times of shape (times,) and values of shape (patients, times)"
+            "Give times of shape (times,) and values of shape (patients, times)."
         )
     if not np.isfinite(t).all() or (np.diff(t) < 0.0).any():
-        raise InputError("times are not finite and ascending (areas would be meaningless). Sort the samples by time")
+        raise InputError("times are not finite and ascending (areas would be meaningless). Sort the samples by time.")
     results = np.full((len(fields(NCA)) - 1, len(curves)), np.nan)
     with np.errstate(all="ignore"):
         for start in range(0, len(curves), CHUNK):
@@ -203,5 +209,5 @@ def _pandas() -> Any:
     try:
         import pandas as pd  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
-        raise ImportError("a DataFrame needs pandas: pip install 'teorell[frames]'") from error
+        raise ImportError("no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'.") from error
     return pd

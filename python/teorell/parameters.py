@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.errors import suggestion
+from teorell.errors import InputError, count, suggestion
 
 if TYPE_CHECKING:
     from teorell.model import Model
@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
-class InputError(ValueError):
-    """Something given to teorell cannot be used; the message says the problem, the reason and the remedy."""
-
-
 def numbers(value: object, what: str) -> Array:
     """`value` as float64, shape () or (patients,), every element finite; not copied if it is float64 already.
+
+    Python numbers, sequences and NumPy arrays of integers and floats are taken; nothing is repeated or cut off.
 
     what: how messages name the value, for example "parameter 'cl'".
     Raises TypeError for arrays of torch, CuPy and JAX, InputError for everything else that is not plain finite numbers.
@@ -36,35 +34,35 @@ def numbers(value: object, what: str) -> Array:
     if library in ("torch", "cupy", "jax", "jaxlib", "tensorflow"):
         raise TypeError(
             f"{what} is a {library} array (this version of teorell computes on NumPy arrays). "
-            "Convert it to NumPy first, for example with .detach().cpu().numpy() or .get()"
+            "Convert it to NumPy first, for example with .detach().cpu().numpy() or .get()."
         )
     if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
-        raise InputError(f"{what} has masked elements (a patient without a value cannot run). Fill or drop them first")
+        raise InputError(f"{what} has masked elements (a patient without a value cannot run). Fill or drop them first.")
     try:
         given = np.asarray(value)
     except ValueError as error:
-        raise InputError(f"{what} is not an array of numbers ({error}). Give a number, or one a patient") from None
+        raise InputError(f"{what} is not an array of numbers ({error}). Give a number, or one a patient.") from None
     if given.dtype.kind not in "iuf" or given.dtype.itemsize > 8:
         raise InputError(
             f"{what} has type {given.dtype if given.ndim else type(value).__name__} (only real numbers of up to "
-            "64 bits are converted to float64). Give a number, or an array of float64, float32 or integers"
+            "64 bits are converted to float64). Give a number, or an array of float64, float32 or integers."
         )
     if given.ndim > 1:
         raise InputError(
             f"{what} has shape {given.shape} (it should be one number, or one number a patient). "
-            "Give shape () or (patients,)"
+            "Give shape () or (patients,)."
         )
     result: Array = np.asarray(given, dtype=np.float64)
     if result.size and not (np.isfinite(result.min()) and np.isfinite(result.max())):  # min and max pass NaN on
         bad = ~np.isfinite(np.atleast_1d(result))
         raise InputError(
-            f"{what} is not finite ({_where(bad, np.atleast_1d(result))}). Replace or drop NaN and infinite values"
+            f"{what} is not finite ({_where(bad, np.atleast_1d(result))}). Replace or drop NaN and infinite values."
         )
     return result
 
 
 def _where(bad: NDArray[np.bool_], values: Array) -> str:
-    """'3 of 100 patients, first patient 7 with value -1' for a mask over patients, shape (patients,)."""
+    """'3 of 100 patients, the first is patient 7 with value -1' for a mask and values of shape (patients,)."""
     first = int(np.argmax(bad))
     if values.size == 1:
         return f"value {values[first]:.6g}"
@@ -79,13 +77,13 @@ def agree(sizes: Iterable[tuple[str, int]]) -> int | None:
     first: tuple[str, int] | None = None
     for what, size in sizes:
         if size == 0:
-            raise InputError(f"{what} has no patients (its length is 0). Give at least one patient")
+            raise InputError(f"{what} has no patients (its length is 0). Give at least one.")
         if first is None:
             first = (what, size)
         elif size != first[1]:
             raise InputError(
-                f"{what} has {size} patients, {first[0]} has {first[1]} (every array holds one value a patient; "
-                "nothing is padded or repeated). Give arrays of equal length, or one number for all patients"
+                f"{what} has {count(size, 'patient')}, {first[0]} has {first[1]} (every array holds one value a patient; "
+                "nothing is padded or repeated). Give arrays of equal length, or one number for all patients."
             )
     return None if first is None else first[1]
 
@@ -106,7 +104,9 @@ class Columns:
 
 
 def parameter_columns(model: Model, parameters: object) -> Columns:
-    """The columns of `model`'s parameters, in `model.parameter_names` order; what is not given takes its default.
+    """The columns of `model`'s parameters, in `model.parameter_names` order and in the units declared there.
+
+    What is not given takes its default.
 
     parameters: None, a mapping of name to number or (patients,) array, a DataFrame (one row a patient, one column a
     parameter), or an object whose `.parameters` is one of these.
@@ -117,10 +117,10 @@ def parameter_columns(model: Model, parameters: object) -> Columns:
     known = set(names)
     for name in table:
         if name not in known:
-            hint = " (only columns that are parameters can be passed: frame[[...]] selects them)"
+            hint = "" if isinstance(parameters, Mapping) else " Of a table, frame[[...]] selects the columns to pass."
             raise InputError(
-                f"unknown parameter {name!r} (model {model.name!r} does not declare it). {suggestion(str(name), names)}"
-                f"{'' if isinstance(parameters, Mapping) or parameters is None else hint}"
+                f"unknown parameter {name!r} (model {model.name!r} does not declare it). "
+                f"{suggestion(str(name), names)}{hint}"
             )
     values: list[Array] = []
     for name, default in zip(names, np.asarray(model.parameter_defaults, dtype=np.float64), strict=True):
@@ -142,14 +142,14 @@ def _table(parameters: object) -> Mapping[Any, Any]:
     if hasattr(parameters, "columns") and hasattr(parameters, "__getitem__"):  # pandas, polars
         frame: Any = parameters
         if len(set(frame.columns)) != len(frame.columns):
-            raise InputError("the table of parameters has two columns of one name (which is meant?). Rename one")
+            raise InputError("the table of parameters has two columns of one name (which is meant?). Rename one.")
         return {name: frame[name].to_numpy().reshape(-1) for name in frame.columns}
     inner = getattr(parameters, "parameters", None)
     if inner is not None and not callable(inner):
         return _table(inner)
     raise InputError(
         f"parameters is a {type(parameters).__name__} (names are needed). Give a mapping of name to number or array, "
-        "a DataFrame, or an object with .parameters"
+        "a DataFrame, or an object with .parameters."
     )
 
 
@@ -163,5 +163,5 @@ def _check_bounds(model: Model, name: str, column: Array) -> None:
         bad = values < bound if side == "lower" else values > bound
         raise InputError(
             f"parameter {name!r} is {word} its {side} bound {bound:.6g} ({_where(bad, values)}). "
-            "Correct the values, or declare other bounds in the model"
+            "Correct the values, or declare other bounds in the model."
         )

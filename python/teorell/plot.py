@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from teorell.parameters import Array, InputError
+from teorell.errors import InputError, count
+from teorell.parameters import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,13 +52,13 @@ def plot(
     if t.ndim != 1 or curves.ndim != 2 or curves.shape[1] != t.size or not curves.size:
         raise InputError(
             f"times have shape {t.shape}, values {curves.shape} (they cannot be drawn). "
-            "Give times of shape (times,) and values of shape (patients, times)"
+            "Give times of shape (times,) and values of shape (patients, times)."
         )
     if ax is None:
         try:
             import matplotlib.pyplot as plt
         except ImportError as error:
-            raise ImportError("a picture needs matplotlib: pip install 'teorell[plot]'") from error
+            raise ImportError("no picture (matplotlib is not installed). Run pip install 'teorell[plot]'.") from error
         _, ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
 
     def shown(line: Array) -> Array:
@@ -75,7 +76,8 @@ def plot(
         at, seen = (np.ravel(np.asarray(each, dtype=np.float64)) for each in observed)
         if at.shape != seen.shape:
             raise InputError(
-                f"observed has {at.size} times and {seen.size} values (points need both). Give as many of each"
+                f"observed has {count(at.size, 'time')} and {count(seen.size, 'value')} (a point needs both). Give as many "
+                "of each."
             )
         ax.plot(at, shown(seen), "o", color=INK, markersize=3.5, alpha=0.65, markeredgewidth=0, label="observed")
     if log:

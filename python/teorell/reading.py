@@ -47,7 +47,9 @@ def evaluate_all(exprs: Sequence[Expression], values: Mapping[Expression, ArrayL
                 known[node] = np.float64(node.value)
             elif node.op in SYMBOLS:
                 if node not in values:
-                    raise ModelError(f"{node.op} {node.name!r} has no value. Add it to the values given to evaluate.")
+                    raise ModelError(
+                        f"{node.op} {node.name!r} has no value (the expression depends on it). Add it to the values."
+                    )
                 array = np.asarray(values[node])
                 known[node] = array if np.iscomplexobj(array) else array.astype(np.float64)
             else:

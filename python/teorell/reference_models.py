@@ -120,7 +120,9 @@ def problem_b() -> Model:
     model.flow(y["TEC"], y["EXM"], p["kcat"] * y["TEC"])
     to_target = p["kon"] * unbound["kid"] * y["TR"] - p["koff"] * y["TRC"]
     model.flow(y["KIDe"], y["TRC"], to_target)
-    model.rate(y["TR"], p["kdeg"] * (p["R0"] - y["TR"]) - to_target)
+    # The free target is made and degraded outside; what binds leaves it, while the drug's own mass goes into TRC.
+    model.flow(None, y["TR"], p["kdeg"] * (p["R0"] - y["TR"]))
+    model.flow(y["TR"], None, to_target)
     model.flow(y["TRC"], y["EXM"], p["kint"] * y["TRC"])
     model.output("venous", y["VEN"] / p["V_ven"], unit="mg/L")
     return model

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from teorell.errors import suggestion
+from teorell.errors import InputError, count, suggestion
 from teorell.events import SHORTEST, Events, SwitchTimes, one_a_patient, one_for_all
-from teorell.parameters import Array, InputError, agree, numbers
+from teorell.expression import Expression
+from teorell.parameters import Array, agree, numbers
 
 __all__ = ["Dose", "Events", "Regimen", "SwitchTimes", "check_regimen", "dosed_states", "events", "infused_states"]
 
@@ -65,7 +66,8 @@ class Regimen:
     """Doses into states. Make one with `Regimen.bolus`, `Regimen.infusion`, `Regimen.none`, and add them with `+`.
 
     Amounts, times, durations, rates and intervals are numbers or (patients,) arrays, in the model's units of amount and
-    time. Infusions that overlap add up. Dose k of a repeated line is given at time + k * every.
+    time; times count from the start of the simulation. Infusions that overlap add up. Dose k of a repeated line, k from
+    0, is given at time + k * every.
     """
 
     lines: tuple[Dose, ...] = ()
@@ -79,9 +81,13 @@ class Regimen:
         return Regimen()
 
     @staticmethod
-    def bolus(amount: Any, into: str, time: Any = 0.0, every: Any = None, doses: int = 1) -> Regimen:
+    def bolus(
+        amount: Any, into: Expression | str, time: Any = 0.0, every: Any = None, doses: int | None = None
+    ) -> Regimen:
         """`amount` is added to state `into` at `time`, and again `every` time units, `doses` times in all.
 
+        amount, in the unit of the state; time and every, in the model's time unit: numbers or (patients,) arrays. into:
+        the state or its name. Without `every` there is one dose; `every` needs `doses`, and `doses` above 1 `every`.
         Raises InputError for amounts or times that are negative, not finite or of a wrong shape, and for `every` <= 0.
         """
         return Regimen((_line(amount, into, time, every, doses),))
@@ -89,22 +95,25 @@ class Regimen:
     @staticmethod
     def infusion(
         amount: Any,
-        into: str,
+        into: Expression | str,
         duration: Any = None,
         rate: Any = None,
         time: Any = 0.0,
         every: Any = None,
-        doses: int = 1,
+        doses: int | None = None,
     ) -> Regimen:
         """`amount` flows into state `into` at a constant rate, for `duration` (or for amount / `rate`) from `time` on.
 
+        duration is in the model's time unit, rate in amount per time: numbers or (patients,) arrays; all else is as for
+        `bolus`. `every` is from start to start, so infusions longer than it overlap, and add up.
         An infusion of no duration, or one too short to tell its end from its start (16 ulp), is a bolus.
         Raises InputError as `bolus` does, for a rate <= 0, and unless exactly one of `duration` and `rate` is given.
         """
         if (duration is None) == (rate is None):
+            given = "neither duration nor rate" if rate is None else "both duration and rate"
             raise InputError(
-                f"an infusion into {into!r} has {'both' if rate is not None else 'neither'} duration and rate "
-                "(one determines the other, since the amount is given). Give exactly one of duration= and rate="
+                f"an infusion into {_state(into)!r} has {given} (with the amount, one determines the other). "
+                "Give exactly one of duration= and rate=."
             )
         return Regimen((_line(amount, into, time, every, doses, duration, rate),))
 
@@ -150,7 +159,7 @@ def check_regimen(given: object, states: Sequence[str]) -> list[tuple[str, int]]
         return [] if given is None else list(given.sizes())
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise TypeError(
-            f"regimen is a {type(given).__name__} (doses are needed). Give a Regimen, a list of one a patient, or None"
+            f"regimen is a {type(given).__name__} (doses are needed). Give a Regimen, a list of one a patient, or None."
         )
     seen: set[int] = set()
     for patient, one in enumerate(given):
@@ -159,13 +168,13 @@ def check_regimen(given: object, states: Sequence[str]) -> list[tuple[str, int]]
         seen.add(id(one))
         if one is not None and not isinstance(one, Regimen):
             raise TypeError(
-                f"regimen of patient {patient} is a {type(one).__name__} (doses are needed). Give a Regimen or None"
+                f"regimen of patient {patient} is a {type(one).__name__} (doses are needed). Give a Regimen or None."
             )
         _check_states(one, states, f" of patient {patient}")
         for what, size in () if one is None else one.sizes():
             raise InputError(
-                f"{what} of patient {patient} has {size} values (in a list, each regimen is for one patient). "
-                "Give one number"
+                f"{what} of patient {patient} has {count(size, 'value')} (in a list, each regimen is for one patient). "
+                "Give one number."
             )
     return [("the list of regimens", len(given))]
 
@@ -210,16 +219,30 @@ def events(
     return one_a_patient([nothing if one is None else one.lines for one in given], states, infused, switches)
 
 
+def _state(into: object) -> str:
+    """The name of a state given by its name or its symbol."""
+    if isinstance(into, Expression) and into.op == "state":
+        return into.name
+    if isinstance(into, str) and into:
+        return into
+    raise InputError(f"into is {repr(into)[:60]} (a dose goes into a state). Give a state of the model, or its name.")
+
+
 def _line(amount: Any, into: Any, time: Any, every: Any, doses: Any, duration: Any = None, rate: Any = None) -> Dose:
     """A checked line; see `Regimen.bolus` and `Regimen.infusion`."""
-    if not isinstance(into, str) or not into:
-        raise InputError(f"into is {into!r} (a dose needs a state to go into). Give the state's name")
+    into = _state(into)
+    if doses is None:
+        if every is not None:
+            raise InputError(
+                f"doses into {into!r} have an interval but no number (every= alone would be one dose). Give doses= too."
+            )
+        doses = 1
     if isinstance(doses, bool) or not isinstance(doses, int | np.integer) or not 1 <= doses <= MAX_DOSES:
         raise InputError(
-            f"doses is {doses!r} (it counts how often the dose is given). Give a whole number from 1 to {MAX_DOSES}"
+            f"doses is {doses!r} (it counts how often the dose is given). Give a whole number from 1 to {MAX_DOSES}."
         )
     if doses > 1 and every is None:
-        raise InputError(f"{doses} doses into {into!r} have no interval (their times are unknown). Give every=")
+        raise InputError(f"{doses} doses into {into!r} have no interval (their times are unknown). Give every= too.")
     line = Dose(
         into,
         _at_least_zero(amount, "amount", into),
@@ -238,7 +261,7 @@ def _line(amount: Any, into: Any, time: Any, every: Any, doses: Any, duration: A
         rates = line.amount / np.where(width > SHORTEST, width, 1.0)
     if not np.isfinite(last).all() or not np.isfinite(rates).all():
         raise InputError(
-            f"doses into {into!r} overflow (their last time, or an infusion's rate, is infinite). Give other times"
+            f"doses into {into!r} overflow (their last time, or an infusion's rate, is infinite). Give other times."
         )
     return line
 
@@ -252,7 +275,7 @@ def _at_least_zero(value: object, name: str, into: str, strictly: bool = False) 
         patient = int(np.argmin(flat))
         raise InputError(
             f"{what} is {flat[patient]:.6g}{f' for patient {patient}' if result.ndim else ''} "
-            f"(it must be {'above zero' if strictly else 'zero or more'}). Correct it"
+            f"(it must be {'above zero' if strictly else 'zero or more'}). Correct it."
         )
     return _frozen(np.array(result))
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from teorell.errors import suggestion
+from teorell.errors import InputError, count, suggestion
 from teorell.expression import evaluate, symbol
 from teorell.model import Model
-from teorell.parameters import Array, Columns, InputError, agree, numbers, parameter_columns
+from teorell.parameters import Array, Columns, agree, numbers, parameter_columns
 from teorell.regimen import Given, SwitchTimes, check_regimen, dosed_states, events, infused_states
 from teorell.solution import Solution
 
@@ -48,30 +48,34 @@ def simulate(
     """Simulate a population from time 0 and sample its outputs at `times`.
 
     parameters: mapping of name to number or (patients,) array, a DataFrame with a row a patient, or an object whose
-        `.parameters` is one of these; what is not given takes its default. Integers and float32 become float64.
+        `.parameters` is one of these, in the units that the model declares; what is not given takes its default.
+        Integers and float32 become float64.
     regimen: a Regimen for all patients (its numbers may be (patients,) arrays), a list of one a patient, or None.
     times: (times,) in the model's time unit, finite, >= 0, ascending; equal times are allowed.
-    outputs: names in the order wanted; None is all.
-    rtol, atol: tolerances of each step; atol is one number, one a state (states,), or a mapping from names of states
-        (others take 1e-9), in the units of the states.
+    outputs: names in the order wanted, or one name; None is all.
+    rtol, atol: tolerances of each step, rtol from 1e-13 to 0.1; atol is one number, one a state (states,), or a mapping
+        from names of states (others take 1e-9), in the units of the states.
+    method: "rodas5p" or "rodas4p2", of a lower order and less work a step; solve.METHODS lists those of this version.
     threads: None takes all processors this process may use. No result depends on it.
     samples: does a sample at a dose time see the dose ("after") or not ("before")?
     max_steps: accepted and rejected steps after which a patient is given up.
     progress: True draws a bar; a callable is called with the patients done and all.
     executor: "machine_code", "interpreter", or None for the faster one that works here. The results are the same bits.
+    reductions: has its place for a later version; anything but None is refused.
 
-    The number of patients is the common length of all arrays, 1 if there is none. Raises InputError (a ValueError) or
-    TypeError before anything runs if something does not fit. A patient that fails numerically raises nothing: it has a
-    status and NaN from the failing time on; `Solution.raise_for_status` turns that into an exception.
+    Returns a Solution, whose values have the shape (patients, times, outputs). The number of patients is the common
+    length of all arrays, 1 if there is none. Raises InputError (a ValueError) or TypeError before anything runs if
+    something does not fit. A patient that fails numerically raises nothing: it has a status and NaN from the failing
+    time on; `Solution.raise_for_status` turns that into an exception.
     """
     if not isinstance(model, Model):
-        raise TypeError(f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model")
+        raise TypeError(f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model.")
     if not model.state_names:
         raise InputError(
-            f"model {model.name!r} has no states (there is nothing to solve). Declare them with model.states"
+            f"model {model.name!r} has no states (there is nothing to solve). Declare them with model.states."
         )
     if reductions is not None:
-        raise InputError("reductions are not in this version (they are planned). Reduce solution.values with NumPy")
+        raise InputError("reductions are not in this version (they are planned). Reduce solution.values with NumPy.")
     columns = parameter_columns(model, parameters)
     sizes = check_regimen(regimen, model.state_names)
     patients = agree([*columns.sizes(), *sizes]) or 1
@@ -80,23 +84,23 @@ def simulate(
     chosen = _outputs(model, outputs)
     tolerances = _tolerances(model, rtol, atol)
 
-    from teorell.lowering import lower
+    from teorell.lowered import programs_of  # not at the top: `import teorell` needs neither lowering nor the extension
     from teorell.solve import METHODS, solve
 
     for what, word, known in (("method", method, METHODS), ("samples", samples, SAMPLES)):
         if word not in known:
-            raise InputError(f"unknown {what} {word!r} (it is not in this version). Choose from {', '.join(known)}")
+            raise InputError(f"unknown {what} {word!r} (it is not in this version). Choose from {', '.join(known)}.")
     if executor is not None and executor not in EXECUTORS:
         raise InputError(
-            f"unknown executor {executor!r} (there is none such). Choose from {', '.join(EXECUTORS)}, or None"
+            f"unknown executor {executor!r} (there is none such). Choose from {', '.join(EXECUTORS)}, or None."
         )
     if threads is not None:
         _whole(threads, "threads", "one thread is the least")
     _whole(max_steps, "max_steps", "one step is the least")
     if progress is not None and not isinstance(progress, bool) and not callable(progress):
-        raise InputError(f"progress is {progress!r} (it reports how far it is). Give True, or a callable(done, total)")
+        raise InputError(f"progress is {progress!r} (it reports how far it is). Give True, or a callable(done, total).")
     infused = infused_states(regimen)
-    programs = lower(model, chosen, tuple(name for name in model.state_names if name in infused))
+    programs = programs_of(model, chosen, tuple(name for name in model.state_names if name in infused))
     table = events(
         regimen,
         {name: number for number, name in enumerate(model.state_names)},
@@ -122,7 +126,7 @@ def _check_dosing(model: Model, regimen: Given) -> None:
         if name in model.dosing_rules:
             raise InputError(
                 f"doses into {name!r} have rules declared with model.dosing (this version does not apply lag, "
-                "bioavailability, rate or duration). Leave the rules out, and write their effect into the regimen"
+                "bioavailability, rate or duration). Leave the rules out, and write their effect into the regimen."
             )
 
 
@@ -130,7 +134,7 @@ def _times(times: object) -> Array:
     """Sample times as float64 of shape (times,), checked."""
     if times is None:
         raise InputError(
-            "times are missing (a solution is sampled at times). Give them, such as numpy.linspace(0, 24, 97)"
+            "times are missing (a solution is sampled at times). Give them, such as numpy.linspace(0, 24, 97)."
         )
     try:
         dimensions = np.ndim(times)  # type: ignore[arg-type]
@@ -139,32 +143,34 @@ def _times(times: object) -> Array:
     if dimensions != 1:
         raise InputError(
             f"times have {'no' if dimensions == 0 else dimensions} dimensions (this version samples all patients on "
-            "one grid). Give one sequence of times, such as numpy.linspace(0, 24, 97)"
+            "one grid). Give one sequence of times, such as numpy.linspace(0, 24, 97)."
         )
     at = np.array(numbers(times, "times"))  # a copy: the solution keeps it
     if not at.size:
-        raise InputError("times are empty (nothing would be returned). Give at least one time")
+        raise InputError("times are empty (nothing would be returned). Give at least one time.")
     if at.min() < 0.0:
-        raise InputError(f"times begin at {at.min():.6g} (a simulation starts at 0). Give times of 0 or more")
+        raise InputError(f"times begin at {at.min():.6g} (a simulation starts at 0). Give times of 0 or more.")
     falls = np.flatnonzero(np.diff(at) < 0.0)
     if falls.size:
         k = int(falls[0])
-        raise InputError(f"times are unsorted (times[{k + 1}] = {at[k + 1]:.6g} after {at[k]:.6g}). Sort them")
+        raise InputError(f"times are unsorted (times[{k + 1}] = {at[k + 1]:.6g} after {at[k]:.6g}). Sort them.")
     return at
 
 
 def _outputs(model: Model, outputs: Sequence[str] | str | None) -> tuple[str, ...]:
     known = model.output_names
+    if outputs is not None and not isinstance(outputs, Iterable):
+        raise InputError(f"outputs is a {type(outputs).__name__} (names are needed). Give a list of names, or None.")
     chosen = known if outputs is None else (outputs,) if isinstance(outputs, str) else tuple(outputs)
     if not chosen:
-        raise InputError("outputs are empty (nothing would be returned). Name at least one, or give None for all")
+        raise InputError("outputs are empty (nothing would be returned). Name at least one, or give None for all.")
     for name in chosen:
         if name not in known:
             raise InputError(
                 f"unknown output {name!r} (model {model.name!r} does not declare it). {suggestion(str(name), known)}"
             )
     if len(set(chosen)) < len(chosen):
-        raise InputError(f"outputs {', '.join(chosen)} name one twice (a label must be unique). Leave the second out")
+        raise InputError(f"outputs {', '.join(chosen)} name one twice (a label must be unique). Leave the second out.")
     return chosen
 
 
@@ -174,7 +180,7 @@ def _tolerances(model: Model, rtol: float, atol: object) -> Array:
     if relative.ndim or not LEAST_RTOL <= relative <= LARGEST_RTOL:
         raise InputError(
             f"rtol is {rtol!r} (it must be one number from {LEAST_RTOL:g}, near the precision of float64, to "
-            f"{LARGEST_RTOL:g}, where nothing is accurate). 1e-6 suits most purposes"
+            f"{LARGEST_RTOL:g}, where nothing is accurate). Give 1e-6, which suits most purposes."
         )
     names = model.state_names
     if isinstance(atol, Mapping):
@@ -185,20 +191,20 @@ def _tolerances(model: Model, rtol: float, atol: object) -> Array:
     absolute = numbers(atol, "atol")
     if absolute.ndim and absolute.size != len(names):
         raise InputError(
-            f"atol has {absolute.size} values, the model {len(names)} states (each state has its own). "
-            "Give one number, one a state, or a mapping from names of states"
+            f"atol has {count(absolute.size, 'value')}, the model {count(len(names), 'state')} (each has its own). "
+            "Give one number, one a state, or a mapping from names of states."
         )
     if absolute.min() < LEAST_ATOL:
         raise InputError(
             f"atol is {absolute.min():.6g} (it must be at least {LEAST_ATOL:g}: a state at zero is measured by it "
-            "alone). Give the amount below which a state does not matter, such as 1e-9"
+            "alone). Give the amount below which a state does not matter, such as 1e-9."
         )
     return np.array(np.broadcast_to(absolute, (len(names),)))
 
 
 def _whole(value: object, name: str, reason: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InputError(f"{name} is {value!r} ({reason}). Give a whole number of 1 or more")
+        raise InputError(f"{name} is {value!r} ({reason}). Give a whole number of 1 or more.")
 
 
 def _switches(model: Model, programs: Programs, columns: Columns) -> list[SwitchTimes]:
@@ -211,7 +217,7 @@ def _switches(model: Model, programs: Programs, columns: Columns) -> list[Switch
         if undefined.size:
             raise InputError(
                 f"a condition on time in model {model.name!r} changes at {switch.threshold!r} (not a number for "
-                f"{undefined.size} patients, the first is patient {undefined[0]}). Check the parameters in it"
+                f"{count(undefined.size, 'patient')}, the first is patient {undefined[0]}). Check the parameters in it."
             )
         found.append(SwitchTimes(threshold, switch.before, switch.after))
     return found

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.errors import suggestion
-from teorell.parameters import Array, InputError
+from teorell.errors import InputError, count, suggestion
+from teorell.parameters import Array
 
 if TYPE_CHECKING:
     from teorell.nca import NCA
@@ -34,7 +34,7 @@ class SimulationError(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Curves of a population, and how each patient's simulation went."""
+    """Curves of a population, each output in its declared unit, and how each patient's simulation went."""
 
     values: Array  # (patients, times, outputs); NaN after failure_time
     times: Array  # (times,) in `time_unit`
@@ -46,7 +46,7 @@ class Solution:
     model: str = ""  # its name
     time_unit: str = ""
     units: tuple[str, ...] = ()  # of the outputs, "" where not declared
-    parameters: Mapping[str, Array] | None = None  # those the user gave, each () or (patients,)
+    parameters: Mapping[str, Array] | None = None  # those the user gave, each () or (patients,), in their units
 
     @property
     def success(self) -> NDArray[np.bool_]:
@@ -55,7 +55,7 @@ class Solution:
         return result
 
     def __getitem__(self, output: str) -> Array:
-        """The curves of one output, shape (patients, times), a view."""
+        """The curves of one output, shape (patients, times), a view, in its unit; InputError if there is no such output."""
         return self.values[:, :, self._number(output)]
 
     def __repr__(self) -> str:
@@ -63,7 +63,7 @@ class Solution:
         failed = int((self.status != 0).sum())
         span = f"{self.times[0]:g} to {self.times[-1]:g} {self.time_unit}".rstrip()
         return (
-            f"<Solution of {self.model!r}: {patients} {'patient' if patients == 1 else 'patients'}, {times} times from "
+            f"<Solution of {self.model!r}: {count(patients, 'patient')}, {count(times, 'time')} from "
             f"{span}, outputs {', '.join(self.outputs)}; {f'{failed} failed' if failed else 'all succeeded'}>"
         )
 
@@ -74,16 +74,15 @@ class Solution:
             return
         from teorell.solve import STATUS
 
-        lines = [f"{failed.size} of {self.status.size} patients failed."]
+        lines = [f"{failed.size} of {count(self.status.size, 'patient')} failed."]
         codes, counts = np.unique(self.status[failed], return_counts=True)
-        for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
-            who = "1 patient" if count == 1 else f"{count} patients"
-            lines.append(f"Status {code}, {who}: {STATUS.get(code, 'unknown status')}.")
+        for code, many in zip(codes.tolist(), counts.tolist(), strict=True):
+            lines.append(f"Status {code}, {count(many, 'patient')}: {STATUS.get(code, 'unknown status')}.")
         unusual = self._unusual(failed[:SHOWN])
         for patient, strange in zip(failed[:SHOWN].tolist(), unusual, strict=True):
             when = f"at {self.failure_time[patient]:.6g} {self.time_unit}".rstrip()
             lines.append(
-                f"  patient {patient}: status {self.status[patient]} {when} after {self.steps[patient]} steps"
+                f"  patient {patient}: status {self.status[patient]} {when} after {count(int(self.steps[patient]), 'step')}"
                 + (f"; unusual: {', '.join(strange)}" if strange else "")
             )
         if failed.size > SHOWN:
@@ -112,11 +111,15 @@ class Solution:
         return [[words for _, words in sorted(row, reverse=True)[:3]] for row in found]
 
     def to_dataframe(self) -> Any:
-        """A tidy pandas DataFrame: columns patient, time, and one for each output; a row for each patient and time."""
+        """A tidy pandas DataFrame: columns patient, time, and one for each output; a row for each patient and time.
+
+        `patient` counts from 0; after a failure values are NaN. ImportError without pandas, InputError if an output is
+        called patient or time.
+        """
         try:
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]
         except ImportError as error:
-            raise ImportError("a DataFrame needs pandas: pip install 'teorell[frames]'") from error
+            raise ImportError("no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'.") from error
         self._check_free("patient", "time")
         patients, times, _ = self.values.shape
         columns: dict[str, Any] = {
@@ -127,11 +130,14 @@ class Solution:
         return pd.DataFrame(columns)
 
     def to_xarray(self) -> Any:
-        """An xarray Dataset: a variable (patient, time) for each output, and status, failure_time, steps, rejected."""
+        """An xarray Dataset: a variable (patient, time) for each output, and status, failure_time, steps, rejected.
+
+        Units are attributes, `units`. ImportError without xarray, InputError if an output has the name of one of these.
+        """
         try:
             import xarray as xr
         except ImportError as error:
-            raise ImportError("a Dataset needs xarray: pip install 'teorell[frames]'") from error
+            raise ImportError("no Dataset (xarray is not installed). Run pip install 'teorell[frames]'.") from error
         per_patient = ("status", "failure_time", "steps", "rejected")
         self._check_free("patient", "time", *per_patient)
         units = self.units or ("",) * len(self.outputs)
@@ -147,7 +153,10 @@ class Solution:
         return xr.Dataset(variables, coordinates, {"model": self.model})
 
     def nca(self, output: str | None = None) -> NCA:
-        """Non-compartmental analysis of one output (the only one, if there is one); see nca.py."""
+        """Non-compartmental analysis of one output (None: the only one), for each patient; see teorell.nca.
+
+        InputError if there is no such output, or there are several and none is named.
+        """
         from teorell.nca import nca
 
         name, unit = self._one(output), self._unit(output)
@@ -157,7 +166,11 @@ class Solution:
         return nca(self.times, self[name], units | {"auc_last": area, "auc_inf": area})
 
     def plot(self, output: str | None = None, **options: Any) -> Any:
-        """Draw one output as median and percentile bands; options as in plot.plot. Returns the matplotlib Axes."""
+        """Draw one output (None: the only one) as median and percentile bands; returns the matplotlib Axes.
+
+        options: log=True for a logarithmic axis, observed=(times, values) for points, title, color, label, ax to draw into
+        (see plot.plot). ImportError without matplotlib.
+        """
         from teorell.plot import plot
 
         name, unit, time = self._one(output), self._unit(output), self.time_unit
@@ -188,5 +201,5 @@ class Solution:
         for name in names:
             if name in self.outputs:
                 raise InputError(
-                    f"output {name!r} has the name of a column of the table (one would hide). Rename the output"
+                    f"output {name!r} has the name of a column of the table (one would hide). Rename the output."
                 )

@@ -15,8 +15,8 @@ TEORELL_BEGIN
 // How many attempts at one point may end below zero before the patient is given up.
 constexpr int persistent_negatives = 15;
 
-// Executor: void step(double* ws), void rhs(double* ws).   Queue: std::int64_t next() (-1: none left), bool
-// cancelled(), void finished().
+// Executor: void step(double* ws), rhs(double* ws), outputs(double* ws).   Queue: std::int64_t next() (-1: none left),
+// bool cancelled(), void finished().
 template <class V, class Method, class Executor, class Queue>
 class Group {
     using P = Pack<V>;
@@ -54,6 +54,7 @@ class Group {
     std::int64_t patient[W], event[W], event_end[W], sample[W];
     std::int64_t staged[W];
     int negatives[W];
+    int running[W];  // infusions that have started and not ended
     int n_staged = 0, next_staged = 0;
     unsigned active = 0;
     unsigned moved = 0;     // lanes that have accepted a step
@@ -127,6 +128,7 @@ class Group {
         event_end[l] = b.event_offsets[i * b.event_offset_stride + 1];
         sample[l] = 0;
         steps[l] = rejected[l] = 0.0;
+        running[l] = 0;
         tn(l) = 0.0;
         active |= 1u << l;
         moved &= ~(1u << l);
@@ -158,7 +160,7 @@ class Group {
             const double value = b.event_values[event[l]];
             switch (b.event_kinds[event[l]]) {
             case bolus: lane(at.yn + target, l) += value; break;
-            case infusion_start: lane(at.rates + target, l) += value; break;
+            case infusion_start: lane(at.rates + target, l) += value, running[l] += value > 0.0; break;
             case infusion_end: end_infusion(l, target, value); break;
             case switch_over:
                 lane(at.params + at.n_params + target, l) = value;
@@ -170,11 +172,12 @@ class Group {
         stop[l] = event[l] < event_end[l] ? b.event_times[event[l]] : infinity;
     }
 
-    // What rounding leaves of a rate when its last infusion ends is not an infusion.
+    // What rounding leaves of the rates when the last infusion ends is not an infusion.
     TEORELL_HD void end_infusion(int l, std::int32_t target, double value) {
         double& rate = lane(at.rates + target, l);
-        const double left = rate - value;
-        rate = abs(left) <= 1e-12 * value ? 0.0 : left;
+        rate = rate > value ? rate - value : 0.0;
+        if (value > 0.0 && --running[l] == 0)
+            for (int k = 0; k < at.n_rates; ++k) lane(at.rates + k, l) = 0.0;
     }
 
     // prepare reads params and writes coef, in the group's own workspace: other lanes get the values they have.
@@ -201,7 +204,7 @@ class Group {
     TEORELL_HD void note_next_sample(int l) { next_sample[l] = sample[l] < b.n_times ? b.times[sample[l]] : infinity; }
 
     TEORELL_HD void write_samples(unsigned due) {
-        interpret<V>(m.outputs, ws);
+        execute.outputs(ws);
         for_each(due, [this](int l) {
             double* row = b.values + (patient[l] * b.n_times + sample[l]) * at.n_out;
             for (int o = 0; o < at.n_out; ++o) row[o] = lane(at.out + o, l);
@@ -221,23 +224,14 @@ class Group {
         const V one = P::broadcast(1.0), start = get(at.scalar + s_tn);
         unsigned due = accepted & bits(P::load(next_sample) <= P::load(limit));
         if (due == 0) return;
-        V k[max_output_states_cached][Method::dense];
-        const int cached = m.n_output_states < max_output_states_cached ? m.n_output_states : max_output_states_cached;
-        for (int i = 0; i < cached; ++i) dense_coefficients<V, Method>(at, ws, m.output_states[i], k[i]);
         do {
-            const V time = P::load(next_sample);
-            const V fraction = min(one, (time - start) / h_step), rest = one - fraction;
+            const V time = P::load(next_sample), theta = min(one, (time - start) / h_step);
+            V weights[Method::stages];
+            dense_weights<V, Method>(theta, weights);
             for (int i = 0; i < m.n_output_states; ++i) {
                 const std::int32_t state = m.output_states[i];
-                if (i >= cached) dense_coefficients<V, Method>(at, ws, state, k[0]);
-                const V* c = i < cached ? k[i] : k[0];
-                V polynomial = c[Method::dense - 1];
-                for (int r = Method::dense - 2; r >= 0; --r) polynomial = fma(fraction, polynomial, c[r]);
-                const V inner = fma(rest, polynomial, get(at.ynew + state));
-                put(at.y + state, fma(fraction, inner, rest * get(at.yn + state)));
+                put(at.y + state, dense_value<V, Method>(at, ws, state, theta, weights));
             }
-            if (m.n_output_states > cached && cached > 0)
-                dense_coefficients<V, Method>(at, ws, m.output_states[0], k[0]);
             put(at.scalar + s_t, time);
             write_samples(due);
             unsigned more = 0;
@@ -248,13 +242,15 @@ class Group {
             due = more;
         } while (due != 0);
     }
-    static constexpr int max_output_states_cached = 4;
 
     // --- one step --------------------------------------------------------------------------------------------------
 
     TEORELL_HD void advance() {
         const V start = get(at.scalar + s_tn), wanted = P::load(h), end = P::load(stop), remaining = end - start;
-        const auto clipped = wanted >= remaining * P::broadcast(1.0 - 1e-10);
+        // Also where start + wanted rounds to the end, or to a few units in the last place before it: no step has
+        // length 0.
+        const auto clipped = (wanted >= remaining * P::broadcast(1.0 - 1e-10)) |
+                             (start + wanted >= end * P::broadcast(1.0 - 8.0 * 2.220446049250313e-16));
         const V h_step = select(clipped, remaining, wanted), t_new = select(clipped, end, start + h_step);
         put(at.scalar + s_h, h_step);
         execute.step(ws);
@@ -325,7 +321,8 @@ class Group {
     // --- first step after the start or an event
     // -----------------------------------------------------------------------
 
-    // Hairer, Norsett & Wanner, Solving ODEs I, II.4: h from the sizes of y, f and a difference of f.
+    // Hairer, Norsett & Wanner, Solving ODEs I, II.4: h from the sizes of y, f and a difference of f. Their cap of 100
+    // h0 is for explicit methods; the steps spent growing from it were up to 15 % of all at loose tolerances.
     TEORELL_HD void first_step(unsigned lanes) {
         const V zero = P::broadcast(0.0), rtol = P::broadcast(b.rtol), scale = P::broadcast(m.inverse_n_controlled);
         put(at.scalar + s_t, get(at.scalar + s_tn));
@@ -364,10 +361,10 @@ class Group {
         const V root =
             coarse_exp2(P::broadcast(1.0 / (Method::error_order + 1)) * coarse_log2(max(guess, P::broadcast(1e-100))));
         const V h1 = select(steepest <= P::broadcast(1e-15), max(P::broadcast(1e-6), P::broadcast(1e-3) * h0), root);
-        const V first = min(P::broadcast(100.0) * h0, h1);
+        const V first = min(P::broadcast(Controller::largest_first) * h0, h1);
         const auto mask = P::from_bits(lanes);
         P::store(h, select(mask, select(first > zero, first, P::broadcast(1e-6)), P::load(h)));
-        P::store(growth, select(mask, P::broadcast(Controller::largest), P::load(growth)));
+        P::store(growth, select(mask, P::broadcast(Controller::largest_after_first), P::load(growth)));
         for_each(lanes, [&](int l) {
             negatives[l] = 0;
             if (!has(finite, l)) finish(l, has(moved, l) ? became_not_finite : not_finite_at_start);

@@ -92,38 +92,50 @@ struct Step {
     TEORELL_HD void finish() const {
         const auto& L = m.at;
         const V rtol = scalar(s_rtol), ten_rtol = P::broadcast(10.0) * rtol, zero = P::broadcast(0.0);
-        V sum = zero, finite = zero, lowest = zero;
+        // Four sums in turn, so that the additions do not wait for each other.
+        V sum[4] = {zero, zero, zero, zero}, finite[4] = {zero, zero, zero, zero}, lowest = zero;
+        int turn = 0;
         for (int k = 0; k < L.n; ++k) {
             const V error = get(L.u + (Method::stages - 1) * L.n + k);
             const V y = get(L.yn + k), ynew = get(L.y + k) + error, atol = get(L.atol + k);
             put(L.ynew + k, ynew);
             if (m.controlled[k]) {
                 const V q = error / fma(rtol, max(abs(y), abs(ynew)), atol);
-                sum = fma(q, q, sum);
+                sum[turn] = fma(q, q, sum[turn]);
+                turn = (turn + 1) & 3;
             }
-            finite = fma(ynew, zero, finite);  // NaN from the first value that is not finite
+            finite[k & 3] = fma(ynew, zero, finite[k & 3]);  // NaN from the first value that is not finite
             if (!m.is_signed[k])
                 lowest = min(lowest, fma(P::broadcast(100.0), atol, fma(ten_rtol, get(L.top + k), ynew)));
         }
-        put(L.scalar + s_err2, sum * P::broadcast(m.inverse_n_controlled));
+        const V total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+        put(L.scalar + s_err2, total * P::broadcast(m.inverse_n_controlled));
         const V valid = select(lowest < zero, P::broadcast(-1.0), P::broadcast(1.0));
-        put(L.scalar + s_valid, select(finite == zero, valid, zero));
+        put(L.scalar + s_valid, select((finite[0] + finite[1]) + (finite[2] + finite[3]) == zero, valid, zero));
     }
 };
 
-// k_r = sum_j H_rj u_j of state k, r = 0..2, for the dense output.
+// Weights of the stage vectors in the dense output: w_j = theta (1 - theta) (H_0j + theta (H_1j + ...)).
 template <class V, class Method>
-TEORELL_HD TEORELL_INLINE void dense_coefficients(const Layout& at, const double* ws, std::int32_t state, V* k) {
+TEORELL_HD TEORELL_INLINE void dense_weights(V theta, V* weights) {
     using P = Pack<V>;
     const auto H = Method::H;  // nvcc takes the address of the array, not of its elements
-    for (int r = 0; r < Method::dense; ++r) {
-        V sum = P::broadcast(0.0);
-        for (int j = 0; j < Method::stages; ++j) {
-            const V u = P::load(ws + static_cast<std::int64_t>(at.u + j * at.n + state) * P::width);
-            sum = j == 0 ? P::broadcast(H[r][0]) * u : fma(P::broadcast(H[r][j]), u, sum);
-        }
-        k[r] = sum;
+    const V bow = theta * (P::broadcast(1.0) - theta);
+    for (int j = 0; j < Method::stages; ++j) {
+        V polynomial = P::broadcast(H[Method::dense - 1][j]);
+        for (int r = Method::dense - 2; r >= 0; --r) polynomial = fma(theta, polynomial, P::broadcast(H[r][j]));
+        weights[j] = bow * polynomial;
     }
+}
+
+// State k at theta: (1 - theta) y_n + theta y_{n+1} + sum_j w_j u_j.
+template <class V, class Method>
+TEORELL_HD TEORELL_INLINE V dense_value(const Layout& at, const double* ws, std::int32_t k, V theta, const V* weights) {
+    using P = Pack<V>;
+    const auto get = [ws](std::int32_t slot) { return P::load(ws + static_cast<std::int64_t>(slot) * P::width); };
+    V value = fma(theta, get(at.ynew + k), (P::broadcast(1.0) - theta) * get(at.yn + k));
+    for (int j = 0; j < Method::stages; ++j) value = fma(weights[j], get(at.u + j * at.n + k), value);
+    return value;
 }
 
 TEORELL_END

@@ -30,8 +30,8 @@ inline const char* status_sentence(int status) {
                "rtol and atol";
     case step_limit: return "the step limit was reached; raise max_steps, or loosen rtol and atol";
     case negative:
-        return "a non-negative state kept turning clearly negative; tighten rtol and atol, or declare the state signed "
-               "if it may be negative";
+        return "a non-negative state kept turning clearly negative; let the rate vanish when its source is empty, "
+               "tighten rtol and atol, or declare the state signed if it may be negative";
     case cancelled: return "the run was cancelled before this patient was finished";
     default: return "unknown status";
     }

@@ -67,6 +67,9 @@ def factorise(values: Values, solve: Builder, jacobian: Sequence[Mapping[int, Fo
             outer[i][j] = _entry(values, jacobian[i][j], [])
         pivot = _pivot(values, ghinv, jacobian[i].get(i), _updates(lower[i], upper, i))
         inverse[i] = b.div(b.one, pivot)
+        if any(atom is not ONE for atom in jacobian[i].get(i, ())):
+            # 1 / infinity is a quiet 0, and the state would stand still: 0 * infinity is NaN, and told
+            inverse[i] = b.fma(b.constant(0.0), pivot, inverse[i])
         if pivot not in seen:
             size = b.op(Op.ABS, pivot)
             smallest = size if smallest is None else b.op(Op.MIN, size, smallest)

@@ -46,9 +46,17 @@ class Op(IntEnum):
     FMA = 15
 
 
-WORDS = {Op.END: 1, Op.MUL: 4, Op.FMA: 5, Op.DIV: 4, Op.MIN: 4, Op.MAX: 4, Op.LT: 4, Op.LE: 4, Op.SELECT: 5} | dict.fromkeys(
-    (Op.SQRT, Op.ABS, Op.ROUND, Op.EXP2I, Op.EXPONENT, Op.MANTISSA), 3
-)
+WORDS = {
+    Op.END: 1,
+    Op.MUL: 4,
+    Op.FMA: 5,
+    Op.DIV: 4,
+    Op.MIN: 4,
+    Op.MAX: 4,
+    Op.LT: 4,
+    Op.LE: 4,
+    Op.SELECT: 5,
+} | dict.fromkeys((Op.SQRT, Op.ABS, Op.ROUND, Op.EXP2I, Op.EXPONENT, Op.MANTISSA), 3)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from teorell.errors import InputError
 from teorell.pbpk.physiology import CARDIAC_OUTPUT, METABOLIC_WEIGHT, ORGANS, hepatic_flow
 
 SURVEYED_KA_SD = 0.5  # sd of log ka; see THEOPHYLLINE.sources["absorption_sd"]
@@ -14,7 +15,7 @@ SURVEYED_KA_SD = 0.5  # sd of log ka; see THEOPHYLLINE.sources["absorption_sd"]
 
 @dataclass(frozen=True)
 class Drug:
-    """What the whole-body model has to know of a drug."""
+    """What the whole-body model has to know of a drug, each number with its source in `sources`."""
 
     name: str
     molar_mass: float  # g/mol
@@ -55,8 +56,8 @@ class Drug:
         """
         blood = clearance / self.blood_to_plasma
         if blood >= flow:
-            raise ValueError(
-                f"{self.name}: a clearance of {blood:g} L/h of blood is not below the {organ}'s blood flow of {flow:g} "
+            raise InputError(
+                f"{self.name}: a clearance of {blood:g} L/h of blood is not below the {organ}'s blood flow, {flow:g} "
                 "L/h (a well-stirred organ cannot reach it). Check clearance and blood_to_plasma."
             )
         return flow * blood / (flow - blood) * self.blood_to_plasma

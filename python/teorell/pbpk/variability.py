@@ -14,6 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.errors import InputError
 from teorell.pbpk.drugs import Drug
 from teorell.pbpk.physiology import (
     BLOOD_MASS,
@@ -30,13 +31,14 @@ BINDING_CV = 0.3
 
 
 def virtual_adults(n: int, seed: int, drug: Drug | None = None) -> dict[str, NDArray[np.float64]]:
-    """Parameters of `n` adults, a (n,) array each: body weight (kg), cardiac index, shares of mass and of flow.
+    """Parameters of `n` adults for `whole_body`, name -> (n,): body_weight (kg), cardiac_index (L/h/kg^0.75), mass_* and
+    flow_* (shares of the body weight and of the cardiac output, each adding up to 1).
 
-    With a `drug` also fu, clint and ka. The same seed gives the same people; person i does not depend on `n`, nor the
-    bodies on the drug. Medians are the reference man's.
+    With a `drug` also fu (fraction), clint (L/h/kg of liver) and ka (1/h). The same seed gives the same people; person i
+    does not depend on `n`, nor the bodies on the drug. Medians are the reference man's. InputError for n below 1.
     """
     if n < 1:
-        raise ValueError(f"virtual_adults: n is {n} (a population has at least one person). Ask for n >= 1.")
+        raise InputError(f"n is {n} (a population has at least one person). Ask for 1 virtual adult or more.")
     names = [*ORGANS, "blood"]
     flows = [name for name in ORGANS if name != "lung"]
     bodies, habits = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))

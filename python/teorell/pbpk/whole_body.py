@@ -34,7 +34,7 @@ GASTRIC_EMPTYING = 4.0  # 1/h
 
 
 def partition_coefficient(tissue: Tissue, p: Value, fu: Value) -> Value:
-    """Tissue:plasma partition coefficient, total to total: Berezhkovskiy (2004), J Pharm Sci 93:1628-1640.
+    """Tissue:plasma partition coefficient, total to total, without unit: Berezhkovskiy (2004), J Pharm Sci 93:1628-1640.
 
     It is Poulin & Theil's composition model (2002) with the water of tissue and plasma weighed by what is bound there.
     `p` is the octanol:water coefficient for lean tissues, the vegetable oil:water coefficient at pH 7.4
@@ -78,7 +78,8 @@ def whole_body(drug: Drug) -> Model:
 
     The parameters `mass_*` and `flow_*` are shares; the model divides each by the sum of all, so that a changed share
     changes neither the body weight nor the cardiac output. Outputs: `cp` (venous plasma), `blood` (venous blood), the
-    concentration in every organ, `auc` of cp (mg h/L), and the amounts excreted and metabolised.
+    concentration in every organ (`c_*`), all in mg/L; `auc` of cp (mg h/L), `urine`, `faeces`, `metabolised_liver` and
+    `metabolised_gut` (mg). Doses are in mg, times in h.
     """
     model = Model(f"whole body, {drug.name}", time_unit="h")
 
