@@ -96,3 +96,10 @@ def test_programs_do_not_depend_on_the_lane(program, isa):
         alone = np.ascontiguousarray(start[:, [lane]])
         solve._core.run_program(isa, code, alone, 1)
         np.testing.assert_array_equal(wide[:, lane], alone[:, 0])
+
+
+@pytest.mark.parametrize("executor", ["machine_code", "interpreter"])
+def test_unknown_instruction_set(executor, monkeypatch):
+    monkeypatch.setenv("TEORELL_ISA", "v9")
+    with pytest.raises(ValueError, match="unknown instruction set 'v9'"):
+        run("A", 1, executor=executor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,8 @@ def choose_executor(executor: str | None = None) -> tuple[str, str]:
     return ("interpreter", missing) if missing else ("machine_code", "llvmlite is there")
 
 
-_compiled: dict[tuple[str, str, str], Any] = {}
+KEPT = 64  # compiled models a process keeps; a run that uses one keeps it alive by itself
+_compiled: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -79,6 +81,9 @@ def machine_code(programs: Programs, method: str, isa: str) -> Any:
             build = next(b for b in builds if b["name"] == isa)
             target = compiler.target_for(isa, build["register_width"], build["fma"], best=isa == builds[0]["name"])
             _compiled[key] = compiler.compile_programs(programs, tableau(method), target)
+            while len(_compiled) > KEPT:
+                _compiled.popitem(last=False)
+        _compiled.move_to_end(key)
         return _compiled[key]
 
 
@@ -99,8 +104,15 @@ def core_model(programs: Programs) -> Any:
 
 
 def selected_isa(isa: str | None) -> str:
-    """The build to run: as asked, else $TEORELL_ISA, else the best."""
-    return isa or os.environ.get("TEORELL_ISA") or str(instruction_sets()[0]["name"])
+    """The build to run: as asked, else $TEORELL_ISA, else the best. Raises ValueError where it cannot run here."""
+    known = [str(build["name"]) for build in instruction_sets()]
+    name = isa or os.environ.get("TEORELL_ISA") or known[0]
+    if name not in known:
+        raise ValueError(
+            f"unknown instruction set {name!r} (this processor and build offer {', '.join(known)}). "
+            "Choose one of these, in the argument isa or in $TEORELL_ISA."
+        )
+    return name
 
 
 def solve(
