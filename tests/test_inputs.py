@@ -270,3 +270,15 @@ def test_methods_come_from_one_place(stage, model, monkeypatch):
     from teorell.solve import METHODS
 
     assert all(f'"{name}"' in tl.simulate.__doc__ for name in METHODS)
+
+
+def test_a_field_of_a_packed_structured_array() -> None:
+    """Its numbers lie 12 bytes apart, on no float64 boundary."""
+    model = tl.Model("decay")
+    (k,) = model.parameters(k=1.0)
+    (x,) = model.states("x")
+    model.flow(x, None, k * x)
+    table = np.zeros(50, dtype=[("patient", "i4"), ("k", "f8")])
+    table["k"] = np.linspace(1.0, 2.0, 50)
+    solution = tl.simulate(model, {"k": table["k"]}, tl.Regimen.bolus(1.0, into="x"), [0.5])
+    np.testing.assert_allclose(solution.values[:, 0, 0], np.exp(-0.5 * table["k"]), rtol=1e-5)

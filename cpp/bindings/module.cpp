@@ -111,6 +111,9 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
     std::vector<const double*> starts;
     std::vector<std::int64_t> strides;
     for (const auto& column : columns) {
+        if (column.ndim() > 0 && column.strides(0) % static_cast<py::ssize_t>(sizeof(double)) != 0)
+            throw std::invalid_argument(
+                "a parameter column does not step by whole float64 numbers; give an aligned array");
         starts.push_back(column.data());
         strides.push_back(column.ndim() == 0 ? 0
                                              : static_cast<std::int64_t>(column.strides(0) /

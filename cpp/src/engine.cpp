@@ -7,6 +7,7 @@
 #include <mutex>
 #include <new>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 
 #if defined(__linux__)
@@ -100,15 +101,22 @@ void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, c
     std::condition_variable changed;
     int running = threads;
     std::atomic<bool> known{true};
+    const auto work = [&](int i) {
+        if (!kernel.work(programs, batch, method.c_str(), code, run, workspaces[static_cast<std::size_t>(i)].get()))
+            known = false;
+        const std::lock_guard<std::mutex> lock(mutex);
+        --running;
+        changed.notify_one();
+    };
     std::vector<std::thread> pool;
-    for (int i = 0; i < threads; ++i)
-        pool.emplace_back([&, i] {
-            if (!kernel.work(programs, batch, method.c_str(), code, run, workspaces[static_cast<std::size_t>(i)].get()))
-                known = false;
-            const std::lock_guard<std::mutex> lock(mutex);
-            --running;
-            changed.notify_one();
-        });
+    pool.reserve(static_cast<std::size_t>(threads));
+    try {
+        for (int i = 0; i < threads; ++i) pool.emplace_back(work, i);
+    } catch (const std::system_error&) {  // the system has no more threads: those that started do the work
+        if (pool.empty()) throw;
+        const std::lock_guard<std::mutex> lock(mutex);
+        running -= threads - static_cast<int>(pool.size());
+    }
     {
         std::unique_lock<std::mutex> lock(mutex);
         while (!changed.wait_for(lock, std::chrono::milliseconds(50), [&] { return running == 0; })) {

@@ -29,6 +29,11 @@ def source_version() -> str:
     return hashlib.sha256(b"".join((here / name).read_bytes() for name in emitters)).hexdigest()
 
 
+def is_ours(path: Path) -> bool:
+    """Machine code that another user put there (a cache folder shared by mistake) is not run."""
+    return not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
+
+
 def fetch(key: tuple[str, ...], build: Callable[[], bytes]) -> bytes:
     """The object code under `key`, built and kept if it is not there or not whole.
 
@@ -37,7 +42,7 @@ def fetch(key: tuple[str, ...], build: Callable[[], bytes]) -> bytes:
     name = hashlib.sha256("\n".join((source_version(), *key)).encode()).hexdigest()
     path = folder() / f"{name}.o"
     try:
-        stored = path.read_bytes()
+        stored = path.read_bytes() if is_ours(path) else b""
         if hashlib.sha256(stored[32:]).digest() == stored[:32]:
             return stored[32:]
     except OSError:

@@ -1,7 +1,7 @@
 """What the user gives as parameters, turned into one column a parameter.
 
-A column is float64 of shape () (every patient the same) or (patients,). Numbers that are float64 already are used where
-they lie, whatever their stride: a million patients' parameters are never copied. Integers and float32 are converted to
+A column is float64 of shape () (every patient the same) or (patients,). Numbers that are aligned float64 already are used
+where they lie, whatever their stride: a million patients' parameters are never copied. Integers and float32 are converted to
 float64; booleans, complex numbers, strings and objects are refused, because a silent conversion would hide a mistake.
 """
 
@@ -52,7 +52,8 @@ def numbers(value: object, what: str) -> Array:
             f"{what} has shape {given.shape} (it should be one number, or one number a patient). "
             "Give shape () or (patients,)."
         )
-    result: Array = np.asarray(given, dtype=np.float64)
+    # A field of a packed structured array is not aligned to whole float64 steps: that one is copied.
+    result: Array = np.require(given, np.float64, "A")
     if result.size and not (np.isfinite(result.min()) and np.isfinite(result.max())):  # min and max pass NaN on
         bad = ~np.isfinite(np.atleast_1d(result))
         raise InputError(
