@@ -44,8 +44,9 @@ __global__ void solve_patients(const __grid_constant__ Programs programs, const 
     double* workspace = workspaces + thread * 2 * programs.at.slots;
     DeviceQueue queue{counters};
     const DeviceInterpreter<M> executor{programs};
+    NoTape nothing;
     Group<double, M, DeviceInterpreter<M>, DeviceQueue>(programs, batch, executor, queue, workspace,
-                                                        workspace + programs.at.slots)
+                                                        workspace + programs.at.slots, nothing)
         .run();
 }
 

@@ -15,9 +15,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     calls: list[tuple[str, ...]] = []
     real = lowered.lower
 
-    def lower(model: tl.Model, outputs: tuple[str, ...], infused: tuple[str, ...]) -> lowered.Programs:
+    def lower(
+        model: tl.Model, outputs: tuple[str, ...], infused: tuple[str, ...], derivatives: str | None
+    ) -> lowered.Programs:
         calls.append((model.name, *outputs, *infused))
-        return real(model, outputs, infused)
+        return real(model, outputs, infused, derivatives)
 
     monkeypatch.setattr(lowered, "lower", lower)
     monkeypatch.setattr(lowered, "_known", type(lowered._known)())

@@ -30,13 +30,16 @@ class Model {
     Model(const Array<std::int32_t>& layout, const Array<double>& constants, const py::dict& programs,
           const Array<std::int32_t>& ft_rows, const Array<std::int32_t>& output_states,
           const Array<std::uint8_t>& controlled, const Array<std::uint8_t>& is_signed,
-          const Array<double>& switch_before)
+          const Array<double>& switch_before, const Array<std::int32_t>& entries,
+          const Array<std::int32_t>& output_coefs)
         : constants_(constants.data(), constants.data() + constants.size()),
           ft_rows_(ft_rows.data(), ft_rows.data() + ft_rows.size()),
           output_states_(output_states.data(), output_states.data() + output_states.size()),
           controlled_(controlled.data(), controlled.data() + controlled.size()),
           signed_(is_signed.data(), is_signed.data() + is_signed.size()),
-          switch_before_(switch_before.data(), switch_before.data() + switch_before.size()) {
+          switch_before_(switch_before.data(), switch_before.data() + switch_before.size()),
+          entries_(entries.data(), entries.data() + entries.size()),
+          output_coefs_(output_coefs.data(), output_coefs.data() + output_coefs.size()) {
         if (layout.size() * sizeof(std::int32_t) != sizeof(Layout))
             throw std::invalid_argument("the layout has another length than this core's");
         std::memcpy(&view_.at, layout.data(), sizeof(Layout));
@@ -50,9 +53,24 @@ class Model {
         view_.outputs = keep(programs["outputs"]);
         const Layout& at = view_.at;
         for (int i = 0; i < at.stages; ++i) {
-            view_.stage_rhs[i] = moved(programs["rhs"], at.u + i * at.n);
-            view_.stage_solve[i] = moved(programs["solve"], at.u + i * at.n);
+            view_.stage_rhs[i] = moved(programs["rhs"], at.f, at.n, at.u + i * at.n);
+            view_.stage_solve[i] = moved(programs["solve"], at.f, at.n, at.u + i * at.n);
+            const std::int32_t block = at.block + 4 * i * at.n, udot = at.udot + i * at.n;
+            view_.stage_transposed[i] = moved(programs["solve_transposed"], at.block, 4 * at.n, block);
+            view_.stage_vjp[i] = moved(programs["stage_vjp"], at.block, 4 * at.n, block);
+            view_.stage_jvp[i] = moved(programs["stage_jvp"], at.f, at.n, udot);
+            view_.stage_solve_dot[i] = moved(programs["solve"], at.f, at.n, udot);
         }
+        view_.second_vjp = keep(programs["second_vjp"]);
+        view_.outputs_vjp = keep(programs["outputs_vjp"]);
+        view_.initial_vjp = keep(programs["initial_vjp"]);
+        view_.prepare_vjp = keep(programs["prepare_vjp"]);
+        view_.second_jvp = keep(programs["second_jvp"]);
+        view_.outputs_jvp = keep(programs["outputs_jvp"]);
+        view_.initial_jvp = keep(programs["initial_jvp"]);
+        view_.prepare_jvp = keep(programs["prepare_jvp"]);
+        view_.entries = entries_.data();
+        view_.output_coefs = output_coefs_.data();
         view_.ft_rows = ft_rows_.data();
         view_.output_states = output_states_.data();
         view_.n_output_states = static_cast<std::int32_t>(output_states_.size());
@@ -74,16 +92,17 @@ class Model {
     std::vector<std::int32_t> ft_rows_, output_states_;
     std::vector<std::uint8_t> controlled_, signed_;
     std::vector<double> switch_before_;
+    std::vector<std::int32_t> entries_, output_coefs_;
     Programs view_{};
 
     const std::int32_t* keep(const py::handle& program) {
         const auto code = program.cast<Code>();
         return code_.emplace_back(code.data(), code.data() + code.size()).data();
     }
-    const std::int32_t* moved(const py::handle& program, std::int32_t to) {
+    const std::int32_t* moved(const py::handle& program, std::int32_t from, std::int32_t count, std::int32_t to) {
         const auto code = program.cast<Code>();
         auto& copy = code_.emplace_back(static_cast<std::size_t>(code.size()));
-        relocate(code.data(), view_.at.f, view_.at.n, to, copy.data());
+        relocate(code.data(), from, count, to, copy.data());
         return copy.data();
     }
 };
@@ -96,9 +115,63 @@ MachineCode machine_code(const py::object& code) {
     result.step = function(0);
     result.rhs = function(1);
     result.outputs = function(2);
-    result.width = parts[3].cast<int>();
+    result.stages = function(3);
+    result.reverse = function(4);
+    result.width = parts[5].cast<int>();
     return result;
 }
+
+// The arrays of a gradient (a dict, see solve.py), and the user's loss, called with the lock of the interpreter held.
+class GradientArrays {
+  public:
+    // The first exception of the loss goes into `error`.
+    const Gradient* view(const py::object& given, const Batch& batch, const Layout& at, std::exception_ptr& error) {
+        const auto out = [&](const char* name) { return given[name].cast<Array<double>>().mutable_data(); };
+        if (given["cotangent"].is_none()) {
+            loss_ = given["loss"];
+            n_times_ = batch.n_times, n_out_ = at.n_out, status_ = batch.status, error_ = &error;
+            view_.loss = &GradientArrays::call;
+            view_.context = this;
+        } else {
+            cotangent_ = given["cotangent"].cast<py::array_t<double>>();
+            view_.cotangent = cotangent_.data();
+            for (int k = 0; k < 3; ++k)
+                view_.strides[k] = cotangent_.strides(k) / static_cast<py::ssize_t>(sizeof(double));
+        }
+        view_.parameters = out("parameters");
+        view_.initial = out("initial");
+        view_.event_value = out("event_value");
+        view_.event_time = given["event_time"].is_none() ? nullptr : out("event_time");
+        view_.shared_rows = batch.event_offset_stride == 0 ? batch.event_offsets[1] : 0;
+        view_.recorded_steps = given["recorded_steps"].cast<std::int64_t>();
+        return &view_;
+    }
+
+  private:
+    Gradient view_{};
+    py::array_t<double> cotangent_;
+    py::object loss_;
+    std::int64_t n_times_ = 0, n_out_ = 0;
+    const std::int32_t* status_ = nullptr;
+    std::exception_ptr* error_ = nullptr;
+
+    static bool call(void* context, std::int64_t first, std::int64_t count, const double* values, double* slopes) {
+        const py::gil_scoped_acquire gil;
+        auto& self = *static_cast<GradientArrays*>(context);
+        try {
+            const std::vector<py::ssize_t> shape{count, self.n_times_, self.n_out_};
+            const Array<double> copy(shape, values);
+            const Array<std::int32_t> status(static_cast<py::ssize_t>(count), self.status_ + first);
+            const auto slope = self.loss_(copy, status, first).cast<Array<double>>();
+            if (slope.size() != copy.size()) throw std::invalid_argument("the loss gave slopes of another size");
+            std::memcpy(slopes, slope.data(), static_cast<std::size_t>(slope.size()) * sizeof(double));
+            return true;
+        } catch (...) {
+            if (!*self.error_) *self.error_ = std::current_exception();
+            return false;
+        }
+    }
+};
 
 void solve_batch(const Model& model, const std::string& isa, const std::string& method, const py::object& code,
                  int threads, const std::vector<py::array_t<double>>& columns, std::int64_t patients,
@@ -107,7 +180,7 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
                  const Array<std::int64_t>& event_offsets, const Array<double>& times, double rtol,
                  const Array<double>& atol, double max_steps, bool before, Array<double>& values,
                  Array<std::int32_t>& status, Array<double>& failure_time, Array<std::int64_t>& steps,
-                 Array<std::int64_t>& rejected, const py::object& progress) {
+                 Array<std::int64_t>& rejected, const py::object& progress, const py::object& gradient) {
     std::vector<const double*> starts;
     std::vector<std::int64_t> strides;
     for (const auto& column : columns) {
@@ -135,7 +208,8 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
                       atol.data(),
                       max_steps,
                       before,
-                      values.mutable_data(),
+                      values.size() > 0 ? values.mutable_data() : nullptr,
+                      0,
                       status.mutable_data(),
                       failure_time.mutable_data(),
                       steps.mutable_data(),
@@ -145,6 +219,8 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
 
     // A Python error in the progress callback, or Ctrl-C, cancels the run and is raised once the threads have stopped.
     std::exception_ptr error;
+    GradientArrays arrays;
+    const Gradient* wanted = gradient.is_none() ? nullptr : arrays.view(gradient, batch, model.view().at, error);
     std::int64_t reported = -1;
     const auto watch = [&](std::int64_t finished) {
         const py::gil_scoped_acquire gil;
@@ -160,7 +236,7 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
     };
     {
         const py::gil_scoped_release release;
-        solve(kernel, model.view(), batch, method, machine, threads, watch);
+        solve(kernel, model.view(), batch, wanted, method, machine, threads, watch);
     }
     if (error) std::rethrow_exception(error);
 }
@@ -224,15 +300,16 @@ PYBIND11_MODULE(_core, module) {
     py::class_<Model>(module, "Model")
         .def(py::init<const Array<std::int32_t>&, const Array<double>&, const py::dict&, const Array<std::int32_t>&,
                       const Array<std::int32_t>&, const Array<std::uint8_t>&, const Array<std::uint8_t>&,
-                      const Array<double>&>(),
+                      const Array<double>&, const Array<std::int32_t>&, const Array<std::int32_t>&>(),
              py::arg("layout"), py::arg("constants"), py::arg("programs"), py::arg("ft_rows"), py::arg("output_states"),
-             py::arg("controlled"), py::arg("is_signed"), py::arg("switch_before"));
+             py::arg("controlled"), py::arg("is_signed"), py::arg("switch_before"), py::arg("entries"),
+             py::arg("output_coefs"));
     module.def("solve", &solve_batch, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"),
                py::arg("threads"), py::arg("columns"), py::arg("patients"), py::arg("event_times"),
                py::arg("event_kinds"), py::arg("event_targets"), py::arg("event_values"), py::arg("event_offsets"),
                py::arg("times"), py::arg("rtol"), py::arg("atol"), py::arg("max_steps"), py::arg("before"),
                py::arg("values").noconvert(), py::arg("status").noconvert(), py::arg("failure_time").noconvert(),
-               py::arg("steps").noconvert(), py::arg("rejected").noconvert(), py::arg("progress"));
+               py::arg("steps").noconvert(), py::arg("rejected").noconvert(), py::arg("progress"), py::arg("gradient"));
     module.def("run_program", &run_program, py::arg("isa"), py::arg("code"), py::arg("workspace").noconvert(),
                py::arg("width"));
     module.def("run_step", &run_step, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"),
@@ -251,6 +328,8 @@ PYBIND11_MODULE(_core, module) {
         return result;
     });
     module.attr("layout_fields") = py::make_tuple(
-        "const", "coef", "scalar", "y", "f", "lu", "yn", "ynew", "top", "atol", "u", "ft", "out", "params", "temp",
-        "slots", "n_const", "n_coef", "n", "n_ft", "n_out", "n_params", "n_switches", "rates", "n_rates", "stages");
+        "const", "coef", "scalar", "y", "f", "lu", "yn", "ynew", "top", "atol", "u", "ft", "out", "params", "block",
+        "ubar", "lam", "ynbar", "coefbar", "paramsbar", "outbar", "ysbar", "outcoef", "z", "ydot", "yndot", "udot",
+        "coefdot", "paramsdot", "outdot", "entries", "entries_ft", "temp", "slots", "n_const", "n_coef", "n", "n_ft",
+        "n_out", "n_params", "n_switches", "rates", "n_rates", "stages", "n_entries", "n_outcoef");
 }

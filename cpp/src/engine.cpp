@@ -84,8 +84,9 @@ Workspace allocate(std::size_t count) {
 }
 }  // namespace
 
-void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, const std::string& method,
-           const MachineCode& code, int threads, const std::function<bool(std::int64_t)>& watch) {
+void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, const Gradient* gradient,
+           const std::string& method, const MachineCode& code, int threads,
+           const std::function<bool(std::int64_t)>& watch) {
     Run run;
     run.patients = batch.patients;
     const int width = code.step ? code.width : kernel.interpreter_width;
@@ -94,15 +95,16 @@ void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, c
 
     std::vector<Workspace> workspaces;
     for (int i = 0; i < threads; ++i)
-        workspaces.push_back(
-            allocate(2 * static_cast<std::size_t>(programs.at.slots) * static_cast<std::size_t>(width)));
+        workspaces.push_back(allocate((gradient ? 3 : 2) * static_cast<std::size_t>(programs.at.slots) *
+                                      static_cast<std::size_t>(width)));
 
     std::mutex mutex;
     std::condition_variable changed;
     int running = threads;
     std::atomic<bool> known{true};
     const auto work = [&](int i) {
-        if (!kernel.work(programs, batch, method.c_str(), code, run, workspaces[static_cast<std::size_t>(i)].get()))
+        if (!kernel.work(programs, batch, gradient, method.c_str(), code, run,
+                         workspaces[static_cast<std::size_t>(i)].get()))
             known = false;
         const std::lock_guard<std::mutex> lock(mutex);
         --running;

@@ -21,6 +21,8 @@ struct MachineCode {
     void (*step)(double* workspace) = nullptr;
     void (*rhs)(double* workspace) = nullptr;
     void (*outputs)(double* workspace) = nullptr;
+    void (*stages)(double* workspace) = nullptr;  // of the adjoint: a step without its end, and the step reversed
+    void (*reverse)(double* workspace) = nullptr;
     int width = 0;
 };
 
@@ -29,10 +31,10 @@ struct Kernel {
     int register_width;
     int interpreter_width;
     bool fma;
-    // Works until the queue is empty. workspace: 2 * slots * width doubles, aligned to 64 bytes. False: unknown method
-    // or width.
-    bool (*work)(const Programs& programs, const Batch& batch, const char* method, const MachineCode& code, Run& run,
-                 double* workspace);
+    // Works until the queue is empty. workspace: 2 (3 with a gradient) * slots * width doubles, aligned to 64 bytes.
+    // With a gradient, solves a few patients, then reverses them. False: unknown method or width.
+    bool (*work)(const Programs& programs, const Batch& batch, const Gradient* gradient, const char* method,
+                 const MachineCode& code, Run& run, double* workspace);
     // Runs one program, or one whole step of a method, over `width` lanes; for tests.
     bool (*interpret)(const std::int32_t* code, double* workspace, int width);
     bool (*step)(const Programs& programs, const char* method, double* workspace, int width);

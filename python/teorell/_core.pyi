@@ -21,13 +21,15 @@ class Model:
         controlled: NDArray[np.uint8],
         is_signed: NDArray[np.uint8],
         switch_before: NDArray[np.float64],
+        entries: NDArray[np.int32],
+        output_coefs: NDArray[np.int32],
     ) -> None: ...
 
 def solve(
     model: Model,
     isa: str,
     method: str,
-    code: tuple[int, int, int, int] | None,
+    code: tuple[int, ...] | None,
     threads: int,
     columns: list[NDArray[np.float64]],
     patients: int,
@@ -47,13 +49,14 @@ def solve(
     steps: NDArray[np.int64],
     rejected: NDArray[np.int64],
     progress: Callable[[int, int], None] | None,
+    gradient: dict[str, Any] | None,
 ) -> None: ...
 def run_program(isa: str, code: NDArray[np.int32], workspace: NDArray[np.float64], width: int) -> None: ...
 def run_step(
     model: Model,
     isa: str,
     method: str,
-    code: tuple[int, int, int, int] | None,
+    code: tuple[int, ...] | None,
     workspace: NDArray[np.float64],
     width: int,
 ) -> None: ...

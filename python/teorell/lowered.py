@@ -12,19 +12,21 @@ __all__ = ["KEPT", "programs_of"]
 
 KEPT = 16  # models, each with its outputs and infused states; the one not asked for the longest goes first
 
-_known: OrderedDict[tuple[str, tuple[str, ...], tuple[str, ...]], Programs] = OrderedDict()
+_known: OrderedDict[tuple[str, tuple[str, ...], tuple[str, ...], str | None], Programs] = OrderedDict()
 _lock = threading.Lock()
 
 
-def programs_of(model: Model, outputs: tuple[str, ...], infused: tuple[str, ...]) -> Programs:
-    """`lower(model, outputs, infused)`, remembered by what the model says: a changed model is another one."""
-    key = (model.content(), outputs, infused)
+def programs_of(
+    model: Model, outputs: tuple[str, ...], infused: tuple[str, ...], derivatives: str | None = None
+) -> Programs:
+    """`lower(...)` of the same, remembered by what the model says: a changed model is another one."""
+    key = (model.content(), outputs, infused, derivatives)
     with _lock:
         if key in _known:
             _known.move_to_end(key)
             return _known[key]
     # Outside the lock: two threads may do the same work, but none waits for another's model.
-    made = lower(model, outputs, infused)
+    made = lower(model, outputs, infused, derivatives)
     with _lock:
         made = _known.setdefault(key, made)
         _known.move_to_end(key)

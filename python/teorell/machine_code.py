@@ -12,24 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from teorell import object_cache
-from teorell.lowering.program import SCALARS, instructions
-from teorell.vector_ir import Emitter, Target, module
+from teorell.adjoint_code import emit_reverse
+from teorell.lowering.program import SCALARS
+from teorell.vector_ir import CHUNK, Emitter, Target, adds_previous_stage, module, slots_read
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from teorell.lowering import Programs
 
 __all__ = ["MachineCode", "compile_programs", "emit"]
 
-CHUNK = 32  # states
 T, TN, H, HINV, GHINV, RTOL, ERR2, PIVOT, VALID = range(len(SCALARS))
-
-
-def adds_previous_stage(a: Any, i: int) -> bool:
-    """Row i of A is row i - 1 with a one added, so that y_i = y_{i-1} + u_{i-1}."""
-    return i >= 2 and bool((a[i][: i - 1] == a[i - 1][: i - 1]).all()) and a[i][i - 1] == 1.0
 
 
 def emit_factor(e: Emitter, method: Mapping[str, Any]) -> None:
@@ -126,16 +118,6 @@ def emit_finish(e: Emitter, method: Mapping[str, Any]) -> None:
     e.store(at.scalar + VALID, e.choose(e.compare("oeq", all_finite, zero), valid, zero))
 
 
-def slots_read(words: NDArray[np.int32]) -> frozenset[int]:
-    """Every slot that a program reads."""
-    read: set[int] = set()
-    for item in instructions(words):
-        read.update(item.operands)
-        for pair in (*item.plus, *item.minus):
-            read.update(pair)
-    return frozenset(read)
-
-
 def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
     """The LLVM IR module with functions `step`, `rhs` and `outputs`, each void(double* workspace).
 
@@ -162,11 +144,16 @@ def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
             emit_combine(combine, method, i, range(first, min(first + CHUNK, at.n)), read)
             call(f"combine{i}_{first}", combine)
         step.call("stage", at.u + i * at.n)
+    parts.append(step.define("stages", internal=False))
+    step = Emitter(programs, target)
+    step.call("stages")
     finish = Emitter(programs, target)
     emit_finish(finish, method)
     call("finish", finish)
 
     parts.append(step.define("step", internal=False))
+    if programs.derivatives == "vjp":
+        parts.extend(emit_reverse(programs, method, target))
     for name, words, region, size in (
         ("rhs", programs.rhs, at.f, at.n),
         ("outputs", programs.outputs, at.out, at.n_out),
@@ -186,11 +173,13 @@ class MachineCode:
     step: int  # addresses
     rhs: int
     outputs: int
+    stages: int  # this and the next are 0 unless the programs are those of the adjoint
+    reverse: int
     width: int
     engine: Any
 
-    def addresses(self) -> tuple[int, int, int, int]:
-        return self.step, self.rhs, self.outputs, self.width
+    def addresses(self) -> tuple[int, ...]:
+        return self.step, self.rhs, self.outputs, self.stages, self.reverse, self.width
 
 
 def target_for(isa: str, width: int, fma: bool, *, best: bool) -> Target:
@@ -235,5 +224,8 @@ def compile_programs(programs: Programs, method: Mapping[str, Any], target: Targ
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    step, rhs, outputs = (engine.get_function_address(name) for name in ("step", "rhs", "outputs"))
-    return MachineCode(step, rhs, outputs, target.width, engine)
+    names = (
+        ("step", "rhs", "outputs", "stages", "reverse") if programs.derivatives == "vjp" else ("step", "rhs", "outputs")
+    )
+    addresses = [engine.get_function_address(name) for name in names]
+    return MachineCode(*(addresses + [0, 0])[:5], target.width, engine)

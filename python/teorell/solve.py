@@ -7,18 +7,24 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from teorell import _core
+from teorell.lowering.program import PROGRAMS
 
 if TYPE_CHECKING:
     from teorell.events import Events
     from teorell.lowering import Programs
 
-__all__ = ["METHODS", "STATUS", "Raw", "available_threads", "choose_executor", "instruction_sets", "solve", "tableau"]
+__all__ = [
+    "METHODS", "STATUS", "Options", "Raw", "RawGradient", "available_threads", "choose_executor", "instruction_sets",
+    "pull_back", "solve", "tableau",
+]  # fmt: skip
+
+Array: TypeAlias = NDArray[np.float64]
 
 STATUS: dict[int, str] = dict(enumerate(_core.status_sentences()))
 METHODS: tuple[str, ...] = tuple(_core.methods())
@@ -89,17 +95,21 @@ def machine_code(programs: Programs, method: str, isa: str) -> Any:
 
 def core_model(programs: Programs) -> Any:
     layout = programs.layout
-    fields = [getattr(layout, name) if name != "n_rates" else len(programs.infused) for name in _core.layout_fields]
-    names = ("prepare", "initial", "rhs", "df_dt", "jacobian_lu", "solve", "outputs")
+    counts = {
+        "n_rates": len(programs.infused), "n_entries": len(programs.entries), "n_outcoef": len(programs.output_coefs),
+    }  # fmt: skip
+    fields = [counts[name] if name in counts else getattr(layout, name) for name in _core.layout_fields]
     return _core.Model(
         layout=np.array(fields, dtype=np.int32),
         constants=np.ascontiguousarray(programs.constants, dtype=np.float64),
-        programs={name: np.ascontiguousarray(getattr(programs, name), dtype=np.int32) for name in names},
+        programs={name: np.ascontiguousarray(getattr(programs, name), dtype=np.int32) for name in PROGRAMS},
         ft_rows=np.ascontiguousarray(programs.ft_rows, dtype=np.int32),
         output_states=np.ascontiguousarray(programs.output_states, dtype=np.int32),
         controlled=np.ascontiguousarray(programs.controlled, dtype=np.uint8),
         is_signed=np.ascontiguousarray(programs.signed, dtype=np.uint8),
         switch_before=np.array([s.before for s in programs.switches], dtype=np.float64),
+        entries=np.ascontiguousarray(programs.entries.reshape(-1), dtype=np.int32),
+        output_coefs=np.ascontiguousarray(programs.output_coefs, dtype=np.int32),
     )
 
 
@@ -117,32 +127,120 @@ def selected_isa(isa: str | None) -> str:
 
 def solve(
     programs: Programs,
-    columns: Sequence[NDArray[np.float64]],
+    columns: Sequence[Array],
     patients: int,
     events: Events,
-    times: NDArray[np.float64],
+    times: Array,
     *,
-    rtol: float,
-    atol: NDArray[np.float64],
-    method: str = "rodas5p",
-    max_steps: int = 1_000_000,
-    threads: int | None = None,
-    before: bool = False,
     progress: Callable[[int, int], None] | None = None,
-    executor: str | None = None,
-    isa: str | None = None,
+    **options: Any,
 ) -> Raw:
     """Solves every patient. Inputs are taken as valid: simulate checks them.
 
     columns: one float64 array a parameter, shape () or (patients,), any stride; times: (samples,) non-decreasing.
+    options: those of `Options`.
     Raises ValueError for an unknown method or instruction set; KeyboardInterrupt on Ctrl-C; whatever `progress` raises.
     """
-    name = selected_isa(isa)
-    kind, _ = choose_executor(executor)
-    code = machine_code(programs, method, name) if kind == "machine_code" else None
-    outputs = programs.layout.n_out
+    values = np.empty((patients, len(times), programs.layout.n_out))
+    return _run(programs, columns, patients, events, times, Options(**options), values, progress, None)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to solve: tolerances, atol (states,); the side of a sample at an event; what runs it."""
+
+    rtol: float
+    atol: Array
+    method: str = "rodas5p"
+    max_steps: int = 1_000_000
+    threads: int | None = None
+    before: bool = False
+    executor: str | None = None
+    isa: str | None = None
+
+
+@dataclass(frozen=True)
+class RawGradient:
+    """Cotangents of everything that goes in, one scalar's derivatives; zero for a patient that failed."""
+
+    parameters: Array  # (patients, parameters)
+    initial: Array  # (patients, states), at time 0 before any event
+    event_value: Array  # (patients, rows) where all patients share one table, else (rows,)
+    event_time: Array  # the same
+    status: NDArray[np.int32]  # (patients,) and the next as in Raw
+    failure_time: Array
+    steps: NDArray[np.int64]
+    rejected: NDArray[np.int64]
+
+
+Loss: TypeAlias = Callable[[Array, NDArray[np.int64]], Array]
+RECORDED = 32 * 2**20  # bytes of a thread for the states of accepted steps; what does not fit is computed again
+
+
+def pull_back(
+    programs: Programs,
+    columns: Sequence[Array],
+    patients: int,
+    events: Events,
+    times: Array,
+    cotangent: Array | Loss,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    recorded_steps: int | None = None,
+    **options: Any,
+) -> RawGradient:
+    """The discrete adjoint: from the cotangent of the values to those of parameters, initial states and events.
+
+    programs: lowered with derivatives="vjp". cotangent: (patients, times, outputs) float64, any strides; or a function that
+    is called for a few patients at a time with values (k, times, outputs) and the numbers (k,) of patients, none of whom
+    failed, and returns slopes of the shape of the values. recorded_steps: states kept of each patient, for tests.
+    """
+    shared = len(events.offsets) == 2 and patients != 1
+    rows = (patients, len(events.time)) if shared else (len(events.time),)
+    fitting = RECORDED // (8 * programs.layout.n * 64)
+    given: dict[str, Any] = {
+        "parameters": np.zeros((patients, len(programs.parameter_names))),
+        "initial": np.zeros((patients, programs.layout.n)),
+        "event_value": np.zeros(rows),
+        "event_time": np.zeros(rows),
+        "cotangent": None if callable(cotangent) else cotangent,
+        "recorded_steps": max(16, min(4096, fitting)) if recorded_steps is None else recorded_steps,
+    }
+    if callable(cotangent):
+        loss = cotangent
+
+        def of_group(values: Array, status: NDArray[np.int32], first: int) -> Array:
+            good = np.flatnonzero(status == 0)
+            slopes = np.zeros_like(values)
+            if good.size:
+                slopes[good] = loss(values if good.size == len(values) else values[good], first + good)
+            return slopes
+
+        given["loss"] = of_group
+    raw = _run(programs, columns, patients, events, times, Options(**options), np.empty((0, 0, 0)), progress, given)
+    found = {name: given[name] for name in ("parameters", "initial", "event_value", "event_time")}
+    return RawGradient(
+        **found, **{name: getattr(raw, name) for name in ("status", "failure_time", "steps", "rejected")}
+    )
+
+
+def _run(
+    programs: Programs,
+    columns: Sequence[Array],
+    patients: int,
+    events: Events,
+    times: Array,
+    options: Options,
+    values: Array,
+    progress: Callable[[int, int], None] | None,
+    gradient: dict[str, Any] | None,
+) -> Raw:
+    """The one call of the core."""
+    name = selected_isa(options.isa)
+    kind, _ = choose_executor(options.executor)
+    code = machine_code(programs, options.method, name) if kind == "machine_code" else None
     raw = Raw(
-        values=np.empty((patients, len(times), outputs)),
+        values=values,
         status=np.empty(patients, dtype=np.int32),
         failure_time=np.empty(patients),
         steps=np.empty(patients, dtype=np.int64),
@@ -151,9 +249,9 @@ def solve(
     _core.solve(
         core_model(programs),
         name,
-        method,
+        options.method,
         None if code is None else code.addresses(),
-        available_threads() if threads is None else threads,
+        available_threads() if options.threads is None else options.threads,
         list(columns),
         patients,
         events.time,
@@ -162,15 +260,16 @@ def solve(
         events.value,
         events.offsets,
         times,
-        rtol,
-        atol,
-        float(max_steps),
-        before,
+        options.rtol,
+        options.atol,
+        float(options.max_steps),
+        options.before,
         raw.values,
         raw.status,
         raw.failure_time,
         raw.steps,
         raw.rejected,
         progress,
+        gradient,
     )
     return raw

@@ -19,14 +19,30 @@ struct Batch {
     const double* times;               // [n_times] non-decreasing
     std::int64_t n_times;
     double rtol;
-    const double* atol;      // [state]
-    double max_steps;        // attempts, rejected ones included
-    bool before;             // a sample at a dose time sees the state before the dose
-    double* values;          // [patient][time][output]
-    std::int32_t* status;    // [patient]
-    double* failure_time;    // [patient] NaN where status is success
-    std::int64_t* steps;     // [patient] accepted
-    std::int64_t* rejected;  // [patient]
+    const double* atol;         // [state]
+    double max_steps;           // attempts, rejected ones included
+    bool before;                // a sample at a dose time sees the state before the dose
+    double* values;             // [patient][time][output]; null: nothing is sampled
+    std::int64_t values_first;  // the patient of the first row of values
+    std::int32_t* status;       // [patient]
+    double* failure_time;       // [patient] NaN where status is success
+    std::int64_t* steps;        // [patient] accepted
+    std::int64_t* rejected;     // [patient]
+};
+
+// What the adjoint reads and writes beyond the batch. All cotangents are those of one scalar, and zero before the call.
+struct Gradient {
+    const double* cotangent;  // d scalar / d values; null: `loss` gives it for a group of patients
+    std::int64_t strides[3];  // of the cotangent: elements from one patient, time, output to the next
+    // Fills slopes [count][time][output] from values of the same shape, NaN after a failure; false cancels the run.
+    bool (*loss)(void* context, std::int64_t first, std::int64_t count, const double* values, double* slopes);
+    void* context;
+    double* parameters;           // [patient][parameter]
+    double* initial;              // [patient][state] at time 0, before any event
+    double* event_value;          // [row], or [patient][row] where all patients share one table
+    double* event_time;           // the same; null: not wanted
+    std::int64_t shared_rows;     // rows of the shared table, 0 if each patient has its own
+    std::int64_t recorded_steps;  // states kept for one patient; older ones are computed again
 };
 
 }  // namespace teorell

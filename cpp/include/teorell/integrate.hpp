@@ -9,15 +9,29 @@
 #include "rosenbrock.hpp"
 #include "status.hpp"
 #include "step_control.hpp"
+#include "tape.hpp"
 
 TEORELL_BEGIN
 
 // How many attempts at one point may end below zero before the patient is given up.
 constexpr int persistent_negatives = 15;
 
+// A workspace of `width` lanes before its first use.
+TEORELL_HD inline void clear_workspace(const Programs& m, const Batch& b, int width, double* w) {
+    const Layout& at = m.at;
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(at.slots) * width; ++i) w[i] = 0.0;
+    const auto fill = [=](std::int32_t slot, double value) {
+        for (int l = 0; l < width; ++l) w[slot * width + l] = value;
+    };
+    for (int i = 0; i < at.n_const; ++i) fill(at.constants + i, m.constants[i]);
+    for (int k = 0; k < at.n; ++k) fill(at.atol + k, b.atol[k]);
+    fill(at.scalar + s_rtol, b.rtol);
+    fill(at.scalar + s_h, 1.0);
+}
+
 // Executor: void step(double* ws), rhs(double* ws), outputs(double* ws).   Queue: std::int64_t next() (-1: none left),
-// bool cancelled(), void finished().
-template <class V, class Method, class Executor, class Queue>
+// bool cancelled(), void finished().   Record: a Tape, or NoTape.
+template <class V, class Method, class Executor, class Queue, class Record = NoTape>
 class Group {
     using P = Pack<V>;
     static constexpr int W = P::width;
@@ -26,10 +40,17 @@ class Group {
   public:
     // workspace, staging: [slots][W] each, aligned.
     TEORELL_HD Group(const Programs& programs, const Batch& batch, Executor executor, Queue& queue, double* workspace,
-                     double* staging)
-        : m(programs), at(programs.at), b(batch), execute(executor), queue(queue), ws(workspace), side(staging) {
-        clear(ws);
-        clear(side);
+                     double* staging, Record& record)
+        : m(programs),
+          at(programs.at),
+          b(batch),
+          execute(executor),
+          queue(queue),
+          record(record),
+          ws(workspace),
+          side(staging) {
+        clear_workspace(m, b, W, ws);
+        clear_workspace(m, b, W, side);
     }
 
     TEORELL_HD void run() {
@@ -47,6 +68,7 @@ class Group {
     const Batch& b;
     Executor execute;
     Queue& queue;
+    Record& record;
     double* ws;
     double* side;
 
@@ -71,15 +93,8 @@ class Group {
         for (; set != 0; set &= set - 1) action(W == 1 ? 0 : __builtin_ctz(set));
     }
 
-    TEORELL_HD void clear(double* w) const {
-        for (std::int64_t i = 0; i < static_cast<std::int64_t>(at.slots) * W; ++i) w[i] = 0.0;
-        for (int i = 0; i < at.n_const; ++i)
-            for (int l = 0; l < W; ++l) w[(at.constants + i) * W + l] = m.constants[i];
-        for (int l = 0; l < W; ++l) {
-            w[(at.scalar + s_rtol) * W + l] = b.rtol;
-            for (int k = 0; k < at.n; ++k) w[(at.atol + k) * W + l] = b.atol[k];
-        }
-        for (int l = 0; l < W; ++l) w[(at.scalar + s_h) * W + l] = 1.0;
+    TEORELL_HD TEORELL_INLINE auto values_of(int l) const {
+        return [this, l](std::int32_t s) { return slot(s)[l]; };
     }
 
     // --- patients into lanes -------------------------------------------------------------------------------------
@@ -143,9 +158,11 @@ class Group {
 
     // Lanes at tn: samples before the event, the events there, samples after, and a new first step.
     TEORELL_HD void cross_events(unsigned lanes) {
+        for_each(lanes, [this](int l) { record.arrive(patient[l], sample[l], values_of(l)); });
         if (b.before) sample_here(lanes);
         for_each(lanes, [this](int l) { apply_events(l); });
         if (!b.before) sample_here(lanes);
+        for_each(lanes, [this](int l) { record.leave(patient[l], sample[l], event[l], values_of(l)); });
         for_each(lanes, [this](int l) {
             if (sample[l] == b.n_times) finish(l, success);
         });
@@ -203,11 +220,15 @@ class Group {
 
     TEORELL_HD void note_next_sample(int l) { next_sample[l] = sample[l] < b.n_times ? b.times[sample[l]] : infinity; }
 
+    TEORELL_HD double* row(int l) const {
+        return b.values + ((patient[l] - b.values_first) * b.n_times + sample[l]) * at.n_out;
+    }
+
     TEORELL_HD void write_samples(unsigned due) {
-        execute.outputs(ws);
+        if (b.values != nullptr) execute.outputs(ws);
         for_each(due, [this](int l) {
-            double* row = b.values + (patient[l] * b.n_times + sample[l]) * at.n_out;
-            for (int o = 0; o < at.n_out; ++o) row[o] = lane(at.out + o, l);
+            if (b.values != nullptr)
+                for (int o = 0; o < at.n_out; ++o) row(l)[o] = lane(at.out + o, l);
             ++sample[l];
         });
     }
@@ -226,12 +247,7 @@ class Group {
         if (due == 0) return;
         do {
             const V time = P::load(next_sample), theta = min(one, (time - start) / h_step);
-            V weights[Method::stages];
-            dense_weights<V, Method>(theta, weights);
-            for (int i = 0; i < m.n_output_states; ++i) {
-                const std::int32_t state = m.output_states[i];
-                put(at.y + state, dense_value<V, Method>(at, ws, state, theta, weights));
-            }
+            if (b.values != nullptr) interpolate(theta);
             put(at.scalar + s_t, time);
             write_samples(due);
             unsigned more = 0;
@@ -241,6 +257,15 @@ class Group {
             });
             due = more;
         } while (due != 0);
+    }
+
+    TEORELL_HD void interpolate(V theta) {
+        V weights[Method::stages];
+        dense_weights<V, Method>(theta, weights);
+        for (int i = 0; i < m.n_output_states; ++i) {
+            const std::int32_t state = m.output_states[i];
+            put(at.y + state, dense_value<V, Method>(at, ws, state, theta, weights));
+        }
     }
 
     // --- one step --------------------------------------------------------------------------------------------------
@@ -276,7 +301,12 @@ class Group {
         if (accepted == 0) return;
 
         const unsigned at_event = accepted & bits(clipped);
+        std::int64_t sample_before[W];
+        for_each(accepted, [&](int l) { sample_before[l] = sample[l]; });
         sample_within(accepted, t_new, h_step, at_event);
+        for_each(accepted, [&](int l) {
+            record.step(patient[l], lane(at.scalar + s_h, l), sample[l], sample_before[l], event[l], values_of(l));
+        });
         for (int k = 0; k < at.n; ++k) put(at.yn + k, select(accept_mask, get(at.ynew + k), get(at.yn + k)));
         put(at.scalar + s_tn, select(accept_mask, t_new, start));
         moved |= accepted;
@@ -380,8 +410,8 @@ class Group {
         b.failure_time[i] = status == success ? nan : tn(l);
         b.steps[i] = static_cast<std::int64_t>(steps[l]);
         b.rejected[i] = static_cast<std::int64_t>(rejected[l]);
-        for (; sample[l] < b.n_times; ++sample[l])
-            for (int o = 0; o < at.n_out; ++o) b.values[(i * b.n_times + sample[l]) * at.n_out + o] = nan;
+        for (; b.values != nullptr && sample[l] < b.n_times; ++sample[l])
+            for (int o = 0; o < at.n_out; ++o) row(l)[o] = nan;
         // The empty lane idles on a harmless state until a patient takes it.
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = 0.0;
         stop[l] = next_sample[l] = infinity;

@@ -29,8 +29,11 @@ enum class Op : std::int32_t {
 
 // Slot offsets of a model's regions; docs/architecture.md has the table.
 struct Layout {
-    std::int32_t constants, coef, scalar, y, f, lu, yn, ynew, top, atol, u, ft, out, params, temp, slots;
-    std::int32_t n_const, n_coef, n, n_ft, n_out, n_params, n_switches, rates, n_rates, stages;
+    std::int32_t constants, coef, scalar, y, f, lu, yn, ynew, top, atol, u, ft, out, params;
+    std::int32_t block, ubar, lam, ynbar, coefbar, paramsbar, outbar, ysbar, outcoef;    // of the adjoint
+    std::int32_t z, ydot, yndot, udot, coefdot, paramsdot, outdot, entries, entries_ft;  // of forward sensitivities
+    std::int32_t temp, slots;
+    std::int32_t n_const, n_coef, n, n_ft, n_out, n_params, n_switches, rates, n_rates, stages, n_entries, n_outcoef;
 };
 
 // Places within the scalar region.
@@ -57,6 +60,23 @@ struct Programs {
     const std::uint8_t* is_signed;   // [n]
     double inverse_n_controlled;
     const double* switch_before;  // [n_switches]
+
+    // Derivatives: empty programs unless the model was lowered for them.
+    const std::int32_t*
+        stage_transposed[max_stages];  // solve_transposed and stage_vjp, region block moved to a stage's
+    const std::int32_t* stage_vjp[max_stages];
+    const std::int32_t* second_vjp;
+    const std::int32_t* outputs_vjp;
+    const std::int32_t* initial_vjp;
+    const std::int32_t* prepare_vjp;
+    const std::int32_t* stage_jvp[max_stages];  // with region f moved to that stage's udot, and so is solve
+    const std::int32_t* stage_solve_dot[max_stages];
+    const std::int32_t* second_jvp;
+    const std::int32_t* outputs_jvp;
+    const std::int32_t* initial_jvp;
+    const std::int32_t* prepare_jvp;
+    const std::int32_t* entries;       // [n_entries][2] row, column of the Jacobian
+    const std::int32_t* output_coefs;  // [n_outcoef]
 };
 
 }  // namespace teorell

@@ -73,6 +73,12 @@ struct Step {
 
     // Reads tn, h, yn, atol, rtol, coef; writes u, ynew, err2, pivot, valid, top.
     TEORELL_HD void operator()() const {
+        stages();
+        finish();
+    }
+
+    // Up to the last stage: the factors, u, and the stage value y_s in region y.
+    TEORELL_HD void stages() const {
         const auto& L = m.at;
         const V hinv = P::broadcast(1.0) / scalar(s_h);
         put(L.scalar + s_hinv, hinv);
@@ -86,7 +92,6 @@ struct Step {
         interpret<V>(m.jacobian_lu, ws);
         if (L.n_ft > 0) interpret<V>(m.df_dt, ws);
         stages_from<0>();
-        finish();
     }
 
     TEORELL_HD void finish() const {

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import heapq
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
 
 from teorell.lowering.program import Layout, Op, Words
 
-__all__ = ["Builder", "Constants", "Pair"]
+__all__ = ["Builder", "Constants", "Pair", "Record", "Slot"]
 
 LONGEST_CHAIN = 5  # products
 
 Pair: TypeAlias = tuple[int, int]
 Slot: TypeAlias = tuple[str, int]  # region, position in it
-Record: TypeAlias = tuple[int, tuple[int, ...], tuple[Pair, ...], tuple[Pair, ...]]  # op, operands, plus, minus
+# operation (or the name of a function, in trace.py), operands, plus, minus
+Record: TypeAlias = tuple[int | str, tuple[int, ...], tuple[Pair, ...], tuple[Pair, ...]]
 
 
 class Constants:
@@ -103,6 +104,10 @@ class Builder:
     def select(self, condition: int, a: int, b: int) -> int:
         return self.op(Op.SELECT, condition, a, b)
 
+    def call(self, name: str, expansion: Callable[..., int], *operands: int) -> int:
+        """A function, written out in instructions; a Recorder keeps it whole, under its name."""
+        return expansion(self, *operands)
+
     def store(self, value: int, region: str, position: int = 0) -> None:
         """Let a slot hold the value; only the value itself may be computed from what the slot held."""
         self._stores.setdefault(value, []).append((region, position))
@@ -160,7 +165,10 @@ class Builder:
 
     def encode(self, layout: Layout) -> Words:
         """The program, after `schedule`."""
-        start = {**vars(layout), "rate": layout.rates}
+        rates = layout.rates - layout.coef
+        start = {
+            **vars(layout), "rate": layout.rates, "ratebar": layout.coefbar + rates, "ratedot": layout.coefdot + rates,
+        }  # fmt: skip
 
         def at(value: int) -> int:
             region, position = self._home[value]

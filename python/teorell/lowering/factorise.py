@@ -1,4 +1,4 @@
-"""The programs jacobian_lu and solve: E = I / (gamma h) - J = L U, Doolittle, without pivoting.
+"""The programs jacobian_lu, solve and solve_transposed: E = I / (gamma h) - J = L U, Doolittle, without pivoting.
 
 With l = -L and u = -U off the diagonal every update is a sum of products that are positive for a compartment model:
     u_ij = J_ij + sum_{k < i} l_ik u_kj,    l_ij = (J_ij + sum_{k < j} l_ik u_kj) / p_j,
@@ -7,6 +7,7 @@ in order of elimination within each diagonal block (Duff, Erisman and Reid, Dire
 chapter 3). Solve takes the blocks from the last to the first, each with
     f_i += sum_{j in later blocks} J_ij f_j + sum_{j < i} l_ij f_j,    then    f_i = (f_i + sum_{j > i} u_ij f_j) / p_i.
 An entry u_ij = J_ij that is a coefficient stays where it is; one with a minus sign is kept without it.
+Solve_transposed is the transpose of solve, so it does the same with rows for columns, in the opposite order.
 """
 
 from __future__ import annotations
@@ -45,8 +46,10 @@ class _Stored:
         return sign, "lu", self.slots[value]
 
 
-def factorise(values: Values, solve: Builder, jacobian: Sequence[Mapping[int, Form]], factors: Factors) -> int:
-    """Fill the two programs, with jacobian[row][column] as forms; the number of slots in region lu."""
+def factorise(
+    values: Values, solve: Builder, transposed: Builder | None, jacobian: Sequence[Mapping[int, Form]], factors: Factors
+) -> int:
+    """Fill the programs, with jacobian[row][column] as forms; the number of slots in region lu."""
     b = values.builder
     ghinv = b.slot("scalar", 4)
     stored = _Stored(values, {})
@@ -76,6 +79,8 @@ def factorise(values: Values, solve: Builder, jacobian: Sequence[Mapping[int, Fo
             seen.add(pivot)
     b.store(ghinv if smallest is None else smallest, "scalar", 7)
     _solve(solve, stored, lower, upper, outer, inverse, factors)
+    if transposed is not None:
+        _solve_transposed(transposed, stored, lower, upper, outer, inverse, factors)
     return len(stored.slots)
 
 
@@ -143,3 +148,34 @@ def _solve(
             _, region, position = stored.place((1, inverse[i]))
             f[i] = b.mul(row(i, upper[i]), b.slot(region, position))
             b.store(f[i], "f", i)
+
+
+def _solve_transposed(
+    b: Builder, stored: _Stored, lower: Sequence[Mapping[int, Entry]], upper: Sequence[Mapping[int, Entry]],
+    outer: Sequence[Mapping[int, Entry]], inverse: Mapping[int, int], factors: Factors,
+) -> None:  # fmt: skip
+    """w := E^-T w in place on region w of a stage: by U', then by L', then into the blocks that follow."""
+    w = {i: b.slot("block", 2 * len(inverse) + i) for i in inverse}
+    waiting: dict[int, Terms] = {i: Terms() for i in inverse}
+
+    def send(i: int, entries: Mapping[int, Entry]) -> None:
+        for j, entry in entries.items():
+            sign, region, position = stored.place(entry)
+            waiting[j].add(sign, b.slot(region, position), w[i])
+
+    def received(i: int) -> int:
+        terms, waiting[i] = waiting[i], Terms()
+        return terms.value(b, w[i])
+
+    for block in factors.blocks:
+        for i in block:
+            _, region, position = stored.place((1, inverse[i]))
+            w[i] = b.mul(received(i), b.slot(region, position))
+            b.place(w[i], "block", 2 * len(inverse) + i)
+            send(i, upper[i])
+        for i in reversed(block):
+            w[i] = received(i)
+            b.store(w[i], "block", 2 * len(inverse) + i)
+            send(i, lower[i])
+        for i in block:
+            send(i, outer[i])

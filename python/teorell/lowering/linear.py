@@ -201,6 +201,23 @@ class Forms:
                 stack.pop()
         return self._gradients[expr]
 
+    def gradient_of(self, form: Form) -> Mapping[Expression, Form]:
+        """The gradient of a form, as `gradient` gives that of an expression."""
+        for atom in form:
+            if atom is not ONE:
+                self.gradient(atom)
+        return self._through(form)
+
+    def affine(self, atom: Expression) -> bool:
+        """Whether an atom is affine in the states, with coefficients that depend on neither states nor time.
+
+        What depends on the time alone counts, since it has no derivative by a state.
+        """
+        if atom is ONE or atom.op == "state" or not any(leaf.op == "state" for leaf in leaves(atom)):
+            return True
+        form = self.inner(atom)
+        return not (len(form) == 1 and atom in form) and all(self.affine(part) for part in form)
+
     def _through(self, form: Form) -> Mapping[Expression, Form]:
         """The gradient of a sum, from those of its atoms."""
         total: dict[Expression, Form] = {}

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from teorell.expression import Expression
 
-__all__ = ["PROGRAMS", "SCALARS", "Instruction", "Layout", "Op", "Programs", "Switch", "instructions"]
+__all__ = ["JVP", "PROGRAMS", "SCALARS", "VJP", "Instruction", "Layout", "Op", "Programs", "Switch", "instructions"]
 
 Words = NDArray[np.int32]
 
-PROGRAMS = ("prepare", "initial", "rhs", "df_dt", "jacobian_lu", "solve", "outputs")
+VJP = ("solve_transposed", "stage_vjp", "second_vjp", "outputs_vjp", "initial_vjp", "prepare_vjp")
+JVP = ("stage_jvp", "second_jvp", "outputs_jvp", "initial_jvp", "prepare_jvp")
+PROGRAMS = ("prepare", "initial", "rhs", "df_dt", "jacobian_lu", "solve", "outputs", *VJP, *JVP)
 SCALARS = ("t", "tn", "h", "hinv", "ghinv", "rtol", "err2", "pivot", "valid")  # the region has room for 12
 
 
@@ -77,6 +79,24 @@ class Layout:
     ft: int
     out: int
     params: int
+    block: int
+    ubar: int
+    lam: int
+    ynbar: int
+    coefbar: int
+    paramsbar: int
+    outbar: int
+    ysbar: int
+    outcoef: int
+    z: int
+    ydot: int
+    yndot: int
+    udot: int
+    coefdot: int
+    paramsdot: int
+    outdot: int
+    entries: int
+    entries_ft: int
     temp: int
     slots: int
     n_const: int
@@ -95,12 +115,19 @@ class Layout:
     @classmethod
     def of(
         cls, *, n_const: int, n_coef: int, n: int, n_lu: int, n_ft: int, n_out: int, n_params: int, n_switches: int,
-        n_temp: int, stages: int, one: int, n_infused: int,
+        n_temp: int, stages: int, one: int, n_infused: int, derivatives: str | None = None, n_entries: int = 0,
+        n_output_states: int = 0, n_outcoef: int = 0,
     ) -> Layout:  # fmt: skip
-        """Regions one after the other."""
+        """Regions one after the other; those of derivatives are empty unless they are asked for."""
+        vjp, jvp, both = (int(derivatives in kinds) for kinds in (("vjp",), ("jvp",), ("vjp", "jvp")))
         sizes = {
             "const": n_const, "coef": n_coef, "scalar": 12, "y": n, "f": n, "lu": n_lu, "yn": n, "ynew": n, "top": n,
-            "atol": n, "u": stages * n, "ft": n_ft, "out": n_out, "params": n_params + n_switches, "temp": n_temp,
+            "atol": n, "u": stages * n, "ft": n_ft, "out": n_out, "params": n_params + n_switches,
+            "block": vjp * 4 * n * stages, "ubar": vjp * stages * n_output_states, "lam": vjp * n, "ynbar": vjp * n,
+            "coefbar": vjp * n_coef, "paramsbar": vjp * (n_params + n_switches), "outbar": vjp * n_out,
+            "ysbar": vjp * n, "outcoef": n_outcoef, "z": jvp * n, "ydot": jvp * n, "yndot": jvp * n,
+            "udot": jvp * n * stages, "coefdot": jvp * n_coef, "paramsdot": jvp * (n_params + n_switches),
+            "outdot": jvp * n_out, "entries": n_entries, "entries_ft": both * n_ft, "temp": n_temp,
         }  # fmt: skip
         starts, slots = {}, 0
         for region, size in sizes.items():
@@ -135,6 +162,20 @@ class Programs:
     jacobian_lu: Words
     solve: Words
     outputs: Words
+    solve_transposed: Words  # this and the next are empty unless derivatives is "vjp"
+    stage_vjp: Words
+    second_vjp: Words
+    outputs_vjp: Words
+    initial_vjp: Words
+    prepare_vjp: Words
+    stage_jvp: Words  # these are empty unless derivatives is "jvp"
+    second_jvp: Words
+    outputs_jvp: Words
+    initial_jvp: Words
+    prepare_jvp: Words
+    derivatives: str | None
+    entries: Words  # (n_entries, 2) row and column of the entries of the Jacobian that have second derivatives
+    output_coefs: Words  # (n_outcoef,) the coefficient of each slot of region outcoef
     ft_rows: Words  # (n_ft,) the state of each slot of region ft
     infused: tuple[str, ...]
     output_states: Words  # states that outputs read
@@ -155,7 +196,8 @@ class Programs:
         if known is None:
             whole = hashlib.sha256()
             whole.update(repr([getattr(self.layout, field.name) for field in fields(self.layout)]).encode())
-            for part in (self.constants, self.ft_rows, self.output_states, self.controlled, self.signed):
+            parts = (self.constants, self.ft_rows, self.output_states, self.controlled, self.signed, self.entries)
+            for part in (*parts, self.output_coefs):
                 whole.update(f"|{part.size}|".encode() + part.tobytes())
             for name in PROGRAMS:
                 words: Words = getattr(self, name)

@@ -37,23 +37,28 @@ def emit(builder: Builder, node: Expression, args: Sequence[int]) -> int:
         second = builder.select(args[1], yes, no)
         return builder.select(args[0], second, no) if op == "and" else builder.select(args[0], yes, second)
     if op == "pow":
-        exponent = node.args[1]
-        return power(builder, args[0], args[1], exponent.value if exponent.op == "constant" else None)
-    return FUNCTIONS[op](builder, args[0])
+        exponent = node.args[1].value if node.args[1].op == "constant" else None
+        return builder.call("pow", lambda b, x, y: power(b, x, y, exponent), *args)
+    return builder.call(op, FUNCTIONS[op], args[0])
 
 
 class Symbols:
-    """Where the symbols of a model lie."""
+    """Where the symbols of a model lie; the states from `first` on in `region`."""
 
-    def __init__(self, states: Sequence[str], parameters: Sequence[str]) -> None:
+    def __init__(self, states: Sequence[str], parameters: Sequence[str], region: str = "y", first: int = 0) -> None:
         self.states = {name: k for k, name in enumerate(states)}
         self.parameters = {name: k for k, name in enumerate(parameters)}
+        self._region, self._first = region, first
+
+    def states_in(self, region: str, first: int = 0) -> Symbols:
+        """The same symbols, the states elsewhere."""
+        return Symbols(list(self.states), list(self.parameters), region, first)
 
     def slot(self, builder: Builder, node: Expression) -> int:
         if node.op == "constant":
             return builder.constant(node.value)
         if node.op == "state":
-            return builder.slot("y", self.states[node.name])
+            return builder.slot(self._region, self._first + self.states[node.name])
         if node.op == "time":
             return builder.slot("scalar", 0)
         if node.op == "parameter":

@@ -1,0 +1,286 @@
+// The reverse of the time loop: each lane goes back through the tape of one patient, step by step, and takes the next
+// patient when it has arrived at time 0. The stages of a step are computed again by the code that computed them first.
+#pragma once
+
+#include "adjoint.hpp"
+#include "tape_walk.hpp"
+
+TEORELL_BEGIN
+
+// Executor: void stages(double* ws), reverse(double* ws), rhs(double* ws).
+template <class V, class Method, class Executor>
+class Reverse : TapeWalk<V> {
+    using Base = TapeWalk<V>;
+    using P = Pack<V>;
+    using Base::W, Base::m, Base::at, Base::b, Base::tape, Base::ws, Base::side, Base::next_patient, Base::end_patient;
+    using Base::patient, Base::record, Base::stretch, Base::sample, Base::of, Base::active, Base::n_staged;
+    using Base::next_staged, Base::get, Base::put, Base::lane, Base::in, Base::has, Base::for_each, Base::current;
+
+  public:
+    // Three workspaces, [slots][W] each, aligned.
+    Reverse(const Programs& programs, const Batch& batch, const Gradient& gradient, Executor executor, const Tape& tape,
+            double* workspace, double* staging, double* waiting)
+        : Base(programs, batch, tape, workspace, staging), g(gradient), execute(executor), pending(waiting) {
+        clear_workspace(m, b, W, pending);
+    }
+
+    // Patients first, ..., first + count - 1, without those that failed. `slopes` is that of patient `slopes_first`.
+    void run(std::int64_t first, std::int64_t count, const double* slopes, std::int64_t slopes_first,
+             const std::int64_t* slope_strides) {
+        next_patient = first, end_patient = first + count;
+        cotangent = slopes, cotangent_first = slopes_first, strides = slope_strides;
+        for (;;) {
+            refill();
+            if (active == 0) break;
+            step();
+        }
+        flush();
+    }
+
+  private:
+    const Gradient& g;
+    Executor execute;
+    double* pending;
+    const double* cotangent = nullptr;
+    std::int64_t cotangent_first = 0;
+    const std::int64_t* strides = nullptr;
+    std::int64_t fresh[W];  // the first step whose state the ring holds
+    std::int64_t waiting[W];
+    int n_waiting = 0;
+
+    // --- patients into lanes
+
+    void refill() {
+        constexpr unsigned all = W == 32 ? ~0u : (1u << W) - 1u;
+        while (active != all) {
+            for (int l = 0; l < W; ++l) {
+                if (has(active, l)) continue;
+                const auto solved = [this](std::int64_t i) { return b.status[i] == success; };
+                if (next_staged == n_staged && !Base::stage_patients(true, solved)) return;
+                begin(l, next_staged++);
+            }
+        }
+    }
+
+    void begin(int l, int from) {
+        Base::seat(l, from);
+        stretch[l] = of[l]->stretches.size - 1;
+        record[l] = of[l]->steps.size - 1;
+        fresh[l] = record[l] + 1 - tape.ring_steps();
+        sample[l] = b.n_times;
+        Base::set_rates(l, stretch[l]);
+        for (int k = 0; k < at.n_coef; ++k) lane(at.coefbar + k, l) = 0.0;
+        for (int k = 0; k < at.n; ++k) lane(at.lam + k, l) = 0.0;
+        settle(l);
+    }
+
+    // Back over the starts of stretches until there is a step to reverse, or the patient has arrived.
+    void settle(int l) {
+        while (has(active, l) && record[l] < current(l).first_step) cross(l);
+    }
+
+    // --- one step
+
+    void step() {
+        replay();
+        for_each(active, [this](int l) {
+            Base::load_step(l);
+            const double* y = tape.state(*of[l], record[l]);
+            for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = y[k];
+        });
+        execute.stages(ws);
+        const V zero = P::broadcast(0.0);
+        for (int k = 0; k < at.n; ++k) put(at.ynbar + k, zero);
+        for (int k = 0; k < Method::stages * m.n_output_states; ++k) put(at.ubar + k, zero);
+        samples_within();
+        execute.reverse(ws);
+        for_each(active, [this](int l) {
+            --record[l];
+            settle(l);
+        });
+    }
+
+    // States that have left the ring are computed again, from the start of their stretch.
+    void replay() {
+        unsigned need = 0;
+        for_each(active, [&](int l) { need |= (record[l] < fresh[l] ? 1u : 0u) << l; });
+        if (need == 0) return;
+        std::int64_t q[W];
+        for_each(need, [&](int l) {
+            q[l] = fresh[l] = current(l).first_step;
+            for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.after(*of[l], stretch[l])[k];
+        });
+        while (need != 0) {
+            for_each(need, [&](int l) {
+                double* y = tape.state(*of[l], q[l]);
+                for (int k = 0; k < at.n; ++k) y[k] = lane(at.yn + k, l);
+                lane(at.scalar + s_tn, l) = of[l]->steps.data[q[l]].t;
+                lane(at.scalar + s_h, l) = of[l]->steps.data[q[l]].h;
+                if (q[l]++ == record[l]) need &= ~(1u << l);
+            });
+            if (need == 0) break;
+            execute.stages(ws);
+            for (int k = 0; k < at.n; ++k) put(at.yn + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
+        }
+    }
+
+    double slope(int l, std::int64_t sample, int o) const {
+        return cotangent[(patient[l] - cotangent_first) * strides[0] + sample * strides[1] + o * strides[2]];
+    }
+
+    // Cotangents of the samples inside the step, through the dense output into lam, ynbar and ubar.
+    void samples_within() {
+        std::int64_t least[W];
+        unsigned due = 0;
+        const auto pick = [&](int l) { due |= (sample[l] > least[l] ? 1u : 0u) << l; };
+        for_each(active, [&](int l) {
+            const bool first = record[l] == current(l).first_step;
+            least[l] = first ? current(l).sample_after : of[l]->steps.data[record[l] - 1].sample;
+            pick(l);
+        });
+        if (due == 0) return;
+        const V zero = P::broadcast(0.0), one = P::broadcast(1.0);
+        const V start = get(at.scalar + s_tn), h = get(at.scalar + s_h);
+        for (int i = 0; i < m.n_output_states; ++i) {
+            const std::int32_t k = m.output_states[i];
+            put(at.ynew + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
+        }
+        while (due != 0) {
+            alignas(64) double time[W];
+            P::store(time, start + h);
+            for (int o = 0; o < at.n_out; ++o) put(at.outbar + o, zero);
+            for_each(due, [&](int l) {
+                --sample[l];
+                time[l] = b.times[sample[l]];
+                for (int o = 0; o < at.n_out; ++o) lane(at.outbar + o, l) = slope(l, sample[l], o);
+            });
+            const V now = P::load(time), theta = min(one, (now - start) / h);
+            V weights[Method::stages];
+            dense_weights<V, Method>(theta, weights);
+            for (int i = 0; i < m.n_output_states; ++i)
+                put(at.y + m.output_states[i], dense_value<V, Method>(at, ws, m.output_states[i], theta, weights));
+            put(at.scalar + s_t, now);
+            interpret<V>(m.outputs_vjp, ws);
+            const auto mask = P::from_bits(due);
+            for (int i = 0; i < m.n_output_states; ++i) {
+                const std::int32_t k = m.output_states[i];
+                const V mu = select(mask, get(at.ysbar + k), zero);
+                put(at.lam + k, fma(theta, mu, get(at.lam + k)));
+                put(at.ynbar + k, fma(one - theta, mu, get(at.ynbar + k)));
+                for (int j = 0; j < Method::stages; ++j) {
+                    const std::int32_t u = at.ubar + j * m.n_output_states + i;
+                    put(u, fma(weights[j], mu, get(u)));
+                }
+            }
+            for (int c = 0; c < at.n_outcoef; ++c) {
+                const std::int32_t slot = at.coefbar + m.output_coefs[c];
+                put(slot, get(slot) + select(mask, get(at.outcoef + c), zero));
+            }
+            due = 0;
+            for_each(active, pick);
+        }
+    }
+
+    // --- events
+
+    // One lane, back over the start of its stretch: samples and events there.
+    void cross(int l) {
+        const Stretch& s = current(l);
+        const std::int64_t from = Base::first_event(l);
+        lane(at.scalar + s_tn, l) = s.t;
+        if (!b.before) samples_here(l, s.sample_before, tape.after(*of[l], stretch[l]));
+        bool switched = false;
+        for (std::int64_t e = s.event - 1; e >= from; --e) {
+            const std::int32_t target = b.event_targets[e];
+            double& value = g.event_value[row(l, e)];
+            switch (b.event_kinds[e]) {
+            case bolus: value = lane(at.lam + target, l); break;
+            case infusion_start: value = lane(at.coefbar + at.rates - at.coef + target, l); break;
+            case infusion_end: value = -lane(at.coefbar + at.rates - at.coef + target, l); break;
+            case switch_over: switched = true; break;
+            }
+        }
+        if (switched) {
+            hand_in(l, false);
+            for (int k = 0; k < at.n_coef - at.n_rates; ++k) lane(at.coefbar + k, l) = 0.0;
+        }
+        go_before(l, switched);
+        if (g.event_time != nullptr && s.event > from) {
+            event_times(l, from, s.event);
+            go_before(l, switched);
+        }
+        if (b.before) samples_here(l, s.sample_before, tape.before(*of[l], stretch[l]));
+        if (stretch[l] > 0) {
+            --stretch[l];
+            return;
+        }
+        for (int k = 0; k < at.n; ++k) g.initial[patient[l] * at.n + k] = lane(at.lam + k, l);
+        hand_in(l, true);
+        Base::leave(l);
+    }
+
+    std::int64_t row(int l, std::int64_t e) const { return g.shared_rows > 0 ? patient[l] * g.shared_rows + e : e; }
+
+    // Rates and switches as they were before the stretch.
+    void go_before(int l, bool switched) {
+        Base::set_rates(l, stretch[l] - 1);
+        if (switched) Base::set_switches(l, stretch[l] - 1);
+    }
+
+    // d L / d time of an event that takes the solution from one right-hand side to another: lam' (f_before - f_after).
+    void event_times(int l, std::int64_t from, std::int64_t to) {
+        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
+        Base::right_hand_side(l, execute);
+        for (std::int64_t e = from; e < to; ++e) {
+            for (int k = 0; k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
+            Base::apply(l, e);
+            Base::right_hand_side(l, execute);
+            double sum = 0.0;
+            for (int k = 0; k < at.n; ++k) sum += lane(at.lam + k, l) * (lane(at.ynew + k, l) - lane(at.f + k, l));
+            g.event_time[row(l, e)] = sum;
+        }
+    }
+
+    void samples_here(int l, std::int64_t least, const double* y) {
+        if (sample[l] == least) return;
+        for (int k = 0; k < at.n; ++k) lane(at.y + k, l) = y[k];
+        lane(at.scalar + s_t, l) = lane(at.scalar + s_tn, l);
+        while (sample[l] > least) {
+            --sample[l];
+            for (int o = 0; o < at.n_out; ++o) lane(at.outbar + o, l) = slope(l, sample[l], o);
+            interpret<V>(m.outputs_vjp, ws);
+            for (int i = 0; i < m.n_output_states; ++i)
+                lane(at.lam + m.output_states[i], l) += lane(at.ysbar + m.output_states[i], l);
+            for (int c = 0; c < at.n_outcoef; ++c) lane(at.coefbar + m.output_coefs[c], l) += lane(at.outcoef + c, l);
+        }
+    }
+
+    // --- from coefficients to parameters, W patients at a time
+
+    // What one lane has gathered since its last switch; at the start of time also through the initial state.
+    void hand_in(int l, bool at_start) {
+        const int c = n_waiting++;
+        waiting[c] = patient[l];
+        for (int k = 0; k < at.n_params + at.n_switches; ++k) in(pending, at.params + k, c) = lane(at.params + k, l);
+        for (int k = 0; k < at.n_coef; ++k) {
+            in(pending, at.coef + k, c) = lane(at.coef + k, l);
+            in(pending, at.coefbar + k, c) = lane(at.coefbar + k, l);
+        }
+        for (int k = 0; k < at.n; ++k) in(pending, at.lam + k, c) = at_start ? lane(at.lam + k, l) : 0.0;
+        if (n_waiting == W) flush();
+    }
+
+    void flush() {
+        if (n_waiting == 0) return;
+        for (std::int64_t k = 0; k < static_cast<std::int64_t>(at.n_params + at.n_switches) * W; ++k)
+            pending[static_cast<std::int64_t>(at.paramsbar) * W + k] = 0.0;
+        interpret<V>(m.initial_vjp, pending);
+        interpret<V>(m.prepare_vjp, pending);
+        for (int c = 0; c < n_waiting; ++c)
+            for (int k = 0; k < at.n_params; ++k)
+                g.parameters[waiting[c] * at.n_params + k] += in(pending, at.paramsbar + k, c);
+        n_waiting = 0;
+    }
+};
+
+TEORELL_END

@@ -1,0 +1,149 @@
+// What the adjoint must know of the forward solve of a few patients: for each accepted step its time, length and state,
+// and what held between events. States are kept for the latest steps alone (a ring); of older ones, the start of every
+// stretch, from where they are computed again. So memory does not grow with the number of steps, but for 24 bytes each.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+#include "program.hpp"
+
+TEORELL_BEGIN
+
+// An array that grows and keeps its memory when it is emptied.
+template <class T>
+struct Growing {
+    T* data = nullptr;
+    std::int64_t size = 0, room = 0;
+
+    T* extend(std::int64_t count) {
+        if (size + count > room) {
+            room = 2 * room > size + count ? 2 * room : size + count;
+            data = static_cast<T*>(std::realloc(data, static_cast<std::size_t>(room) * sizeof(T)));
+            if (data == nullptr) std::abort();
+        }
+        size += count;
+        return data + size - count;
+    }
+};
+
+struct StepRecord {
+    double t, h;
+    std::int64_t sample;  // samples taken up to the end of the step
+};
+
+// Steps between two events, or at most as many as the ring holds. Its values: the state before and after the events at
+// its start, then the infusion rates and the switches that hold in it.
+struct Stretch {
+    double t;
+    std::int64_t first_step, event, sample_before, sample_after;  // cursors after its events; before and after samples
+};
+
+struct PatientTape {
+    Growing<StepRecord> steps;
+    Growing<Stretch> stretches;
+    Growing<double> values;
+    double* ring = nullptr;  // [step % ring_steps][state]
+};
+
+class Tape {
+  public:
+    Tape(const Layout& at, std::int64_t patients, std::int64_t ring_steps)
+        : at_(at), count_(patients), ring_steps_(ring_steps), patients_(new_patients(patients)) {
+        const auto states = static_cast<std::size_t>(patients * ring_steps * at.n);
+        ring_ =
+            static_cast<double*>(std::malloc(states * sizeof(double)));  // pages that no step needs are never touched
+        if (ring_ == nullptr) std::abort();
+        for (std::int64_t i = 0; i < patients; ++i) patients_[i].ring = ring_ + i * ring_steps * at.n;
+    }
+    Tape(const Tape&) = delete;
+    Tape& operator=(const Tape&) = delete;
+    ~Tape() {
+        for (std::int64_t i = 0; i < count_; ++i) {
+            std::free(patients_[i].steps.data);
+            std::free(patients_[i].stretches.data);
+            std::free(patients_[i].values.data);
+        }
+        std::free(patients_);
+        std::free(ring_);
+    }
+
+    // The tape is for patients first, first + 1, ...
+    void begin(std::int64_t first) {
+        first_ = first;
+        for (std::int64_t i = 0; i < count_; ++i)
+            patients_[i].steps.size = patients_[i].stretches.size = patients_[i].values.size = 0;
+    }
+
+    PatientTape& of(std::int64_t patient) const { return patients_[patient - first_]; }
+    std::int64_t ring_steps() const { return ring_steps_; }
+    std::int64_t stretch_size() const { return 2 * at_.n + at_.n_rates + at_.n_switches; }
+    double* state(const PatientTape& p, std::int64_t step) const { return p.ring + step % ring_steps_ * at_.n; }
+    double* before(const PatientTape& p, std::int64_t stretch) const {
+        return p.values.data + stretch * stretch_size();
+    }
+    double* after(const PatientTape& p, std::int64_t stretch) const { return before(p, stretch) + at_.n; }
+    double* rates(const PatientTape& p, std::int64_t stretch) const { return before(p, stretch) + 2 * at_.n; }
+    double* switches(const PatientTape& p, std::int64_t stretch) const { return rates(p, stretch) + at_.n_rates; }
+
+    // --- recording; `lane(slot)` is a slot's value in the lane of the patient
+
+    template <class Lane>
+    void arrive(std::int64_t patient, std::int64_t sample, Lane lane) {
+        PatientTape& p = of(patient);
+        Stretch* s = p.stretches.extend(1);
+        *s = {lane(at_.scalar + s_tn), p.steps.size, 0, sample, sample};
+        double* values = p.values.extend(stretch_size());
+        for (int k = 0; k < at_.n; ++k) values[k] = lane(at_.yn + k);
+    }
+
+    template <class Lane>
+    void leave(std::int64_t patient, std::int64_t sample, std::int64_t event, Lane lane) {
+        PatientTape& p = of(patient);
+        const std::int64_t last = p.stretches.size - 1;
+        p.stretches.data[last].sample_after = sample;
+        p.stretches.data[last].event = event;
+        for (int k = 0; k < at_.n; ++k) after(p, last)[k] = lane(at_.yn + k);
+        for (int k = 0; k < at_.n_rates; ++k) rates(p, last)[k] = lane(at_.rates + k);
+        for (int k = 0; k < at_.n_switches; ++k) switches(p, last)[k] = lane(at_.params + at_.n_params + k);
+    }
+
+    // A step from the state at tn, about to be taken.
+    template <class Lane>
+    void step(std::int64_t patient, double h, std::int64_t sample, std::int64_t sample_before, std::int64_t event,
+              Lane lane) {
+        PatientTape& p = of(patient);
+        if (p.steps.size - p.stretches.data[p.stretches.size - 1].first_step == ring_steps_) {
+            arrive(patient, sample_before, lane);
+            leave(patient, sample_before, event, lane);
+        }
+        double* state = this->state(p, p.steps.size);
+        for (int k = 0; k < at_.n; ++k) state[k] = lane(at_.yn + k);
+        *p.steps.extend(1) = {lane(at_.scalar + s_tn), h, sample};
+    }
+
+  private:
+    const Layout& at_;
+    std::int64_t count_, ring_steps_, first_ = 0;
+    PatientTape* patients_;
+    double* ring_;
+
+    static PatientTape* new_patients(std::int64_t count) {
+        auto* p = static_cast<PatientTape*>(std::calloc(static_cast<std::size_t>(count), sizeof(PatientTape)));
+        if (p == nullptr) std::abort();
+        return p;
+    }
+};
+
+// The forward solve alone records nothing.
+struct NoTape {
+    template <class Lane>
+    TEORELL_HD void arrive(std::int64_t, std::int64_t, Lane) {}
+    template <class Lane>
+    TEORELL_HD void leave(std::int64_t, std::int64_t, std::int64_t, Lane) {}
+    template <class Lane>
+    TEORELL_HD void step(std::int64_t, double, std::int64_t, std::int64_t, std::int64_t, Lane) {}
+};
+
+TEORELL_END

@@ -1,0 +1,160 @@
+"""The reverse of a step as LLVM IR: what cpp/include/teorell/adjoint.hpp does, operation by operation, so with its bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from teorell.lowering.program import SCALARS
+from teorell.vector_ir import CHUNK, Emitter, Target, adds_previous_stage, slots_read
+
+if TYPE_CHECKING:
+    from teorell.lowering import Programs
+
+__all__ = ["emit_reverse"]
+
+T, TN, H, HINV = (SCALARS.index(name) for name in ("t", "tn", "h", "hinv"))
+
+
+class _Places:
+    """Slots of a stage's block: z = y_i + u_i, y_i, w_i, and the cotangent Y_i of y_i."""
+
+    def __init__(self, e: Emitter) -> None:
+        self.first, self.n = e.layout.block, e.layout.n
+
+    def z(self, i: int, k: int) -> int:
+        return self.first + 4 * i * self.n + k
+
+    def y(self, i: int, k: int) -> int:
+        return self.z(i, k) + self.n
+
+    def w(self, i: int, k: int) -> int:
+        return self.z(i, k) + 2 * self.n
+
+    def Y(self, i: int, k: int) -> int:
+        return self.z(i, k) + 3 * self.n
+
+
+def emit_values(e: Emitter, method: Mapping[str, Any], states: range, read: frozenset[int]) -> None:
+    """The stage values y_i, where they are read, and z_i = y_i + u_i."""
+    at, n, place = e.layout, e.layout.n, _Places(e)
+    for k in states:
+        if not {place.z(0, k), place.y(0, k)} & read:
+            continue
+        yn = e.load(at.yn + k)
+        u = [e.load(at.u + j * n + k) for j in range(method["stages"])]
+        value = yn
+        for i in range(method["stages"]):
+            if i and adds_previous_stage(method["a"], i):
+                value = e.binary("fadd", value, u[i - 1])
+            else:
+                value = yn
+                for j in range(i):
+                    value = e.fma(e.constant(method["a"][i][j]), u[j], value)
+            if place.y(0, k) in read:
+                e.store(place.y(i, k), value)
+            if place.z(0, k) in read:
+                e.store(place.z(i, k), e.binary("fadd", value, u[i]))
+
+
+def emit_gather(e: Emitter, method: Mapping[str, Any], i: int, states: range) -> None:
+    """Some rows of the right-hand side of w_i; with the first of them, the time of the stage."""
+    at, s, place, a = e.layout, method["stages"], _Places(e), method["a"]
+    if states.start == 0:
+        tn = e.get(at.scalar + TN)
+        e.store(at.scalar + T, e.fma(e.constant(method["c"][0][i]), e.get(at.scalar + H), tn) if i else tn)
+    scaled = {j: e.binary("fmul", e.constant(method["C"][j][i]), e.get(at.scalar + HINV)) for j in range(i + 1, s)}
+    position = {int(k): o for o, k in enumerate(e.programs.output_states)}
+    for k in states:
+        if i + 1 == s:
+            r = e.load(at.lam + k)
+        elif adds_previous_stage(a, i + 1):
+            r = e.load(place.Y(i + 1, k))
+        else:
+            r = e.binary("fmul", e.constant(a[i + 1][i]), e.load(place.Y(i + 1, k)))
+        for j in range(i + 2, s):
+            if not adds_previous_stage(a, j):
+                r = e.fma(e.constant(a[j][i]), e.load(place.Y(j, k)), r)
+        for j in range(i + 1, s):
+            r = e.fma(scaled[j], e.load(place.w(j, k)), r)
+        if k in position:
+            r = e.binary("fadd", r, e.load(at.ubar + i * len(position) + position[k]))
+        e.store(place.w(i, k), r)
+
+
+def emit_stage_reverse(e: Emitter) -> None:
+    """solve_transposed and stage_vjp of any stage; its block is where %block points, %next what is added to Y_i."""
+    at, n, place = e.layout, e.layout.n, _Places(e)
+    e.regions = {range(at.block, at.block + 4 * n): "%block", range(at.lam, at.lam + n): "%next"}
+    e.run(e.programs.solve_transposed)
+    e.run(e.programs.stage_vjp)
+    for k in range(n):
+        e.store(place.w(0, k), e.get(place.w(0, k)))
+    for k in range(at.n_coef):
+        if at.coefbar + k in e.values:
+            e.store(at.coefbar + k, e.values[at.coefbar + k])
+
+
+def emit_finish_reverse(e: Emitter, method: Mapping[str, Any]) -> None:
+    """The second derivatives, and lam at the start of the step."""
+    at, n, s, place, programs = e.layout, e.layout.n, method["stages"], _Places(e), e.programs
+    for number, (row, column) in enumerate(programs.entries.tolist()):
+        total = e.binary("fmul", e.load(place.w(s - 1, row)), e.load(at.u + (s - 1) * n + column))
+        for i in range(s - 2, -1, -1):
+            total = e.fma(e.load(place.w(i, row)), e.load(at.u + i * n + column), total)
+        e.values[at.entries + number] = total
+    for number, row in enumerate(programs.ft_rows.tolist()):
+        total = e.constant(0.0)
+        for i in range(s):
+            if method["d"][0][i] != 0.0:
+                hd = e.binary("fmul", e.get(at.scalar + H), e.constant(method["d"][0][i]))
+                total = e.fma(hd, e.load(place.w(i, row)), total)
+        e.values[at.entries_ft + number] = total
+    tn = e.values[at.scalar + T] = e.get(at.scalar + TN)
+    e.store(at.scalar + T, tn)
+    e.run(programs.second_vjp)
+    for k in range(at.n_coef):
+        if at.coefbar + k in e.values:
+            e.store(at.coefbar + k, e.values[at.coefbar + k])
+    for k in range(n):
+        total = e.get(at.ynbar + k)
+        for i in range(s - 1, -1, -1):
+            if not adds_previous_stage(method["a"], i):
+                total = e.binary("fadd", total, e.load(place.Y(i, k)))
+        e.store(at.lam + k, total)
+
+
+def emit_reverse(programs: Programs, method: Mapping[str, Any], target: Target) -> Iterator[str]:
+    """The functions of the IR module; the last is `reverse`, void(double* workspace)."""
+    at, s = programs.layout, method["stages"]
+    whole = Emitter(programs, target)
+
+    def part(name: str, body: Callable[[Emitter], None]) -> str:
+        emitter = Emitter(programs, target)
+        body(emitter)
+        whole.call(name)
+        return emitter.define(name)
+
+    read = slots_read(programs.stage_vjp)
+    pieces = [range(first, min(first + CHUNK, at.n)) for first in range(0, at.n, CHUNK)]
+    for states in pieces:
+        yield part(f"values_{states.start}", lambda e, states=states: emit_values(e, method, states, read))
+    for added in (False, True):
+        stage = Emitter(programs, target)
+        emit_stage_reverse(stage)
+        place = _Places(stage)
+        for k in range(at.n):
+            total = stage.get(place.Y(0, k))
+            stage.store(place.Y(0, k), stage.binary("fadd", total, stage.load(at.lam + k)) if added else total)
+        yield stage.define(f"stage_reverse{int(added)}", "ptr noalias %ws, ptr noalias %block, ptr %next")
+    for i in range(s - 1, -1, -1):
+        for states in pieces:
+            yield part(f"gather{i}_{states.start}", lambda e, i=i, states=states: emit_gather(e, method, i, states))
+        added = i + 1 == s or adds_previous_stage(method["a"], i + 1)
+        following = at.lam if i + 1 == s else _Places(whole).Y(i + 1, 0)
+        block = whole.address(_Places(whole).z(i, 0))
+        whole.lines.append(
+            f"  call void @stage_reverse{int(added)}(ptr %ws, ptr {block}, ptr {whole.address(following)})"
+        )
+    yield part("finish_reverse", lambda e: emit_finish_reverse(e, method))
+    yield whole.define("reverse", internal=False)
