@@ -11,7 +11,7 @@ namespace teorell {
 
 namespace {
 
-bool not_here(const Programs&, const Batch&, const Gradient*, const char*, const MachineCode&, Run&, double*) {
+bool not_here(const Programs&, const Batch&, const Derivatives&, const char*, const MachineCode&, Run&, double*) {
     return false;
 }
 bool no_program(const std::int32_t*, double*, int) { return false; }
@@ -30,10 +30,10 @@ const Kernel& kernel_named(const std::string&) { return shim; }
 
 int available_threads() { return 1; }
 
-void solve(const Kernel&, const Programs& programs, const Batch& batch, const Gradient* gradient,
+void solve(const Kernel&, const Programs& programs, const Batch& batch, const Derivatives& derivatives,
            const std::string& method, const MachineCode& code, int, const std::function<bool(std::int64_t)>& watch) {
-    if (method != Rodas5P::name || code.step != nullptr || gradient != nullptr)
-        throw std::invalid_argument("the shim interprets rodas5p alone, without gradients");
+    if (method != Rodas5P::name || code.step != nullptr || derivatives.gradient || derivatives.tangents)
+        throw std::invalid_argument("the shim interprets rodas5p alone, without derivatives");
     constexpr unsigned blocks = 3, threads = 4;  // the first thread finds all patients in the queue, the others none
     std::vector<double> workspaces(static_cast<std::size_t>(blocks * threads) * 2 *
                                    static_cast<std::size_t>(programs.at.slots));

@@ -117,7 +117,8 @@ MachineCode machine_code(const py::object& code) {
     result.outputs = function(2);
     result.stages = function(3);
     result.reverse = function(4);
-    result.width = parts[5].cast<int>();
+    result.tangent = function(5);
+    result.width = parts[6].cast<int>();
     return result;
 }
 
@@ -173,6 +174,32 @@ class GradientArrays {
     }
 };
 
+// The arrays of forward sensitivities (a dict, see solve.py).
+class TangentArrays {
+  public:
+    const Tangents* view(const py::object& given) {
+        const auto array = [&](const char* name, std::int64_t* strides) -> const double* {
+            if (given[name].is_none()) return nullptr;
+            const auto a = kept_.emplace_back(given[name].cast<py::array_t<double>>());
+            for (int k = 0; k < 2; ++k)
+                strides[k] =
+                    k < a.ndim() - 1 && a.shape(k) > 1 ? a.strides(k) / static_cast<py::ssize_t>(sizeof(double)) : 0;
+            return a.data();
+        };
+        view_.parameters = array("parameters", view_.parameter_strides);
+        view_.event_value = array("event_value", view_.event_strides);
+        view_.event_time = array("event_time", view_.event_strides);
+        auto values = given["values"].cast<Array<double>>();
+        view_.directions = values.shape(3);
+        view_.values = values.mutable_data();
+        return &view_;
+    }
+
+  private:
+    Tangents view_{};
+    std::vector<py::array_t<double>> kept_;
+};
+
 void solve_batch(const Model& model, const std::string& isa, const std::string& method, const py::object& code,
                  int threads, const std::vector<py::array_t<double>>& columns, std::int64_t patients,
                  const Array<double>& event_times, const Array<std::int32_t>& event_kinds,
@@ -180,7 +207,8 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
                  const Array<std::int64_t>& event_offsets, const Array<double>& times, double rtol,
                  const Array<double>& atol, double max_steps, bool before, Array<double>& values,
                  Array<std::int32_t>& status, Array<double>& failure_time, Array<std::int64_t>& steps,
-                 Array<std::int64_t>& rejected, const py::object& progress, const py::object& gradient) {
+                 Array<std::int64_t>& rejected, const py::object& progress, const py::object& gradient,
+                 const py::object& tangents) {
     std::vector<const double*> starts;
     std::vector<std::int64_t> strides;
     for (const auto& column : columns) {
@@ -220,7 +248,10 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
     // A Python error in the progress callback, or Ctrl-C, cancels the run and is raised once the threads have stopped.
     std::exception_ptr error;
     GradientArrays arrays;
-    const Gradient* wanted = gradient.is_none() ? nullptr : arrays.view(gradient, batch, model.view().at, error);
+    TangentArrays directions;
+    Derivatives wanted;
+    if (!gradient.is_none()) wanted.gradient = arrays.view(gradient, batch, model.view().at, error);
+    if (!tangents.is_none()) wanted.tangents = directions.view(tangents);
     std::int64_t reported = -1;
     const auto watch = [&](std::int64_t finished) {
         const py::gil_scoped_acquire gil;
@@ -309,7 +340,8 @@ PYBIND11_MODULE(_core, module) {
                py::arg("event_kinds"), py::arg("event_targets"), py::arg("event_values"), py::arg("event_offsets"),
                py::arg("times"), py::arg("rtol"), py::arg("atol"), py::arg("max_steps"), py::arg("before"),
                py::arg("values").noconvert(), py::arg("status").noconvert(), py::arg("failure_time").noconvert(),
-               py::arg("steps").noconvert(), py::arg("rejected").noconvert(), py::arg("progress"), py::arg("gradient"));
+               py::arg("steps").noconvert(), py::arg("rejected").noconvert(), py::arg("progress"), py::arg("gradient"),
+               py::arg("tangents"));
     module.def("run_program", &run_program, py::arg("isa"), py::arg("code"), py::arg("workspace").noconvert(),
                py::arg("width"));
     module.def("run_step", &run_step, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"),

@@ -84,7 +84,7 @@ Workspace allocate(std::size_t count) {
 }
 }  // namespace
 
-void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, const Gradient* gradient,
+void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, const Derivatives& derivatives,
            const std::string& method, const MachineCode& code, int threads,
            const std::function<bool(std::int64_t)>& watch) {
     Run run;
@@ -95,7 +95,7 @@ void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, c
 
     std::vector<Workspace> workspaces;
     for (int i = 0; i < threads; ++i)
-        workspaces.push_back(allocate((gradient ? 3 : 2) * static_cast<std::size_t>(programs.at.slots) *
+        workspaces.push_back(allocate((derivatives.gradient ? 3 : 2) * static_cast<std::size_t>(programs.at.slots) *
                                       static_cast<std::size_t>(width)));
 
     std::mutex mutex;
@@ -103,7 +103,7 @@ void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, c
     int running = threads;
     std::atomic<bool> known{true};
     const auto work = [&](int i) {
-        if (!kernel.work(programs, batch, gradient, method.c_str(), code, run,
+        if (!kernel.work(programs, batch, derivatives, method.c_str(), code, run,
                          workspaces[static_cast<std::size_t>(i)].get()))
             known = false;
         const std::lock_guard<std::mutex> lock(mutex);

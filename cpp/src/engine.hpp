@@ -18,7 +18,7 @@ int available_threads();
 
 // Runs the batch on `threads` threads; `watch(finished)` is called from the calling thread every 50 ms and returns
 // false to cancel. Throws std::invalid_argument for an unknown method or a machine code width that is not the kernel's.
-void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, const Gradient* gradient,
+void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, const Derivatives& derivatives,
            const std::string& method, const MachineCode& code, int threads,
            const std::function<bool(std::int64_t)>& watch);
 

@@ -1,8 +1,10 @@
 // One instruction-set build of the core; compiled once for each, with TEORELL_ISA and the compiler's -march set.
 // Only headers of this project and freestanding C++ here: a standard-library template instantiated for one instruction
 // set could be merged by the linker into code for another.
+#include <cstdlib>
+
 #include "kernel.hpp"
-#include "teorell/integrate.hpp"
+#include "teorell/forward.hpp"
 #include "teorell/reverse.hpp"
 
 #if defined(__SSE2__)
@@ -39,6 +41,7 @@ struct Interpreted {
     void outputs(double* ws) const { interpret<V>(programs.outputs, ws); }
     void stages(double* ws) const { Step<V, Method>{programs, ws}.stages(); }
     void reverse(double* ws) const { ReverseStep<V, Method>{programs, ws}(); }
+    void tangent(double* ws) const { TangentStep<V, Method>{programs, ws}(); }
 };
 
 struct Compiled {
@@ -48,6 +51,7 @@ struct Compiled {
     void outputs(double* ws) const { code.outputs(ws); }
     void stages(double* ws) const { code.stages(ws); }
     void reverse(double* ws) const { code.reverse(ws); }
+    void tangent(double* ws) const { code.tangent(ws); }
 };
 
 // Other libraries turn on flush-to-zero for a thread; results must not depend on that.
@@ -68,6 +72,9 @@ bool equal(const char* a, const char* b) {
 
 constexpr int interpreter_width = 2 * register_width;
 
+template <class V>
+constexpr std::int64_t patients_a_round = 4 * Pack<V>::width;
+
 template <class V, class Method, class Executor>
 void integrate(const Programs& programs, const Batch& batch, Executor executor, Run& run, double* workspace) {
     PatientQueue queue{run};
@@ -76,74 +83,103 @@ void integrate(const Programs& programs, const Batch& batch, Executor executor, 
     Group<V, Method, Executor, PatientQueue>(programs, batch, executor, queue, workspace, staging, nothing).run();
 }
 
-// A few patients at a time forward, recording, and back: enough for lanes to find work, few enough for the cache.
+double* allocate(std::int64_t count) {
+    auto* p = static_cast<double*>(std::aligned_alloc(64, static_cast<std::size_t>((count + 7) / 8 * 64)));
+    if (p == nullptr) std::abort();
+    return p;
+}
+
+// A few patients at a time are solved and recorded (own_values: part.values holds theirs alone), then `along` walks
+// their tape: enough for lanes to find work, few enough for the cache.
+template <class V, class Method, class Executor, class Along>
+void by_rounds(const Programs& programs, Batch& part, std::int64_t recorded_steps, Executor executor, Run& run,
+               double* workspace, bool own_values, Along along) {
+    constexpr std::int64_t round = patients_a_round<V>;
+    double* staging = workspace + static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
+    Tape tape(programs.at, round, recorded_steps);
+    for (;;) {
+        const std::int64_t first = __atomic_fetch_add(&run.next, round, __ATOMIC_RELAXED);
+        if (first >= run.patients) return;
+        const std::int64_t count = run.patients - first < round ? run.patients - first : round;
+        ShortQueue queue{run, first, first + count};
+        tape.begin(first);
+        if (own_values) part.values_first = first;
+        Group<V, Method, Executor, ShortQueue, Tape>(programs, part, executor, queue, workspace, staging, tape).run();
+        for (; queue.coming < queue.end; ++queue.coming) part.status[queue.coming] = cancelled;
+        if (!queue.cancelled()) along(tape, first, count);
+    }
+}
+
 template <class V, class Method, class Executor>
-void differentiate(const Programs& programs, const Batch& batch, const Gradient& gradient, Executor executor, Run& run,
-                   double* workspace) {
-    constexpr std::int64_t round = 4 * Pack<V>::width;
+void pull_back(const Programs& programs, const Batch& batch, const Gradient& gradient, Executor executor, Run& run,
+               double* workspace) {
     const auto size = static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
     const std::int64_t row = batch.n_times * programs.at.n_out;
     const std::int64_t strides[3] = {row, programs.at.n_out, 1};
     Batch part = batch;
-    double* slopes = nullptr;
-    if (gradient.cotangent == nullptr) {
-        part.values = static_cast<double*>(std::malloc(static_cast<std::size_t>(2 * round * row) * sizeof(double)));
-        if (part.values == nullptr) std::abort();
-        slopes = part.values + round * row;
-    }
-    Tape tape(programs.at, round, gradient.recorded_steps);
-    for (;;) {
-        const std::int64_t first = __atomic_fetch_add(&run.next, round, __ATOMIC_RELAXED);
-        if (first >= run.patients) break;
-        const std::int64_t count = run.patients - first < round ? run.patients - first : round;
-        ShortQueue queue{run, first, first + count};
-        tape.begin(first);
-        if (slopes != nullptr) part.values_first = first;
-        Group<V, Method, Executor, ShortQueue, Tape>(programs, part, executor, queue, workspace, workspace + size, tape)
-            .run();
-        if (queue.cancelled()) {
-            for (; queue.coming < queue.end; ++queue.coming) batch.status[queue.coming] = cancelled;
-            continue;
-        }
-        if (slopes != nullptr && !gradient.loss(gradient.context, first, count, part.values, slopes)) {
-            __atomic_store_n(&run.cancel, 1, __ATOMIC_RELAXED);
-            continue;
-        }
-        Reverse<V, Method, Executor>(programs, part, gradient, executor, tape, workspace, workspace + size,
-                                     workspace + 2 * size)
-            .run(first, count, slopes != nullptr ? slopes : gradient.cotangent, slopes != nullptr ? first : 0,
-                 slopes != nullptr ? strides : gradient.strides);
-    }
-    if (slopes != nullptr) std::free(part.values);
+    double* values = nullptr;
+    if (gradient.cotangent == nullptr) part.values = values = allocate(2 * patients_a_round<V> * row);
+    double* slopes = values + patients_a_round<V> * row;
+    by_rounds<V, Method>(programs, part, gradient.recorded_steps, executor, run, workspace, values != nullptr,
+                         [&](const Tape& tape, std::int64_t first, std::int64_t count) {
+                             Reverse<V, Method, Executor> reverse(programs, part, gradient, executor, tape, workspace,
+                                                                  workspace + size, workspace + 2 * size);
+                             if (values == nullptr)
+                                 reverse.run(first, count, gradient.cotangent, 0, gradient.strides);
+                             else if (gradient.loss(gradient.context, first, count, values, slopes))
+                                 reverse.run(first, count, slopes, first, strides);
+                             else
+                                 __atomic_store_n(&run.cancel, 1, __ATOMIC_RELAXED);
+                         });
+    std::free(values);
 }
 
 template <class V, class Method, class Executor>
-void run_all(const Programs& programs, const Batch& batch, const Gradient* gradient, Executor executor, Run& run,
+void push_forward(const Programs& programs, const Batch& batch, const Tangents& tangents, Executor executor, Run& run,
+                  double* workspace) {
+    const auto size = static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
+    const std::int64_t dots = tangents.directions * (programs.at.n + programs.at.n_coef) * Pack<V>::width;
+    double* carried = allocate(2 * dots);
+    for (std::int64_t i = 0; i < 2 * dots; ++i) carried[i] = 0.0;
+    Batch part = batch;
+    by_rounds<V, Method>(programs, part, 4096, executor, run, workspace, false,
+                         [&](const Tape& tape, std::int64_t first, std::int64_t count) {
+                             Forward<V, Method, Executor>(programs, part, tangents, executor, tape, workspace,
+                                                          workspace + size, carried, carried + dots)
+                                 .run(first, count);
+                         });
+    std::free(carried);
+}
+
+template <class V, class Method, class Executor>
+void run_all(const Programs& programs, const Batch& batch, const Derivatives& derivatives, Executor executor, Run& run,
              double* workspace) {
-    if (gradient == nullptr)
-        integrate<V, Method>(programs, batch, executor, run, workspace);
+    if (derivatives.gradient != nullptr)
+        pull_back<V, Method>(programs, batch, *derivatives.gradient, executor, run, workspace);
+    else if (derivatives.tangents != nullptr)
+        push_forward<V, Method>(programs, batch, *derivatives.tangents, executor, run, workspace);
     else
-        differentiate<V, Method>(programs, batch, *gradient, executor, run, workspace);
+        integrate<V, Method>(programs, batch, executor, run, workspace);
 }
 
 template <class Method>
-bool work_with(const Programs& programs, const Batch& batch, const Gradient* gradient, const MachineCode& code,
+bool work_with(const Programs& programs, const Batch& batch, const Derivatives& derivatives, const MachineCode& code,
                Run& run, double* workspace) {
     if (code.step == nullptr) {
         using V = Lanes<interpreter_width>;
-        run_all<V, Method>(programs, batch, gradient, Interpreted<V, Method>{programs}, run, workspace);
+        run_all<V, Method>(programs, batch, derivatives, Interpreted<V, Method>{programs}, run, workspace);
         return true;
     }
     if (code.width != register_width) return false;
-    run_all<Lanes<register_width>, Method>(programs, batch, gradient, Compiled{code}, run, workspace);
+    run_all<Lanes<register_width>, Method>(programs, batch, derivatives, Compiled{code}, run, workspace);
     return true;
 }
 
-bool work(const Programs& programs, const Batch& batch, const Gradient* gradient, const char* method,
+bool work(const Programs& programs, const Batch& batch, const Derivatives& derivatives, const char* method,
           const MachineCode& code, Run& run, double* workspace) {
     const StandardFloatingPoint guard;
-    if (equal(method, Rodas5P::name)) return work_with<Rodas5P>(programs, batch, gradient, code, run, workspace);
-    if (equal(method, Rodas4P2::name)) return work_with<Rodas4P2>(programs, batch, gradient, code, run, workspace);
+    if (equal(method, Rodas5P::name)) return work_with<Rodas5P>(programs, batch, derivatives, code, run, workspace);
+    if (equal(method, Rodas4P2::name)) return work_with<Rodas4P2>(programs, batch, derivatives, code, run, workspace);
     return false;
 }
 

@@ -23,6 +23,7 @@ struct MachineCode {
     void (*outputs)(double* workspace) = nullptr;
     void (*stages)(double* workspace) = nullptr;  // of the adjoint: a step without its end, and the step reversed
     void (*reverse)(double* workspace) = nullptr;
+    void (*tangent)(double* workspace) = nullptr;  // of forward sensitivities: the tangent of a step in one direction
     int width = 0;
 };
 
@@ -33,7 +34,7 @@ struct Kernel {
     bool fma;
     // Works until the queue is empty. workspace: 2 (3 with a gradient) * slots * width doubles, aligned to 64 bytes.
     // With a gradient, solves a few patients, then reverses them. False: unknown method or width.
-    bool (*work)(const Programs& programs, const Batch& batch, const Gradient* gradient, const char* method,
+    bool (*work)(const Programs& programs, const Batch& batch, const Derivatives& derivatives, const char* method,
                  const MachineCode& code, Run& run, double* workspace);
     // Runs one program, or one whole step of a method, over `width` lanes; for tests.
     bool (*interpret)(const std::int32_t* code, double* workspace, int width);

@@ -50,6 +50,7 @@ def solve(
     rejected: NDArray[np.int64],
     progress: Callable[[int, int], None] | None,
     gradient: dict[str, Any] | None,
+    tangents: dict[str, Any] | None,
 ) -> None: ...
 def run_program(isa: str, code: NDArray[np.int32], workspace: NDArray[np.float64], width: int) -> None: ...
 def run_step(

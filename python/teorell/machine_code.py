@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from teorell import object_cache
 from teorell.adjoint_code import emit_reverse
 from teorell.lowering.program import SCALARS
+from teorell.tangent_code import emit_tangent
 from teorell.vector_ir import CHUNK, Emitter, Target, adds_previous_stage, module, slots_read
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MachineCode", "compile_programs", "emit"]
 
+FUNCTIONS = ("step", "rhs", "outputs", "stages", "reverse", "tangent")
 T, TN, H, HINV, GHINV, RTOL, ERR2, PIVOT, VALID = range(len(SCALARS))
 
 
@@ -154,6 +156,8 @@ def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
     parts.append(step.define("step", internal=False))
     if programs.derivatives == "vjp":
         parts.extend(emit_reverse(programs, method, target))
+    if programs.derivatives == "jvp":
+        parts.extend(emit_tangent(programs, method, target))
     for name, words, region, size in (
         ("rhs", programs.rhs, at.f, at.n),
         ("outputs", programs.outputs, at.out, at.n_out),
@@ -170,16 +174,8 @@ def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
 class MachineCode:
     """Compiled functions of a model, kept alive with the engine that owns their memory."""
 
-    step: int  # addresses
-    rhs: int
-    outputs: int
-    stages: int  # this and the next are 0 unless the programs are those of the adjoint
-    reverse: int
-    width: int
+    addresses: tuple[int, ...]  # of FUNCTIONS, 0 where there is none, and the width
     engine: Any
-
-    def addresses(self) -> tuple[int, ...]:
-        return self.step, self.rhs, self.outputs, self.stages, self.reverse, self.width
 
 
 def target_for(isa: str, width: int, fma: bool, *, best: bool) -> Target:
@@ -224,8 +220,5 @@ def compile_programs(programs: Programs, method: Mapping[str, Any], target: Targ
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    names = (
-        ("step", "rhs", "outputs", "stages", "reverse") if programs.derivatives == "vjp" else ("step", "rhs", "outputs")
-    )
-    addresses = [engine.get_function_address(name) for name in names]
-    return MachineCode(*(addresses + [0, 0])[:5], target.width, engine)
+    addresses = [engine.get_function_address(name) for name in FUNCTIONS]
+    return MachineCode((*addresses, target.width), engine)

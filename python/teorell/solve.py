@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METHODS", "STATUS", "Options", "Raw", "RawGradient", "available_threads", "choose_executor", "instruction_sets",
-    "pull_back", "solve", "tableau",
+    "Tangents", "pull_back", "push_forward", "solve", "tableau",
 ]  # fmt: skip
 
 Array: TypeAlias = NDArray[np.float64]
@@ -142,7 +142,7 @@ def solve(
     Raises ValueError for an unknown method or instruction set; KeyboardInterrupt on Ctrl-C; whatever `progress` raises.
     """
     values = np.empty((patients, len(times), programs.layout.n_out))
-    return _run(programs, columns, patients, events, times, Options(**options), values, progress, None)
+    return _run(programs, columns, patients, events, times, Options(**options), values, progress)
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,42 @@ def pull_back(
     )
 
 
+@dataclass(frozen=True)
+class Tangents:
+    """Directions: the tangents of what goes in; None where nothing changes."""
+
+    parameters: Array | None = None  # (directions, patients or 1, parameters)
+    event_value: Array | None = None  # (directions, patients or 1, rows), or (directions, rows) if tables differ
+    event_time: Array | None = None  # the same
+
+
+def push_forward(
+    programs: Programs,
+    columns: Sequence[Array],
+    patients: int,
+    events: Events,
+    times: Array,
+    tangents: Tangents,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> tuple[Raw, Array]:
+    """Forward sensitivities: the values, and their derivatives (patients, times, outputs, directions).
+
+    programs: lowered with derivatives="jvp". A derivative after a failure is NaN, as the value is.
+    """
+    given = {name: getattr(tangents, name) for name in ("parameters", "event_value", "event_time")}
+    arrays = {name: None if a is None else np.ascontiguousarray(a, np.float64) for name, a in given.items()}
+    directions = next(len(array) for array in arrays.values() if array is not None)
+    values = np.empty((patients, len(times), programs.layout.n_out))
+    derivatives = np.full((*values.shape, directions), np.nan)
+    raw = _run(
+        programs, columns, patients, events, times, Options(**options), values, progress, None,
+        {**arrays, "values": derivatives},
+    )  # fmt: skip
+    return raw, derivatives
+
+
 def _run(
     programs: Programs,
     columns: Sequence[Array],
@@ -233,7 +269,8 @@ def _run(
     options: Options,
     values: Array,
     progress: Callable[[int, int], None] | None,
-    gradient: dict[str, Any] | None,
+    gradient: dict[str, Any] | None = None,
+    tangents: dict[str, Any] | None = None,
 ) -> Raw:
     """The one call of the core."""
     name = selected_isa(options.isa)
@@ -250,7 +287,7 @@ def _run(
         core_model(programs),
         name,
         options.method,
-        None if code is None else code.addresses(),
+        None if code is None else code.addresses,
         available_threads() if options.threads is None else options.threads,
         list(columns),
         patients,
@@ -271,5 +308,6 @@ def _run(
         raw.rejected,
         progress,
         gradient,
+        tangents,
     )
     return raw

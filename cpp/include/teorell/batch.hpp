@@ -45,4 +45,21 @@ struct Gradient {
     std::int64_t recorded_steps;  // states kept for one patient; older ones are computed again
 };
 
+// Directions of forward sensitivities, and the derivatives of the values in them.
+struct Tangents {
+    std::int64_t directions;
+    const double* parameters;           // [direction][patient][parameter], or null
+    std::int64_t parameter_strides[2];  // elements from one direction, patient to the next; patient 0: one for all
+    const double* event_value;  // [direction][patient][row] or, with tables of their own, [direction][row]; or null
+    const double* event_time;   // the same, or null
+    std::int64_t event_strides[2];
+    double* values;  // [patient][time][output][direction]
+};
+
+// What is wanted beyond the values; null where it is not.
+struct Derivatives {
+    const Gradient* gradient = nullptr;
+    const Tangents* tangents = nullptr;
+};
+
 }  // namespace teorell

@@ -12,9 +12,9 @@ template <class V, class Method, class Executor>
 class Reverse : TapeWalk<V> {
     using Base = TapeWalk<V>;
     using P = Pack<V>;
-    using Base::W, Base::m, Base::at, Base::b, Base::tape, Base::ws, Base::side, Base::next_patient, Base::end_patient;
-    using Base::patient, Base::record, Base::stretch, Base::sample, Base::of, Base::active, Base::n_staged;
     using Base::next_staged, Base::get, Base::put, Base::lane, Base::in, Base::has, Base::for_each, Base::current;
+    using Base::patient, Base::record, Base::stretch, Base::sample, Base::of, Base::active, Base::n_staged;
+    using Base::W, Base::m, Base::at, Base::b, Base::tape, Base::ws, Base::side, Base::next_patient, Base::end_patient;
 
   public:
     // Three workspaces, [slots][W] each, aligned.
