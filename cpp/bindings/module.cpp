@@ -7,6 +7,7 @@
 
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <stdexcept>
 
@@ -55,9 +56,10 @@ class Model {
         for (int i = 0; i < at.stages; ++i) {
             view_.stage_rhs[i] = moved(programs["rhs"], at.f, at.n, at.u + i * at.n);
             view_.stage_solve[i] = moved(programs["solve"], at.f, at.n, at.u + i * at.n);
-            const std::int32_t block = at.block + 4 * i * at.n, udot = at.udot + i * at.n;
-            view_.stage_transposed[i] = moved(programs["solve_transposed"], at.block, 4 * at.n, block);
-            view_.stage_vjp[i] = moved(programs["stage_vjp"], at.block, 4 * at.n, block);
+            const std::int32_t block = at.block + 3 * i * at.n, udot = at.udot + i * at.n;
+            view_.stage_transposed[i] = moved(programs["solve_transposed"], at.block, 3 * at.n, block);
+            view_.stage_vjp[i] =
+                moved_again(at.u, at.n, at.u + i * at.n, moved(programs["stage_vjp"], at.block, 3 * at.n, block));
             view_.stage_jvp[i] = moved(programs["stage_jvp"], at.f, at.n, udot);
             view_.stage_solve_dot[i] = moved(programs["solve"], at.f, at.n, udot);
         }
@@ -103,6 +105,12 @@ class Model {
         const auto code = program.cast<Code>();
         auto& copy = code_.emplace_back(static_cast<std::size_t>(code.size()));
         relocate(code.data(), from, count, to, copy.data());
+        return copy.data();
+    }
+    // The program moved last, another region of it moved too.
+    const std::int32_t* moved_again(std::int32_t from, std::int32_t count, std::int32_t to, const std::int32_t* code) {
+        auto& copy = code_.emplace_back(code_.back().size());
+        relocate(code, from, count, to, copy.data());
         return copy.data();
     }
 };
@@ -155,10 +163,12 @@ class GradientArrays {
     std::int64_t n_times_ = 0, n_out_ = 0;
     const std::int32_t* status_ = nullptr;
     std::exception_ptr* error_ = nullptr;
+    std::mutex mutex_;
 
     static bool call(void* context, std::int64_t first, std::int64_t count, const double* values, double* slopes) {
-        const py::gil_scoped_acquire gil;
         auto& self = *static_cast<GradientArrays*>(context);
+        const std::lock_guard<std::mutex> one_at_a_time(self.mutex_);  // before the interpreter's lock, never after it
+        const py::gil_scoped_acquire gil;
         try {
             const std::vector<py::ssize_t> shape{count, self.n_times_, self.n_out_};
             const Array<double> copy(shape, values);
@@ -361,7 +371,7 @@ PYBIND11_MODULE(_core, module) {
     });
     module.attr("layout_fields") = py::make_tuple(
         "const", "coef", "scalar", "y", "f", "lu", "yn", "ynew", "top", "atol", "u", "ft", "out", "params", "block",
-        "ubar", "lam", "ynbar", "coefbar", "paramsbar", "outbar", "ysbar", "outcoef", "z", "ydot", "yndot", "udot",
-        "coefdot", "paramsdot", "outdot", "entries", "entries_ft", "temp", "slots", "n_const", "n_coef", "n", "n_ft",
-        "n_out", "n_params", "n_switches", "rates", "n_rates", "stages", "n_entries", "n_outcoef");
+        "ukept", "ubar", "lam", "ynbar", "coefbar", "paramsbar", "outbar", "ysbar", "outcoef", "z", "ydot", "yndot",
+        "udot", "coefdot", "paramsdot", "outdot", "entries", "entries_ft", "temp", "slots", "n_const", "n_coef", "n",
+        "n_ft", "n_out", "n_params", "n_switches", "rates", "n_rates", "stages", "n_entries", "n_outcoef");
 }

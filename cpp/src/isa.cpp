@@ -73,7 +73,7 @@ bool equal(const char* a, const char* b) {
 constexpr int interpreter_width = 2 * register_width;
 
 template <class V>
-constexpr std::int64_t patients_a_round = 4 * Pack<V>::width;
+constexpr std::int64_t patients_a_round = 6 * Pack<V>::width;
 
 template <class V, class Method, class Executor>
 void integrate(const Programs& programs, const Batch& batch, Executor executor, Run& run, double* workspace) {

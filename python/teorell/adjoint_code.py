@@ -17,32 +17,36 @@ T, TN, H, HINV = (SCALARS.index(name) for name in ("t", "tn", "h", "hinv"))
 
 
 class _Places:
-    """Slots of a stage's block: z = y_i + u_i, y_i, w_i, and the cotangent Y_i of y_i."""
+    """Slots of a stage: z = y_i + u_i in place of u_i; y_i, w_i, and the cotangent Y_i of y_i; the u_i that are kept."""
 
     def __init__(self, e: Emitter) -> None:
-        self.first, self.n = e.layout.block, e.layout.n
+        self.at, self.n = e.layout, e.layout.n
 
     def z(self, i: int, k: int) -> int:
-        return self.first + 4 * i * self.n + k
+        return self.at.u + i * self.n + k
 
     def y(self, i: int, k: int) -> int:
-        return self.z(i, k) + self.n
+        return self.at.block + 3 * i * self.n + k
 
     def w(self, i: int, k: int) -> int:
-        return self.z(i, k) + 2 * self.n
+        return self.y(i, k) + self.n
 
     def Y(self, i: int, k: int) -> int:
-        return self.z(i, k) + 3 * self.n
+        return self.w(i, k) + self.n
+
+    def kept(self, i: int, column: int) -> int:
+        return self.at.ukept + column * self.at.stages + i
 
 
 def emit_values(e: Emitter, method: Mapping[str, Any], states: range, read: frozenset[int]) -> None:
     """The stage values y_i, where they are read, and z_i = y_i + u_i."""
-    at, n, place = e.layout, e.layout.n, _Places(e)
+    at, place = e.layout, _Places(e)
+    columns = {int(column): int(number) for _, column, number in e.programs.entries}
     for k in states:
-        if not {place.z(0, k), place.y(0, k)} & read:
+        if k not in columns and not {place.z(0, k), place.y(0, k)} & read:
             continue
         yn = e.load(at.yn + k)
-        u = [e.load(at.u + j * n + k) for j in range(method["stages"])]
+        u = [e.load(place.z(j, k)) for j in range(method["stages"])]
         value = yn
         for i in range(method["stages"]):
             if i and adds_previous_stage(method["a"], i):
@@ -51,10 +55,23 @@ def emit_values(e: Emitter, method: Mapping[str, Any], states: range, read: froz
                 value = yn
                 for j in range(i):
                     value = e.fma(e.constant(method["a"][i][j]), u[j], value)
+            if k in columns:
+                e.store(place.kept(i, columns[k]), u[i])
             if place.y(0, k) in read:
                 e.store(place.y(i, k), value)
             if place.z(0, k) in read:
                 e.store(place.z(i, k), e.binary("fadd", value, u[i]))
+
+
+def emit_whole(e: Emitter, method: Mapping[str, Any], i: int, k: int) -> str:
+    """Y_i of one state: the stage's own, and what y_{i+1} = y_i + u_i, or y_{n+1} = y_s + u_s, passes on."""
+    place, last = _Places(e), i + 1 == method["stages"]
+    own = e.load(place.Y(i, k))
+    if not last and not adds_previous_stage(method["a"], i + 1):
+        return own
+    total = e.binary("fadd", own, e.load(e.layout.lam + k if last else place.Y(i + 1, k)))
+    e.store(place.Y(i, k), total)
+    return total
 
 
 def emit_gather(e: Emitter, method: Mapping[str, Any], i: int, states: range) -> None:
@@ -68,10 +85,9 @@ def emit_gather(e: Emitter, method: Mapping[str, Any], i: int, states: range) ->
     for k in states:
         if i + 1 == s:
             r = e.load(at.lam + k)
-        elif adds_previous_stage(a, i + 1):
-            r = e.load(place.Y(i + 1, k))
         else:
-            r = e.binary("fmul", e.constant(a[i + 1][i]), e.load(place.Y(i + 1, k)))
+            whole = emit_whole(e, method, i + 1, k)
+            r = whole if adds_previous_stage(a, i + 1) else e.binary("fmul", e.constant(a[i + 1][i]), whole)
         for j in range(i + 2, s):
             if not adds_previous_stage(a, j):
                 r = e.fma(e.constant(a[j][i]), e.load(place.Y(j, k)), r)
@@ -83,25 +99,22 @@ def emit_gather(e: Emitter, method: Mapping[str, Any], i: int, states: range) ->
 
 
 def emit_stage_reverse(e: Emitter) -> None:
-    """solve_transposed and stage_vjp of any stage; its block is where %block points, %next what is added to Y_i."""
+    """solve_transposed and stage_vjp of any stage, whose slots are where the arguments %block and %z point."""
     at, n, place = e.layout, e.layout.n, _Places(e)
-    e.regions = {range(at.block, at.block + 4 * n): "%block", range(at.lam, at.lam + n): "%next"}
+    e.regions = {range(at.block, at.block + 3 * n): "%block", range(at.u, at.u + n): "%z"}
     e.run(e.programs.solve_transposed)
-    e.run(e.programs.stage_vjp)
     for k in range(n):
         e.store(place.w(0, k), e.get(place.w(0, k)))
-    for k in range(at.n_coef):
-        if at.coefbar + k in e.values:
-            e.store(at.coefbar + k, e.values[at.coefbar + k])
+    e.run(e.programs.stage_vjp, {*range(at.coefbar, at.coefbar + at.n_coef), *range(place.Y(0, 0), place.Y(0, n))})
 
 
 def emit_finish_reverse(e: Emitter, method: Mapping[str, Any]) -> None:
     """The second derivatives, and lam at the start of the step."""
     at, n, s, place, programs = e.layout, e.layout.n, method["stages"], _Places(e), e.programs
-    for number, (row, column) in enumerate(programs.entries.tolist()):
-        total = e.binary("fmul", e.load(place.w(s - 1, row)), e.load(at.u + (s - 1) * n + column))
+    for number, (row, _, column) in enumerate(programs.entries.tolist()):
+        total = e.binary("fmul", e.load(place.w(s - 1, row)), e.load(place.kept(s - 1, column)))
         for i in range(s - 2, -1, -1):
-            total = e.fma(e.load(place.w(i, row)), e.load(at.u + i * n + column), total)
+            total = e.fma(e.load(place.w(i, row)), e.load(place.kept(i, column)), total)
         e.values[at.entries + number] = total
     for number, row in enumerate(programs.ft_rows.tolist()):
         total = e.constant(0.0)
@@ -112,15 +125,12 @@ def emit_finish_reverse(e: Emitter, method: Mapping[str, Any]) -> None:
         e.values[at.entries_ft + number] = total
     tn = e.values[at.scalar + T] = e.get(at.scalar + TN)
     e.store(at.scalar + T, tn)
-    e.run(programs.second_vjp)
-    for k in range(at.n_coef):
-        if at.coefbar + k in e.values:
-            e.store(at.coefbar + k, e.values[at.coefbar + k])
+    e.run(programs.second_vjp, range(at.coefbar, at.coefbar + at.n_coef))
     for k in range(n):
         total = e.get(at.ynbar + k)
         for i in range(s - 1, -1, -1):
             if not adds_previous_stage(method["a"], i):
-                total = e.binary("fadd", total, e.load(place.Y(i, k)))
+                total = e.binary("fadd", total, e.load(place.Y(i, k)) if i else emit_whole(e, method, 0, k))
         e.store(at.lam + k, total)
 
 
@@ -139,22 +149,12 @@ def emit_reverse(programs: Programs, method: Mapping[str, Any], target: Target) 
     pieces = [range(first, min(first + CHUNK, at.n)) for first in range(0, at.n, CHUNK)]
     for states in pieces:
         yield part(f"values_{states.start}", lambda e, states=states: emit_values(e, method, states, read))
-    for added in (False, True):
-        stage = Emitter(programs, target)
-        emit_stage_reverse(stage)
-        place = _Places(stage)
-        for k in range(at.n):
-            total = stage.get(place.Y(0, k))
-            stage.store(place.Y(0, k), stage.binary("fadd", total, stage.load(at.lam + k)) if added else total)
-        yield stage.define(f"stage_reverse{int(added)}", "ptr noalias %ws, ptr noalias %block, ptr %next")
+    stage = Emitter(programs, target)
+    emit_stage_reverse(stage)
+    yield stage.define("stage_reverse", "ptr noalias %ws, ptr noalias %block, ptr noalias %z")
     for i in range(s - 1, -1, -1):
         for states in pieces:
             yield part(f"gather{i}_{states.start}", lambda e, i=i, states=states: emit_gather(e, method, i, states))
-        added = i + 1 == s or adds_previous_stage(method["a"], i + 1)
-        following = at.lam if i + 1 == s else _Places(whole).Y(i + 1, 0)
-        block = whole.address(_Places(whole).z(i, 0))
-        whole.lines.append(
-            f"  call void @stage_reverse{int(added)}(ptr %ws, ptr {block}, ptr {whole.address(following)})"
-        )
+        whole.call("stage_reverse", _Places(whole).y(i, 0), _Places(whole).z(i, 0))
     yield part("finish_reverse", lambda e: emit_finish_reverse(e, method))
     yield whole.define("reverse", internal=False)

@@ -53,7 +53,7 @@ def emit_combine(e: Emitter, method: Mapping[str, Any], i: int, states: range) -
         if k in ft_slots:
             hd = e.binary("fmul", e.get(at.scalar + H), e.constant(method["d"][0][i]))
             r = e.fma(hd, e.load(at.entries_ft + ft_slots[k] - at.ft), r)
-        for number, (row, column) in enumerate(e.programs.entries.tolist()):
+        for number, (row, column, _) in enumerate(e.programs.entries.tolist()):
             if row == k:
                 r = e.fma(e.load(at.entries + number), e.load(at.u + i * n + column), r)
         e.store(at.udot + i * n + k, r)
@@ -95,9 +95,7 @@ def emit_tangent(programs: Programs, method: Mapping[str, Any], target: Target) 
     for i in range(method["stages"]):
         for first in range(0, at.n, CHUNK):
             states = range(first, min(first + CHUNK, at.n))
-            yield part(
-                f"combine_dot{i}_{first}", lambda e, i=i, states=states: emit_combine(e, method, i, states)
-            )
+            yield part(f"combine_dot{i}_{first}", lambda e, i=i, states=states: emit_combine(e, method, i, states))
         whole.call("stage_dot", at.udot + i * at.n)
     yield part("finish_dot", lambda e: emit_finish(e, method))
     yield whole.define("tangent", internal=False)

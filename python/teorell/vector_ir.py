@@ -7,6 +7,7 @@ of the C++ interpreter (cpp/include/teorell/interpreter.hpp), operation by opera
 from __future__ import annotations
 
 import struct
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -116,13 +117,18 @@ class Emitter:
 
     # --- programs
 
-    def run(self, code: NDArray[np.int32]) -> None:
-        """Emits a program; what it writes is in `values` afterwards."""
+    def run(self, code: NDArray[np.int32], stored: Container[int] = ()) -> None:
+        """Emits a program; what it writes is in `values` afterwards, and the slots `stored` in memory as well.
+
+        Storing at once frees the register.
+        """
         for item in instructions(code):
             if item.op == Op.SUM:
                 self.values[item.dst] = self.sum(item)
             else:
                 self.values[item.dst] = self.operation(item.op, [self.get(slot) for slot in item.operands])
+            if item.dst in stored:
+                self.store(item.dst, self.values[item.dst])
 
     def is_one(self, slot: int) -> bool:
         return self.constants.get(slot) == 1.0
@@ -169,12 +175,10 @@ class Emitter:
         field = self.words_operation("and", words, 0x000FFFFFFFFFFFFF)
         return self.to_doubles(self.words_operation("or", field, 0x3FF0000000000000))
 
-    def call(self, name: str, place: int | None = None) -> None:
-        """Calls a function of the workspace and, with a place, of that slot's address."""
-        if place is None:
-            self.lines.append(f"  call void @{name}(ptr %ws)")
-        else:
-            self.lines.append(f"  call void @{name}(ptr %ws, ptr {self.address(place)})")
+    def call(self, name: str, *places: int) -> None:
+        """Calls a function of the workspace and of the addresses of some slots."""
+        arguments = ["ptr %ws", *(f"ptr {self.address(place)}" for place in places)]
+        self.lines.append(f"  call void @{name}({', '.join(arguments)})")
 
     def define(self, name: str, arguments: str = "ptr noalias %ws", *, internal: bool = True) -> str:
         scope = "internal " if internal else ""
@@ -192,7 +196,8 @@ def module(functions: list[str], target: Target) -> str:
             f"declare {pack} @llvm.fma.v{w}f64({pack}, {pack}, {pack})",
             "",
             *functions,
-            f'attributes #0 = {{ noinline nounwind "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}" }}',
+            # alignstack: spilled registers would else lie across cache lines, and stall.
+            f'attributes #0 = {{ noinline nounwind alignstack={w * 8} "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}" }}',
             "",
         ]
     )

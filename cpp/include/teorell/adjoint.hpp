@@ -25,11 +25,14 @@ struct ReverseStep {
         P::store(ws + static_cast<std::int64_t>(slot) * P::width, v);
     }
     TEORELL_HD TEORELL_INLINE V scalar(int which) const { return get(m.at.scalar + which); }
-    // Of stage i and state k: z = y_i + u_i, y_i, w_i and Y_i.
-    TEORELL_HD TEORELL_INLINE std::int32_t z(int i, int k) const { return m.at.block + 4 * i * m.at.n + k; }
-    TEORELL_HD TEORELL_INLINE std::int32_t y(int i, int k) const { return z(i, k) + m.at.n; }
-    TEORELL_HD TEORELL_INLINE std::int32_t w(int i, int k) const { return z(i, k) + 2 * m.at.n; }
-    TEORELL_HD TEORELL_INLINE std::int32_t Y(int i, int k) const { return z(i, k) + 3 * m.at.n; }
+    // Of stage i and state k: z = y_i + u_i in place of u_i, y_i, w_i and Y_i.
+    TEORELL_HD TEORELL_INLINE std::int32_t z(int i, int k) const { return m.at.u + i * m.at.n + k; }
+    TEORELL_HD TEORELL_INLINE std::int32_t y(int i, int k) const { return m.at.block + 3 * i * m.at.n + k; }
+    TEORELL_HD TEORELL_INLINE std::int32_t w(int i, int k) const { return y(i, k) + m.at.n; }
+    TEORELL_HD TEORELL_INLINE std::int32_t Y(int i, int k) const { return w(i, k) + m.at.n; }
+    TEORELL_HD TEORELL_INLINE std::int32_t kept(int i, int e) const {  // u_i of the column of entry e
+        return m.at.ukept + m.entries[3 * e + 2] * s + i;
+    }
 
     // Reads tn, h, hinv, yn, u, lu, coef, lam, ubar, ynbar; changes lam, ynbar, coefbar.
     TEORELL_HD void operator()() const {
@@ -38,24 +41,28 @@ struct ReverseStep {
         finish();
     }
 
+    // z takes the place of u, which is kept for the columns of entries alone: what a step reads fits the nearest cache.
     TEORELL_HD void stage_values() const {
         const auto& L = m.at;
+        for (int e = 0; e < L.n_entries; ++e)
+            for (int i = 0; i < s; ++i) put(kept(i, e), get(z(i, m.entries[3 * e + 1])));
         for (int k = 0; k < L.n; ++k) {
-            values_from<0>(k, get(L.yn + k));
+            V u[s], value = get(L.yn + k);
+            for (int i = 0; i < s; ++i) u[i] = get(z(i, k));
+            values_from<0>(k, u, value);
         }
     }
     template <int i>
-    TEORELL_HD void values_from(int k, V previous) const {
-        const auto& L = m.at;
-        V value = get(L.yn + k);
+    TEORELL_HD void values_from(int k, const V* u, V previous) const {
+        V value = get(m.at.yn + k);
         if constexpr (i > 0 && adds_previous_stage<Method>(i)) {
-            value = previous + get(L.u + (i - 1) * L.n + k);
+            value = previous + u[i - 1];
         } else {
-            for (int j = 0; j < i; ++j) value = fma(P::broadcast(Method::a[i][j]), get(L.u + j * L.n + k), value);
+            for (int j = 0; j < i; ++j) value = fma(P::broadcast(Method::a[i][j]), u[j], value);
         }
         put(y(i, k), value);
-        put(z(i, k), value + get(L.u + i * L.n + k));
-        if constexpr (i + 1 < s) values_from<i + 1>(k, value);
+        put(z(i, k), value + u[i]);
+        if constexpr (i + 1 < s) values_from<i + 1>(k, u, value);
     }
 
     template <int i>
@@ -102,9 +109,9 @@ struct ReverseStep {
     TEORELL_HD void finish() const {
         const auto& L = m.at;
         for (int e = 0; e < L.n_entries; ++e) {
-            const std::int32_t row = m.entries[2 * e], column = m.entries[2 * e + 1];
-            V sum = get(w(s - 1, row)) * get(L.u + (s - 1) * L.n + column);
-            for (int i = s - 2; i >= 0; --i) sum = fma(get(w(i, row)), get(L.u + i * L.n + column), sum);
+            const std::int32_t row = m.entries[3 * e];
+            V sum = get(w(s - 1, row)) * get(kept(s - 1, e));
+            for (int i = s - 2; i >= 0; --i) sum = fma(get(w(i, row)), get(kept(i, e)), sum);
             put(L.entries + e, sum);
         }
         for (int e = 0; e < L.n_ft; ++e) {

@@ -242,12 +242,13 @@ class Group {
             limit[l] =
                 b.before ? limit[l] + event_tolerance(limit[l]) : limit[l] - event_tolerance(limit[l]) * 1.0000001;
         });
+        if (b.values == nullptr) return skip_samples(accepted, limit);
         const V one = P::broadcast(1.0), start = get(at.scalar + s_tn);
         unsigned due = accepted & bits(P::load(next_sample) <= P::load(limit));
         if (due == 0) return;
         do {
             const V time = P::load(next_sample), theta = min(one, (time - start) / h_step);
-            if (b.values != nullptr) interpolate(theta);
+            interpolate(theta);
             put(at.scalar + s_t, time);
             write_samples(due);
             unsigned more = 0;
@@ -257,6 +258,14 @@ class Group {
             });
             due = more;
         } while (due != 0);
+    }
+
+    // Nobody wants the values: the cursors alone move.
+    TEORELL_HD void skip_samples(unsigned accepted, const double* limit) {
+        for_each(accepted, [&](int l) {
+            while (sample[l] < b.n_times && b.times[sample[l]] <= limit[l]) ++sample[l];
+            note_next_sample(l);
+        });
     }
 
     TEORELL_HD void interpolate(V theta) {

@@ -30,7 +30,7 @@ enum class Op : std::int32_t {
 // Slot offsets of a model's regions; docs/architecture.md has the table.
 struct Layout {
     std::int32_t constants, coef, scalar, y, f, lu, yn, ynew, top, atol, u, ft, out, params;
-    std::int32_t block, ubar, lam, ynbar, coefbar, paramsbar, outbar, ysbar, outcoef;    // of the adjoint
+    std::int32_t block, ukept, ubar, lam, ynbar, coefbar, paramsbar, outbar, ysbar, outcoef;  // of the adjoint
     std::int32_t z, ydot, yndot, udot, coefdot, paramsdot, outdot, entries, entries_ft;  // of forward sensitivities
     std::int32_t temp, slots;
     std::int32_t n_const, n_coef, n, n_ft, n_out, n_params, n_switches, rates, n_rates, stages, n_entries, n_outcoef;
@@ -63,7 +63,7 @@ struct Programs {
 
     // Derivatives: empty programs unless the model was lowered for them.
     const std::int32_t*
-        stage_transposed[max_stages];  // solve_transposed and stage_vjp, region block moved to a stage's
+        stage_transposed[max_stages];  // solve_transposed and stage_vjp, regions block and u moved to a stage's
     const std::int32_t* stage_vjp[max_stages];
     const std::int32_t* second_vjp;
     const std::int32_t* outputs_vjp;
@@ -75,7 +75,7 @@ struct Programs {
     const std::int32_t* outputs_jvp;
     const std::int32_t* initial_jvp;
     const std::int32_t* prepare_jvp;
-    const std::int32_t* entries;       // [n_entries][2] row, column of the Jacobian
+    const std::int32_t* entries;       // [n_entries][3] row, column of the Jacobian; number of the column
     const std::int32_t* output_coefs;  // [n_outcoef]
 };
 

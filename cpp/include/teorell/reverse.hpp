@@ -83,11 +83,7 @@ class Reverse : TapeWalk<V> {
 
     void step() {
         replay();
-        for_each(active, [this](int l) {
-            Base::load_step(l);
-            const double* y = tape.state(*of[l], record[l]);
-            for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = y[k];
-        });
+        load();
         execute.stages(ws);
         const V zero = P::broadcast(0.0);
         for (int k = 0; k < at.n; ++k) put(at.ynbar + k, zero);
@@ -98,6 +94,24 @@ class Reverse : TapeWalk<V> {
             --record[l];
             settle(l);
         });
+    }
+
+    // Times, lengths and states of the steps; idle lanes read those of any other.
+    void load() {
+        alignas(64) double t[W], h[W];
+        const double* y[W];
+        const int some = __builtin_ctz(active);
+        for (int l = 0; l < W; ++l) {
+            const int from = has(active, l) ? l : some;
+            const StepRecord& r = of[from]->steps.data[record[from]];
+            t[l] = r.t, h[l] = r.h, y[l] = tape.state(*of[from], record[from]);
+            // The step before is next: its state is fetched while this one is worked on.
+            const double* next = tape.state(*of[from], record[from] > 0 ? record[from] - 1 : 0);
+            for (int k = 0; k < at.n; k += 8) __builtin_prefetch(next + k);
+        }
+        put(at.scalar + s_tn, P::load(t));
+        put(at.scalar + s_h, P::load(h));
+        for (int k = 0; k < at.n; ++k) put(at.yn + k, P::collect(y, k));
     }
 
     // States that have left the ring are computed again, from the start of their stretch.

@@ -74,7 +74,9 @@ def lower(
     touched = vjp_programs(d, builders) if derivatives == "vjp" else []
     if derivatives == "jvp":
         tangent_programs(d, builders)
-    entries = list(d.pairs()) if derivatives else []
+    pairs = list(d.pairs()) if derivatives else []
+    columns_of = list(dict.fromkeys(column for _, column in pairs))
+    entries = [(row, column, columns_of.index(column)) for row, column in pairs]
     for k, value in enumerate(parameter_values(builders["prepare"], symbols, list(hoisted))):
         builders["prepare"].store(value, "coef", k)
 
@@ -83,7 +85,7 @@ def lower(
     layout = Layout.of(
         n_const=len(constants.values), n_coef=len(hoisted) + len(infused), n=len(names), n_lu=n_lu, n_ft=len(ft_rows),
         n_out=len(chosen), n_params=len(parameters), n_switches=len(switches), n_temp=n_temp, stages=stages,
-        one=constants.slot(1.0), n_infused=len(infused), derivatives=derivatives, n_entries=len(entries),
+        one=constants.slot(1.0), n_infused=len(infused), derivatives=derivatives, n_entries=len(entries), n_columns=len(columns_of),
         n_output_states=len(read), n_outcoef=len(touched),
     )  # fmt: skip
     programs = {name: builder.encode(layout) for name, builder in builders.items()}
@@ -93,7 +95,7 @@ def lower(
         constants=np.array(constants.values, dtype=np.float64),
         **programs,
         derivatives=derivatives,
-        entries=np.array(entries, dtype=np.int32).reshape(-1, 2),
+        entries=np.array(entries, dtype=np.int32).reshape(-1, 3),
         output_coefs=np.array(touched, dtype=np.int32),
         ft_rows=np.array(ft_rows, dtype=np.int32),
         infused=tuple(infused),

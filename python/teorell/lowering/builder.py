@@ -51,6 +51,7 @@ class Builder:
         self._known: dict[object, int] = {}
         self._stores: dict[int, list[Slot]] = {}
         self._places: dict[int, Slot] = {}
+        self._sequence: Sequence[int] | None = None  # values in order of computation, where not that of their numbers
         self.one = self.constant(1.0)
 
     # Values
@@ -130,10 +131,33 @@ class Builder:
 
     # Encoding
 
+    def compute_late(self) -> None:
+        """Compute each value just before it is first needed, for the stores in their order.
+
+        Fewer values are then held at a time. Not for programs in which a slot that is read is also a place for another value.
+        """
+        done: set[int] = set()
+        sequence: list[int] = []
+        for root in self._stores:
+            stack = [root]
+            while stack:
+                number = stack[-1]
+                record = self._records[number]
+                waiting = [x for x in self._reads(number) if x not in done] if len(record) == 4 else []
+                if waiting:
+                    stack.extend(reversed(waiting))
+                    continue
+                stack.pop()
+                if number not in done:
+                    done.add(number)
+                    sequence.append(number)
+        self._sequence = sequence
+
     def schedule(self) -> int:
         """Decide where every value lives; the number of temporaries."""
+        sequence = range(len(self._records)) if self._sequence is None else self._sequence
         last: dict[int, int] = {}  # value -> the instruction that reads it last
-        for number in range(len(self._records) - 1, -1, -1):
+        for number in reversed(sequence):
             if len(self._records[number]) == 4 and (number in last or number in self._stores):
                 for operand in self._reads(number):
                     last.setdefault(operand, number)
@@ -141,7 +165,8 @@ class Builder:
         self._live: list[int] = []
         free: list[int] = []
         temporaries = 0
-        for number, record in enumerate(self._records):
+        for number in sequence:
+            record = self._records[number]
             if len(record) == 2:
                 self._home[number] = record
                 continue

@@ -104,25 +104,31 @@ def vjp_programs(d: Differentiable, builders: Mapping[str, Builder]) -> list[int
     prepare_vjp must come last: it reads the list of coefficients, which the others extend.
     """
     n = d.n
-    stage = d.stage(("block", 0), ("block", n))
+    stage = d.stage(("u", 0), ("block", 0))
     b = builders["stage_vjp"]
-    seeds = [(value, b.slot("block", 2 * n + row)) for (_, row), value in stage.results.items()]
-    bars = pull_back(stage, b, stage.copy(b), seeds, _is_one_of("block", "coef", "rate"))
+    seeds = [(value, b.slot("block", n + row)) for (_, row), value in stage.results.items()]
+    bars = pull_back(stage, b, stage.copy(b), seeds, _is_one_of("u", "block", "coef", "rate"))
+    rest = {slot: bar for slot, bar in bars.items() if slot[0] in ("coef", "rate")}
     for k in range(n):
-        total = Cotangent()
-        for slot in (("block", k), ("block", n + k)):
+        total, factors = Cotangent(), {b.slot("u", k), b.slot("block", k)}
+        for slot in (("u", k), ("block", k)):
             bar = bars.get(slot, Cotangent())
             total.singles += bar.singles
             total.plus += bar.plus
             total.minus += bar.minus
-        b.store(total.value(b), "block", 3 * n + k)
-    _accumulate(b, bars, {"coef": "coefbar", "rate": "ratebar"})
+        b.store(total.value(b), "block", 2 * n + k)
+        # Beside it the coefficients of this state: both are made of the same differences of w.
+        near = [slot for slot, bar in rest.items() if any(factors & set(pair) for pair in bar.plus + bar.minus)]
+        _accumulate(b, {slot: rest.pop(slot) for slot in near}, {"coef": "coefbar", "rate": "ratebar"})
+    _accumulate(b, rest, {"coef": "coefbar", "rate": "ratebar"})
+    b.compute_late()
 
     second = d.second()
     b = builders["second_vjp"]
     seeds = [(value, b.slot(*slot)) for slot, value in second.results.items()]
     bars = pull_back(second, b, second.copy(b), seeds, _is_one_of("yn", "coef"))
     _accumulate(b, bars, {"yn": "ynbar", "coef": "coefbar"})
+    b.compute_late()
 
     outputs = d.trace(d.outputs, "out")
     b = builders["outputs_vjp"]

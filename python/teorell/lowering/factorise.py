@@ -155,7 +155,7 @@ def _solve_transposed(
     outer: Sequence[Mapping[int, Entry]], inverse: Mapping[int, int], factors: Factors,
 ) -> None:  # fmt: skip
     """w := E^-T w in place on region w of a stage: by U', then by L', then into the blocks that follow."""
-    w = {i: b.slot("block", 2 * len(inverse) + i) for i in inverse}
+    w = {i: b.slot("block", len(inverse) + i) for i in inverse}
     waiting: dict[int, Terms] = {i: Terms() for i in inverse}
 
     def send(i: int, entries: Mapping[int, Entry]) -> None:
@@ -171,11 +171,11 @@ def _solve_transposed(
         for i in block:
             _, region, position = stored.place((1, inverse[i]))
             w[i] = b.mul(received(i), b.slot(region, position))
-            b.place(w[i], "block", 2 * len(inverse) + i)
+            b.place(w[i], "block", len(inverse) + i)
             send(i, upper[i])
         for i in reversed(block):
             w[i] = received(i)
-            b.store(w[i], "block", 2 * len(inverse) + i)
+            b.store(w[i], "block", len(inverse) + i)
             send(i, lower[i])
         for i in block:
             send(i, outer[i])
