@@ -1,0 +1,66 @@
+"""A model, its patients and doses, ready for the derivatives of the core: what the tests of derivatives share."""
+
+from __future__ import annotations
+
+import numpy as np
+import teorell as tl
+from teorell import solve
+from teorell.lowered import programs_of
+from teorell.parameters import parameter_columns
+from teorell.regimen import events, infused_states
+
+
+class Case:
+    def __init__(self, model, parameters=None, regimen=None, times=(1.0,), patients=1, outputs=None, switches=(), **options):
+        self.model, self.patients, self.times = model, patients, np.asarray(times, dtype=float)
+        self.names, self.states = model.parameter_names, model.state_names
+        self.columns = list(parameter_columns(model, parameters).values)
+        infused = infused_states(regimen)
+        self.infused = tuple(name for name in self.states if name in infused)
+        self.outputs = outputs or model.output_names
+        self.regimen, self.switches = regimen, switches
+        self.events = self.table(regimen)
+        self.options = {"rtol": 1e-6, "atol": np.full(len(self.states), 1e-9), **options}
+
+    def table(self, regimen, switches=None):
+        number = {name: k for k, name in enumerate(self.states)}
+        given = self.switches if switches is None else switches
+        return events(regimen, number, {name: k for k, name in enumerate(self.infused)}, self.patients, given)
+
+    def programs(self, derivatives=None):
+        return programs_of(self.model, self.outputs, self.infused, derivatives)
+
+    def solve(self, columns=None, events=None, **options):
+        chosen = {**self.options, **options}
+        return solve.solve(
+            self.programs(), columns or self.columns, self.patients, events or self.events, self.times, **chosen
+        )
+
+    def pull_back(self, cotangent, columns=None, **options):
+        chosen = {**self.options, **options}
+        return solve.pull_back(
+            self.programs("vjp"), columns or self.columns, self.patients, self.events, self.times, cotangent, **chosen
+        )
+
+    def push_forward(self, tangents, **options):
+        chosen = {**self.options, **options}
+        return solve.push_forward(
+            self.programs("jvp"), self.columns, self.patients, self.events, self.times, tangents, **chosen
+        )
+
+    def scaled(self, gradient):
+        """p dG/dp of each patient, over the largest of them."""
+        values = gradient * np.column_stack([np.broadcast_to(column, self.patients) for column in self.columns])
+        return values / np.abs(values).max(axis=1, keepdims=True)
+
+
+def oral(name="oral"):
+    """One compartment with saturable elimination: three parameters, an output that is not linear."""
+    model = tl.Model(name)
+    ka, vmax, km, v = model.parameters(ka=1.2, vmax=9.0, km=2.0, v=20.0)
+    gut, central = model.states("gut", "central")
+    model.flow(gut, central, ka * gut)
+    model.flow(central, None, vmax * central / (km * v + central))
+    model.output("cp", central / v)
+    model.output("log", tl.log(1.0 + central / v))
+    return model
