@@ -11,7 +11,9 @@ from teorell.regimen import events, infused_states
 
 
 class Case:
-    def __init__(self, model, parameters=None, regimen=None, times=(1.0,), patients=1, outputs=None, switches=(), **options):
+    def __init__(
+        self, model, parameters=None, regimen=None, times=(1.0,), patients=1, outputs=None, switches=(), **options
+    ):
         self.model, self.patients, self.times = model, patients, np.asarray(times, dtype=float)
         self.names, self.states = model.parameter_names, model.state_names
         self.columns = list(parameter_columns(model, parameters).values)

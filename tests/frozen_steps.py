@@ -59,7 +59,9 @@ class Frozen:
                 return found
             y_new, dense = self.step(t, end - t, y)
             at_dose = any(when == end for when, _, _ in doses)
-            while sample < len(self.times) and (self.times[sample] < end or (self.times[sample] == end and not at_dose)):
+            while sample < len(self.times) and (
+                self.times[sample] < end or (self.times[sample] == end and not at_dose)
+            ):
                 now = self.times[sample]
                 found[:, sample], sample = self.evaluate(self.outputs, now, dense((now - t) / (end - t))), sample + 1
             y, t = y_new, end

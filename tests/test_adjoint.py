@@ -41,7 +41,7 @@ def chain(states=110):
 
 
 def frozen_differences(case, doses, step=1e-4):
-    """d (sum of all outputs) / d log of each parameter, and / d amount of each dose, by Richardson's central differences."""
+    """d (sum of all outputs) / d log of each parameter and amount, by Richardson's central differences."""
     times = case.times
     last, case.times = case.times[-1], np.array([1000.0])
     ends = step_ends(lambda attempts: case.solve(max_steps=attempts), last)
@@ -52,8 +52,12 @@ def frozen_differences(case, doses, step=1e-4):
     total = {}
     for e in (step, step / 2):
         signs = np.concatenate([np.eye(count), -np.eye(count)]) * e
-        parameters = {name: value * (1 + signs[:, k]) for k, (name, value) in enumerate(zip(case.names, columns, strict=True))}
-        given = [(when, state, amount * (1 + signs[:, len(columns) + k])) for k, (when, state, amount) in enumerate(doses)]
+        parameters = {
+            name: value * (1 + signs[:, k]) for k, (name, value) in enumerate(zip(case.names, columns, strict=True))
+        }
+        given = [
+            (when, state, amount * (1 + signs[:, len(columns) + k])) for k, (when, state, amount) in enumerate(doses)
+        ]
         values = frozen.solve(parameters, given).sum(axis=(1, 2))
         total[e] = (values[:count] - values[count:]) / (2 * e)
     return (4 * total[step / 2] - total[step]) / 3
@@ -67,7 +71,10 @@ def test_gradient_is_that_of_the_frozen_steps(kind):
         sto = case.states.index("STO")
         doses = [(0.0, sto, 100.0), (12.0, sto, 100.0)]
     elif kind == "chain":
-        case, doses = Case(chain(), None, tl.Regimen.bolus(30, into="x3", time=2.0), np.linspace(0.0, 8.0, 9)), [(2.0, 3, 30.0)]
+        case, doses = (
+            Case(chain(), None, tl.Regimen.bolus(30, into="x3", time=2.0), np.linspace(0.0, 8.0, 9)),
+            [(2.0, 3, 30.0)],
+        )
     elif kind == "oral":
         case, doses = Case(oral(), None, tl.Regimen.bolus(80, into="gut", time=1.0), times), [(1.0, 0, 80.0)]
     else:
@@ -120,7 +127,9 @@ def test_gradient_is_that_of_the_solution(kind):
 
 def test_robertson_sensitivities(shared):
     """Published values from CVODES, printed with five digits (cvsRoberts_FSA_dns)."""
-    given = json.loads((shared / "data" / "reference" / "ivp_reference.json").read_text())["ROBER"]["sensitivities_cvodes"]
+    given = json.loads((shared / "data" / "reference" / "ivp_reference.json").read_text())["ROBER"][
+        "sensitivities_cvodes"
+    ]
     model = tl.Model("Robertson", time_unit="s")
     p1, p2, p3 = model.parameters(p1=0.04, p2=1e4, p3=3e7)
     a, b, c = model.state("a", 1.0), model.state("b"), model.state("c")
@@ -242,7 +251,9 @@ def test_a_dose_of_nothing_and_an_infusion_that_ends_on_a_sample():
     regimen = tl.Regimen.bolus(0.0, into="x", time=1.0)
     alone = Case(model, None, regimen, [3.0]).pull_back(np.ones((1, 1, 1)))
     assert alone.event_time[0] == 0.0
-    assert alone.event_value[0] == pytest.approx(np.exp(-0.6), rel=1e-2)  # the steps are those of a solution that is zero
+    assert alone.event_value[0] == pytest.approx(
+        np.exp(-0.6), rel=1e-2
+    )  # the steps are those of a solution that is zero
     both = Case(model, None, tl.Regimen.bolus(1.0, into="x") + regimen, [3.0]).pull_back(np.ones((1, 1, 1)))
     assert both.event_value[1] == pytest.approx(np.exp(-0.6), rel=1e-6)
     case = Case(model, None, tl.Regimen.infusion(10.0, into="x", duration=2.0), [2.0], rtol=1e-9)
@@ -250,7 +261,9 @@ def test_a_dose_of_nothing_and_an_infusion_that_ends_on_a_sample():
     exact = (1 - np.exp(-0.6)) / 0.3  # d x(2) / d rate
     assert found.event_value[0] == pytest.approx(exact, rel=1e-8)
     assert found.event_time[0] == pytest.approx(-5.0 * np.exp(-0.6), rel=1e-8)
-    assert found.event_time[1] == pytest.approx(5.0, rel=1e-12)  # seen on the side on which the infusion had ended earlier
+    assert found.event_time[1] == pytest.approx(
+        5.0, rel=1e-12
+    )  # seen on the side on which the infusion had ended earlier
 
 
 # Bits, memory, failures -------------------------------------------------------------------------------------------------
@@ -283,8 +296,10 @@ def test_bits_do_not_depend_on_batch_mates():
     table = case.events
     shuffle = [np.ascontiguousarray(column.reshape(23, rows)[order].reshape(-1))
                for column in (table.time, table.kind, table.target, table.value)]  # fmt: skip
-    moved.events = type(table)(*shuffle, table.offsets) if not hasattr(table, "origin") else type(table)(
-        *shuffle, table.offsets, table.origin
+    moved.events = (
+        type(table)(*shuffle, table.offsets)
+        if not hasattr(table, "origin")
+        else type(table)(*shuffle, table.offsets, table.origin)
     )
     other = moved.pull_back(w[order])
     assert np.array_equal(other.parameters, whole.parameters[order])

@@ -37,7 +37,7 @@ class Stage:
         monkeypatch.setitem(sys.modules, "teorell.solve", solver)
         monkeypatch.setattr("teorell.lowered.programs_of", self.lower)
 
-    def lower(self, model, outputs, infused):
+    def lower(self, model, outputs, infused, derivatives):
         self.called, self.infused = True, list(infused)
         return types.SimpleNamespace(
             parameter_names=model.parameter_names, infused=tuple(infused), switches=self.switches, outputs=outputs
@@ -217,9 +217,9 @@ def test_bad_input(stage, model, arguments, words):
 
 
 def test_wrong_kinds_of_object(stage, model):
-    tensor = type("Tensor", (), {"__module__": "torch"})()
-    with pytest.raises(TypeError, match="torch array"):
-        tl.simulate(model, {"cl": tensor}, None, TIMES)
+    array = type("Array", (), {"__module__": "jaxlib"})()
+    with pytest.raises(TypeError, match="jaxlib array"):
+        tl.simulate(model, {"cl": array}, None, TIMES)
     with pytest.raises(TypeError, match="cupy array"):
         tl.Regimen.bolus(type("ndarray", (), {"__module__": "cupy"})(), into="central")
     with pytest.raises(TypeError, match="model is a str"):

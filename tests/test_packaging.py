@@ -19,7 +19,7 @@ PACKAGE = ROOT / "python" / "teorell"
 
 # A module may import those of lower ranks and, within a subpackage, its siblings (docs/architecture.md, Data flow).
 RANKS = [
-    {"errors", "object_cache"},
+    {"eager", "errors", "object_cache", "progress"},
     {"graph"},
     {"reading", "simplify"},
     {"calculus", "ufuncs"},
@@ -31,11 +31,18 @@ RANKS = [
     {"model"},
     {"lowering"},
     {"lowered", "vector_ir"},
+    {"adjoint_code", "tangent_code"},
     {"machine_code"},
     {"events"},
     {"solve"},
+    {"event_derivatives", "failures", "options"},
     {"regimen", "solution"},
+    {"run"},
+    {"problem"},
+    {"autograd"},
+    {"autograd_compiled"},
     {"simulate"},
+    {"differentiate", "nn"},
     {"nca", "pbpk", "plot"},
     {"__init__"},
     {"reference_models"},

@@ -7,6 +7,7 @@ A `tl.Model` says the equations, a `tl.Regimen` the doses, `tl.simulate` runs a 
 
 from __future__ import annotations
 
+from teorell.differentiate import Gradient, Jacobian, jacobian, jvp, value_and_grad
 from teorell.errors import InputError, ModelError
 from teorell.expression import abs, cos, exp, hill, log, max, min, pow, sin, sqrt, tanh, where
 from teorell.model import Model
@@ -16,8 +17,9 @@ from teorell.simulate import simulate
 from teorell.solution import SimulationError, Solution
 
 __all__ = [
-    "InputError", "Model", "ModelError", "Regimen", "SimulationError", "Solution", "abs", "cos", "exp", "hill", "log",
-    "max", "min", "nca", "pow", "simulate", "sin", "sqrt", "tanh", "where",
+    "Gradient", "InputError", "Jacobian", "Model", "ModelError", "Regimen", "SimulationError", "Solution", "abs", "cos",
+    "exp", "hill", "jacobian", "jvp", "log", "max", "min", "nca", "pow", "simulate", "sin", "sqrt", "tanh",
+    "value_and_grad", "where",
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from teorell.lowering.program import SCALARS
@@ -148,13 +149,13 @@ def emit_reverse(programs: Programs, method: Mapping[str, Any], target: Target) 
     read = slots_read(programs.stage_vjp)
     pieces = [range(first, min(first + CHUNK, at.n)) for first in range(0, at.n, CHUNK)]
     for states in pieces:
-        yield part(f"values_{states.start}", lambda e, states=states: emit_values(e, method, states, read))
+        yield part(f"values_{states.start}", partial(emit_values, method=method, states=states, read=read))
     stage = Emitter(programs, target)
     emit_stage_reverse(stage)
     yield stage.define("stage_reverse", "ptr noalias %ws, ptr noalias %block, ptr noalias %z")
     for i in range(s - 1, -1, -1):
         for states in pieces:
-            yield part(f"gather{i}_{states.start}", lambda e, i=i, states=states: emit_gather(e, method, i, states))
+            yield part(f"gather{i}_{states.start}", partial(emit_gather, method=method, i=i, states=states))
         whole.call("stage_reverse", _Places(whole).y(i, 0), _Places(whole).z(i, 0))
-    yield part("finish_reverse", lambda e: emit_finish_reverse(e, method))
+    yield part("finish_reverse", partial(emit_finish_reverse, method=method))
     yield whole.define("reverse", internal=False)

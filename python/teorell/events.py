@@ -14,7 +14,10 @@ from teorell.parameters import Array
 if TYPE_CHECKING:
     from teorell.regimen import Dose
 
-__all__ = ["BOLUS", "INFUSION_END", "INFUSION_START", "SWITCH", "Events", "SwitchTimes", "one_a_patient", "one_for_all"]
+__all__ = [
+    "BOLUS", "INFUSION_END", "INFUSION_START", "SWITCH", "Events", "SwitchTimes", "infusion", "one_a_patient",
+    "one_for_all",
+]  # fmt: skip
 
 BOLUS, INFUSION_START, INFUSION_END, SWITCH = 0, 1, 2, 3
 RANK = np.array([3, 1, 0, 2])  # order of the kinds at equal times: ends, starts, switches, boluses
@@ -38,6 +41,7 @@ class Events:
     target: NDArray[np.int32]  # (rows,)
     value: Array  # (rows,) amount, amount per time, or the switch's value
     offsets: NDArray[np.int64]  # (patients + 1,) or (2,)
+    origin: NDArray[np.int32] | None = None  # (rows,) the row's number in `_rows`; None for a list of regimens
 
 
 @dataclass(frozen=True)
@@ -65,25 +69,26 @@ def one_for_all(
     count = patients if any(value.ndim for value in arrays) else 1
     boluses_too = [line.may_be_short() for line in lines]
     found = list(_rows(lines, boluses_too, states, infused, switches, slice(0, min(count, CHUNK))))
+    kind, target = (np.array([row[k] for row in found], np.int32) for k in (0, 1))  # the same for all patients
     shape = (count, len(found))
-    time, value = np.empty(shape), np.empty(shape)
-    kind, target = np.empty(shape, np.int32), np.empty(shape, np.int32)
+    time, value, origin = np.empty(shape), np.empty(shape), np.empty(shape, np.int32)
     for start in range(0, count, CHUNK):
         part = slice(start, min(start + CHUNK, count))
         if start:
             found = list(_rows(lines, boluses_too, states, infused, switches, part))
-        if all(row[2].ndim == 0 for row in found):
-            found.sort(key=lambda row: (float(row[2]), RANK[row[0]]))
-        else:
-            found.sort(key=lambda row: int(RANK[row[0]]))
-        for column, row in enumerate(found):
-            kind[part, column], target[part, column], time[part, column], value[part, column] = row
+        one_order = all(row[2].ndim == 0 for row in found)
+        when = np.array([float(row[2]) if one_order else 0.0 for row in found])
+        order = np.lexsort((RANK[kind], when)).tolist()
+        origin[part] = order
+        for column, number in enumerate(order):
+            time[part, column], value[part, column] = found[number][2:]
         if (np.diff(time[part], axis=1) < 0.0).any():
-            order = np.argsort(time[part], axis=1, kind="stable")
-            for each in (time, value, kind, target):
-                each[part] = np.take_along_axis(each[part], order, axis=1)
+            by_time = np.argsort(time[part], axis=1, kind="stable")
+            for each in (time, value, origin):
+                each[part] = np.take_along_axis(each[part], by_time, axis=1)
     offsets = np.arange(count + 1, dtype=np.int64) * len(found)
-    return Events(time.reshape(-1), kind.reshape(-1), target.reshape(-1), value.reshape(-1), offsets)
+    rows = origin.reshape(-1)
+    return Events(time.reshape(-1), kind[rows], target[rows], value.reshape(-1), offsets, rows)
 
 
 def _rows(
@@ -106,7 +111,7 @@ def _rows(
             if line.duration is None:
                 yield BOLUS, states[line.into], time, amount
                 continue
-            end, rate, short = _infusion(time, amount, cut(line.duration))
+            end, rate, short = infusion(time, amount, cut(line.duration))
             yield INFUSION_START, infused[line.into], time, rate
             yield INFUSION_END, infused[line.into], end, rate
             if bolus_too:
@@ -115,7 +120,7 @@ def _rows(
         yield SWITCH, number, *_switch(cut(switch.threshold), switch)
 
 
-def _infusion(time: Array, amount: Array, duration: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+def infusion(time: Array, amount: Array, duration: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
     """End, rate and 'is really a bolus' of infusions; shapes () or (n,). A bolus has rate 0 and ends where it starts.
 
     The rate is amount over the time between the two events as rounded, so that exactly the amount goes in. Events
@@ -182,7 +187,7 @@ def _one_a_patient(
     patient, entry = np.repeat(patient, repeats), np.repeat(entry, repeats)
     state, infusible, amount, first, duration, every = (table[entry, column] for column in range(6))
     time = first + k * every
-    end, rate, short = _infusion(time, amount, np.where(np.isnan(duration), 0.0, duration))  # a bolus is short
+    end, rate, short = infusion(time, amount, np.where(np.isnan(duration), 0.0, duration))  # a bolus is short
     long = ~short
     pieces = [
         (patient[short], np.full(int(short.sum()), BOLUS), state[short], time[short], amount[short]),

@@ -22,6 +22,46 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
+FLOATS = ("float64", "float32")
+INTEGERS = ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
+
+
+def is_tensor(value: object) -> bool:
+    """Is it a torch tensor, of a subclass perhaps? Torch is not imported to know."""
+    return any(base.__module__ == "torch" and base.__name__ == "Tensor" for base in type(value).__mro__)
+
+
+def numbers_or_tensor(value: Any, what: str) -> Any:
+    """`numbers(value, what)`, or a torch tensor as it is, once `check_tensor` has passed it. Its values are not read."""
+    if not is_tensor(value):
+        return numbers(value, what)
+    check_tensor(value, what)
+    return value
+
+
+def check_tensor(value: Any, what: str) -> None:
+    """Raise InputError for a torch tensor whose device, type or shape do not suit.
+
+    what: how messages name it, for example "parameter 'cl'".
+    """
+    if value.device.type != "cpu":
+        raise InputError(
+            f"{what} lies on device {value.device} (this version computes on the CPU, and moves nothing by itself). "
+            "Give .cpu() of it, which has a derivative too."
+        )
+    kind = str(value.dtype).removeprefix("torch.")
+    if kind not in FLOATS + INTEGERS or str(value.layout) != "torch.strided":
+        raise InputError(
+            f"{what} is a tensor of {kind}, {value.layout} (only dense float64, float32 and integers are converted to "
+            "float64). Give .double(), or .to_dense(), of it."
+        )
+    if value.ndim > 1:
+        raise InputError(
+            f"{what} has shape {tuple(value.shape)} (it should be one number, or one number a patient). "
+            "Give shape () or (patients,)."
+        )
+
+
 def numbers(value: object, what: str) -> Array:
     """`value` as float64, shape () or (patients,), every element finite; not copied if it is float64 already.
 
@@ -33,8 +73,8 @@ def numbers(value: object, what: str) -> Array:
     library = type(value).__module__.partition(".")[0]
     if library in ("torch", "cupy", "jax", "jaxlib", "tensorflow"):
         raise TypeError(
-            f"{what} is a {library} array (this version of teorell computes on NumPy arrays). "
-            "Convert it to NumPy first, for example with .detach().cpu().numpy() or .get()."
+            f"{what} is a {library} array (NumPy is needed here). "
+            "Convert it first, for example with .detach().cpu().numpy() or .get()."
         )
     if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
         raise InputError(f"{what} has masked elements (a patient without a value cannot run). Fill or drop them first.")
@@ -101,7 +141,7 @@ class Columns:
         """For `agree`: every parameter that is an array, and its length."""
         for name, value in zip(self.names, self.values, strict=True):
             if value.ndim:
-                yield f"parameter {name!r}", value.size
+                yield f"parameter {name!r}", value.shape[0]
 
 
 def parameter_columns(model: Model, parameters: object) -> Columns:
@@ -126,8 +166,9 @@ def parameter_columns(model: Model, parameters: object) -> Columns:
     values: list[Array] = []
     for name, default in zip(names, np.asarray(model.parameter_defaults, dtype=np.float64), strict=True):
         if name in table:
-            column = numbers(table[name], f"parameter {name!r}")
-            _check_bounds(model, name, column)
+            column = numbers_or_tensor(table[name], f"parameter {name!r}")
+            if not is_tensor(column):
+                check_bounds(model, name, column)
         else:
             column = np.asarray(default)
         values.append(column)
@@ -154,7 +195,7 @@ def _table(parameters: object) -> Mapping[Any, Any]:
     )
 
 
-def _check_bounds(model: Model, name: str, column: Array) -> None:
+def check_bounds(model: Model, name: str, column: Array) -> None:
     """Raise InputError if values of `column`, shape () or (patients,), lie outside the parameter's declared bounds."""
     info = model.parameter_info(name)
     values = np.atleast_1d(column)

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from teorell.eager import eager
 from teorell.errors import InputError, count, suggestion
 from teorell.events import SHORTEST, Events, SwitchTimes, one_a_patient, one_for_all
 from teorell.expression import Expression
-from teorell.parameters import Array, agree, numbers
+from teorell.parameters import Array, agree, is_tensor, numbers_or_tensor
 
 __all__ = ["Dose", "Events", "Regimen", "SwitchTimes", "check_regimen", "dosed_states", "events", "infused_states"]
 
@@ -24,21 +25,39 @@ MAX_DOSES = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class Dose:
-    """One line of a regimen: `doses` times the same, `every` apart. Arrays are (patients,) and read-only."""
+    """One line of a regimen: `doses` times the same, `every` apart. Arrays are (patients,) and read-only.
+
+    The numbers of a line may be torch tensors. Nobody has read these, nothing is derived from them, and `filled` makes
+    the line that the solver can read.
+    """
 
     into: str
     amount: Array
     time: Array
-    duration: Array | None  # None for a bolus
+    duration: Array | None  # None for a bolus, and for a rate of a line with tensors
     every: Array
     doses: int
-    rate: Array | None = None  # kept for the repr where the user gave a rate; duration is amount / rate
+    rate: Array | None = None  # where the user gave a rate; duration is then amount / rate
+
+    @property
+    def is_infusion(self) -> bool:
+        return self.duration is not None or self.rate is not None
+
+    def filled(self, fields: Mapping[str, Array]) -> Dose:
+        """The line with other numbers, by the names of the fields as the user gave them, checked as `Regimen.bolus` does."""
+        given = {"amount": self.amount, "time": self.time, "rate": self.rate}
+        given["duration"] = self.duration if self.rate is None else None
+        given["every"] = self.every if self.doses > 1 else None
+        return _line(into=self.into, doses=self.doses, **(given | dict(fields)))
 
     def arrays(self) -> Iterator[tuple[str, Array]]:
         for name in ("amount", "time", "duration", "rate", "every"):
             value = getattr(self, name)
             if value is not None:
                 yield name, value
+
+    def has_tensors(self) -> bool:
+        return any(is_tensor(value) for _, value in self.arrays())
 
     def may_be_short(self) -> bool:
         """May an infusion of this line be too short, for some patient, to be more than a bolus (see events.py)?"""
@@ -48,13 +67,13 @@ class Dose:
         return bool(self.duration.min() <= max(32 * np.spacing(last), SHORTEST))
 
     def __repr__(self) -> str:
-        kind = "bolus" if self.duration is None else "infusion"
+        kind = "infusion" if self.is_infusion else "bolus"
         words = [_show(self.amount), f"into={self.into!r}"]
         if self.rate is not None:
             words.append(f"rate={_show(self.rate)}")
         elif self.duration is not None:
             words.append(f"duration={_show(self.duration)}")
-        if self.time.ndim or self.time != 0:
+        if is_tensor(self.time) or self.time.ndim or self.time != 0:
             words.append(f"time={_show(self.time)}")
         if self.doses > 1:
             words.append(f"every={_show(self.every)}, doses={self.doses}")
@@ -66,8 +85,8 @@ class Regimen:
     """Doses into states. Make one with `Regimen.bolus`, `Regimen.infusion`, `Regimen.none`, and add them with `+`.
 
     Amounts, times, durations, rates and intervals are numbers or (patients,) arrays, in the model's units of amount and
-    time; times count from the start of the simulation. Infusions that overlap add up. Dose k of a repeated line, k from
-    0, is given at time + k * every.
+    time, or torch tensors of these shapes, whose values `simulate` checks. Times count from the start of the simulation.
+    Infusions that overlap add up. Dose k of a repeated line, k from 0, is given at time + k * every.
     """
 
     lines: tuple[Dose, ...] = ()
@@ -81,6 +100,7 @@ class Regimen:
         return Regimen()
 
     @staticmethod
+    @eager
     def bolus(
         amount: Any, into: Expression | str, time: Any = 0.0, every: Any = None, doses: int | None = None
     ) -> Regimen:
@@ -93,6 +113,7 @@ class Regimen:
         return Regimen((_line(amount, into, time, every, doses),))
 
     @staticmethod
+    @eager
     def infusion(
         amount: Any,
         into: Expression | str,
@@ -130,7 +151,7 @@ class Regimen:
         for line in self.lines:
             for name, value in line.arrays():
                 if value.ndim:
-                    yield f"the regimen's {name} into {line.into!r}", value.size
+                    yield f"the regimen's {name} into {line.into!r}", value.shape[0]
 
     def events(
         self,
@@ -171,6 +192,11 @@ def check_regimen(given: object, states: Sequence[str]) -> list[tuple[str, int]]
                 f"regimen of patient {patient} is a {type(one).__name__} (doses are needed). Give a Regimen or None."
             )
         _check_states(one, states, f" of patient {patient}")
+        if one is not None and any(line.has_tensors() for line in one.lines):
+            raise InputError(
+                f"the regimen of patient {patient} holds a tensor (in a list, each regimen is of numbers). Give "
+                ".item() of it, or one Regimen for all with (patients,) tensors."
+            )
         for what, size in () if one is None else one.sizes():
             raise InputError(
                 f"{what} of patient {patient} has {count(size, 'value')} (in a list, each regimen is for one patient). "
@@ -195,7 +221,7 @@ def dosed_states(given: Given) -> set[str]:
 
 def infused_states(given: Given) -> set[str]:
     """The states into which anything is infused, whatever the durations."""
-    return {line.into for line in _lines(given) if line.duration is not None}
+    return {line.into for line in _lines(given) if line.is_infusion}
 
 
 def _lines(given: Given) -> Iterator[Dose]:
@@ -252,7 +278,9 @@ def _line(amount: Any, into: Any, time: Any, every: Any, doses: Any, duration: A
         int(doses),
         None if rate is None else _at_least_zero(rate, "rate", into, strictly=True),
     )
-    agree((f"the regimen's {name} into {into!r}", value.size) for name, value in line.arrays() if value.ndim)
+    agree((f"the regimen's {name} into {into!r}", value.shape[0]) for name, value in line.arrays() if value.ndim)
+    if line.has_tensors():
+        return line
     with np.errstate(over="ignore"):
         if line.rate is not None:
             line = replace(line, duration=_frozen(line.amount / line.rate))
@@ -267,9 +295,14 @@ def _line(amount: Any, into: Any, time: Any, every: Any, doses: Any, duration: A
 
 
 def _at_least_zero(value: object, name: str, into: str, strictly: bool = False) -> Array:
-    """A read-only copy of `value`, shape () or (patients,), every element finite and >= 0 (> 0 if `strictly`)."""
+    """A read-only copy of `value`, shape () or (patients,), every element finite and >= 0 (> 0 if `strictly`).
+
+    A tensor is returned as it is.
+    """
     what = f"the regimen's {name} into {into!r}"
-    result = numbers(value, what)
+    result: Array = numbers_or_tensor(value, what)
+    if is_tensor(result):
+        return result
     if result.size and not (result.min() > 0 if strictly else result.min() >= 0):
         flat = np.atleast_1d(result)
         patient = int(np.argmin(flat))
@@ -287,4 +320,6 @@ def _frozen(value: Any) -> Array:
 
 
 def _show(value: Array) -> str:
+    if is_tensor(value):
+        return f"<tensor of shape {tuple(value.shape)}>"
     return f"{value:.12g}" if value.ndim == 0 else f"<{value.size} values, {value.min():.6g} to {value.max():.6g}>"

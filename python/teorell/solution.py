@@ -10,33 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.errors import InputError, count, suggestion
-from teorell.parameters import Array
+from teorell.failures import SimulationError, raise_failures
+from teorell.parameters import Array, is_tensor
 
 if TYPE_CHECKING:
     from teorell.nca import NCA
 
 __all__ = ["SimulationError", "Solution"]
 
-SHOWN = 5  # patients named in an error
-UNUSUAL = 2.5  # robust standard deviations from the median from which a parameter is worth naming
-
-
-class SimulationError(RuntimeError):
-    """Patients failed; the message names some of them and the reasons, `patients` holds all their numbers."""
-
-    def __init__(self, message: str, patients: NDArray[np.int64]) -> None:
-        super().__init__(message)
-        self.patients = patients
-
-    def __reduce__(self) -> tuple[type[SimulationError], tuple[str, NDArray[np.int64]]]:
-        return type(self), (str(self), self.patients)
-
 
 @dataclass(frozen=True, eq=False)
 class Solution:
     """Curves of a population, each output in its declared unit, and how each patient's simulation went."""
 
-    values: Array  # (patients, times, outputs); NaN after failure_time
+    values: Any  # (patients, times, outputs), NumPy, or a torch tensor where one was given; NaN after failure_time
     times: Array  # (times,) in `time_unit`
     outputs: tuple[str, ...]
     status: NDArray[np.int32]  # (patients,) 0 is success; the sentences are in teorell.solve.STATUS
@@ -54,7 +41,13 @@ class Solution:
         result: NDArray[np.bool_] = self.status == 0
         return result
 
-    def __getitem__(self, output: str) -> Array:
+    @property
+    def array(self) -> Array:
+        """`values` as NumPy, (patients, times, outputs); of a tensor a view that carries no derivative."""
+        result: Array = self.values.numpy(force=True) if is_tensor(self.values) else self.values
+        return result
+
+    def __getitem__(self, output: str) -> Any:
         """The curves of one output, shape (patients, times), a view, in its unit; InputError if there is no such output."""
         return self.values[:, :, self._number(output)]
 
@@ -63,52 +56,14 @@ class Solution:
         failed = int((self.status != 0).sum())
         span = f"{self.times[0]:g} to {self.times[-1]:g} {self.time_unit}".rstrip()
         return (
-            f"<Solution of {self.model!r}: {count(patients, 'patient')}, {count(times, 'time')} from "
+            f"<{type(self).__name__} of {self.model!r}: {count(patients, 'patient')}, {count(times, 'time')} from "
             f"{span}, outputs {', '.join(self.outputs)}; {f'{failed} failed' if failed else 'all succeeded'}>"
         )
 
     def raise_for_status(self) -> None:
         """Raise SimulationError if any patient failed: who, why, what to do, and what is unusual about them."""
-        failed = np.flatnonzero(self.status)
-        if not failed.size:
-            return
-        from teorell.solve import STATUS
-
-        lines = [f"{failed.size} of {count(self.status.size, 'patient')} failed."]
-        codes, counts = np.unique(self.status[failed], return_counts=True)
-        for code, many in zip(codes.tolist(), counts.tolist(), strict=True):
-            lines.append(f"Status {code}, {count(many, 'patient')}: {STATUS.get(code, 'unknown status')}.")
-        unusual = self._unusual(failed[:SHOWN])
-        for patient, strange in zip(failed[:SHOWN].tolist(), unusual, strict=True):
-            when = f"at {self.failure_time[patient]:.6g} {self.time_unit}".rstrip()
-            lines.append(
-                f"  patient {patient}: status {self.status[patient]} {when} after {count(int(self.steps[patient]), 'step')}"
-                + (f"; unusual: {', '.join(strange)}" if strange else "")
-            )
-        if failed.size > SHOWN:
-            lines.append(f"  and {failed.size - SHOWN} more: numpy.flatnonzero(solution.status) lists them.")
-        raise SimulationError("\n".join(lines), failed.astype(np.int64))
-
-    def _unusual(self, patients: NDArray[np.intp]) -> list[list[str]]:
-        """For each of `patients` the parameters farthest from the population, at most three, farthest first.
-
-        Distance: from the median in robust standard deviations (1.4826 median absolute deviations), of the logarithm if
-        all values are positive. If more than half of the patients share one value, the mean absolute deviation serves.
-        """
-        found: list[list[tuple[float, str]]] = [[] for _ in patients]
-        for name, column in (self.parameters or {}).items():
-            if column.ndim == 0:
-                continue
-            scaled = np.log(column) if column.min() > 0 else column
-            distance = np.abs(scaled - np.median(scaled))
-            spread = 1.4826 * np.median(distance) or 1.2533 * np.mean(distance)
-            if spread == 0.0:
-                continue
-            for row, patient in enumerate(patients):
-                if distance[patient] > UNUSUAL * spread:
-                    words = f"{name} = {column[patient]:.4g} (median {np.median(column):.4g})"
-                    found[row].append((float(distance[patient] / spread), words))
-        return [[words for _, words in sorted(row, reverse=True)[:3]] for row in found]
+        known = self.parameters or {}
+        raise_failures("solution", self.status, self.failure_time, self.steps, self.time_unit, known)
 
     def to_dataframe(self) -> Any:
         """A tidy pandas DataFrame: columns patient, time, and one for each output; a row for each patient and time.
@@ -126,7 +81,7 @@ class Solution:
             "patient": np.repeat(np.arange(patients), times),
             "time": np.tile(self.times, patients),
         }
-        columns |= {name: self.values[:, :, k].reshape(-1) for k, name in enumerate(self.outputs)}
+        columns |= {name: self.array[:, :, k].reshape(-1) for k, name in enumerate(self.outputs)}
         return pd.DataFrame(columns)
 
     def to_xarray(self) -> Any:
@@ -142,7 +97,7 @@ class Solution:
         self._check_free("patient", "time", *per_patient)
         units = self.units or ("",) * len(self.outputs)
         variables: dict[str, Any] = {
-            name: (("patient", "time"), self.values[:, :, k], {"units": unit} if unit else {})
+            name: (("patient", "time"), self.array[:, :, k], {"units": unit} if unit else {})
             for k, (name, unit) in enumerate(zip(self.outputs, units, strict=True))
         }
         variables |= {name: (("patient",), getattr(self, name)) for name in per_patient}
@@ -163,7 +118,7 @@ class Solution:
         time = self.time_unit
         units = {"cmax": unit, "tmax": time, "half_life": time, "lambda_z": f"1/{time}" if time else ""}
         area = f"{unit} {time}" if unit and time else ""
-        return nca(self.times, self[name], units | {"auc_last": area, "auc_inf": area})
+        return nca(self.times, self.array[:, :, self._number(name)], units | {"auc_last": area, "auc_inf": area})
 
     def plot(self, output: str | None = None, **options: Any) -> Any:
         """Draw one output (None: the only one) as median and percentile bands; returns the matplotlib Axes.
@@ -176,7 +131,7 @@ class Solution:
         name, unit, time = self._one(output), self._unit(output), self.time_unit
         options.setdefault("label", f"{name} [{unit}]" if unit else name)
         options.setdefault("time_label", f"time [{time}]" if time else "time")
-        return plot(self.times, self[name], **options)
+        return plot(self.times, self.array[:, :, self._number(name)], **options)
 
     def _number(self, output: str) -> int:
         if output not in self.outputs:

@@ -20,8 +20,19 @@ if TYPE_CHECKING:
     from teorell.lowering import Programs
 
 __all__ = [
-    "METHODS", "STATUS", "Options", "Raw", "RawGradient", "available_threads", "choose_executor", "instruction_sets",
-    "Tangents", "pull_back", "push_forward", "solve", "tableau",
+    "METHODS",
+    "STATUS",
+    "Options",
+    "Raw",
+    "RawGradient",
+    "Tangents",
+    "available_threads",
+    "choose_executor",
+    "instruction_sets",
+    "pull_back",
+    "push_forward",
+    "solve",
+    "tableau",
 ]  # fmt: skip
 
 Array: TypeAlias = NDArray[np.float64]

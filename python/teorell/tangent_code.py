@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from teorell.lowering.program import SCALARS
@@ -95,7 +96,7 @@ def emit_tangent(programs: Programs, method: Mapping[str, Any], target: Target) 
     for i in range(method["stages"]):
         for first in range(0, at.n, CHUNK):
             states = range(first, min(first + CHUNK, at.n))
-            yield part(f"combine_dot{i}_{first}", lambda e, i=i, states=states: emit_combine(e, method, i, states))
+            yield part(f"combine_dot{i}_{first}", partial(emit_combine, method=method, i=i, states=states))
         whole.call("stage_dot", at.udot + i * at.n)
-    yield part("finish_dot", lambda e: emit_finish(e, method))
+    yield part("finish_dot", partial(emit_finish, method=method))
     yield whole.define("tangent", internal=False)

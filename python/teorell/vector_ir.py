@@ -197,7 +197,8 @@ def module(functions: list[str], target: Target) -> str:
             "",
             *functions,
             # alignstack: spilled registers would else lie across cache lines, and stall.
-            f'attributes #0 = {{ noinline nounwind alignstack={w * 8} "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}" }}',
+            f"attributes #0 = {{ noinline nounwind alignstack={w * 8} "
+            f'"min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}" }}',
             "",
         ]
     )

@@ -85,7 +85,8 @@ def lower(
     layout = Layout.of(
         n_const=len(constants.values), n_coef=len(hoisted) + len(infused), n=len(names), n_lu=n_lu, n_ft=len(ft_rows),
         n_out=len(chosen), n_params=len(parameters), n_switches=len(switches), n_temp=n_temp, stages=stages,
-        one=constants.slot(1.0), n_infused=len(infused), derivatives=derivatives, n_entries=len(entries), n_columns=len(columns_of),
+        one=constants.slot(1.0), n_infused=len(infused), derivatives=derivatives,
+        n_entries=len(entries), n_columns=len(columns_of),
         n_output_states=len(read), n_outcoef=len(touched),
     )  # fmt: skip
     programs = {name: builder.encode(layout) for name, builder in builders.items()}

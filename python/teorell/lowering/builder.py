@@ -134,7 +134,7 @@ class Builder:
     def compute_late(self) -> None:
         """Compute each value just before it is first needed, for the stores in their order.
 
-        Fewer values are then held at a time. Not for programs in which a slot that is read is also a place for another value.
+        Fewer values are then held at a time. Not for programs in which a slot that is read becomes the place of another.
         """
         done: set[int] = set()
         sequence: list[int] = []
@@ -212,6 +212,7 @@ class Builder:
             record = self._records[number]
             assert len(record) == 4
             op, operands, plus, minus = record
+            assert not isinstance(op, str)  # functions stay whole in a Recorder alone, which is not encoded
             if op == Op.SUM and len(plus) == 1 and not minus:
                 op = Op.MUL if operands[0] < 0 else Op.FMA
                 operands = tuple([operand for operand in operands if operand >= 0]) + plus[0]

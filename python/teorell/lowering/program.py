@@ -116,7 +116,8 @@ class Layout:
     @classmethod
     def of(
         cls, *, n_const: int, n_coef: int, n: int, n_lu: int, n_ft: int, n_out: int, n_params: int, n_switches: int,
-        n_temp: int, stages: int, one: int, n_infused: int, derivatives: str | None = None, n_entries: int = 0, n_columns: int = 0,
+        n_temp: int, stages: int, one: int, n_infused: int, derivatives: str | None = None,
+        n_entries: int = 0, n_columns: int = 0,
         n_output_states: int = 0, n_outcoef: int = 0,
     ) -> Layout:  # fmt: skip
         """Regions one after the other; those of derivatives are empty unless they are asked for."""
@@ -124,7 +125,8 @@ class Layout:
         sizes = {
             "const": n_const, "coef": n_coef, "scalar": 12, "y": n, "f": n, "lu": n_lu, "yn": n, "ynew": n, "top": n,
             "atol": n, "u": stages * n, "ft": n_ft, "out": n_out, "params": n_params + n_switches,
-            "block": vjp * 3 * n * stages, "ukept": vjp * stages * n_columns, "ubar": vjp * stages * n_output_states, "lam": vjp * n, "ynbar": vjp * n,
+            "block": vjp * 3 * n * stages, "ukept": vjp * stages * n_columns,
+            "ubar": vjp * stages * n_output_states, "lam": vjp * n, "ynbar": vjp * n,
             "coefbar": vjp * n_coef, "paramsbar": vjp * (n_params + n_switches), "outbar": vjp * n_out,
             "ysbar": vjp * n, "outcoef": n_outcoef, "z": jvp * n, "ydot": jvp * n, "yndot": jvp * n,
             "udot": jvp * n * stages, "coefdot": jvp * n_coef, "paramsdot": jvp * (n_params + n_switches),

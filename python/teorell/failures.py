@@ -1,0 +1,83 @@
+"""Patients that failed: who, why, what to do, and what is unusual about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.errors import count
+from teorell.parameters import Array
+
+__all__ = ["SimulationError", "raise_failures"]
+
+SHOWN = 5  # patients named in an error
+UNUSUAL = 2.5  # robust standard deviations from the median from which a parameter is worth naming
+
+
+class SimulationError(RuntimeError):
+    """Patients failed; the message names some of them and the reasons, `patients` holds all their numbers."""
+
+    def __init__(self, message: str, patients: NDArray[np.int64]) -> None:
+        super().__init__(message)
+        self.patients = patients
+
+    def __reduce__(self) -> tuple[type[SimulationError], tuple[str, NDArray[np.int64]]]:
+        return type(self), (str(self), self.patients)
+
+
+def raise_failures(
+    result: str,
+    status: NDArray[np.int32],
+    failure_time: Array,
+    steps: NDArray[np.int64],
+    time_unit: str,
+    parameters: Mapping[str, Array],
+) -> None:
+    """Raise SimulationError if any patient failed.
+
+    result: what to call the thing that has the status. status, failure_time, steps: (patients,). parameters: those that
+        the user gave, each () or (patients,), among which to look for unusual values.
+    """
+    failed = np.flatnonzero(status)
+    if not failed.size:
+        return
+    from teorell.solve import STATUS
+
+    lines = [f"{failed.size} of {count(status.size, 'patient')} failed."]
+    codes, counts = np.unique(status[failed], return_counts=True)
+    for code, many in zip(codes.tolist(), counts.tolist(), strict=True):
+        lines.append(f"Status {code}, {count(many, 'patient')}: {STATUS.get(code, 'unknown status')}.")
+    unusual = _unusual(failed[:SHOWN], parameters)
+    for patient, strange in zip(failed[:SHOWN].tolist(), unusual, strict=True):
+        when = f"at {failure_time[patient]:.6g} {time_unit}".rstrip()
+        lines.append(
+            f"  patient {patient}: status {status[patient]} {when} after {count(int(steps[patient]), 'step')}"
+            + (f"; unusual: {', '.join(strange)}" if strange else "")
+        )
+    if failed.size > SHOWN:
+        lines.append(f"  and {failed.size - SHOWN} more: numpy.flatnonzero({result}.status) lists them.")
+    raise SimulationError("\n".join(lines), failed.astype(np.int64))
+
+
+def _unusual(patients: NDArray[np.intp], parameters: Mapping[str, Array]) -> list[list[str]]:
+    """For each of `patients` the parameters farthest from the population, at most three, farthest first.
+
+    Distance: from the median in robust standard deviations (1.4826 median absolute deviations), of the logarithm if
+    all values are positive. If more than half of the patients share one value, the mean absolute deviation serves.
+    """
+    found: list[list[tuple[float, str]]] = [[] for _ in patients]
+    for name, column in parameters.items():
+        if column.ndim == 0:
+            continue
+        scaled = np.log(column) if column.min() > 0 else column
+        distance = np.abs(scaled - np.median(scaled))
+        spread = 1.4826 * np.median(distance) or 1.2533 * np.mean(distance)
+        if spread == 0.0:
+            continue
+        for row, patient in enumerate(patients):
+            if distance[patient] > UNUSUAL * spread:
+                words = f"{name} = {column[patient]:.4g} (median {np.median(column):.4g})"
+                found[row].append((float(distance[patient] / spread), words))
+    return [[words for _, words in sorted(row, reverse=True)[:3]] for row in found]

@@ -1,0 +1,165 @@
+"""Simulations as a layer of a network: `teorell.nn.Simulator`, a torch.nn.Module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from teorell import autograd_compiled as compiled
+from teorell.autograd import Simulate, Trace, common_type, constant
+from teorell.errors import InputError, suggestion
+from teorell.model import Model
+from teorell.parameters import check_tensor, is_tensor, numbers_or_tensor
+from teorell.problem import Problem, problem_of
+from teorell.regimen import Given
+
+__all__ = ["Simulator"]
+
+Values = Mapping[str, Any]
+
+
+class Simulator(nn.Module):
+    """One model, regimen and grid of times; parameters come from the module, or from a network at each call.
+
+    model, regimen, times, outputs, options: as for teorell.simulate (rtol, method, threads, ...), in numbers.
+    learnable: names of parameters, which start at the model's defaults, or a mapping of name to start. Each becomes a
+        torch.nn.Parameter, () or (patients,), in the unit that the model declares.
+    fixed: mapping of name to value, () or (patients,), kept as a buffer. What is nowhere given takes its default.
+    positive: those of `learnable` that are learned on the log scale, and so stay above zero.
+    dtype: of parameters and buffers, float64 or float32. The solver always computes in float64.
+
+    `module(cl=tensor)` or `module({"cl": tensor})`, for any parameters, replaces them in this call by tensors, () or
+    (patients,). It returns the values (patients, times, outputs), differentiable by all that went in, in the type that the
+    floating tensors promote to. A patient that failed has NaN from then on and no gradient flows through it; see `status`.
+
+    In state_dict a learnable cl is "learnable_cl", or "log_cl" if positive, a fixed one "fixed_cl".
+    torch.compile takes the module whole (fullgraph=True); transforms of torch.func in compiled code run eagerly, or raise.
+    Raises InputError as teorell.simulate does, and for names that are unknown or given twice.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        regimen: Given = None,
+        times: Any = None,
+        outputs: Sequence[str] | str | None = None,
+        learnable: Values | Iterable[str] = (),
+        fixed: Values | None = None,
+        positive: Iterable[str] = (),
+        dtype: torch.dtype = torch.float64,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        if dtype not in (torch.float64, torch.float32):
+            raise InputError(f"dtype is {dtype} (parameters are real numbers). Give torch.float64 or torch.float32.")
+        if not isinstance(model, Model):
+            raise TypeError(f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model.")
+        self._defaults = dict(zip(model.parameter_names, map(float, model.parameter_defaults), strict=True))
+        fixed, positive = dict(fixed or {}), _names(positive)
+        starts = (
+            learnable if isinstance(learnable, Mapping) else {name: self._default(name) for name in _names(learnable)}
+        )
+        for name, value in starts.items():
+            if name in fixed:
+                raise InputError(f"parameter {name!r} is learnable and fixed (which is meant?). Leave it out of one.")
+            start = self._tensor(name, value, dtype)
+            if name in positive and not (start > 0).all():
+                raise InputError(f"parameter {name!r} starts at {value} (its logarithm is learned). Start above zero.")
+            key, start = (f"log_{name}", start.log()) if name in positive else (f"learnable_{name}", start)
+            self.register_parameter(key, nn.Parameter(start))
+        for name, value in fixed.items():
+            self.register_buffer(f"fixed_{name}", self._tensor(name, value, dtype))
+        for name in positive:
+            if name not in starts:
+                raise InputError(
+                    f"parameter {name!r} is positive, not learnable (positive says how). Add it to learnable."
+                )
+        self._status: Any = ()  # an array, or in compiled code a tensor
+        self._recipe = (model, regimen, constant(times, "times") if is_tensor(times) else times, outputs, options)
+        self._prepare()
+
+    def forward(self, parameters: Values | None = None, /, **more: Any) -> Tensor:
+        """The values (patients, times, outputs); see the class. Raises InputError for unknown names and unfit tensors."""
+        given = self.parameter_values()
+        for name, value in (*(parameters or {}).items(), *more.items()):
+            self._default(name)
+            given[name] = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+        for name, value in given.items():
+            check_tensor(value, f"parameter {name!r}")
+        inputs = [given.get(name, value).to(torch.float64) for name, value in self._constants]
+        if not torch.compiler.is_compiling():
+            trace = Trace()
+            values = Simulate.apply(self._problem, trace, *inputs)
+            self._status = trace.raw.status
+        elif compiled.inside_a_transform():
+            raise NotImplementedError(
+                "a transform of torch.func inside compiled code (the compiled operator has no rules for it). "
+                "Leave fullgraph=True out, and this part runs eagerly."
+            )
+        else:
+            values, self._status = compiled.simulate(self._number, inputs)
+        result: Tensor = values.to(common_type(list(given.values())))
+        return result
+
+    @property
+    def status(self) -> NDArray[np.int32]:
+        """(patients,) of the last call: 0 for each patient that succeeded; teorell.solve.STATUS has the other sentences.
+
+        Under torch.vmap the patients of all mapped runs, one run after the other; empty before the first call.
+        """
+        return np.asarray(self._status, dtype=np.int32)
+
+    def parameter_values(self) -> dict[str, Tensor]:
+        """The learnable and fixed parameters, name to tensor () or (patients,), in the units that the model declares."""
+        found = {}
+        for key, tensor in (*self.named_parameters(), *self.named_buffers()):
+            kind, _, name = key.partition("_")
+            found[name] = tensor.exp() if kind == "log" else tensor
+        return found
+
+    def extra_repr(self) -> str:
+        model, regimen, times, *_ = self._recipe
+        return f"{model.name!r}, {regimen}, {len(times)} times, {', '.join(self.parameter_values())}"
+
+    def _default(self, name: str) -> float:
+        if name not in self._defaults:
+            known = suggestion(str(name), self._defaults)
+            raise InputError(f"unknown parameter {name!r} (the model does not declare it). {known}")
+        return self._defaults[name]
+
+    def _tensor(self, name: str, value: Any, dtype: torch.dtype) -> Tensor:
+        """A tensor of the module's own, () or (patients,)."""
+        self._default(name)
+        array = numbers_or_tensor(value, f"parameter {name!r}")
+        return (array.detach().clone() if is_tensor(array) else torch.tensor(array)).to(dtype)
+
+    def _prepare(self) -> None:
+        """Make the problem, whose inputs are all parameters and doses, and what they are where nobody gives them."""
+        model, regimen, times, outputs, options = self._recipe
+        self._problem: Problem = problem_of(model, self._defaults, regimen, times, outputs, **options)
+        self._number = compiled.register(self._problem)
+        if any(is_tensor(value) for value in self._problem.given):
+            raise InputError(
+                "the regimen of a Simulator holds tensors (its doses are the same in every call). Give numbers, or call "
+                "teorell.simulate where doses have gradients."
+            )
+        self._constants = [
+            (entry.name if entry.kind == "parameter" else "", torch.tensor(value))
+            for entry, value in zip(self._problem.inputs, self._problem.given, strict=True)
+        ]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in ("_problem", "_number", "_constants")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._prepare()
+
+
+def _names(given: Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)

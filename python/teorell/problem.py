@@ -1,0 +1,217 @@
+"""A simulation as a function of numbers: solved, and differentiated, for any values of them.
+
+`problem_of` checks once everything that the user gave. Which of the numbers may vary are the `inputs`; a `Run` (run.py)
+is the problem with values in their places.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.errors import InputError
+from teorell.model import Model
+from teorell.options import chosen_outputs, sample_times, solver_options
+from teorell.parameters import Array, Columns, agree, check_bounds, numbers, parameter_columns
+from teorell.progress import Progress, reporting
+from teorell.regimen import Dose, Given, Regimen, check_regimen, dosed_states
+from teorell.run import Input, Run, lines_of, run_of
+
+if TYPE_CHECKING:
+    from teorell.solve import Raw, RawGradient
+
+__all__ = ["Input", "Problem", "given_fields", "inputs_of", "problem_of", "total"]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What `simulate` was given, checked; of torch tensors only type and shape.
+
+    Arrays that methods take are float64, () or (patients,), of any stride, one an input; the number of patients follows
+    from them. Each is checked as `simulate` does, unless it is the one in `given`: InputError says what does not fit.
+    """
+
+    model: Model
+    columns: Columns
+    regimen: Given
+    times: Array  # (times,)
+    outputs: tuple[str, ...]
+    options: Mapping[str, Any]  # of teorell.solve.solve
+    progress: bool | Progress | None
+    inputs: tuple[Input, ...]
+
+    @cached_property
+    def given(self) -> tuple[Array, ...]:
+        """The values of the inputs as the user gave them, NumPy or tensors."""
+        return tuple(self._value(entry) for entry in self.inputs)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """The last two of the shape of the values: times, outputs."""
+        return self.times.size, len(self.outputs)
+
+    def by(self, inputs: Sequence[Input]) -> Problem:
+        """The same as a function of other inputs; the rest is as the user gave it."""
+        return replace(self, inputs=tuple(inputs))
+
+    def repeat(self, times: int) -> Problem:
+        """The same for `times` copies of the patients, one after the other; arrays of that length come with the inputs."""
+        return self if isinstance(self.regimen, Regimen | None) else replace(self, regimen=list(self.regimen) * times)
+
+    def patients_of(self, shapes: Sequence[tuple[int, ...]]) -> int:
+        """The number of patients that follows from the shapes of the inputs' arrays, which may be symbolic; no check."""
+        if not isinstance(self.regimen, Regimen | None):
+            return len(self.regimen)
+        every = inputs_of(self.columns, self.regimen)
+        fixed = [self._value(entry).shape for entry in every if entry not in self.inputs]
+        return next((shape[0] for shape in (*shapes, *fixed) if len(shape)), 1)
+
+    def solve(self, arrays: Sequence[Array]) -> Raw:
+        """The values (patients, times, outputs), and how each patient went."""
+        run = self._run(arrays)
+        from teorell.solve import solve
+
+        with reporting(self.progress, run.patients) as report:
+            return solve(*run.arguments, progress=report, **self.options)
+
+    def pull_back(
+        self, arrays: Sequence[Array], cotangent: Array | Callable[[Array, NDArray[np.int64]], Array]
+    ) -> tuple[list[Array], RawGradient]:
+        """d scalar / d each input, in the shape of its array, from d scalar / d values; and what the core says.
+
+        cotangent: (patients, times, outputs), or a function as solve.pull_back takes it. A number that patients share
+        has the sum over them, exactly rounded, whatever their order. A patient that failed contributes zero. By the
+        duration or rate of an infusion so short that it is a bolus there is no derivative: NaN.
+        """
+        run = self._run(arrays, "vjp")
+        from teorell.solve import pull_back
+
+        with reporting(self.progress, run.patients) as report:
+            raw = pull_back(*run.arguments, cotangent, progress=report, **self.options)
+        bars = zip(run.pull_back(raw, self.inputs), arrays, strict=True)
+        return [bar if array.ndim else np.asarray(total(bar)) for bar, array in bars], raw
+
+    def push_forward(self, arrays: Sequence[Array], tangents: Sequence[Array | None]) -> tuple[Raw, Array]:
+        """The solution, and the derivative of its values (patients, times, outputs) in one direction.
+
+        tangents: one an input, () or (patients,); None is zero. A derivative after a failure is NaN, as the value is.
+        InputError also where the direction changes the duration or rate of an infusion so short that it is a bolus.
+        """
+        raw, derivatives = self._push_forward(arrays, [tangents])
+        return raw, derivatives[..., 0]
+
+    def jacobian(self, arrays: Sequence[Array]) -> tuple[Raw, Array]:
+        """The solution, and the derivatives of its values by each input: (patients, times, outputs, inputs).
+
+        By an array that is (patients,) the derivative of a patient is that by its own element. Otherwise as push_forward.
+        """
+        n, one = len(self.inputs), np.ones(())
+        return self._push_forward(arrays, [[one if i == k else None for i in range(n)] for k in range(n)])
+
+    def _push_forward(self, arrays: Sequence[Array], directions: Sequence[Sequence[Array | None]]) -> tuple[Raw, Array]:
+        run = self._run(arrays, "jvp")
+        from teorell.solve import push_forward
+
+        tangents = run.push_forward(self.inputs, directions)
+        with reporting(self.progress, run.patients) as report:
+            return push_forward(*run.arguments, tangents, progress=report, **self.options)
+
+    def _value(self, entry: Input) -> Array:
+        if entry.kind == "parameter":
+            return self.columns.values[self.columns.names.index(entry.name)]
+        value: Array = getattr(lines_of(self.regimen)[entry.line], entry.name)
+        return value
+
+    def _run(self, arrays: Sequence[Array], derivatives: str | None = None) -> Run:
+        """The run with the arrays in the places of the inputs; those that are not as given are checked."""
+        values = list(self.columns.values)
+        fields: dict[int, dict[str, Array]] = {}
+        for entry, array, known in zip(self.inputs, arrays, self.given, strict=True):
+            if array is known:
+                continue
+            if entry.kind == "dose":
+                fields.setdefault(entry.line, {})[entry.name] = array
+                continue
+            column = numbers(array, f"parameter {entry.name!r}")
+            check_bounds(self.model, entry.name, column)
+            values[self.columns.names.index(entry.name)] = column
+        columns, regimen = replace(self.columns, values=tuple(values)), self.regimen
+        if fields:
+            lines = enumerate(lines_of(self.regimen))
+            regimen = Regimen(tuple(line.filled(fields[k]) if k in fields else line for k, line in lines))
+        patients = _patients(columns, regimen, self.model)
+        return run_of(self.model, columns, regimen, self.times, self.outputs, patients, derivatives)
+
+
+def problem_of(
+    model: Model,
+    parameters: object = None,
+    regimen: Given = None,
+    times: object = None,
+    outputs: Sequence[str] | str | None = None,
+    *,
+    progress: bool | Progress | None = None,
+    **options: Any,
+) -> Problem:
+    """The problem that `simulate` is asked to solve; its inputs are all numbers that the user gave (`inputs_of`).
+
+    Arguments, options and errors are those of teorell.simulate. Parameters and the numbers of a regimen may be torch
+    tensors: their values are not looked at, and `given` has them as they are.
+    """
+    if not isinstance(model, Model):
+        raise TypeError(f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model.")
+    if not model.state_names:
+        raise InputError(
+            f"model {model.name!r} has no states (there is nothing to solve). Declare them with model.states."
+        )
+    columns = parameter_columns(model, parameters)
+    _patients(columns, regimen, model)
+    for name in dosed_states(regimen):
+        if name in model.dosing_rules:
+            raise InputError(
+                f"doses into {name!r} have rules declared with model.dosing (this version does not apply lag, "
+                "bioavailability, rate or duration). Leave the rules out, and write their effect into the regimen."
+            )
+    at = sample_times(times)
+    chosen = chosen_outputs(model, outputs)
+    checked = solver_options(model, progress=progress, **options)
+    return Problem(model, columns, regimen, at, chosen, checked, progress, tuple(inputs_of(columns, regimen)))
+
+
+def inputs_of(columns: Columns, regimen: Given) -> Iterator[Input]:
+    """All numbers that the user gave, those of a list of regimens excepted."""
+    for name in columns.names:
+        if name in columns.given:
+            yield Input("parameter", name)
+    for number, line in enumerate(lines_of(regimen)):
+        for name in given_fields(line):
+            yield Input("dose", name, number)
+
+
+def given_fields(line: Dose) -> Iterator[str]:
+    """The fields of a line that are numbers of the user's: amount, time, every if repeated, and duration or rate."""
+    yield from ("amount", "time")
+    if line.doses > 1:
+        yield "every"
+    if line.is_infusion:
+        yield "duration" if line.rate is None else "rate"
+
+
+def _patients(columns: Columns, regimen: Given, model: Model) -> int:
+    """The number of patients that all arrays agree on. InputError if they do not, or states of the regimen are unknown."""
+    sizes = check_regimen(regimen, model.state_names)
+    return agree([*columns.sizes(), *sizes]) or 1
+
+
+def total(values: Array) -> float:
+    """The sum, exactly rounded, so that it does not depend on the order; of infinite values what NumPy makes of them."""
+    try:
+        return math.fsum(values.tolist())
+    except (OverflowError, ValueError):
+        return float(np.sum(values))
