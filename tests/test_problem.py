@@ -239,7 +239,7 @@ def test_a_threshold_of_minus_infinity():
     x = model.state("x", 5.0)
     model.flow(x, None, tl.where(model.time < 3 * tl.log(p), k, 2 * k) * x)
     problem = problem_of(model, {"p": np.array([0.0, 2.0])}, None, [4.0], **EXACT)
-    raw, derivatives = problem.jacobian(problem.given)
+    _, derivatives = problem.jacobian(problem.given)
     threshold = 3 * np.log(2.0)
     expected = 5.0 * np.exp(-0.3 * threshold - 0.6 * (4.0 - threshold)) * 0.3 * 3 / 2.0
     np.testing.assert_allclose(derivatives[:, 0, 0, 0], [0.0, expected], rtol=1e-8)

@@ -32,7 +32,7 @@ class Model {
           const Array<std::int32_t>& ft_rows, const Array<std::int32_t>& output_states,
           const Array<std::uint8_t>& controlled, const Array<std::uint8_t>& is_signed,
           const Array<double>& switch_before, const Array<std::int32_t>& entries,
-          const Array<std::int32_t>& output_coefs)
+          const Array<std::int32_t>& output_coefs, const Array<std::int32_t>& sampled_states)
         : constants_(constants.data(), constants.data() + constants.size()),
           ft_rows_(ft_rows.data(), ft_rows.data() + ft_rows.size()),
           output_states_(output_states.data(), output_states.data() + output_states.size()),
@@ -40,7 +40,8 @@ class Model {
           signed_(is_signed.data(), is_signed.data() + is_signed.size()),
           switch_before_(switch_before.data(), switch_before.data() + switch_before.size()),
           entries_(entries.data(), entries.data() + entries.size()),
-          output_coefs_(output_coefs.data(), output_coefs.data() + output_coefs.size()) {
+          output_coefs_(output_coefs.data(), output_coefs.data() + output_coefs.size()),
+          sampled_states_(sampled_states.data(), sampled_states.data() + sampled_states.size()) {
         if (layout.size() * sizeof(std::int32_t) != sizeof(Layout))
             throw std::invalid_argument("the layout has another length than this core's");
         std::memcpy(&view_.at, layout.data(), sizeof(Layout));
@@ -73,6 +74,8 @@ class Model {
         view_.prepare_jvp = keep(programs["prepare_jvp"]);
         view_.entries = entries_.data();
         view_.output_coefs = output_coefs_.data();
+        view_.sampled_states = sampled_states_.data();
+        view_.n_sampled_states = static_cast<std::int32_t>(sampled_states_.size());
         view_.ft_rows = ft_rows_.data();
         view_.output_states = output_states_.data();
         view_.n_output_states = static_cast<std::int32_t>(output_states_.size());
@@ -94,7 +97,7 @@ class Model {
     std::vector<std::int32_t> ft_rows_, output_states_;
     std::vector<std::uint8_t> controlled_, signed_;
     std::vector<double> switch_before_;
-    std::vector<std::int32_t> entries_, output_coefs_;
+    std::vector<std::int32_t> entries_, output_coefs_, sampled_states_;
     Programs view_{};
 
     const std::int32_t* keep(const py::handle& program) {
@@ -125,8 +128,9 @@ MachineCode machine_code(const py::object& code) {
     result.outputs = function(2);
     result.stages = function(3);
     result.reverse = function(4);
-    result.tangent = function(5);
-    result.width = parts[6].cast<int>();
+    result.outputs_vjp = function(5);
+    result.tangent = function(6);
+    result.width = parts[7].cast<int>();
     return result;
 }
 
@@ -341,10 +345,10 @@ PYBIND11_MODULE(_core, module) {
     py::class_<Model>(module, "Model")
         .def(py::init<const Array<std::int32_t>&, const Array<double>&, const py::dict&, const Array<std::int32_t>&,
                       const Array<std::int32_t>&, const Array<std::uint8_t>&, const Array<std::uint8_t>&,
-                      const Array<double>&, const Array<std::int32_t>&, const Array<std::int32_t>&>(),
+                      const Array<double>&, const Array<std::int32_t>&, const Array<std::int32_t>&, const Array<std::int32_t>&>(),
              py::arg("layout"), py::arg("constants"), py::arg("programs"), py::arg("ft_rows"), py::arg("output_states"),
              py::arg("controlled"), py::arg("is_signed"), py::arg("switch_before"), py::arg("entries"),
-             py::arg("output_coefs"));
+             py::arg("output_coefs"), py::arg("sampled_states"));
     module.def("solve", &solve_batch, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"),
                py::arg("threads"), py::arg("columns"), py::arg("patients"), py::arg("event_times"),
                py::arg("event_kinds"), py::arg("event_targets"), py::arg("event_values"), py::arg("event_offsets"),

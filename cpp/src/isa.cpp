@@ -41,6 +41,7 @@ struct Interpreted {
     void outputs(double* ws) const { interpret<V>(programs.outputs, ws); }
     void stages(double* ws) const { Step<V, Method>{programs, ws}.stages(); }
     void reverse(double* ws) const { ReverseStep<V, Method>{programs, ws}(); }
+    void outputs_vjp(double* ws) const { interpret<V>(programs.outputs_vjp, ws); }
     void tangent(double* ws) const { TangentStep<V, Method>{programs, ws}(); }
 };
 
@@ -51,6 +52,7 @@ struct Compiled {
     void outputs(double* ws) const { code.outputs(ws); }
     void stages(double* ws) const { code.stages(ws); }
     void reverse(double* ws) const { code.reverse(ws); }
+    void outputs_vjp(double* ws) const { code.outputs_vjp(ws); }
     void tangent(double* ws) const { code.tangent(ws); }
 };
 

@@ -23,6 +23,7 @@ struct MachineCode {
     void (*outputs)(double* workspace) = nullptr;
     void (*stages)(double* workspace) = nullptr;  // of the adjoint: a step without its end, and the step reversed
     void (*reverse)(double* workspace) = nullptr;
+    void (*outputs_vjp)(double* workspace) = nullptr;
     void (*tangent)(double* workspace) = nullptr;  // of forward sensitivities: the tangent of a step in one direction
     int width = 0;
 };

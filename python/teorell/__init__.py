@@ -7,9 +7,10 @@ A `tl.Model` says the equations, a `tl.Regimen` the doses, `tl.simulate` runs a 
 
 from __future__ import annotations
 
-from teorell.differentiate import Gradient, Jacobian, jacobian, jvp, value_and_grad
+from teorell.differentiate import Jacobian, jacobian, jvp, value_and_grad
 from teorell.errors import InputError, ModelError
 from teorell.expression import abs, cos, exp, hill, log, max, min, pow, sin, sqrt, tanh, where
+from teorell.gradient import Gradient
 from teorell.model import Model
 from teorell.nca import nca
 from teorell.regimen import Regimen

@@ -23,6 +23,7 @@ class Model:
         switch_before: NDArray[np.float64],
         entries: NDArray[np.int32],
         output_coefs: NDArray[np.int32],
+        sampled_states: NDArray[np.int32],
     ) -> None: ...
 
 def solve(

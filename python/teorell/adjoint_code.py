@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from teorell.lowering.program import SCALARS
-from teorell.vector_ir import CHUNK, Emitter, Target, adds_previous_stage, slots_read
+from teorell.lowering.program import SCALARS, slots_read
+from teorell.vector_ir import CHUNK, Emitter, Target, adds_previous_stage
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
@@ -95,7 +95,8 @@ def emit_gather(e: Emitter, method: Mapping[str, Any], i: int, states: range) ->
         for j in range(i + 1, s):
             r = e.fma(scaled[j], e.load(place.w(j, k)), r)
         if k in position:
-            r = e.binary("fadd", r, e.load(at.ubar + i * len(position) + position[k]))
+            for moment, weights in enumerate(method["H"]):
+                r = e.fma(e.constant(weights[i]), e.load(at.ubar + moment * len(position) + position[k]), r)
         e.store(place.w(i, k), r)
 
 
@@ -136,7 +137,7 @@ def emit_finish_reverse(e: Emitter, method: Mapping[str, Any]) -> None:
 
 
 def emit_reverse(programs: Programs, method: Mapping[str, Any], target: Target) -> Iterator[str]:
-    """The functions of the IR module; the last is `reverse`, void(double* workspace)."""
+    """The functions of the IR module; the last are `reverse` and `outputs_vjp`, void(double* workspace)."""
     at, s = programs.layout, method["stages"]
     whole = Emitter(programs, target)
 
@@ -159,3 +160,9 @@ def emit_reverse(programs: Programs, method: Mapping[str, Any], target: Target) 
         whole.call("stage_reverse", _Places(whole).y(i, 0), _Places(whole).z(i, 0))
     yield part("finish_reverse", partial(emit_finish_reverse, method=method))
     yield whole.define("reverse", internal=False)
+    outputs = Emitter(programs, target)
+    outputs.run(
+        programs.outputs_vjp,
+        {*range(at.ysbar, at.ysbar + at.n), *range(at.outcoef, at.outcoef + len(programs.output_coefs))},
+    )
+    yield outputs.define("outputs_vjp", internal=False)

@@ -8,14 +8,15 @@ they are one-sided, those of the side that the sample sees.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from teorell.errors import InputError, count, suggestion
-from teorell.failures import raise_failures
+from teorell.gradient import Gradient, gradient_of
+from teorell.losses import finite, pair, shaped, weighted
 from teorell.model import Model
 from teorell.parameters import Array, is_tensor, numbers
 from teorell.problem import Input, Problem, given_fields, problem_of, total
@@ -27,72 +28,9 @@ from teorell.solution import Solution
 if TYPE_CHECKING:
     from teorell.solve import RawGradient
 
-__all__ = ["DoseGradient", "Gradient", "Jacobian", "jacobian", "jvp", "value_and_grad"]
+__all__ = ["Jacobian", "jacobian", "jvp", "value_and_grad"]
 
 Key: TypeAlias = str | tuple[int, str]  # a parameter, or a field of a line of the regimen: (0, "amount")
-
-
-@dataclass(frozen=True, eq=False)
-class DoseGradient:
-    """d loss / d the numbers of a line of the regimen, each in the shape in which it was given: () or (patients,).
-
-    None is a number that the line does not have. By the duration or rate of an infusion so short that it is a bolus there
-    is no derivative: NaN.
-    """
-
-    into: str
-    amount: Array
-    time: Array
-    every: Array | None = None
-    duration: Array | None = None
-    rate: Array | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Gradient:
-    """d loss / d everything that went in, per unit of each number, and how each patient's simulation went.
-
-    A patient that failed contributes zero. A number that patients share has the sum over them.
-    """
-
-    parameters: Mapping[str, Array]  # name -> in the shape in which it was given; () if it took its default
-    initial: Mapping[str, Array]  # state -> (patients,), by the state at time 0 before any dose
-    status: NDArray[np.int32]  # (patients,) 0 is success; the sentences are in teorell.solve.STATUS
-    failure_time: Array  # (patients,) NaN where there was no failure
-    steps: NDArray[np.int64]  # (patients,) accepted steps
-    rejected: NDArray[np.int64]  # (patients,) rejected steps
-    model: str = ""  # its name
-    time_unit: str = ""
-    given: Mapping[str, Array] = field(default_factory=dict)  # the parameters themselves
-    of_doses: tuple[DoseGradient, ...] | None = ()  # None for a list of regimens
-
-    @property
-    def doses(self) -> tuple[DoseGradient, ...]:
-        """One record a line of the regimen. InputError for a list of regimens: their doses have no derivatives here."""
-        if self.of_doses is None:
-            raise InputError(
-                "no gradient by the doses of a list of regimens (this version has it for one regimen). Give one Regimen "
-                "for all patients, whose numbers are (patients,) arrays."
-            )
-        return self.of_doses
-
-    @property
-    def success(self) -> NDArray[np.bool_]:
-        """(patients,) True where the simulation reached its end."""
-        result: NDArray[np.bool_] = self.status == 0
-        return result
-
-    def raise_for_status(self) -> None:
-        """Raise SimulationError if any patient failed: who, why, what to do, and what is unusual about them."""
-        raise_failures("gradient", self.status, self.failure_time, self.steps, self.time_unit, self.given)
-
-    def __repr__(self) -> str:
-        failed = int((self.status != 0).sum())
-        lines = "" if self.of_doses is None else f", {count(len(self.of_doses), 'line')} of doses"
-        return (
-            f"<Gradient of {self.model!r}: {count(self.status.size, 'patient')}, {count(len(self.parameters), 'parameter')}"
-            f"{lines}; {f'{failed} failed' if failed else 'all succeeded'}>"
-        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -140,17 +78,17 @@ def value_and_grad(
     patients = problem.patients_of([array.shape for array in problem.given])
     shape = (patients, *problem.grid)
     if not callable(loss):
-        value, (gradients, raw) = _sum_over_patients(problem, patients, _weighted(loss, shape))
+        value, (gradients, raw) = _sum_over_patients(problem, patients, weighted(loss, shape))
     elif by_patient:
         value, (gradients, raw) = _sum_over_patients(problem, patients, loss)
     else:
         solution = problem.solve(problem.given)
         good = solution.status == 0
-        number, slope = _pair(loss(solution.values))
-        value = float(_shaped(number, (), "value"))
-        slope = np.where(good[:, None, None], _shaped(slope, shape, "slope"), 0.0)
-        gradients, raw = problem.pull_back(problem.given, _finite(slope, np.arange(patients)))
-    return value, _gradient(problem, gradients, raw)
+        number, slope = pair(loss(solution.values))
+        value = float(shaped(number, (), "value"))
+        slope = np.where(good[:, None, None], shaped(slope, shape, "slope"), 0.0)
+        gradients, raw = problem.pull_back(problem.given, finite(slope, np.arange(patients)))
+    return value, gradient_of(problem, gradients, raw)
 
 
 def jacobian(
@@ -264,29 +202,6 @@ def _entry(problem: Problem, key: Key) -> Input:
     return Input("dose", name, line)
 
 
-# --- losses
-
-
-def _weighted(weights: ArrayLike, shape: tuple[int, ...]) -> Callable[[Array, NDArray[np.int64]], tuple[Array, Array]]:
-    """sum(weights * values) as a loss by patient."""
-    array = _real(weights, "weights")
-    try:
-        spread = np.broadcast_to(array, shape)
-    except ValueError:
-        raise InputError(
-            f"weights have shape {array.shape} (they weight the values, of shape {shape}: patients, times, outputs). "
-            "Give an array that broadcasts to it."
-        ) from None
-    if not np.isfinite(array).all():
-        raise InputError("weights are not finite (each value counts with its weight). Give 0 where one does not count.")
-
-    def loss(values: Array, patients: NDArray[np.int64]) -> tuple[Array, Array]:
-        slope = spread[patients]
-        return (slope * values).reshape(len(values), -1).sum(axis=1), slope
-
-    return loss
-
-
 def _sum_over_patients(
     problem: Problem, patients: int, loss: Callable[..., tuple[Any, ArrayLike]]
 ) -> tuple[float, tuple[list[Array], RawGradient]]:
@@ -294,66 +209,9 @@ def _sum_over_patients(
     parts = np.zeros(patients)
 
     def slopes(values: Array, of: NDArray[np.int64]) -> Array:
-        value, slope = _pair(loss(values, of))
-        parts[of] = _shaped(value, of.shape, "value")
-        return _finite(_shaped(slope, values.shape, "slope"), of)
+        value, slope = pair(loss(values, of))
+        parts[of] = shaped(value, of.shape, "value")
+        return finite(shaped(slope, values.shape, "slope"), of)
 
     found = problem.pull_back(problem.given, slopes)
     return total(parts), found
-
-
-def _pair(result: Any) -> tuple[Any, Any]:
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise InputError(
-            f"the loss returned a {type(result).__name__} (a value and its slope are needed). Return (value, slope)."
-        )
-    return result
-
-
-def _real(given: Any, what: str) -> Array:
-    """`given` as float64 of any shape."""
-    array = np.asarray(given)
-    if array.dtype.kind not in "iuf":
-        raise InputError(f"{what} has type {array.dtype} (real numbers are needed). Give float64.")
-    return array.astype(np.float64, copy=False)
-
-
-def _shaped(given: Any, shape: tuple[int, ...], what: str) -> Array:
-    array = _real(given, f"the {what} of the loss")
-    if array.shape != shape:
-        raise InputError(
-            f"the {what} of the loss has shape {array.shape} (it must be {shape}"
-            f"{', one number' if shape == () else ', one a patient' if len(shape) == 1 else ', that of the values'}). "
-            "See teorell.value_and_grad for what a loss returns."
-        )
-    return array
-
-
-def _finite(slope: Array, patients: NDArray[np.int64]) -> Array:
-    """The slope (k, times, outputs) of the patients (k,); InputError where it is not finite."""
-    bad = np.flatnonzero(~np.isfinite(slope).all(axis=(1, 2)))
-    if bad.size:
-        raise InputError(
-            f"the slope of the loss is not finite (for {count(bad.size, 'patient')}, the first is patient "
-            f"{patients[bad[0]]}). Correct the loss, for example where it divides by values of 0."
-        )
-    return slope
-
-
-def _gradient(problem: Problem, gradients: Sequence[Array], raw: RawGradient) -> Gradient:
-    """What the core returned, with names and shapes."""
-    model, columns = problem.model, problem.columns
-    by_input = dict(zip(problem.inputs, gradients, strict=True))
-    doses = None
-    if isinstance(problem.regimen, Regimen | None):
-        doses = tuple(
-            DoseGradient(line.into, **{name: by_input[Input("dose", name, number)] for name in given_fields(line)})
-            for number, line in enumerate(lines_of(problem.regimen))
-        )
-    return Gradient(
-        {entry.name: each for entry, each in by_input.items() if entry.kind == "parameter"},
-        {name: raw.initial[:, k] for k, name in enumerate(model.state_names)},
-        raw.status, raw.failure_time, raw.steps, raw.rejected, model.name, model.time_unit,
-        {name: column for name, column in zip(columns.names, columns.values, strict=True) if name in columns.given},
-        doses,
-    )  # fmt: skip

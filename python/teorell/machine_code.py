@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from teorell import object_cache
 from teorell.adjoint_code import emit_reverse
-from teorell.lowering.program import SCALARS
+from teorell.lowering.program import SCALARS, slots_read
 from teorell.tangent_code import emit_tangent
-from teorell.vector_ir import CHUNK, Emitter, Target, adds_previous_stage, module, slots_read
+from teorell.vector_ir import CHUNK, Emitter, Target, adds_previous_stage, module
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
 
 __all__ = ["MachineCode", "compile_programs", "emit"]
 
-FUNCTIONS = ("step", "rhs", "outputs", "stages", "reverse", "tangent")
+FUNCTIONS = ("step", "rhs", "outputs", "stages", "reverse", "outputs_vjp", "tangent")
 T, TN, H, HINV, GHINV, RTOL, ERR2, PIVOT, VALID = range(len(SCALARS))
 
 

@@ -38,7 +38,7 @@ def solver_options(
     """
     tolerances = _tolerances(model, rtol, atol)
 
-    from teorell.solve import METHODS  # not at the top: `import teorell` needs not the extension
+    from teorell.solve import METHODS  # not at the top: `import teorell` loads no extension
 
     for what, word, known in (("method", method, METHODS), ("samples", samples, SAMPLES)):
         if word not in known:

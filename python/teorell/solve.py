@@ -121,6 +121,7 @@ def core_model(programs: Programs) -> Any:
         switch_before=np.array([s.before for s in programs.switches], dtype=np.float64),
         entries=np.ascontiguousarray(programs.entries.reshape(-1), dtype=np.int32),
         output_coefs=np.ascontiguousarray(programs.output_coefs, dtype=np.int32),
+        sampled_states=np.ascontiguousarray(programs.sampled_states, dtype=np.int32),
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from teorell.lowering import Programs
 
-__all__ = ["CHUNK", "Emitter", "Target", "adds_previous_stage", "module", "slots_read"]
+__all__ = ["CHUNK", "Emitter", "Target", "adds_previous_stage", "module"]
 
 CHUNK = 32  # states that one function combines: a step's code stays small enough for the instruction cache
 
@@ -207,13 +207,3 @@ def module(functions: list[str], target: Target) -> str:
 def adds_previous_stage(a: Any, i: int) -> bool:
     """Row i of A is row i - 1 with a one added, so that y_i = y_{i-1} + u_{i-1}."""
     return i >= 2 and bool((a[i][: i - 1] == a[i - 1][: i - 1]).all()) and a[i][i - 1] == 1.0
-
-
-def slots_read(words: NDArray[np.int32]) -> frozenset[int]:
-    """Every slot that a program reads."""
-    read: set[int] = set()
-    for item in instructions(words):
-        read.update(item.operands)
-        for pair in (*item.plus, *item.minus):
-            read.update(pair)
-    return frozenset(read)

@@ -102,7 +102,10 @@ struct ReverseStep {
         }
         for (int o = 0; o < m.n_output_states; ++o) {
             const std::int32_t slot = w(i, m.output_states[o]);
-            put(slot, get(slot) + get(L.ubar + i * m.n_output_states + o));
+            V sum = get(slot);
+            for (int r = 0; r < Method::dense; ++r)
+                sum = fma(P::broadcast(Method::H[r][i]), get(L.ubar + r * m.n_output_states + o), sum);
+            put(slot, sum);
         }
     }
 

@@ -7,7 +7,7 @@
 
 TEORELL_BEGIN
 
-// Executor: void stages(double* ws), reverse(double* ws), rhs(double* ws).
+// Executor: void stages(double* ws), reverse(double* ws), rhs(double* ws), outputs_vjp(double* ws).
 template <class V, class Method, class Executor>
 class Reverse : TapeWalk<V> {
     using Base = TapeWalk<V>;
@@ -87,7 +87,7 @@ class Reverse : TapeWalk<V> {
         execute.stages(ws);
         const V zero = P::broadcast(0.0);
         for (int k = 0; k < at.n; ++k) put(at.ynbar + k, zero);
-        for (int k = 0; k < Method::stages * m.n_output_states; ++k) put(at.ubar + k, zero);
+        for (int k = 0; k < Method::dense * m.n_output_states; ++k) put(at.ubar + k, zero);
         samples_within();
         execute.reverse(ws);
         for_each(active, [this](int l) {
@@ -142,7 +142,15 @@ class Reverse : TapeWalk<V> {
         return cotangent[(patient[l] - cotangent_first) * strides[0] + sample * strides[1] + o * strides[2]];
     }
 
-    // Cotangents of the samples inside the step, through the dense output into lam, ynbar and ubar.
+    void interpolate(V theta) {
+        V weights[Method::stages];
+        dense_weights<V, Method>(theta, weights);
+        for (int i = 0; i < m.n_sampled_states; ++i)
+            put(at.y + m.sampled_states[i], dense_value<V, Method>(at, ws, m.sampled_states[i], theta, weights));
+    }
+
+    // Cotangents of the samples inside the step, through the dense output into lam and ynbar, and as moments
+    // sum of theta^r (1 - theta) theta mu into ubar: H_rj times them is what reaches u_j.
     void samples_within() {
         std::int64_t least[W];
         unsigned due = 0;
@@ -155,8 +163,8 @@ class Reverse : TapeWalk<V> {
         if (due == 0) return;
         const V zero = P::broadcast(0.0), one = P::broadcast(1.0);
         const V start = get(at.scalar + s_tn), h = get(at.scalar + s_h);
-        for (int i = 0; i < m.n_output_states; ++i) {
-            const std::int32_t k = m.output_states[i];
+        for (int i = 0; i < m.n_sampled_states; ++i) {
+            const std::int32_t k = m.sampled_states[i];
             put(at.ynew + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
         }
         while (due != 0) {
@@ -169,21 +177,21 @@ class Reverse : TapeWalk<V> {
                 for (int o = 0; o < at.n_out; ++o) lane(at.outbar + o, l) = slope(l, sample[l], o);
             });
             const V now = P::load(time), theta = min(one, (now - start) / h);
-            V weights[Method::stages];
-            dense_weights<V, Method>(theta, weights);
-            for (int i = 0; i < m.n_output_states; ++i)
-                put(at.y + m.output_states[i], dense_value<V, Method>(at, ws, m.output_states[i], theta, weights));
+            if (m.n_sampled_states > 0) interpolate(theta);
             put(at.scalar + s_t, now);
-            interpret<V>(m.outputs_vjp, ws);
+            execute.outputs_vjp(ws);
+            const V bow = theta * (one - theta);
             const auto mask = P::from_bits(due);
             for (int i = 0; i < m.n_output_states; ++i) {
                 const std::int32_t k = m.output_states[i];
                 const V mu = select(mask, get(at.ysbar + k), zero);
                 put(at.lam + k, fma(theta, mu, get(at.lam + k)));
                 put(at.ynbar + k, fma(one - theta, mu, get(at.ynbar + k)));
-                for (int j = 0; j < Method::stages; ++j) {
-                    const std::int32_t u = at.ubar + j * m.n_output_states + i;
-                    put(u, fma(weights[j], mu, get(u)));
+                V moment = bow * mu;
+                for (int r = 0; r < Method::dense; ++r) {
+                    const std::int32_t slot = at.ubar + r * m.n_output_states + i;
+                    put(slot, get(slot) + moment);
+                    moment = moment * theta;
                 }
             }
             for (int c = 0; c < at.n_outcoef; ++c) {
@@ -262,7 +270,7 @@ class Reverse : TapeWalk<V> {
         while (sample[l] > least) {
             --sample[l];
             for (int o = 0; o < at.n_out; ++o) lane(at.outbar + o, l) = slope(l, sample[l], o);
-            interpret<V>(m.outputs_vjp, ws);
+            execute.outputs_vjp(ws);
             for (int i = 0; i < m.n_output_states; ++i)
                 lane(at.lam + m.output_states[i], l) += lane(at.ysbar + m.output_states[i], l);
             for (int c = 0; c < at.n_outcoef; ++c) lane(at.coefbar + m.output_coefs[c], l) += lane(at.outcoef + c, l);

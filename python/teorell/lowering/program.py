@@ -17,7 +17,19 @@ from numpy.typing import NDArray
 
 from teorell.expression import Expression
 
-__all__ = ["JVP", "PROGRAMS", "SCALARS", "VJP", "Instruction", "Layout", "Op", "Programs", "Switch", "instructions"]
+__all__ = [
+    "JVP",
+    "PROGRAMS",
+    "SCALARS",
+    "VJP",
+    "Instruction",
+    "Layout",
+    "Op",
+    "Programs",
+    "Switch",
+    "instructions",
+    "slots_read",
+]
 
 Words = NDArray[np.int32]
 
@@ -126,7 +138,7 @@ class Layout:
             "const": n_const, "coef": n_coef, "scalar": 12, "y": n, "f": n, "lu": n_lu, "yn": n, "ynew": n, "top": n,
             "atol": n, "u": stages * n, "ft": n_ft, "out": n_out, "params": n_params + n_switches,
             "block": vjp * 3 * n * stages, "ukept": vjp * stages * n_columns,
-            "ubar": vjp * stages * n_output_states, "lam": vjp * n, "ynbar": vjp * n,
+            "ubar": vjp * 3 * n_output_states, "lam": vjp * n, "ynbar": vjp * n,
             "coefbar": vjp * n_coef, "paramsbar": vjp * (n_params + n_switches), "outbar": vjp * n_out,
             "ysbar": vjp * n, "outcoef": n_outcoef, "z": jvp * n, "ydot": jvp * n, "yndot": jvp * n,
             "udot": jvp * n * stages, "coefdot": jvp * n_coef, "paramsdot": jvp * (n_params + n_switches),
@@ -195,6 +207,12 @@ class Programs:
     fill: int  # entries of the factors that the matrix itself has not
 
     @property
+    def sampled_states(self) -> Words:
+        """(n,) the states whose values outputs_vjp reads."""
+        first, read = self.layout.y, slots_read(self.outputs_vjp)
+        return np.array([k for k in range(self.layout.n) if first + k in read], dtype=np.int32)
+
+    @property
     def digest(self) -> str:
         """SHA-256 in hexadecimal of everything that decides the machine code of a step."""
         known: str | None = self.__dict__.get("_digest")
@@ -252,3 +270,13 @@ def instructions(words: Words) -> Iterator[Instruction]:
         else:
             yield Instruction(op, code[at + 1], tuple(code[at + 2 : at + WORDS[op]]))
             at += WORDS[op]
+
+
+def slots_read(words: Words) -> frozenset[int]:
+    """Every slot that a program reads."""
+    read: set[int] = set()
+    for item in instructions(words):
+        read.update(item.operands)
+        for pair in (*item.plus, *item.minus):
+            read.update(pair)
+    return frozenset(read)
