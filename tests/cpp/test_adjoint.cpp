@@ -1,0 +1,250 @@
+// The adjoint and the forward sensitivities of a whole solve, on the two-state model: against the closed form, against
+// each other, and the same bits whatever surrounds a patient.
+#include <atomic>
+#include <limits>
+
+#include "two_states.hpp"
+
+namespace tl = teorell;
+
+namespace {
+
+using two_states::Inputs, two_states::Population, two_states::Result;
+constexpr std::size_t n_inputs = std::tuple_size<Inputs>::value, rows = 3;
+
+// How to solve, and the loss, if the solver is to ask for the cotangent.
+struct Request {
+    int threads = 1;
+    const char* method = "rodas5p";
+    double max_steps = 1e6;
+    std::int64_t recorded_steps = 4096;
+    bool (*loss)(void*, std::int64_t, std::int64_t, const double*, double*) = nullptr;
+    void* context = nullptr;
+};
+
+struct Slopes {
+    std::vector<double> parameters, initial, event_value, event_time;
+    Result result;
+
+    // d / d inputs of one patient, in the order of Inputs.
+    Inputs of(std::size_t i) const {
+        const double *p = &parameters[2 * i], *v = &event_value[rows * i], *t = &event_time[rows * i];
+        return {p[0], p[1], v[0], v[1], v[2], t[0], t[1], t[2]};
+    }
+    bool are_zero(std::size_t i) const {
+        for (const double slope : of(i))
+            if (slope != 0.0) return false;
+        return initial[2 * i] == 0.0 && initial[2 * i + 1] == 0.0;
+    }
+};
+
+// Of the sum of cotangent * value; an empty cotangent is 1 everywhere.
+Slopes pull_back(const Population& p, const tl::Kernel& kernel, const Request& request,
+                 const std::vector<double>& cotangent = {}) {
+    const std::size_t n = p.ka.size();
+    Slopes s{std::vector<double>(2 * n),
+             std::vector<double>(2 * n),
+             std::vector<double>(rows * n),
+             std::vector<double>(rows * n),
+             {}};
+    const double all_one = 1.0;
+    const auto grid = static_cast<std::int64_t>(p.times.size());
+    tl::Gradient g{};
+    g.cotangent = request.loss ? nullptr : cotangent.empty() ? &all_one : cotangent.data();
+    if (!cotangent.empty()) g.strides[0] = grid, g.strides[1] = 1;
+    g.loss = request.loss, g.context = request.context;
+    g.parameters = s.parameters.data(), g.initial = s.initial.data();
+    g.event_value = s.event_value.data(), g.event_time = s.event_time.data();
+    g.shared_rows = p.event_offsets.size() > 2 ? 0 : rows, g.recorded_steps = request.recorded_steps;
+    tl::Derivatives wanted;
+    wanted.gradient = &g;
+    s.result = p.solve(kernel, request.threads, request.max_steps, true, request.method, wanted);
+    return s;
+}
+
+// [patient][time][input], one direction an input.
+std::vector<double> push_forward(const Population& p, const tl::Kernel& kernel, const Request& request) {
+    std::vector<double> values(p.ka.size() * p.times.size() * n_inputs);
+    double parameters[n_inputs][2] = {}, value[n_inputs][rows] = {}, time[n_inputs][rows] = {};
+    for (std::size_t d = 0; d < 2; ++d) parameters[d][d] = 1.0;
+    for (std::size_t e = 0; e < rows; ++e) value[2 + e][e] = time[2 + rows + e][e] = 1.0;
+    tl::Tangents t{};
+    t.directions = n_inputs, t.parameters = parameters[0], t.parameter_strides[0] = 2;
+    t.event_value = value[0], t.event_time = time[0], t.event_strides[0] = rows;
+    t.values = values.data();
+    tl::Derivatives wanted;
+    wanted.tangents = &t;
+    p.solve(kernel, request.threads, request.max_steps, true, request.method, wanted);
+    return values;
+}
+
+// No sample at an event: there the derivative by its time has two sides.
+Population between_events(std::size_t patients) {
+    Population p(patients);
+    for (double& t : p.times) t += 0.25;
+    return p;
+}
+
+// d central(t) / d input, by central differences of the closed form.
+double slope(const Inputs& at, std::size_t input, double t) {
+    const double h = 1e-5 * std::fmax(1.0, std::fabs(at[input]));
+    Inputs above = at, below = at;
+    above[input] += h, below[input] -= h;
+    return (two_states::exact(above, t) - two_states::exact(below, t)) / (2.0 * h);
+}
+
+void check_equal(const std::vector<double>& a, const std::vector<double>& b) {
+    CHECK(a.size() == b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) CHECK_SAME(a[i], b[i]);
+}
+
+void check_equal(const Slopes& a, const Slopes& b) {
+    check_equal(a.parameters, b.parameters);
+    check_equal(a.initial, b.initial);
+    check_equal(a.event_value, b.event_value);
+    check_equal(a.event_time, b.event_time);
+    CHECK(a.result.status == b.result.status && a.result.steps == b.result.steps);
+}
+
+// The tolerance is that of the values in test_engine.cpp; the adjoint is the transpose of the tangents to rounding.
+void test_truth(const tl::Kernel& kernel, const char* method, double infusion_begin, BitHash& hash) {
+    Population p = between_events(33);
+    p.event_times[1] = infusion_begin;
+    const Request request{2, method};
+    const Slopes slopes = pull_back(p, kernel, request);
+    const std::vector<double> tangents = push_forward(p, kernel, request);
+    const std::size_t grid = p.times.size();
+    for (std::size_t i = 0; i < p.ka.size(); ++i) {
+        CHECK(slopes.result.status[i] == tl::success);
+        Inputs at = two_states::inputs(p.ka[i], p.ke[i]);
+        at[6] = infusion_begin;
+        const Inputs found = slopes.of(i);
+        for (std::size_t d = 0; d < n_inputs; ++d) {
+            double truth = 0.0, total = 0.0, size = 0.0;
+            for (std::size_t k = 0; k < grid; ++k) {
+                const double tangent = tangents[(i * grid + k) * n_inputs + d], exact = slope(at, d, p.times[k]);
+                CHECK(std::fabs(tangent - exact) <= 2e-6 * std::fabs(exact) + 1e-7);
+                truth += exact, total += tangent, size += std::fabs(tangent);
+            }
+            CHECK(std::fabs(found[d] - truth) <= 2e-6 * size + 1e-7);
+            CHECK(std::fabs(found[d] - total) <= 1e-12 * size);
+        }
+        // The dose at time 0 and the state before it are one number.
+        CHECK_SAME(slopes.initial[2 * i], slopes.event_value[rows * i]);
+        double central = 0.0;
+        for (const double t : p.times) central += std::exp(-at[1] * t);
+        CHECK_CLOSE(slopes.initial[2 * i + 1], central, 2e-6);
+    }
+    for (const auto* part : {&slopes.parameters, &slopes.initial, &slopes.event_value, &slopes.event_time, &tangents})
+        for (const double value : *part) hash.add(value);
+}
+
+// Samples at time 0 and at the start of the infusion have one side: after it, an earlier start counts; before, none
+// does.
+void test_samples_at_events(const tl::Kernel& kernel) {
+    for (const bool before : {false, true}) {
+        Population p(3);
+        p.times = {0.0, two_states::infusion_begin};
+        p.before = before;
+        const Slopes slopes = pull_back(p, kernel, {});
+        const std::vector<double> tangents = push_forward(p, kernel, {});
+        for (std::size_t i = 0; i < p.ka.size(); ++i) {
+            const Inputs found = slopes.of(i);
+            const double *first = &tangents[2 * i * n_inputs], *second = first + n_inputs;
+            for (std::size_t d = 0; d < n_inputs; ++d) CHECK_CLOSE(found[d], first[d] + second[d], 1e-12);
+            CHECK_CLOSE(first[5], before ? 0.0 : -p.ka[i] * two_states::dose, 1e-12);
+            CHECK_CLOSE(found[6], before ? 0.0 : -two_states::rate, 1e-12);
+            CHECK_SAME(found[3], 0.0);
+            CHECK_SAME(found[7], 0.0);
+            CHECK_CLOSE(slopes.initial[2 * i + 1], 1.0 + std::exp(-p.ke[i] * two_states::infusion_begin), 2e-6);
+        }
+    }
+}
+
+// L = sum of values^2 / 2, so that the cotangent is the values.
+bool half_of_squares(void*, std::int64_t, std::int64_t count, const double* values, double* slopes) {
+    std::memcpy(slopes, values, static_cast<std::size_t>(count) * 49 * sizeof(double));
+    return true;
+}
+
+void test_bits(const tl::Kernel& kernel, const char* method) {
+    const Population p(120);
+    CHECK(p.times.size() == 49);
+    const std::vector<double> values = p.solve(kernel, 1, 1e6, true, method).values;
+    const Slopes one = pull_back(p, kernel, {1, method}, values);
+    for (const auto steps : one.result.steps) CHECK(steps > 32);
+    check_equal(pull_back(p, kernel, {3, method}, values), one);
+    for (const std::int64_t recorded_steps : {16, 1})
+        check_equal(pull_back(p, kernel, {2, method, 1e6, recorded_steps}, values), one);
+    check_equal(pull_back(p, kernel, {3, method, 1e6, 16, half_of_squares}), one);
+    check_equal(push_forward(p, kernel, {1, method}), push_forward(p, kernel, {3, method}));
+
+    Population own = p;  // the same table, a copy for each patient
+    const auto repeat = [](auto& column) {
+        const auto once = column;
+        column.insert(column.end(), once.begin(), once.end());
+    };
+    for (std::int64_t i = 1; i < 120; ++i) own.event_offsets.push_back(3 * (i + 1));
+    for (int i = 0; i < 7; ++i) {  // 128 tables
+        repeat(own.event_times), repeat(own.event_values), repeat(own.event_kinds), repeat(own.event_targets);
+    }
+    check_equal(pull_back(own, kernel, {2, method}, values), one);
+}
+
+void test_failures_have_no_gradient(const tl::Kernel& kernel) {
+    const Population healthy(50);
+    Population ill = healthy;
+    ill.ke[11] = std::numeric_limits<double>::quiet_NaN();
+    const Slopes good = pull_back(healthy, kernel, {2}), some = pull_back(ill, kernel, {2});
+    const Slopes none = pull_back(healthy, kernel, {2, "rodas5p", 5.0});
+    for (std::size_t i = 0; i < 50; ++i) {
+        CHECK((some.result.status[i] == tl::success) == (i != 11));
+        const Inputs a = some.of(i), b = good.of(i);
+        for (std::size_t d = 0; d < n_inputs; ++d) CHECK_SAME(a[d], i == 11 ? 0.0 : b[d]);
+        CHECK(none.result.status[i] == tl::step_limit && none.are_zero(i) && some.are_zero(11));
+    }
+}
+
+// The loss refuses the first group of each thread: nobody has a gradient, and nobody goes on.
+bool refuse(void* context, std::int64_t, std::int64_t, const double*, double*) {
+    ++*static_cast<std::atomic<int>*>(context);
+    return false;
+}
+
+void test_cancelled_by_the_loss(const tl::Kernel& kernel) {
+    const Population p(500);
+    for (const int threads : {1, 3}) {
+        std::atomic<int> calls{0};
+        const Slopes slopes = pull_back(p, kernel, {threads, "rodas5p", 1e6, 4096, refuse, &calls});
+        CHECK(calls >= 1 && calls <= threads);
+        std::size_t solved = 0;
+        for (std::size_t i = 0; i < p.ka.size(); ++i) {
+            const auto status = slopes.result.status[i];
+            CHECK(slopes.are_zero(i));
+            CHECK(threads > 1 || status == tl::success || status == tl::cancelled);
+            solved += status == tl::success;
+        }
+        CHECK(solved > 0 && solved < p.ka.size());
+    }
+}
+
+}  // namespace
+
+int main() {
+    std::uint64_t fused = 0;
+    for (const tl::Kernel* kernel : tl::kernels()) {
+        BitHash hash;
+        for (const char* method : {"rodas5p", "rodas4p2"}) {
+            for (const double begin : {0.0, two_states::infusion_begin}) test_truth(*kernel, method, begin, hash);
+            test_bits(*kernel, method);
+        }
+        test_samples_at_events(*kernel);
+        test_failures_have_no_gradient(*kernel);
+        test_cancelled_by_the_loss(*kernel);
+        if (!kernel->fma) continue;
+        hash.print("adjoint");
+        CHECK(fused == 0 || fused == hash.state);
+        fused = hash.state;
+    }
+    return 0;
+}
