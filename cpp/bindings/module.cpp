@@ -345,7 +345,8 @@ PYBIND11_MODULE(_core, module) {
     py::class_<Model>(module, "Model")
         .def(py::init<const Array<std::int32_t>&, const Array<double>&, const py::dict&, const Array<std::int32_t>&,
                       const Array<std::int32_t>&, const Array<std::uint8_t>&, const Array<std::uint8_t>&,
-                      const Array<double>&, const Array<std::int32_t>&, const Array<std::int32_t>&, const Array<std::int32_t>&>(),
+                      const Array<double>&, const Array<std::int32_t>&, const Array<std::int32_t>&,
+                      const Array<std::int32_t>&>(),
              py::arg("layout"), py::arg("constants"), py::arg("programs"), py::arg("ft_rows"), py::arg("output_states"),
              py::arg("controlled"), py::arg("is_signed"), py::arg("switch_before"), py::arg("entries"),
              py::arg("output_coefs"), py::arg("sampled_states"));

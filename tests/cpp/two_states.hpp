@@ -44,7 +44,7 @@ enum : std::int32_t {  // slots; the regions of docs/architecture.md
     Y0,
     Y1,
     ubar = block + 48,
-    lam = ubar + 8,
+    lam = ubar + 3,
     ynbar = lam + 2,
     ka_bar = ynbar + 2,
     ke_bar,

@@ -75,8 +75,8 @@ struct Programs {
     const std::int32_t* outputs_jvp;
     const std::int32_t* initial_jvp;
     const std::int32_t* prepare_jvp;
-    const std::int32_t* entries;       // [n_entries][3] row, column of the Jacobian; number of the column
-    const std::int32_t* output_coefs;  // [n_outcoef]
+    const std::int32_t* entries;         // [n_entries][3] row, column of the Jacobian; number of the column
+    const std::int32_t* output_coefs;    // [n_outcoef]
     const std::int32_t* sampled_states;  // [n_sampled_states] those of output_states whose values outputs_vjp reads
     std::int32_t n_sampled_states;
 };
