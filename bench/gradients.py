@@ -20,6 +20,7 @@ import teorell as tl
 from gradient_peers import PEERS
 from teorell import benchmark
 from teorell.benchmark import FloatArray
+from teorell.doctor import version
 
 CHECKED = 8  # patients whose gradients are compared
 TIGHT = 1e-12, 1e-15  # rtol, atol of the solves that differences are formed of
@@ -189,19 +190,22 @@ def race_peers(task: Sum, exact: FloatArray, options: argparse.Namespace) -> Non
             begin = time.perf_counter()
             run(counts[name], *tolerances)
             speeds[name].append(counts[name] / (time.perf_counter() - begin))
-    print(f"venous concentration; peers: {options.peer_patients} patients at a time, {options.peer_repeats} rounds")
+    versions = ", ".join(f"{module} {version(module)}" for module in sorted({PEERS[name][0] for name in peers}))
+    print(
+        f"venous concentration; {versions}: {options.peer_patients} patients at a time, {options.peer_repeats} rounds"
+    )
     print(f"{'':42}{'ms a patient':30}{'times teorell':22}error")
     rates = {name: benchmark.Rates(tuple(speed), counts[name]) for name, speed in speeds.items()}
     for name, mine in rates.items():
         ratio, least, greatest = rates[ours].over(mine)
-        times = "" if name == ours else f"{ratio:.0f} ({least:.0f}-{greatest:.0f})"
+        times = "" if name == ours else f"{ratio:,.0f} ({least:,.0f}-{greatest:,.0f})"
         print(f"  {name:40}{milliseconds(mine):30}{times:22}{errors[name]:.1e}", flush=True)
 
 
 def milliseconds(rates: benchmark.Rates) -> str:
     """A patient's, median (least-greatest) of the rounds."""
-    median, least, greatest = (1e3 / rate for rate in (rates.median, max(rates.rounds), min(rates.rounds)))
-    return f"{median:#.3g} ({least:#.3g}-{greatest:#.3g})"
+    times = (1e3 / rate for rate in (rates.median, max(rates.rounds), min(rates.rounds)))
+    return "{} ({}-{})".format(*(f"{time:#.3g}" if time < 100.0 else f"{time:,.0f}" for time in times))
 
 
 if __name__ == "__main__":

@@ -94,21 +94,22 @@ double* allocate(std::int64_t count) {
 // A few patients at a time are solved and recorded (own_values: part.values holds theirs alone), then `along` walks
 // their tape: enough for lanes to find work, few enough for the cache.
 template <class V, class Method, class Executor, class Along>
-void by_rounds(const Programs& programs, Batch& part, std::int64_t recorded_steps, Executor executor, Run& run,
-               double* workspace, bool own_values, Along along) {
+void by_rounds(const Programs& programs, Batch& part, Tape& tape, Executor executor, Run& run, double* workspace,
+               bool own_values, Along along) {
     constexpr std::int64_t round = patients_a_round<V>;
     double* staging = workspace + static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
-    Tape tape(programs.at, round, recorded_steps);
+    ShortQueue queue{run, 0, 0};
+    Group<V, Method, Executor, ShortQueue, Tape> group(programs, part, executor, queue, workspace, staging, tape);
     for (;;) {
         const std::int64_t first = __atomic_fetch_add(&run.next, round, __ATOMIC_RELAXED);
         if (first >= run.patients) return;
         const std::int64_t count = run.patients - first < round ? run.patients - first : round;
-        ShortQueue queue{run, first, first + count};
+        queue.coming = first, queue.end = first + count;
         tape.begin(first);
         if (own_values) part.values_first = first;
-        Group<V, Method, Executor, ShortQueue, Tape>(programs, part, executor, queue, workspace, staging, tape).run();
+        group.run();
         for (; queue.coming < queue.end; ++queue.coming) part.status[queue.coming] = cancelled;
-        if (!queue.cancelled()) along(tape, first, count);
+        if (!queue.cancelled()) along(first, count);
     }
 }
 
@@ -122,10 +123,11 @@ void pull_back(const Programs& programs, const Batch& batch, const Gradient& gra
     double* values = nullptr;
     if (gradient.cotangent == nullptr) part.values = values = allocate(2 * patients_a_round<V> * row);
     double* slopes = values + patients_a_round<V> * row;
-    by_rounds<V, Method>(programs, part, gradient.recorded_steps, executor, run, workspace, values != nullptr,
-                         [&](const Tape& tape, std::int64_t first, std::int64_t count) {
-                             Reverse<V, Method, Executor> reverse(programs, part, gradient, executor, tape, workspace,
-                                                                  workspace + size, workspace + 2 * size);
+    Tape tape(programs.at, patients_a_round<V>, gradient.recorded_steps);
+    Reverse<V, Method, Executor> reverse(programs, part, gradient, executor, tape, workspace, workspace + size,
+                                         workspace + 2 * size);
+    by_rounds<V, Method>(programs, part, tape, executor, run, workspace, values != nullptr,
+                         [&](std::int64_t first, std::int64_t count) {
                              if (values == nullptr)
                                  reverse.run(first, count, gradient.cotangent, 0, gradient.strides);
                              else if (gradient.loss(gradient.context, first, count, values, slopes))
@@ -144,12 +146,11 @@ void push_forward(const Programs& programs, const Batch& batch, const Tangents& 
     double* carried = allocate(2 * dots);
     for (std::int64_t i = 0; i < 2 * dots; ++i) carried[i] = 0.0;
     Batch part = batch;
-    by_rounds<V, Method>(programs, part, 4096, executor, run, workspace, false,
-                         [&](const Tape& tape, std::int64_t first, std::int64_t count) {
-                             Forward<V, Method, Executor>(programs, part, tangents, executor, tape, workspace,
-                                                          workspace + size, carried, carried + dots)
-                                 .run(first, count);
-                         });
+    Tape tape(programs.at, patients_a_round<V>, 4096);
+    Forward<V, Method, Executor> forward(programs, part, tangents, executor, tape, workspace, workspace + size, carried,
+                                         carried + dots);
+    by_rounds<V, Method>(programs, part, tape, executor, run, workspace, false,
+                         [&](std::int64_t first, std::int64_t count) { forward.run(first, count); });
     std::free(carried);
 }
 

@@ -46,7 +46,8 @@ def problem_of(number: int) -> Problem:
 @torch.compiler.assume_constant_result
 def inside_a_transform() -> bool:
     """While torch.compile follows the code: does a transform of torch.func enclose this place?"""
-    return torch._C._are_functorch_transforms_active()
+    result: bool = torch._C._are_functorch_transforms_active()
+    return result
 
 
 @torch.library.custom_op("teorell::simulate", mutates_args=())

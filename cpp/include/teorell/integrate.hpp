@@ -431,6 +431,7 @@ class Group {
 
     TEORELL_HD void abandon() {
         for_each(active, [this](int l) { finish(l, cancelled); });
+        for (; next_staged < n_staged; ++next_staged) b.status[staged[next_staged]] = cancelled;
     }
 };
 
