@@ -258,11 +258,13 @@ def push_forward(
 ) -> tuple[Raw, Array]:
     """Forward sensitivities: the values, and their derivatives (patients, times, outputs, directions).
 
-    programs: lowered with derivatives="jvp". A derivative after a failure is NaN, as the value is.
+    programs: lowered with derivatives="jvp". ValueError without any direction. A derivative after a failure is NaN, as the value is.
     """
     given = {name: getattr(tangents, name) for name in ("parameters", "event_value", "event_time")}
     arrays = {name: None if a is None else np.ascontiguousarray(a, np.float64) for name, a in given.items()}
-    directions = next(len(array) for array in arrays.values() if array is not None)
+    directions = next((len(array) for array in arrays.values() if array is not None), 0)
+    if directions == 0:
+        raise ValueError("the tangents have no direction (all are None or empty). Give one at least.")
     values = np.empty((patients, len(times), programs.layout.n_out))
     derivatives = np.full((*values.shape, directions), np.nan)
     raw = _run(
