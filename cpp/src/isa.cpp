@@ -120,9 +120,11 @@ void pull_back(const Programs& programs, const Batch& batch, const Gradient& gra
     const std::int64_t row = batch.n_times * programs.at.n_out;
     const std::int64_t strides[3] = {row, programs.at.n_out, 1};
     Batch part = batch;
-    double* values = nullptr;
-    if (gradient.cotangent == nullptr) part.values = values = allocate(2 * patients_a_round<V> * row);
-    double* slopes = values + patients_a_round<V> * row;
+    double *values = nullptr, *slopes = nullptr;
+    if (gradient.cotangent == nullptr) {
+        part.values = values = allocate(2 * patients_a_round<V> * row);
+        slopes = values + patients_a_round<V> * row;
+    }
     Tape tape(programs.at, patients_a_round<V>, gradient.recorded_steps);
     Reverse<V, Method, Executor> reverse(programs, part, gradient, executor, tape, workspace, workspace + size,
                                          workspace + 2 * size);

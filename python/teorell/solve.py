@@ -258,7 +258,8 @@ def push_forward(
 ) -> tuple[Raw, Array]:
     """Forward sensitivities: the values, and their derivatives (patients, times, outputs, directions).
 
-    programs: lowered with derivatives="jvp". ValueError without any direction. A derivative after a failure is NaN, as the value is.
+    programs: lowered with derivatives="jvp". A derivative after a failure is NaN, as the value is.
+    Raises ValueError where there is no direction.
     """
     given = {name: getattr(tangents, name) for name in ("parameters", "event_value", "event_time")}
     arrays = {name: None if a is None else np.ascontiguousarray(a, np.float64) for name, a in given.items()}

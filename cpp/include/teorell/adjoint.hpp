@@ -31,7 +31,7 @@ struct ReverseStep {
     TEORELL_HD TEORELL_INLINE std::int32_t w(int i, int k) const { return y(i, k) + m.at.n; }
     TEORELL_HD TEORELL_INLINE std::int32_t Y(int i, int k) const { return w(i, k) + m.at.n; }
     TEORELL_HD TEORELL_INLINE std::int32_t kept(int i, int e) const {  // u_i of the column of entry e
-        return m.at.ukept + m.entries[3 * e + 2] * s + i;
+        return m.at.ukept + m.entries[std::int64_t{3} * e + 2] * s + i;
     }
 
     // Reads tn, h, hinv, yn, u, lu, coef, lam, ubar, ynbar; changes lam, ynbar, coefbar.
@@ -45,7 +45,7 @@ struct ReverseStep {
     TEORELL_HD void stage_values() const {
         const auto& L = m.at;
         for (int e = 0; e < L.n_entries; ++e)
-            for (int i = 0; i < s; ++i) put(kept(i, e), get(z(i, m.entries[3 * e + 1])));
+            for (int i = 0; i < s; ++i) put(kept(i, e), get(z(i, m.entries[std::int64_t{3} * e + 1])));
         for (int k = 0; k < L.n; ++k) {
             V u[s], value = get(L.yn + k);
             for (int i = 0; i < s; ++i) u[i] = get(z(i, k));
@@ -112,7 +112,7 @@ struct ReverseStep {
     TEORELL_HD void finish() const {
         const auto& L = m.at;
         for (int e = 0; e < L.n_entries; ++e) {
-            const std::int32_t row = m.entries[3 * e];
+            const std::int32_t row = m.entries[std::int64_t{3} * e];
             V sum = get(w(s - 1, row)) * get(kept(s - 1, e));
             for (int i = s - 2; i >= 0; --i) sum = fma(get(w(i, row)), get(kept(i, e)), sum);
             put(L.entries + e, sum);

@@ -44,7 +44,8 @@ struct TangentStep {
                 put(udot + m.ft_rows[e], fma(hd, get(L.entries_ft + e), get(udot + m.ft_rows[e])));
         }
         for (int e = 0; e < L.n_entries; ++e) {
-            const std::int32_t row = udot + m.entries[3 * e], u = L.u + i * L.n + m.entries[3 * e + 1];
+            const std::int32_t row = udot + m.entries[std::int64_t{3} * e],
+                               u = L.u + i * L.n + m.entries[std::int64_t{3} * e + 1];
             put(row, fma(get(L.entries + e), get(u), get(row)));
         }
         interpret<V>(m.stage_jvp[i], ws);

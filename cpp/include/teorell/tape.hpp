@@ -84,7 +84,7 @@ class Tape {
         return p.values.data + stretch * stretch_size();
     }
     double* after(const PatientTape& p, std::int64_t stretch) const { return before(p, stretch) + at_.n; }
-    double* rates(const PatientTape& p, std::int64_t stretch) const { return before(p, stretch) + 2 * at_.n; }
+    double* rates(const PatientTape& p, std::int64_t stretch) const { return after(p, stretch) + at_.n; }
     double* switches(const PatientTape& p, std::int64_t stretch) const { return rates(p, stretch) + at_.n_rates; }
 
     // --- recording; `lane(slot)` is a slot's value in the lane of the patient
