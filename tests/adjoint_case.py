@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import teorell as tl
+from dosing_case import doses_and_events
 from teorell import solve
+from teorell.dose_table import BOLUS, RESET
 from teorell.lowered import programs_of
 from teorell.parameters import parameter_columns
-from teorell.regimen import events, infused_states
+from teorell.regimen import dose_table
 
 
 class Case:
@@ -17,8 +19,7 @@ class Case:
         self.model, self.patients, self.times = model, patients, np.asarray(times, dtype=float)
         self.names, self.states = model.parameter_names, model.state_names
         self.columns = list(parameter_columns(model, parameters).values)
-        infused = infused_states(regimen)
-        self.infused = tuple(name for name in self.states if name in infused)
+        self.infused = infused_states(regimen, self.states, patients)
         self.outputs = outputs or model.output_names
         self.regimen, self.switches = regimen, switches
         self.events = self.table(regimen)
@@ -27,7 +28,8 @@ class Case:
     def table(self, regimen, switches=None):
         number = {name: k for k, name in enumerate(self.states)}
         given = self.switches if switches is None else switches
-        return events(regimen, number, {name: k for k, name in enumerate(self.infused)}, self.patients, given)
+        infused = {name: k for k, name in enumerate(self.infused)}
+        return doses_and_events(regimen, number, infused, self.patients, given)[1]
 
     def programs(self, derivatives=None):
         return programs_of(self.model, self.outputs, self.infused, derivatives)
@@ -54,6 +56,12 @@ class Case:
         """p dG/dp of each patient, over the largest of them."""
         values = gradient * np.column_stack([np.broadcast_to(column, self.patients) for column in self.columns])
         return values / np.abs(values).max(axis=1, keepdims=True)
+
+
+def infused_states(regimen, states, patients):
+    table = dose_table(regimen, states, patients)
+    infused = set(table.into[~np.isin(table.kind, (BOLUS, RESET))].tolist())
+    return tuple(name for number, name in enumerate(states) if number in infused)
 
 
 def oral(name="oral"):

@@ -23,8 +23,10 @@ class OneCompartment:
     def __init__(self, times=(0.5, 1.0, 2.0, 4.0, 8.0, 12.0), amounts=None):
         self.times = np.asarray(times, dtype=np.float64)
         self.amounts = None if amounts is None else np.asarray(amounts, dtype=np.float64)
-        self.grid = self.times.size, 2
         self.runs = []  # the number of patients of each run
+
+    def shape(self, patients):
+        return patients, self.times.size, 2
 
     def patients_of(self, shapes):
         return next((shape[0] for shape in shapes if len(shape)), 1) if self.amounts is None else self.amounts.size
@@ -42,7 +44,7 @@ class OneCompartment:
             if not np.isfinite(a).all():
                 raise ValueError(f"parameter {name!r} is not finite (NaN is no number). Replace it.")
         self.runs.append(patients)
-        values = np.array(np.broadcast_to(self._curve(*arrays), (patients, *self.grid)))
+        values = np.array(np.broadcast_to(self._curve(*arrays), self.shape(patients)))
         status = np.broadcast_to(np.where(arrays[1] > FAILS_ABOVE, 2, 0), (patients,)).astype(np.int32)
         values[status != 0, 2:] = np.nan
         steps = np.full(patients, 7)
@@ -50,7 +52,7 @@ class OneCompartment:
 
     def pull_back(self, arrays, cotangent):
         status = self.solve(arrays).status
-        assert cotangent.shape == (status.size, *self.grid)
+        assert cotangent.shape == self.shape(status.size)
         gradients = []
         for number, a in enumerate(arrays):
             moved = [x + 1j * STEP if k == number else x for k, x in enumerate(arrays)]

@@ -4,6 +4,7 @@ against tight solutions, published sensitivities and closed forms; and their bit
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -294,13 +295,9 @@ def test_bits_do_not_depend_on_batch_mates():
     moved.columns = [column[order] if column.ndim else column for column in case.columns]
     rows = case.events.time.size // 23
     table = case.events
-    shuffle = [np.ascontiguousarray(column.reshape(23, rows)[order].reshape(-1))
-               for column in (table.time, table.kind, table.target, table.value)]  # fmt: skip
-    moved.events = (
-        type(table)(*shuffle, table.offsets)
-        if not hasattr(table, "origin")
-        else type(table)(*shuffle, table.offsets, table.origin)
-    )
+    shuffled = {name: np.ascontiguousarray(getattr(table, name).reshape(23, rows)[order].reshape(-1))
+                for name in ("time", "kind", "target", "value", "role", "source", "number")}  # fmt: skip
+    moved.events = replace(table, **shuffled)
     other = moved.pull_back(w[order])
     assert np.array_equal(other.parameters, whole.parameters[order])
     assert np.array_equal(other.event_time.reshape(23, rows), whole.event_time.reshape(23, rows)[order])

@@ -374,7 +374,7 @@ def test_bad_tangents(asked, model):
         with pytest.raises(tl.InputError, match=re.escape(words)):
             tl.jvp(**asked, tangents={"cl": tangent})
     regimen = tl.Regimen.infusion(1, into="central", duration=[0.0, 1.0])
-    with pytest.raises(tl.InputError, match="so short that it is a bolus, for 1 patient, the first is patient 0"):
+    with pytest.raises(tl.InputError, match="so short that it is a bolus, for 1 record, the first is of patient 0"):
         tl.jacobian(model, None, regimen, TIMES, wrt=(0, "duration"))
 
 

@@ -272,7 +272,7 @@ def test_cancelled_patients_have_status_6(monkeypatch):
     core = solve._core.solve
 
     def spy(*arguments):
-        seen["status"], seen["failure_time"] = arguments[18], arguments[19]
+        seen["status"], seen["failure_time"] = arguments[20], arguments[21]
         core(*arguments)
 
     def progress(done, total):

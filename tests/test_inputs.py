@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import teorell as tl
+from teorell.regimen import dose_table
 
 TIMES = np.linspace(0.0, 24.0, 5)
 GRAMMAR = re.compile(r".+ \(.+\)\. .+[.?]", re.DOTALL)  # problem (reason). Remedy.
@@ -180,7 +181,9 @@ BAD = {
     "negative times": ({"times": [-1.0, 0.0]}, "times begin at -1"),
     "NaN times": ({"times": [0.0, np.nan]}, "times is not finite"),
     "scalar times": ({"times": 24.0}, "times have no dimensions"),
-    "ragged times": ({"times": [[0.0], [0.0, 1.0]]}, "one grid"),
+    "unsorted times of one": ({"times": [[0.0], [1.0, 0.5]]}, "times of patient 1 are negative or unsorted"),
+    "times of too few": ({"times": [[0.0], [0.0, 1.0]], "parameters": {"cl": [1.0, 2.0, 3.0]}}, "times has 2 patients"),
+    "ragged times": ({"times": [0.0, [0.0, 1.0]]}, "times have 2 dimensions"),
     "output": ({"outputs": ["cpp"]}, "Did you mean 'cp'?"),
     "no outputs": ({"outputs": []}, "outputs are empty"),
     "outputs are no names": ({"outputs": 3}, "outputs is a int (names are needed)"),
@@ -236,11 +239,34 @@ def test_model_without_states(stage):
     assert not stage.called
 
 
-def test_dosing_rules_are_not_ignored(stage, model):
-    model.dosing("central", lag=1.0)
-    tl.simulate(model, None, bolus(into="peripheral"), TIMES)
-    with pytest.raises(tl.InputError, match="have rules declared"):
-        tl.simulate(model, None, bolus(), TIMES)
+def test_rules_of_doses_become_events(stage, model):
+    late, reaching = model.parameters(late=1.0, reaching=0.5)
+    model.dosing("central", lag=late, bioavailability=reaching)
+    tl.simulate(model, None, bolus(into="peripheral", time=2), TIMES)
+    np.testing.assert_array_equal((stage.events.time, stage.events.value), [[2.0], [1.0]])
+    tl.simulate(model, {"reaching": 0.25}, bolus(time=2) + bolus(into="peripheral"), TIMES)
+    np.testing.assert_array_equal((stage.events.time, stage.events.value), [[0.0, 3.0], [1.0, 0.25]])
+    assert stage.events.offsets.tolist() == [0, 2]
+    tl.simulate(model, {"late": [0.0, 3.0]}, bolus(time=2), TIMES)
+    np.testing.assert_array_equal((stage.events.time, stage.events.value), [[2.0, 5.0], [0.5, 0.5]])
+    assert stage.events.offsets.tolist() == [0, 1, 2]
+
+
+def test_a_table_of_doses_is_a_regimen(stage, model):
+    given = [None, bolus(time=3), bolus(into="peripheral", every=2, doses=2)]
+    doses = dose_table(given, model.state_names, 3)
+    tl.simulate(model, None, doses, TIMES)
+    assert stage.patients == 3
+    assert stage.events.offsets.tolist() == [0, 0, 1, 3]
+    assert stage.events.target.tolist() == [0, 1, 1]
+    shared = dose_table(bolus(), model.state_names, 3)
+    tl.simulate(model, {"cl": [1.0, 2.0]}, shared, TIMES)
+    assert (stage.patients, stage.events.offsets.tolist()) == (2, [0, 1])
+    with pytest.raises(tl.InputError, match="table of doses has 3 patients, parameter 'cl' has 2"):
+        tl.simulate(model, {"cl": [1.0, 2.0]}, doses, TIMES)
+    other = dose_table(tl.Regimen.bolus(1, into="gut"), ("gut",), 1)
+    with pytest.raises(tl.InputError, match="is for a model with state 'gut'"):
+        tl.simulate(model, None, other, TIMES)
 
 
 def test_import_is_light():

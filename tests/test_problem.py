@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import teorell as tl
 from teorell.problem import Input, problem_of
+from teorell.regimen import dose_table
 
 TIMES = np.array([0.3, 1.1, 2.2, 3.7, 4.9, 6.1, 7.3, 9.7, 12.4])
 EXACT = {"rtol": 1e-11, "atol": 1e-12}
@@ -36,7 +37,7 @@ def test_inputs_are_all_that_was_given(problem):
     ]  # fmt: skip
     assert problem.given[0] is PARAMETERS["cl"]
     assert [array.shape for array in problem.given[:5]] == [(3,), (), (), (3,), (3,)]
-    assert problem.grid == (9, 2)
+    assert problem.shape(3) == (3, 9, 2)
 
 
 def test_values(problem):
@@ -232,6 +233,19 @@ def test_a_switch_that_never_moves():
     assert tau[1] == pytest.approx(expected[1].sum(), rel=1e-6)
 
 
+def test_one_schedule_where_a_switch_differs_between_patients():
+    lines = [(into, doses, {f: np.ravel(value)[0] for f, value in fields.items()}) for into, doses, fields in LINES]
+    problem = problem_of(closed_form.model(), PARAMETERS, closed_form.regimen(lines), TIMES, **EXACT)
+    cotangent = np.random.default_rng(4).standard_normal((3, 9, 2))
+    gradients, _ = problem.pull_back(problem.given, cotangent)
+    _, derivatives = problem.jacobian(problem.given)
+    for k, (entry, array) in enumerate(zip(problem.inputs, problem.given, strict=True)):
+        expected = exact(entry, lines=lines)
+        np.testing.assert_allclose(derivatives[..., k], expected, rtol=1e-6, atol=1e-7, err_msg=str(entry))
+        each = (expected * cotangent).sum(axis=(1, 2))
+        np.testing.assert_allclose(gradients[k], each if array.ndim else each.sum(), rtol=1e-6, atol=1e-6)
+
+
 def test_a_threshold_of_minus_infinity():
     """Its slope is infinite, its switch is at time 0 and stays there."""
     model = tl.Model("late")
@@ -252,4 +266,15 @@ def test_the_number_of_patients_from_shapes(problem):
     assert problem.patients_of([()] * n) == 1
     assert problem.patients_of([(), (7,)] + [()] * (n - 2)) == 7
     assert problem.by(problem.inputs[:2]).patients_of([(), ()]) == 3  # other numbers hold three
-    assert problem.repeat(2) is problem
+    assert problem.repeat(2).regimen is problem.regimen
+
+
+def test_a_table_of_doses_that_all_patients_share():
+    model = closed_form.model()
+    regimen = closed_form.regimen([("central", 2, {"amount": 50.0, "time": 0.5, "every": 3.0})])
+    cl = np.array([3.0, 4.0, 5.0])
+    shared = problem_of(model, {"cl": cl}, dose_table(regimen, model.state_names, 3), TIMES, **EXACT)
+    assert shared.patients_of([(3,)]) == 3
+    expected = problem_of(model, {"cl": np.tile(cl, 2)}, regimen, TIMES, **EXACT)
+    found = shared.repeat(2).solve([np.tile(cl, 2)]).values
+    np.testing.assert_array_equal(found, expected.solve(expected.given).values)

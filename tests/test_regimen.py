@@ -8,20 +8,25 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from dosing_case import doses_and_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from teorell import InputError, Regimen
+from teorell.events import SwitchTimes
 from teorell.expression import symbol
-from teorell.regimen import SwitchTimes, events
 
 STATES = {"gut": 0, "central": 1, "depot": 2}
 INFUSED = {"central": 0, "depot": 1}
-BOLUS, START, END, SWITCH = range(4)
+BOLUS, START, END, SWITCH, RESET = range(5)
+
+
+def events(regimen, patients, switches=()):
+    return doses_and_events(regimen, STATES, INFUSED, patients, switches)[1]
 
 
 def table(regimen, patients=1, switches=(), patient=0):
     """The rows of one patient as a list of (time, kind, target, value)."""
-    found = events(regimen, STATES, INFUSED, patients, switches)
+    found = events(regimen, patients, switches)
     assert (found.kind.dtype, found.target.dtype, found.offsets.dtype) == (np.int32, np.int32, np.int64)
     assert (found.time.dtype, found.value.dtype) == (np.float64, np.float64)
     assert all(column.flags.c_contiguous for column in (found.time, found.kind, found.target, found.value))
@@ -44,9 +49,7 @@ def test_infusion_by_duration_and_by_rate_are_the_same():
 
 def test_infusion_of_no_duration_is_a_bolus_into_the_state():
     assert table(Regimen.infusion(100, into="depot", duration=0, time=3))[-1] == (3.0, BOLUS, 2, 100.0)
-    rows = table(Regimen.infusion(100, into="depot", duration=1e-13, time=1000))
-    assert sum(value for _, kind, _, value in rows if kind == BOLUS) == 100.0
-    assert all(value == 0.0 for _, kind, _, value in rows if kind != BOLUS)
+    assert table(Regimen.infusion(100, into="depot", duration=1e-13, time=1000)) == [(1000.0, BOLUS, 2, 100.0)]
 
 
 def test_exactly_the_amount_goes_in_late():
@@ -73,18 +76,18 @@ def test_order_at_equal_times():
 
 
 def test_shared_table_if_nothing_differs():
-    found = events(Regimen.bolus(100, into="gut"), STATES, INFUSED, 1000)
+    found = events(Regimen.bolus(100, into="gut"), 1000)
     assert found.offsets.tolist() == [0, 1]
-    assert events(None, STATES, INFUSED, 1000).offsets.tolist() == [0, 0]
-    assert events(Regimen.none(), STATES, INFUSED, 1).time.size == 0
+    assert events(None, 1000).offsets.tolist() == [0, 0]
+    assert events(Regimen.none(), 1).time.size == 0
 
 
 def test_arrays_differ_by_patient():
     regimen = Regimen.bolus([1, 2], into="gut", time=[3, 0]) + Regimen.infusion(
         8, into="depot", duration=[0, 4], time=1
     )
-    assert [row for row in table(regimen, 2, patient=0) if row[3]] == [(1.0, BOLUS, 2, 8.0), (3.0, BOLUS, 0, 1.0)]
-    assert [row for row in table(regimen, 2, patient=1) if row[3]] == [
+    assert table(regimen, 2, patient=0) == [(1.0, BOLUS, 2, 8.0), (3.0, BOLUS, 0, 1.0)]
+    assert table(regimen, 2, patient=1) == [
         (0.0, BOLUS, 0, 2.0),
         (1.0, START, 1, 2.0),
         (5.0, END, 1, 2.0),
@@ -94,10 +97,44 @@ def test_arrays_differ_by_patient():
 def test_list_has_one_regimen_a_patient():
     one = Regimen.bolus(5, into="gut", every=1, doses=2)
     given_list = [None, one, Regimen.infusion(6, into="central", duration=2) + one, Regimen.none(), one]
-    found = events(given_list, STATES, INFUSED, 5)
+    found = events(given_list, 5)
     assert found.offsets.tolist() == [0, 0, 2, 6, 6, 8]
     for patient, regimen in enumerate(given_list):
         assert table(given_list, 5, patient=patient) == table(regimen)
+
+
+def test_a_reset_ends_and_drops_what_began_before_it():
+    """In time, or in the order of writing at its own time. An end that does not come needs no row: all rates are zero."""
+    regimen = (
+        Regimen.bolus(1, into="gut", time=4)
+        + Regimen.infusion(6, into="central", duration=3, time=1, every=3, doses=3)
+        + Regimen.bolus(2, into="gut", time=1, every=3, doses=3)
+        + Regimen.reset(time=4)
+        + Regimen.bolus(3, into="gut", time=4)
+        + Regimen.infusion(6, into="central", duration=1, time=6)
+    )
+    assert table(regimen) == [
+        (1.0, START, 0, 2.0), (1.0, BOLUS, 0, 2.0), (4.0, RESET, 1, 0.0), (4.0, BOLUS, 0, 3.0), (6.0, START, 0, 6.0),
+        (7.0, END, 0, 6.0),
+    ]  # fmt: skip
+
+
+def test_lines_count_in_the_order_of_their_times():
+    lines = (
+        Regimen.reset(time=3) + Regimen.bolus(1, into="gut", time=5) + Regimen.bolus(2, into="gut", every=2, doses=4)
+    )
+    assert table(lines) == [(0.0, BOLUS, 0, 2.0), (2.0, BOLUS, 0, 2.0), (3.0, RESET, 1, 0.0), (5.0, BOLUS, 0, 1.0)]
+
+
+def test_resets_of_patients():
+    regimen = Regimen.bolus(1, into="gut", every=2, doses=3) + Regimen.reset(time=[1, 3]) + Regimen.reset(time=[3, 3.5])
+    assert table(regimen, 2, patient=0) == [(0.0, BOLUS, 0, 1.0), (1.0, RESET, 1, 0.0), (3.0, RESET, 1, 0.0)]
+    assert table(regimen, 2, patient=1) == [
+        (0.0, BOLUS, 0, 1.0), (2.0, BOLUS, 0, 1.0), (3.0, RESET, 1, 0.0), (3.5, RESET, 1, 0.0),
+    ]  # fmt: skip
+    as_list = [Regimen.bolus(1, into="gut", every=2, doses=3) + Regimen.reset(time=1) + Regimen.reset(3), None]
+    assert table(as_list, 2) == table(regimen, 2)
+    assert table(as_list, 2, patient=1) == []
 
 
 def test_switches():
@@ -129,18 +166,13 @@ def build(kind, into, amount, time, duration, every, doses):
     return Regimen.infusion(amount, into, duration, None, time, every, doses)
 
 
-def effective(rows):
-    """The rows that do something: rows of value 0 are allowed, and change nothing."""
-    return [row for row in rows if row[3] != 0.0]
-
-
 @settings(deadline=None)
 @given(st.lists(lines, min_size=1, max_size=4))
 def test_list_array_and_single_patient_agree(population):
     each = [sum((build(*line) for line in one), Regimen.none()) for one in population]
-    alone = [effective(table(regimen)) for regimen in each]
+    alone = [table(regimen) for regimen in each]
     for patient, rows in enumerate(alone):
-        assert effective(table(each, len(each), patient=patient)) == rows
+        assert table(each, len(each), patient=patient) == rows
         times = [row[0] for row in rows]
         assert times == sorted(times)
         given_in = sum(amount * doses for _, _, amount, _, _, _, doses in population[patient])
@@ -160,7 +192,7 @@ def test_arrays_agree_with_patients_alone(regimen, population):
     together = build(kind, into, amounts, times, durations, every, doses) + rest
     for patient, (amount, time, duration) in enumerate(population):
         alone = build(kind, into, amount, time, duration, every, doses) + rest
-        assert effective(table(together, len(population), patient=patient)) == effective(table(alone))
+        assert table(together, len(population), patient=patient) == table(alone)
 
 
 def test_many_patients_cross_the_chunks():
@@ -170,7 +202,7 @@ def test_many_patients_cross_the_chunks():
         regimen = Regimen.bolus(amounts, into="gut", time=time, every=12, doses=3) + Regimen.bolus(
             1, into="depot", time=14
         )
-        found = events(regimen, STATES, INFUSED, patients)
+        found = events(regimen, patients)
         assert found.time.size == 4 * patients
         assert (np.diff(found.time.reshape(patients, 4), axis=1) >= 0.0).all()
         for patient in (0, 65_535, 65_536, patients - 1):
@@ -196,6 +228,17 @@ def test_immutable_picklable_readable():
     )
     assert repr(again) == repr(regimen)
     assert repr(Regimen.none()) == "Regimen.none()"
+    others = (
+        Regimen.infusion(1, "gut", rate="modelled")
+        + Regimen.infusion(1, "gut", duration="modelled", time=2, every=12, steady_state=True)
+        + Regimen.reset(time=3)
+        + Regimen.infusion(0, "gut", rate=5, steady_state="add")
+    )
+    assert repr(pickle.loads(pickle.dumps(others))) == (
+        "Regimen.infusion(1, into='gut', rate='modelled') + "
+        "Regimen.infusion(1, into='gut', duration='modelled', time=2, every=12, doses=1, steady_state=True) + "
+        "Regimen.reset(time=3) + Regimen.infusion(0, into='gut', rate=5, steady_state='add')"
+    )
 
 
 @pytest.mark.parametrize(
@@ -232,6 +275,13 @@ def test_immutable_picklable_readable():
         (lambda: Regimen.infusion(1, into="gut", rate=0), "rate into 'gut' is 0"),
         (lambda: Regimen.infusion(1e250, into="gut", duration=1e-90), "overflow"),
         (lambda: Regimen.bolus(1, into="gut", every=1e308, doses=9), "overflow"),
+        (lambda: Regimen.infusion(1, into="gut", rate="modeled"), "type str"),
+        (lambda: Regimen.infusion(1, into="gut", rate="modelled", duration=1), "both duration and rate"),
+        (lambda: Regimen.reset(time=-1), "time .*is -1"),
+        (lambda: Regimen.bolus(1, into="gut", steady_state=True), "steady state without an interval"),
+        (lambda: Regimen.infusion(1, into="gut", rate=1, steady_state=True), "steady state without an interval"),
+        (lambda: Regimen.bolus(1, into="gut", every=12, steady_state="yes"), "steady_state .* is 'yes'"),
+        (lambda: Regimen.bolus(1, into="gut", every=12, steady_state=1), "steady_state .* is 1"),
     ],
 )
 def test_bad_values(make, words):
@@ -255,4 +305,4 @@ def test_one_dose_needs_no_interval_and_an_interval_is_no_harm():
 
 def test_zero_amount_is_allowed():
     assert table(Regimen.bolus(0, into="gut")) == [(0.0, BOLUS, 0, 0.0)]
-    assert effective(table(Regimen.infusion(0, into="central", rate=5))) == []
+    assert table(Regimen.infusion(0, into="central", rate=5)) == [(0.0, BOLUS, 1, 0.0)]

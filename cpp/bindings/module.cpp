@@ -142,14 +142,16 @@ class GradientArrays {
         const auto out = [&](const char* name) { return given[name].cast<Array<double>>().mutable_data(); };
         if (given["cotangent"].is_none()) {
             loss_ = given["loss"];
-            n_times_ = batch.n_times, n_out_ = at.n_out, status_ = batch.status, error_ = &error;
+            n_times_ = batch.n_times, n_out_ = at.n_out, sample_offsets_ = batch.sample_offsets, status_ = batch.status,
+            error_ = &error;
             view_.loss = &GradientArrays::call;
             view_.context = this;
         } else {
             cotangent_ = given["cotangent"].cast<py::array_t<double>>();
             view_.cotangent = cotangent_.data();
-            for (int k = 0; k < 3; ++k)
-                view_.strides[k] = cotangent_.strides(k) / static_cast<py::ssize_t>(sizeof(double));
+            const auto missing = static_cast<int>(3 - cotangent_.ndim());  // of rows, no stride from patient to patient
+            for (int k = missing; k < 3; ++k)
+                view_.strides[k] = cotangent_.strides(k - missing) / static_cast<py::ssize_t>(sizeof(double));
         }
         view_.parameters = out("parameters");
         view_.initial = out("initial");
@@ -165,6 +167,7 @@ class GradientArrays {
     py::array_t<double> cotangent_;
     py::object loss_;
     std::int64_t n_times_ = 0, n_out_ = 0;
+    const std::int64_t* sample_offsets_ = nullptr;
     const std::int32_t* status_ = nullptr;
     std::exception_ptr* error_ = nullptr;
     std::mutex mutex_;
@@ -174,7 +177,9 @@ class GradientArrays {
         const std::lock_guard<std::mutex> one_at_a_time(self.mutex_);  // before the interpreter's lock, never after it
         const py::gil_scoped_acquire gil;
         try {
-            const std::vector<py::ssize_t> shape{count, self.n_times_, self.n_out_};
+            std::vector<py::ssize_t> shape{count, self.n_times_, self.n_out_};
+            if (const auto* offsets = self.sample_offsets_)
+                shape = {offsets[first + count] - offsets[first], self.n_out_};
             const Array<double> copy(shape, values);
             const Array<std::int32_t> status(static_cast<py::ssize_t>(count), self.status_ + first);
             const auto slope = self.loss_(copy, status, first).cast<Array<double>>();
@@ -204,7 +209,7 @@ class TangentArrays {
         view_.event_value = array("event_value", view_.event_strides);
         view_.event_time = array("event_time", view_.event_strides);
         auto values = given["values"].cast<Array<double>>();
-        view_.directions = values.shape(3);
+        view_.directions = values.shape(values.ndim() - 1);
         view_.values = values.mutable_data();
         return &view_;
     }
@@ -218,11 +223,11 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
                  int threads, const std::vector<py::array_t<double>>& columns, std::int64_t patients,
                  const Array<double>& event_times, const Array<std::int32_t>& event_kinds,
                  const Array<std::int32_t>& event_targets, const Array<double>& event_values,
-                 const Array<std::int64_t>& event_offsets, const Array<double>& times, double rtol,
-                 const Array<double>& atol, double max_steps, bool before, Array<double>& values,
-                 Array<std::int32_t>& status, Array<double>& failure_time, Array<std::int64_t>& steps,
-                 Array<std::int64_t>& rejected, const py::object& progress, const py::object& gradient,
-                 const py::object& tangents) {
+                 const Array<std::int64_t>& event_offsets, const Array<double>& times, const py::object& sample_offsets,
+                 const py::object& sample_events, double rtol, const Array<double>& atol, double max_steps, bool before,
+                 Array<double>& values, Array<std::int32_t>& status, Array<double>& failure_time,
+                 Array<std::int64_t>& steps, Array<std::int64_t>& rejected, const py::object& progress,
+                 const py::object& gradient, const py::object& tangents) {
     std::vector<const double*> starts;
     std::vector<std::int64_t> strides;
     for (const auto& column : columns) {
@@ -234,6 +239,9 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
                                              : static_cast<std::int64_t>(column.strides(0) /
                                                                          static_cast<py::ssize_t>(sizeof(double))));
     }
+    using Counts = Array<std::int64_t>;
+    const Counts own_offsets = sample_offsets.is_none() ? Counts() : sample_offsets.cast<Counts>();
+    const Counts own_events = sample_events.is_none() ? Counts() : sample_events.cast<Counts>();
     const bool shared_events = event_offsets.size() == 2 && patients != 1;
     const Batch batch{patients,
                       starts.data(),
@@ -255,7 +263,9 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
                       status.mutable_data(),
                       failure_time.mutable_data(),
                       steps.mutable_data(),
-                      rejected.mutable_data()};
+                      rejected.mutable_data(),
+                      sample_offsets.is_none() ? nullptr : own_offsets.data(),
+                      sample_events.is_none() ? nullptr : own_events.data()};
     const Kernel& kernel = kernel_named(isa);
     const MachineCode machine = machine_code(code);
 
@@ -353,10 +363,10 @@ PYBIND11_MODULE(_core, module) {
     module.def("solve", &solve_batch, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"),
                py::arg("threads"), py::arg("columns"), py::arg("patients"), py::arg("event_times"),
                py::arg("event_kinds"), py::arg("event_targets"), py::arg("event_values"), py::arg("event_offsets"),
-               py::arg("times"), py::arg("rtol"), py::arg("atol"), py::arg("max_steps"), py::arg("before"),
-               py::arg("values").noconvert(), py::arg("status").noconvert(), py::arg("failure_time").noconvert(),
-               py::arg("steps").noconvert(), py::arg("rejected").noconvert(), py::arg("progress"), py::arg("gradient"),
-               py::arg("tangents"));
+               py::arg("times"), py::arg("sample_offsets"), py::arg("sample_events"), py::arg("rtol"), py::arg("atol"),
+               py::arg("max_steps"), py::arg("before"), py::arg("values").noconvert(), py::arg("status").noconvert(),
+               py::arg("failure_time").noconvert(), py::arg("steps").noconvert(), py::arg("rejected").noconvert(),
+               py::arg("progress"), py::arg("gradient"), py::arg("tangents"));
     module.def("run_program", &run_program, py::arg("isa"), py::arg("code"), py::arg("workspace").noconvert(),
                py::arg("width"));
     module.def("run_step", &run_step, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"),

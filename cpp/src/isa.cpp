@@ -113,17 +113,29 @@ void by_rounds(const Programs& programs, Batch& part, Tape& tape, Executor execu
     }
 }
 
+// Of the values of a round.
+std::int64_t most_rows(const Batch& batch, std::int64_t round) {
+    if (batch.sample_offsets == nullptr) return round * batch.n_times;
+    std::int64_t most = 0;
+    for (std::int64_t first = 0; first < batch.patients; first += round) {
+        const std::int64_t end = first + round < batch.patients ? first + round : batch.patients;
+        const std::int64_t rows = batch.sample_offsets[end] - batch.sample_offsets[first];
+        most = rows > most ? rows : most;
+    }
+    return most;
+}
+
 template <class V, class Method, class Executor>
 void pull_back(const Programs& programs, const Batch& batch, const Gradient& gradient, Executor executor, Run& run,
                double* workspace) {
     const auto size = static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
-    const std::int64_t row = batch.n_times * programs.at.n_out;
-    const std::int64_t strides[3] = {row, programs.at.n_out, 1};
+    const std::int64_t n_out = programs.at.n_out, strides[3] = {batch.n_times * n_out, n_out, 1};
     Batch part = batch;
     double *values = nullptr, *slopes = nullptr;
     if (gradient.cotangent == nullptr) {
-        part.values = values = allocate(2 * patients_a_round<V> * row);
-        slopes = values + patients_a_round<V> * row;
+        const std::int64_t size_of_values = most_rows(batch, patients_a_round<V>) * n_out;
+        part.values = values = allocate(2 * size_of_values + 1);
+        slopes = values + size_of_values;
     }
     Tape tape(programs.at, patients_a_round<V>, gradient.recorded_steps);
     Reverse<V, Method, Executor> reverse(programs, part, gradient, executor, tape, workspace, workspace + size,
@@ -144,7 +156,8 @@ template <class V, class Method, class Executor>
 void push_forward(const Programs& programs, const Batch& batch, const Tangents& tangents, Executor executor, Run& run,
                   double* workspace) {
     const auto size = static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
-    const std::int64_t dots = tangents.directions * (programs.at.n + programs.at.n_coef) * Pack<V>::width;
+    const Layout& at = programs.at;
+    const std::int64_t dots = tangents.directions * (at.n + at.n_coef + at.n_params) * Pack<V>::width;
     double* carried = allocate(2 * dots);
     for (std::int64_t i = 0; i < 2 * dots; ++i) carried[i] = 0.0;
     Batch part = batch;

@@ -7,20 +7,22 @@ A `tl.Model` says the equations, a `tl.Regimen` the doses, `tl.simulate` runs a 
 
 from __future__ import annotations
 
+from teorell.covariates import Stepwise
 from teorell.differentiate import Jacobian, jacobian, jvp, value_and_grad
 from teorell.errors import InputError, ModelError
 from teorell.expression import abs, cos, exp, hill, log, max, min, pow, sin, sqrt, tanh, where
 from teorell.gradient import Gradient
 from teorell.model import Model
 from teorell.nca import nca
+from teorell.parameters import stepwise
 from teorell.regimen import Regimen
 from teorell.simulate import simulate
 from teorell.solution import SimulationError, Solution
 
 __all__ = [
-    "Gradient", "InputError", "Jacobian", "Model", "ModelError", "Regimen", "SimulationError", "Solution", "abs", "cos",
-    "exp", "hill", "jacobian", "jvp", "log", "max", "min", "nca", "pow", "simulate", "sin", "sqrt", "tanh",
-    "value_and_grad", "where",
+    "Gradient", "InputError", "Jacobian", "Model", "ModelError", "Regimen", "SimulationError", "Solution", "Stepwise",
+    "abs", "cos", "exp", "hill", "jacobian", "jvp", "log", "max", "min", "nca", "pow", "simulate", "sin", "sqrt",
+    "stepwise", "tanh", "value_and_grad", "where",
 ]  # fmt: skip
 
 

@@ -40,6 +40,8 @@ def solve(
     event_values: NDArray[np.float64],
     event_offsets: NDArray[np.int64],
     times: NDArray[np.float64],
+    sample_offsets: NDArray[np.int64] | None,
+    sample_events: NDArray[np.int64] | None,
     rtol: float,
     atol: NDArray[np.float64],
     max_steps: float,

@@ -76,18 +76,19 @@ def value_and_grad(
     doses = [entry for entry in problem.inputs if entry.kind == "dose"]
     problem = problem.by([*(_entry(problem, name) for name in names), *doses])
     patients = problem.patients_of([array.shape for array in problem.given])
-    shape = (patients, *problem.grid)
+    shape, own = problem.shape(patients), problem.own_times
     if not callable(loss):
-        value, (gradients, raw) = _sum_over_patients(problem, patients, weighted(loss, shape))
+        value, (gradients, raw) = _sum_over_patients(problem, patients, weighted(loss, shape, own))
     elif by_patient:
         value, (gradients, raw) = _sum_over_patients(problem, patients, loss)
     else:
         solution = problem.solve(problem.given)
-        good = solution.status == 0
+        of_row = np.arange(patients) if own is None else own.patient
+        good = (solution.status == 0)[of_row]
         number, slope = pair(loss(solution.values))
         value = float(shaped(number, (), "value"))
-        slope = np.where(good[:, None, None], shaped(slope, shape, "slope"), 0.0)
-        gradients, raw = problem.pull_back(problem.given, finite(slope, np.arange(patients)))
+        slope = np.where(good.reshape(-1, *[1] * (len(shape) - 1)), shaped(slope, shape, "slope"), 0.0)
+        gradients, raw = problem.pull_back(problem.given, finite(slope, of_row))
     return value, gradient_of(problem, gradients, raw)
 
 
@@ -206,12 +207,13 @@ def _sum_over_patients(
     problem: Problem, patients: int, loss: Callable[..., tuple[Any, ArrayLike]]
 ) -> tuple[float, tuple[list[Array], RawGradient]]:
     """The value of a loss by patient and its gradients, in one pass; patients that failed count for nothing."""
-    parts = np.zeros(patients)
+    parts, own = np.zeros(patients), problem.own_times
 
     def slopes(values: Array, of: NDArray[np.int64]) -> Array:
         value, slope = pair(loss(values, of))
         parts[of] = shaped(value, of.shape, "value")
-        return finite(shaped(slope, values.shape, "slope"), of)
+        of_row = of if own is None else own.patient[own.rows(of)]
+        return finite(shaped(slope, values.shape, "slope"), of_row)
 
     found = problem.pull_back(problem.given, slopes)
     return total(parts), found

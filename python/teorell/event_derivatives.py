@@ -1,159 +1,134 @@
-"""Derivatives of the table of events by the numbers of a regimen and by the thresholds of switches, both ways.
+"""Derivatives of the table of events by what it was made of, both ways.
 
-Dose k of a line comes at time + k every. A bolus has the value amount; an infusion ends duration later, and both its
-rows have the value amount / duration. Where the user gave a rate, that is the value, and duration = amount / rate. An
-infusion too short to be more than a bolus is a bolus of its amount: it has no derivative by duration or rate here.
+Dose k of a record comes at first + k every. A bolus has the value amount; an infusion ends `width` later, and both its rows
+have the value amount / width. One that was running at the record of a steady state starts at the time of that record. An
+infusion too short to be more than a bolus is a bolus of its amount: it has no derivative by its width.
 A switch's time is its threshold, unless that is negative (time 0) or infinite (never), where nothing depends on it.
 
-Every sum is elementwise over patients and in a fixed order: a patient's bits do not depend on the others.
+Cotangents and tangents of rows have the shape (rows,), or (rows, patients) where all patients share the table. Every sum is
+in the order of the rows of one patient: its bits do not depend on the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from teorell.dosing_rules import Doses, like
 from teorell.errors import InputError, count
-from teorell.events import SWITCH, Events, SwitchTimes, infusion
+from teorell.events import BOLUS, CHANGE, DOSE, EMPTYING, END, START, STATE, SWITCHING, Events, SwitchTimes, infusion
 from teorell.parameters import Array
 
-if TYPE_CHECKING:
-    from teorell.regimen import Dose
+__all__ = [
+    "change_rows", "check_defined", "pull_back_rows", "pull_back_switches", "push_forward_rows", "push_forward_switches",
+    "undefined",
+]  # fmt: skip
 
-__all__ = ["pull_back_doses", "pull_back_switches", "push_forward_doses", "push_forward_switches", "undefined"]
-
-
-def undefined(line: Dose, field: str) -> NDArray[np.bool_]:
-    """() or (patients,): has the table no derivative by this field, as an infusion of the line is a bolus to the solver?"""
-    none: NDArray[np.bool_] = np.zeros((), np.bool_)
-    if line.duration is None or field not in ("duration", "rate"):
-        return none
-    for k in range(line.doses if line.may_be_short() else 0):
-        none = none | infusion(np.asarray(line.time + k * line.every), line.amount, line.duration)[2]
-    return none
+FIELDS = ("amount", "first", "width", "every", "time")
 
 
-def _check_defined(line: Dose, field: str, dot: Array) -> None:
-    """Raise InputError where a tangent, () or (patients,), of the field is not 0 and the derivative `undefined`."""
-    where = np.atleast_1d(undefined(line, field) & (dot != 0.0))
-    if where.any():
+@dataclass(frozen=True)
+class _Geometry:
+    """What dose rows of the table are made of: (n,) each, n the rows with a role from DOSE to END."""
+
+    rows: NDArray[np.int64]  # of the events
+    source: NDArray[np.int64]
+    k: NDArray[np.int64]
+    width: Array  # as rounded, 1 for a bolus
+    value: Array  # amount over width; unused for a bolus
+    is_bolus: NDArray[np.bool_]
+    is_end: NDArray[np.bool_]
+    clipped: NDArray[np.bool_]  # running at the time of its record
+
+
+def _geometry(doses: Doses, events: Events) -> _Geometry:
+    rows = np.flatnonzero(events.role <= END)
+    source, k, role = events.source[rows], events.number[rows], events.role[rows]
+    time = np.asarray(doses.first[source] + k * doses.table.every[source])
+    end, value, short = infusion(time, doses.amount[source], doses.width[source])
+    width = np.where(short, 1.0, end - time)
+    return _Geometry(rows, source, k, width, value, role == DOSE, role == END, (k < 0) & (role == START))
+
+
+def undefined(doses: Doses) -> NDArray[np.bool_]:
+    """(rows,) is an infusion of the record a bolus to the solver, so that nothing depends on its width?"""
+    table = doses.table
+    last = doses.first + (table.doses - 1) * table.every
+    short = [infusion(np.asarray(time), doses.amount, doses.width)[2] for time in (doses.first, last)]
+    result: NDArray[np.bool_] = (short[0] | short[1]) & (table.kind != BOLUS) & (table.into >= 0) & ~doses.for_ever
+    return result
+
+
+def pull_back_rows(doses: Doses, events: Events, value: Array, time: Array) -> dict[str, Array]:
+    """From cotangents of value and time of the rows, those of amount, first, width, every and time of the doses."""
+    g = _geometry(doses, events)
+    trail = value.shape[1:]
+    bars = {name: np.zeros((len(doses.amount), *trail)) for name in FIELDS}
+    bolus, end, clipped = (like(each, value) for each in (g.is_bolus, g.is_end, g.clipped))
+    value_bar, time_bar = value[g.rows], time[g.rows]
+    per_width = value_bar / like(g.width, value)
+    along = np.where(bolus, 0.0, -per_width * like(g.value, value)) + np.where(end, time_bar, 0.0)
+    moved = np.where(clipped, 0.0, time_bar)
+    np.add.at(bars["amount"], g.source, np.where(bolus, value_bar, per_width))
+    np.add.at(bars["width"], g.source, along)
+    np.add.at(bars["first"], g.source, moved)
+    np.add.at(bars["every"], g.source, like(g.k, value) * moved)
+    np.add.at(bars["time"], g.source, np.where(clipped, time_bar, 0.0))
+    others = np.flatnonzero((events.role == STATE) | (events.role == EMPTYING))
+    np.add.at(bars["time"], events.source[others], time[others])
+    return bars
+
+
+def push_forward_rows(doses: Doses, events: Events, dots: Mapping[str, Array]) -> tuple[Array, Array]:
+    """Tangents of value and time of all rows from those of amount, first, width, every and time of the doses."""
+    g = _geometry(doses, events)
+    amount = dots["amount"]
+    value, time = np.zeros((2, len(events.time), *amount.shape[1:]))
+    bolus, end, clipped = (like(each, amount) for each in (g.is_bolus, g.is_end, g.clipped))
+    at = {name: dots[name][g.source] for name in FIELDS}
+    infused = (at["amount"] - like(g.value, amount) * at["width"]) / like(g.width, amount)
+    value[g.rows] = np.where(bolus, at["amount"], infused)
+    moved = at["first"] + like(g.k, amount) * at["every"] + np.where(end, at["width"], 0.0)
+    time[g.rows] = np.where(clipped, at["time"], moved)
+    others = np.flatnonzero((events.role == STATE) | (events.role == EMPTYING))
+    time[others] = dots["time"][events.source[others]]
+    return value, time
+
+
+def check_defined(doses: Doses, extent: Array) -> None:
+    """Raise InputError where a tangent of a duration or rate is not 0 and there is no derivative by it."""
+    bad = undefined(doses) & (extent != 0.0 if extent.ndim == 1 else (extent != 0.0).any(axis=1))
+    if bad.any():
+        table, row = doses.table, int(np.argmax(bad))
         raise InputError(
-            f"no derivative by the {field} of an infusion into {line.into!r} (it is so short that it is a bolus, for "
-            f"{count(int(where.sum()), 'patient')}, the first is patient {int(np.argmax(where))}). "
+            f"no derivative by the duration or rate of an infusion into {table.states[table.into[row]]!r} (it is so short "
+            f"that it is a bolus, for {count(int(bad.sum()), 'record')}, the first is of patient {table.owner[row]}). "
             "Give a longer infusion, or a bolus."
         )
 
 
-def pull_back_doses(lines: Sequence[Dose], events: Events, value_bar: Array, time_bar: Array) -> list[dict[str, Array]]:
-    """From cotangents of the rows of `one_for_all`, for each line those of its fields, each (patients,).
-
-    value_bar, time_bar: (patients, rows), in the order of the table, shared by all patients or not. The fields are
-    amount, time, every, and duration or rate, whichever the user gave; NaN where the derivative is not defined.
-    """
-    values, times = iter(_unsorted(events, value_bar)), iter(_unsorted(events, time_bar))
-    found = []
-    for line in lines:
-        amount, time, every, duration, rate = np.zeros((5, len(value_bar)))
-        for k in range(line.doses):
-            moved = next(times)
-            if line.duration is None:
-                amount += next(values)
-            else:
-                width, value, short = _infusion(line, k)
-                value_both, end = next(values) + next(values), next(times)
-                moved = moved + end
-                value_both, end = np.where(short, 0.0, value_both), np.where(short, 0.0, end)
-                if line.rate is None:
-                    amount += value_both / width
-                    duration += end - value_both * value / width
-                else:
-                    amount += end / line.rate
-                    rate += value_both - end * line.duration / line.rate
-                if line.may_be_short():
-                    moved = moved + next(times)
-                    amount += np.where(short, next(values), 0.0)
-            time += moved
-            every += k * moved
-        bars = {"amount": amount, "time": time, "every": every}
-        if line.duration is not None:
-            field, bar = ("duration", duration) if line.rate is None else ("rate", rate)
-            bars[field] = np.where(undefined(line, field), np.nan, bar)
-        found.append(bars)
-    return found
-
-
-def push_forward_doses(
-    lines: Sequence[Dose], events: Events, tangents: Sequence[Mapping[str, ArrayLike]]
-) -> tuple[Array, Array]:
-    """Tangents of value and time of the rows of `one_for_all` from those of the lines' fields.
-
-    tangents: for each line, of some fields (0 for the others), each () or (patients,).
-    Returns (patients or 1, rows) of a table that all share, otherwise (all rows,).
-    Raises InputError where a tangent is not 0 and the derivative not defined.
-    """
-    value_dots: list[ArrayLike] = []
-    time_dots: list[ArrayLike] = []
-    for line, dots in zip(lines, tangents, strict=True):
-        for field, dot in dots.items():
-            _check_defined(line, field, np.asarray(dot))
-        amount, time, every, duration, rate = (
-            np.asarray(dots.get(field, 0.0), dtype=np.float64)
-            for field in ("amount", "time", "every", "duration", "rate")
-        )
-        for k in range(line.doses):
-            moved = time + k * every
-            if line.duration is None:
-                value_dots.append(amount)
-                time_dots.append(moved)
-                continue
-            width, value, short = _infusion(line, k)
-            if line.rate is None:
-                longer, value_dot = duration, (amount - value * duration) / width
-            else:
-                longer, value_dot = (amount - line.duration * rate) / line.rate, rate
-            value_dots += [np.where(short, 0.0, value_dot)] * 2
-            time_dots += [moved, np.where(short, moved, moved + longer)]
-            if line.may_be_short():
-                value_dots.append(np.where(short, amount, 0.0))
-                time_dots.append(moved)
-    return _sorted(events, value_dots), _sorted(events, time_dots)
-
-
-def pull_back_switches(events: Events, switches: Sequence[SwitchTimes], time_bar: Array) -> list[Array]:
-    """From cotangents of the times of all rows, those of the thresholds, each (patients,).
-
-    time_bar: (patients, rows) of a table that all share, otherwise (all rows,).
-    """
-    found = []
-    for number, switch in enumerate(switches):
-        here = _rows_of(events, number)
-        bar = time_bar.reshape(-1, here.size)[:, here][:, 0] if events.offsets.size == 2 else time_bar.reshape(-1)[here]
-        found.append(np.where(_moves(switch), bar, 0.0))
-    return found
+def pull_back_switches(events: Events, switches: Sequence[SwitchTimes], time: Array) -> list[Array]:
+    """From cotangents of the times of all rows, those of the thresholds, each (patients,)."""
+    return [np.where(_moves(s), time[_rows_of(events, k)].reshape(-1), 0.0) for k, s in enumerate(switches)]
 
 
 def push_forward_switches(events: Events, switches: Sequence[SwitchTimes], tangents: Sequence[ArrayLike]) -> Array:
-    """Tangents of the times of all rows from those of the thresholds, each () or (patients,); other rows have 0.
-
-    Returns (patients or 1, rows) of a table that all share, otherwise (all rows,).
-    """
+    """Tangents of the times of all rows from those of the thresholds, each () or (patients,); other rows have 0."""
     dots = [np.where(_moves(switch), dot, 0.0) for switch, dot in zip(switches, tangents, strict=True)]
-    shared = events.offsets.size == 2
-    result = np.zeros((max([dot.size for dot in dots], default=1) if shared else 1, events.time.size))
+    shared = len(events.offsets) == 2
+    most = max([dot.size for dot in dots], default=1)
+    result = np.zeros((len(events.time), most) if shared and most > 1 else len(events.time))
     for number, dot in enumerate(dots):
-        result[:, _rows_of(events, number)] = dot[..., None] if shared else dot
-    return result if shared else result[0]
+        result[_rows_of(events, number)] = dot
+    return result
 
 
-def _infusion(line: Dose, k: int) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Width (1 for a bolus), value and 'is really a bolus' of dose k of a line, each () or (patients,)."""
-    assert line.duration is not None
-    time = np.asarray(line.time + k * line.every)
-    end, value, short = infusion(time, line.amount, line.duration)
-    return np.where(short, 1.0, end - time), value, short
+def change_rows(events: Events, parameter: int) -> NDArray[np.int64]:
+    """The rows that change one parameter."""
+    return np.flatnonzero((events.role == CHANGE) & (events.number == parameter))
 
 
 def _moves(switch: SwitchTimes) -> NDArray[np.bool_]:
@@ -162,31 +137,6 @@ def _moves(switch: SwitchTimes) -> NDArray[np.bool_]:
     return result
 
 
-def _rows_of(events: Events, switch: int) -> NDArray[np.bool_]:
-    """(all rows,) True for those of one switch: one a patient, so that they lie in the order of the patients."""
-    result: NDArray[np.bool_] = (events.kind == SWITCH) & (events.target == switch)
-    return result
-
-
-def _origin(events: Events) -> NDArray[np.int32]:
-    """(patients or 1, rows) the number of each row before the table was sorted."""
-    assert events.origin is not None, "the table of a list of regimens"
-    tables = events.offsets.size - 1
-    return events.origin.reshape(tables, events.time.size // tables)
-
-
-def _unsorted(events: Events, rows: Array) -> Iterator[Array]:
-    """The columns, (patients,) each, of an array (patients, rows) in the order before the table was sorted."""
-    result = np.empty(rows.shape[::-1])
-    np.put_along_axis(result, np.broadcast_to(_origin(events), rows.shape).T, rows.T, axis=0)
-    return iter(result)
-
-
-def _sorted(events: Events, columns: Sequence[ArrayLike]) -> Array:
-    """Sorted rows, as push_forward_doses returns them, from the first columns before sorting; the others are 0."""
-    origin = _origin(events)
-    result = np.zeros((max([len(origin)] + [np.size(column) for column in columns]), origin.shape[1]))
-    for number, column in enumerate(columns):
-        result[:, number] = column
-    rows = np.take_along_axis(result, np.broadcast_to(origin, result.shape), axis=1)
-    return rows if events.offsets.size == 2 else rows.reshape(-1)
+def _rows_of(events: Events, switch: int) -> NDArray[np.int64]:
+    """The rows of one switch: one a patient, so that they lie in the order of the patients."""
+    return np.flatnonzero((events.role == SWITCHING) & (events.source == switch))

@@ -1,30 +1,37 @@
-"""From regimens and switches to the flat, sorted table of events that the solver reads."""
+"""From doses, covariates and switches to the flat, sorted table of events that the solver reads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.covariates import Stepwise
+from teorell.dose_table import NOT_STEADY, REPLACE, SHORTEST, spread
+from teorell.dose_table import RESET as RESET_RECORD
+from teorell.dosing_rules import Doses
 from teorell.parameters import Array
+from teorell.record_times import RecordTimes
 
 if TYPE_CHECKING:
-    from teorell.regimen import Dose
+    from teorell.samples import Samples
 
 __all__ = [
-    "BOLUS", "INFUSION_END", "INFUSION_START", "SWITCH", "Events", "SwitchTimes", "infusion", "one_a_patient",
-    "one_for_all",
+    "BOLUS", "INFUSION_END", "INFUSION_START", "PARAMETER", "RESET", "SWITCH", "Events", "Steady", "SwitchTimes",
+    "events", "infusion", "samples_of",
 ]  # fmt: skip
 
-BOLUS, INFUSION_START, INFUSION_END, SWITCH = 0, 1, 2, 3
-RANK = np.array([3, 1, 0, 2])  # order of the kinds at equal times: ends, starts, switches, boluses
-SHORTEST = 1e-100  # an infusion as short as this is a bolus at any time: its rate could overflow
+BOLUS, INFUSION_START, INFUSION_END, SWITCH, RESET, PARAMETER = range(6)
+RANK = np.array([5, 2, 1, 3, 0, 4])  # order at equal times: resets, ends, starts, switches, covariates, boluses
 CHUNK = 65_536  # patients whose rows are sorted at once: bounds the scratch memory
+TIED = 8 * np.finfo(np.float64).eps  # times within 8 ulp are one event to the solver (events.hpp)
 
-Row = tuple[int, int, Array, Array]  # kind, target, time, value; the last two of shape () or (patients,)
+# What a row comes from: dose `number` of a record, the start or end of that infusion, state `number` at steady state, ...
+DOSE, START, END, STATE, EMPTYING, CHANGE, SWITCHING = range(7)
+Rows = tuple[NDArray[np.int64], Array, int, NDArray[np.int64], Array, int, NDArray[np.int64], NDArray[np.int64], Array]
 
 
 @dataclass(frozen=True)
@@ -33,15 +40,26 @@ class Events:
 
     Patient i owns rows offsets[i]:offsets[i + 1], sorted by time; offsets of shape (2,) means that all share one table.
     kind 0 bolus: y[target] += value; 1 infusion starts: rate[target] += value; 2 infusion ends: rate[target] -= value;
-    3 switch: switch[target] = value. target: a state for a bolus, an infused state, a switch.
+    3 switch: switch[target] = value; 4 reset: rates 0, states 0 (target 0) or initial (1); 5 parameter[target] = value.
+    target: a state for a bolus, an infused state, a switch, a parameter.
     """
 
     time: Array  # (rows,) in the model's time unit
     kind: NDArray[np.int32]  # (rows,)
     target: NDArray[np.int32]  # (rows,)
-    value: Array  # (rows,) amount, amount per time, or the switch's value
+    value: Array  # (rows,) amount, amount per time, or the value of the switch or parameter
     offsets: NDArray[np.int64]  # (patients + 1,) or (2,)
-    origin: NDArray[np.int32] | None = None  # (rows,) the row's number in `_rows`; None for a list of regimens
+    # Where a row comes from, for its derivatives: see above. source: row of the table of doses, of those at steady state,
+    # of a covariate, or number of a switch.
+    role: NDArray[np.int8]
+    source: NDArray[np.int64]
+    number: NDArray[np.int64]
+    order: Array | None = None  # (rows,) among the records of a patient, -1 before all; None: ties need no order
+
+    @property
+    def owner(self) -> NDArray[np.int64]:
+        """(rows,) the patient of each row."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
 
 @dataclass(frozen=True)
@@ -53,71 +71,55 @@ class SwitchTimes:
     after: float
 
 
-def one_for_all(
-    lines: Sequence[Dose],
+@dataclass(frozen=True, eq=False)
+class Steady:
+    """The states that records at steady state start from."""
+
+    rows: NDArray[np.int64]  # (n,) of the table of doses
+    states: Array  # (n, states); zero for a state that has none
+
+    def part(self, first: int, last: int) -> Steady:
+        chosen = (self.rows >= first) & (self.rows < last)
+        return Steady(self.rows[chosen] - first, self.states[chosen])
+
+
+def events(
+    doses: Doses,
     states: Mapping[str, int],
     infused: Mapping[str, int],
-    patients: int,
     switches: Sequence[SwitchTimes] = (),
+    covariates: Mapping[int, Stepwise] | None = None,
+    steady: Steady | None = None,
+    ongoing: bool = False,
 ) -> Events:
-    """The events of one regimen for all patients; one shared table if no number differs between patients.
+    """The events of the patients of a table of doses, or of one schedule that all share.
 
-    All patients have the same rows. A row that does not concern a patient (the bolus of an infusion that is too short
-    for other patients alone) is there with value 0 at the time of another, and changes nothing.
+    states, infused: name of a state -> its number as the target of a bolus, of an infusion. covariates: by the number of
+    the parameter. Where a switch or a covariate differs between patients, each has rows of its own in the table of doses.
+    ongoing: records at steady state begin with what earlier intervals left running, and nothing else.
     """
-    arrays = [value for line in lines for _, value in line.arrays()] + [switch.threshold for switch in switches]
-    count = patients if any(value.ndim for value in arrays) else 1
-    boluses_too = [line.may_be_short() for line in lines]
-    found = list(_rows(lines, boluses_too, states, infused, switches, slice(0, min(count, CHUNK))))
-    kind, target = (np.array([row[k] for row in found], np.int32) for k in (0, 1))  # the same for all patients
-    shape = (count, len(found))
-    time, value, origin = np.empty(shape), np.empty(shape), np.empty(shape, np.int32)
+    changing = covariates or {}
+    count = doses.table.patients
+    to_states = np.array([states[name] for name in doses.table.states], np.int64)
+    to_infused = np.array([infused.get(name, -1) for name in doses.table.states], np.int64)
+    pieces = []
     for start in range(0, count, CHUNK):
-        part = slice(start, min(start + CHUNK, count))
-        if start:
-            found = list(_rows(lines, boluses_too, states, infused, switches, part))
-        one_order = all(row[2].ndim == 0 for row in found)
-        when = np.array([float(row[2]) if one_order else 0.0 for row in found])
-        order = np.lexsort((RANK[kind], when)).tolist()
-        origin[part] = order
-        for column, number in enumerate(order):
-            time[part, column], value[part, column] = found[number][2:]
-        if (np.diff(time[part], axis=1) < 0.0).any():
-            by_time = np.argsort(time[part], axis=1, kind="stable")
-            for each in (time, value, origin):
-                each[part] = np.take_along_axis(each[part], by_time, axis=1)
-    offsets = np.arange(count + 1, dtype=np.int64) * len(found)
-    rows = origin.reshape(-1)
-    return Events(time.reshape(-1), kind[rows], target[rows], value.reshape(-1), offsets, rows)
-
-
-def _rows(
-    lines: Sequence[Dose],
-    boluses_too: Sequence[bool],
-    states: Mapping[str, int],
-    infused: Mapping[str, int],
-    switches: Sequence[SwitchTimes],
-    part: slice,
-) -> Iterator[Row]:
-    """The rows of the patients in `part`, unsorted; boluses_too[line]: may infusions of this line be boluses?"""
-
-    def cut(value: Array) -> Array:
-        return value[part] if value.ndim else value
-
-    for line, bolus_too in zip(lines, boluses_too, strict=True):
-        first, amount, every = cut(line.time), cut(line.amount), cut(line.every)
-        for k in range(line.doses):
-            time = np.asarray(first + k * every)
-            if line.duration is None:
-                yield BOLUS, states[line.into], time, amount
-                continue
-            end, rate, short = infusion(time, amount, cut(line.duration))
-            yield INFUSION_START, infused[line.into], time, rate
-            yield INFUSION_END, infused[line.into], end, rate
-            if bolus_too:
-                yield BOLUS, states[line.into], time, np.where(short, amount, 0.0)
-    for number, switch in enumerate(switches):
-        yield SWITCH, number, *_switch(cut(switch.threshold), switch)
+        stop = min(start + CHUNK, count)
+        first, last = doses.table.offsets[[start, stop]].tolist()
+        part = _part(doses, start, stop)
+        rows = list(_dose_rows(part, to_states, to_infused, ongoing))
+        if steady is not None:
+            rows += _steady_rows(part, steady.part(first, last))
+        cut = [replace(s, threshold=s.threshold[start:stop]) if s.threshold.ndim else s for s in switches]
+        rows += _switch_rows(cut, stop - start)
+        for target, steps in changing.items():
+            rows += _change_rows(target, steps, start, stop)
+        pieces.append(_sorted(rows, stop - start, part.table.order is not None, first))
+    columns = [np.concatenate(column) for column in zip(*pieces, strict=True)]
+    time, kind, target_of, value, role, source, number, order, counts = columns
+    offsets = np.zeros(count + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return Events(time, kind, target_of, value, offsets, role, source, number, order if order.size else None)
 
 
 def infusion(time: Array, amount: Array, duration: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
@@ -133,78 +135,167 @@ def infusion(time: Array, amount: Array, duration: Array) -> tuple[Array, Array,
     return np.where(short, time, end), rate, short
 
 
-def _switch(threshold: Array, switch: SwitchTimes) -> tuple[Array, Array]:
-    """Time and value of a switch event: time 0 if the threshold is earlier; if it never comes, `before` at time 0."""
-    never = threshold == np.inf
-    return np.where(never, 0.0, np.maximum(threshold, 0.0)), np.where(never, switch.before, switch.after)
+def _part(doses: Doses, start: int, stop: int) -> Doses:
+    """The patients start to stop - 1, without the rules."""
+    rows = slice(*doses.table.offsets[[start, stop]].tolist())
+    columns = (doses.amount, doses.first, doses.width, doses.bioavailability, doses.extent)
+    amount, first, width, bioavailability, extent = (column[rows] for column in columns)
+    return Doses(doses.table.part(start, stop), amount, first, width, bioavailability, extent)
 
 
-def one_a_patient(
-    regimens: Sequence[Sequence[Dose]],
-    states: Mapping[str, int],
-    infused: Mapping[str, int],
-    switches: Sequence[SwitchTimes] = (),
-) -> Events:
-    """The events of a list of regimens, each the lines (numbers only) of one patient; the same object may repeat."""
-    pieces = []
-    for start in range(0, len(regimens), CHUNK):
-        part = slice(start, start + CHUNK)
-        cut = [SwitchTimes(s.threshold[part] if s.threshold.ndim else s.threshold, s.before, s.after) for s in switches]
-        pieces.append(_one_a_patient(regimens[part], states, infused, cut))
-    time, kind, target, value, counts = (np.concatenate(column) for column in zip(*pieces, strict=True))
-    offsets = np.zeros(len(regimens) + 1, np.int64)
-    np.cumsum(counts, out=offsets[1:])
-    return Events(time, kind, target, value, offsets)
+def _dose_rows(doses: Doses, to_states: NDArray[np.int64], to_infused: NDArray[np.int64], ongoing: bool) -> list[Rows]:
+    """Doses, the starts and ends of infusions, and resets."""
+    table = doses.table
+    owner = table.owner
+    resets = table.kind == RESET_RECORD
+    order = np.zeros(len(owner)) if table.order is None else table.order.astype(np.float64)
+    late = doses.first > table.time
+    before = running(doses)
+    counts = np.where(resets, 0, table.doses + before)
+    if not ongoing:
+        counts = np.where(doses.for_ever, 0, counts)
+    entry, k = np.repeat(np.arange(len(owner)), counts), spread(-before, counts)
+    at = np.asarray(doses.first[entry] + k * table.every[entry])
+    end, rate, short = infusion(at, doses.amount[entry], doses.width[entry])
+    start = np.where(k < 0, table.time[entry], at)
+    emptied = _emptied(doses)[entry]
+    implied = np.where((k > 0) | ((k == 0) & late[entry]), -1.0, order[entry])
+    given = start < emptied
+    boluses = np.flatnonzero(short & given & (k >= 0))
+    starts = np.flatnonzero(~short & given & ((k >= 0) | (end > start)))
+    ends = starts[end[starts] < emptied[starts]]
+    into = table.into
+    rows: list[Rows] = []
+    if boluses.size:
+        e, at, rank = entry[boluses], start[boluses], implied[boluses]
+        rows.append((owner[e], at, BOLUS, to_states[into[e]], doses.amount[e], DOSE, e, k[boluses], rank))
+    for which, kind, role, when in ((starts, INFUSION_START, START, start), (ends, INFUSION_END, END, end)):
+        if which.size:
+            e = entry[which]
+            rank = implied[which] if kind == INFUSION_START else np.full(len(which), -1.0)
+            rows.append((owner[e], when[which], kind, to_infused[into[e]], rate[which], role, e, k[which], rank))
+    for initial, chosen in ((1, resets), (0, (table.steady == REPLACE) & (not ongoing))):
+        e = np.flatnonzero(chosen)
+        if e.size:
+            target = np.full(len(e), initial)
+            rows.append((owner[e], table.time[e], RESET, target, np.zeros(len(e)), EMPTYING, e, target, order[e]))
+    return rows
 
 
-def _one_a_patient(
-    regimens: Sequence[Sequence[Dose]],
-    states: Mapping[str, int],
-    infused: Mapping[str, int],
-    switches: Sequence[SwitchTimes],
-) -> tuple[Array, NDArray[np.int32], NDArray[np.int32], Array, NDArray[np.int64]]:
-    """Time, kind, target, value (rows,) of some patients, and the number of rows of each (patients,)."""
-    number: dict[int, int] = {}
-    distinct: list[Sequence[Dose]] = []
-    which = np.empty(len(regimens), np.int64)
-    for row, lines in enumerate(regimens):
-        key = number.setdefault(id(lines), len(distinct))
-        if key == len(distinct):
-            distinct.append(lines)
-        which[row] = key
-    table = np.array(
-        [
-            (states[line.into], infused.get(line.into, -1), line.amount, line.time,
-             np.nan if line.duration is None else line.duration, line.every, line.doses)
-            for lines in distinct for line in lines
-        ], np.float64,
-    ).reshape(-1, 7)  # fmt: skip
-    lengths = np.array([len(lines) for lines in distinct], np.int64)
-    entry = _spread((np.cumsum(lengths) - lengths)[which], lengths[which])  # the lines of each patient, in its order
-    patient = np.repeat(np.arange(len(regimens)), lengths[which])
-    repeats = table[entry, 6].astype(np.int64)
-    k = _spread(np.zeros_like(repeats), repeats)
-    patient, entry = np.repeat(patient, repeats), np.repeat(entry, repeats)
-    state, infusible, amount, first, duration, every = (table[entry, column] for column in range(6))
-    time = first + k * every
-    end, rate, short = infusion(time, amount, np.where(np.isnan(duration), 0.0, duration))  # a bolus is short
-    long = ~short
-    pieces = [
-        (patient[short], np.full(int(short.sum()), BOLUS), state[short], time[short], amount[short]),
-        (patient[long], np.full(int(long.sum()), INFUSION_START), infusible[long], time[long], rate[long]),
-        (patient[long], np.full(int(long.sum()), INFUSION_END), infusible[long], end[long], rate[long]),
-    ]
-    everyone = np.arange(len(regimens))
-    for target, switch in enumerate(switches):
-        when, value = (np.broadcast_to(each, everyone.shape) for each in _switch(switch.threshold, switch))
-        pieces.append((everyone, np.full(everyone.size, SWITCH), np.full(everyone.size, target), when, value))
-    owners, kinds, targets, times, values = (np.concatenate(column) for column in zip(*pieces, strict=True))
-    order = np.lexsort((RANK[kinds], times, owners))
-    counts = np.bincount(owners, minlength=len(regimens)).astype(np.int64)
-    return times[order], kinds[order].astype(np.int32), targets[order].astype(np.int32), values[order], counts
+def running(doses: Doses) -> NDArray[np.int64]:
+    """(rows,) infusions of earlier intervals that still run at the time of a record at steady state."""
+    table = doses.table
+    periodic = (table.steady != NOT_STEADY) & (table.every > 0.0) & (doses.width > 0.0)
+    every = np.where(periodic, table.every, 1.0)
+    intervals = np.ceil((doses.first - table.time + doses.width) / every).astype(np.int64) - 1
+    return np.where(periodic, np.maximum(intervals, 0), 0)
 
 
-def _spread(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """start, start + 1, ... (length of them) for each pair, one after the other: shape (sum of lengths,)."""
-    before: NDArray[np.int64] = np.cumsum(lengths) - lengths
-    return np.arange(lengths.sum(), dtype=np.int64) + np.repeat(starts - before, lengths)
+def _emptied(doses: Doses) -> Array:
+    """(rows,) when a later record of the patient empties it, and what this one still had to give is dropped; or never."""
+    table = doses.table
+    never = np.full(len(table.into), np.inf)
+    empties = (table.kind == RESET_RECORD) | (table.steady == REPLACE)
+    if not empties.any() or table.order is None:
+        return never
+    owner = table.owner
+    sequence = np.lexsort((table.order, owner))
+    places = np.where(empties[sequence], np.arange(len(sequence)), len(sequence))
+    following = np.append(np.minimum.accumulate(places[::-1])[::-1][1:], len(sequence))
+    row = np.append(sequence, -1)[following]
+    mine = (row >= 0) & (owner[row] == owner[sequence])
+    never[sequence] = np.where(mine, table.time[row], np.inf)
+    return never
+
+
+def _steady_rows(doses: Doses, steady: Steady) -> list[Rows]:
+    """The states at steady state, each a bolus into its state."""
+    table = doses.table
+    e, n = steady.rows, steady.states.shape[1]
+    if not e.size:
+        return []
+    source, state = np.repeat(e, n), np.tile(np.arange(n), len(e))
+    order = np.zeros(len(source)) if table.order is None else table.order[source].astype(np.float64)
+    owner, time, value = table.owner[source], table.time[source], steady.states.reshape(-1)
+    return [(owner, time, BOLUS, state, value, STATE, source, state, order)]
+
+
+def _switch_rows(switches: Sequence[SwitchTimes], count: int) -> list[Rows]:
+    """One row a patient and switch: at time 0 if the threshold is earlier; if it never comes, `before` at time 0."""
+    everyone = np.arange(count)
+    rows: list[Rows] = []
+    for number, switch in enumerate(switches):
+        threshold = np.broadcast_to(switch.threshold, everyone.shape)
+        never = threshold == np.inf
+        time = np.where(never, 0.0, np.maximum(threshold, 0.0))
+        value = np.where(never, switch.before, switch.after)
+        target = np.full(count, number)
+        rows.append((everyone, time, SWITCH, target, value, SWITCHING, target, target, np.full(count, -1.0)))
+    return rows
+
+
+def _change_rows(target: int, steps: Stepwise, start: int, stop: int) -> list[Rows]:
+    """The changes of one parameter, of the patients start to stop - 1."""
+    part = steps if steps.patients == 1 else steps.part(start, stop)
+    rows, owner = part.changes, part.owner[part.changes]
+    if steps.patients == 1 and stop - start > 1:
+        owner, rows = np.repeat(np.arange(stop - start), len(rows)), np.tile(rows, stop - start)
+    source = rows + (steps.offsets[start] if steps.patients > 1 else 0)
+    order = np.full(len(rows), -1.0) if part.order is None else part.order[rows]
+    number = np.full(len(rows), target)
+    return [(owner, part.times[rows], PARAMETER, number, part.values[rows], CHANGE, source, number, order)]
+
+
+def _sorted(rows: Sequence[Rows], patients: int, ordered: bool, first: int) -> tuple[NDArray[Any], ...]:
+    """The columns of Events by patient, time, order and kind; `first` is the row of the table that part begins with."""
+
+    def column(k: int, dtype: type) -> NDArray[Any]:
+        parts = [np.full(len(row[0]), row[k]) if np.ndim(row[k]) == 0 else row[k] for row in rows]
+        return np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype)
+
+    owner, time, kind, target = column(0, np.int64), column(1, np.float64), column(2, np.int32), column(3, np.int32)
+    value, role, source = column(4, np.float64), column(5, np.int8), column(6, np.int64)
+    number, order = column(7, np.int64), column(8, np.float64)
+    of_table = role <= EMPTYING
+    source[of_table] += first
+    rank = RANK[kind]
+    if ordered:
+        by = np.lexsort((time, owner))
+        tied = tied_together(owner[by], time[by])
+        cluster = np.empty(len(by), np.int64)
+        cluster[by] = tied
+        by = np.lexsort((rank, order, cluster))
+    else:
+        by = np.lexsort((rank, time, owner))
+    counts = np.bincount(owner, minlength=patients)
+    columns = (time, kind, target, value, role, source, number)
+    kept = order[by] if ordered else np.zeros(0)
+    return (*(each[by] for each in columns), kept, counts)
+
+
+def samples_of(at: RecordTimes, table: Events) -> Samples:
+    """Sample times for the core: where records have an order, each with the number of events that come before it."""
+    from teorell.samples import Samples
+
+    if at.order is None or table.order is None:
+        return Samples(at.times, at.offsets, None)
+    rows = len(table.time)
+    owner = np.concatenate([table.owner, at.patient])
+    time = np.concatenate([table.time, at.times])
+    by = np.lexsort((time, owner))
+    cluster = np.empty(len(by), np.int64)
+    cluster[by] = tied_together(owner[by], time[by])
+    # Events of one place keep the order that they have.
+    within = np.concatenate([np.arange(rows), np.full(len(at.times), rows)])
+    by = np.lexsort((within, np.concatenate([table.order, at.order]), cluster))
+    before = np.empty(len(by), np.int64)
+    before[by] = np.cumsum(by < rows)
+    return Samples(at.times, at.offsets, before[rows:] - table.offsets[at.patient])
+
+
+def tied_together(owner: NDArray[np.int64], time: Array) -> NDArray[np.int64]:
+    """(rows,) a number for each group of sorted rows of one patient whose times are one to the solver."""
+    if not len(owner):
+        return np.zeros(0, np.int64)
+    apart = (np.diff(owner) != 0) | (np.diff(time) > TIED * time[1:])
+    return np.concatenate([[0], np.cumsum(apart)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from teorell.errors import count
 from teorell.parameters import Array
 
-__all__ = ["SimulationError", "raise_failures"]
+__all__ = ["SHOWN", "SimulationError", "failure", "raise_failures", "unusual_parameters"]
 
 SHOWN = 5  # patients named in an error
 UNUSUAL = 2.5  # robust standard deviations from the median from which a parameter is worth naming
@@ -41,27 +41,46 @@ def raise_failures(
         the user gave, each () or (patients,), among which to look for unusual values.
     """
     failed = np.flatnonzero(status)
-    if not failed.size:
-        return
+    if failed.size:
+        unusual = unusual_parameters(failed[:SHOWN], parameters)
+        listed = f"numpy.flatnonzero({result}.status) lists them"
+        rows = (status[failed], failure_time[failed], steps[failed])
+        raise failure(status.size, failed, *rows, time_unit, unusual, listed)
+
+
+def failure(
+    patients: int,
+    failed: NDArray[np.int64],
+    status: NDArray[np.int32],
+    failure_time: Array,
+    steps: NDArray[np.int64],
+    time_unit: str,
+    unusual: Sequence[Sequence[str]],
+    listed: str,
+) -> SimulationError:
+    """The error that says who failed of so many patients, and why.
+
+    failed: their numbers, and for each its status, failure_time and steps. unusual: for each of the first `SHOWN` what
+        `unusual_parameters` says. listed: where to find them all.
+    """
     from teorell.solve import STATUS
 
-    lines = [f"{failed.size} of {count(status.size, 'patient')} failed."]
-    codes, counts = np.unique(status[failed], return_counts=True)
+    lines = [f"{failed.size} of {count(patients, 'patient')} failed."]
+    codes, counts = np.unique(status, return_counts=True)
     for code, many in zip(codes.tolist(), counts.tolist(), strict=True):
         lines.append(f"Status {code}, {count(many, 'patient')}: {STATUS.get(code, 'unknown status')}.")
-    unusual = _unusual(failed[:SHOWN], parameters)
-    for patient, strange in zip(failed[:SHOWN].tolist(), unusual, strict=True):
-        when = f"at {failure_time[patient]:.6g} {time_unit}".rstrip()
+    for row, strange in enumerate(unusual):
+        when = f"at {failure_time[row]:.6g} {time_unit}".rstrip()
         lines.append(
-            f"  patient {patient}: status {status[patient]} {when} after {count(int(steps[patient]), 'step')}"
+            f"  patient {failed[row]}: status {status[row]} {when} after {count(int(steps[row]), 'step')}"
             + (f"; unusual: {', '.join(strange)}" if strange else "")
         )
     if failed.size > SHOWN:
-        lines.append(f"  and {failed.size - SHOWN} more: numpy.flatnonzero({result}.status) lists them.")
-    raise SimulationError("\n".join(lines), failed.astype(np.int64))
+        lines.append(f"  and {failed.size - SHOWN} more: {listed}.")
+    return SimulationError("\n".join(lines), failed.astype(np.int64))
 
 
-def _unusual(patients: NDArray[np.intp], parameters: Mapping[str, Array]) -> list[list[str]]:
+def unusual_parameters(patients: NDArray[np.intp], parameters: Mapping[str, Array]) -> list[list[str]]:
     """For each of `patients` the parameters farthest from the population, at most three, farthest first.
 
     Distance: from the median in robust standard deviations (1.4826 median absolute deviations), of the logarithm if

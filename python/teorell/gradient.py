@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,8 @@ class DoseGradient:
     is no derivative: NaN.
     """
 
-    into: str
-    amount: Array
+    into: str  # "" for a reset
+    amount: Array | None
     time: Array
     every: Array | None = None
     duration: Array | None = None
@@ -89,12 +89,13 @@ def gradient_of(problem: Problem, gradients: Sequence[Array], raw: RawGradient) 
     """What the core returned, with names and shapes."""
     model, columns = problem.model, problem.columns
     by_input = dict(zip(problem.inputs, gradients, strict=True))
-    doses = None
+    doses, lines = None, lines_of(problem.regimen)
     if isinstance(problem.regimen, Regimen | None):
-        doses = tuple(
-            DoseGradient(line.into, **{name: by_input[Input("dose", name, number)] for name in given_fields(line)})
-            for number, line in enumerate(lines_of(problem.regimen))
-        )
+        fields: list[dict[str, Any]] = [
+            {"amount": None} | {name: by_input[Input("dose", name, k)] for name in given_fields(line)}
+            for k, line in enumerate(lines)
+        ]
+        doses = tuple(DoseGradient(line.into, **each) for line, each in zip(lines, fields, strict=True))
     return Gradient(
         {entry.name: each for entry, each in by_input.items() if entry.kind == "parameter"},
         {name: raw.initial[:, k] for k, name in enumerate(model.state_names)},

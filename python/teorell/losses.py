@@ -10,12 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from teorell.errors import InputError, count
 from teorell.parameters import Array
+from teorell.record_times import RecordTimes
 
 __all__ = ["finite", "pair", "shaped", "weighted"]
 
 
-def weighted(weights: ArrayLike, shape: tuple[int, ...]) -> Callable[[Array, NDArray[np.int64]], tuple[Array, Array]]:
-    """sum(weights * values) as a loss by patient. shape: of the values; InputError where the weights do not fit."""
+def weighted(
+    weights: ArrayLike, shape: tuple[int, ...], times: RecordTimes | None = None
+) -> Callable[[Array, NDArray[np.int64]], tuple[Array, Array]]:
+    """sum(weights * values) as a loss by patient. shape: of the values; InputError where the weights do not fit.
+
+    times: where each patient has its own, and so the values are (samples, outputs).
+    """
     array = _real(weights, "weights")
     try:
         spread = np.broadcast_to(array, shape)
@@ -28,6 +34,11 @@ def weighted(weights: ArrayLike, shape: tuple[int, ...]) -> Callable[[Array, NDA
         raise InputError("weights are not finite (each value counts with its weight). Give 0 where one does not count.")
 
     def loss(values: Array, patients: NDArray[np.int64]) -> tuple[Array, Array]:
+        if times is not None:
+            slope = spread[times.rows(patients)]
+            total = np.zeros(len(patients))
+            np.add.at(total, times.among(patients), (slope * values).sum(axis=1))
+            return total, slope
         slope = spread[patients]
         return (slope * values).reshape(len(values), -1).sum(axis=1), slope
 
@@ -64,8 +75,8 @@ def shaped(given: Any, shape: tuple[int, ...], what: str) -> Array:
 
 
 def finite(slope: Array, patients: NDArray[np.int64]) -> Array:
-    """The slope (k, times, outputs) of the patients (k,); InputError where it is not finite."""
-    bad = np.flatnonzero(~np.isfinite(slope).all(axis=(1, 2)))
+    """The slope (k, times, outputs), or (k, outputs), of the patients (k,); InputError where it is not finite."""
+    bad = np.flatnonzero(~np.isfinite(slope).all(axis=tuple(range(1, slope.ndim))))
     if bad.size:
         raise InputError(
             f"the slope of the loss is not finite (for {count(bad.size, 'patient')}, the first is patient "

@@ -184,8 +184,9 @@ class Model(Equations):
     ) -> None:
         """How doses into `state` behave: expressions of parameters, one call for each state.
 
-        lag (time >= 0), bioavailability (fraction >= 0), rate (amount per time > 0), duration (time > 0). Recorded for
-        a later version: this one refuses doses into a state that has rules.
+        lag (time >= 0): a dose comes that much later. bioavailability (fraction >= 0): that part of the amount reaches
+        the state; of an infusion whose rate is given, in so much shorter a time. rate (amount per time > 0), duration
+        (time > 0): of the infusions that are given with rate="modelled" or duration="modelled".
         """
         name = self._state_name(state, "the state of the dosing")
         if name in self._dosing:

@@ -12,6 +12,7 @@ from teorell.errors import InputError, count, suggestion
 from teorell.model import Model
 from teorell.parameters import Array, numbers
 from teorell.progress import Progress
+from teorell.record_times import RecordTimes, ragged_times
 
 __all__ = ["chosen_outputs", "sample_times", "solver_options"]
 
@@ -58,20 +59,21 @@ def solver_options(
     }  # fmt: skip
 
 
-def sample_times(times: object) -> Array:
-    """Times as float64 of shape (times,), checked: finite, >= 0, ascending."""
+def sample_times(times: object) -> Array | RecordTimes:
+    """Times as float64 of shape (times,), or one sequence a patient, checked: finite, >= 0, ascending."""
+    if isinstance(times, RecordTimes):
+        return times
     if times is None:
         raise InputError(
             "times are missing (a solution is sampled at times). Give them, such as numpy.linspace(0, 24, 97)."
         )
-    try:
-        dimensions = np.ndim(times)  # type: ignore[arg-type]
-    except ValueError:
-        dimensions = 2
+    if isinstance(times, list | tuple) and len(times) and all(_dimensions(each) == 1 for each in times):
+        return ragged_times(times)
+    dimensions = _dimensions(times)
     if dimensions != 1:
         raise InputError(
-            f"times have {'no' if dimensions == 0 else dimensions} dimensions (this version samples all patients on "
-            "one grid). Give one sequence of times, such as numpy.linspace(0, 24, 97)."
+            f"times have {'no' if dimensions == 0 else dimensions} dimensions (all patients share one sequence of times, or "
+            "each has its own). Give numpy.linspace(0, 24, 97), or a list of such, one a patient."
         )
     at = np.array(numbers(times, "times"))  # a copy: the solution keeps it
     if not at.size:
@@ -83,6 +85,14 @@ def sample_times(times: object) -> Array:
         k = int(falls[0])
         raise InputError(f"times are unsorted (times[{k + 1}] = {at[k + 1]:.6g} after {at[k]:.6g}). Sort them.")
     return at
+
+
+def _dimensions(value: object) -> int:
+    """2 for a ragged list."""
+    try:
+        return np.ndim(value)  # type: ignore[arg-type]
+    except ValueError:
+        return 2
 
 
 def chosen_outputs(model: Model, outputs: Sequence[str] | str | None) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ float64; booleans, complex numbers, strings and objects are refused, because a s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from teorell.covariates import Stepwise
 from teorell.errors import InputError, count, suggestion
 
 if TYPE_CHECKING:
@@ -134,8 +135,9 @@ class Columns:
     """One column a parameter of the model, and which of them the user gave."""
 
     names: tuple[str, ...]
-    values: tuple[Array, ...]  # [parameter], each of shape () or (patients,)
+    values: tuple[Array, ...]  # [parameter], each of shape () or (patients,); at the start for one that changes
     given: frozenset[str]
+    steps: Mapping[str, Stepwise] = field(default_factory=dict)  # of those that change over time
 
     def sizes(self) -> Iterable[tuple[str, int]]:
         """For `agree`: every parameter that is an array, and its length."""
@@ -154,7 +156,7 @@ def parameter_columns(model: Model, parameters: object) -> Columns:
     Raises InputError for unknown names and for values that are not finite or out of bounds.
     """
     names = tuple(model.parameter_names)
-    table = _table(parameters)
+    table = parameter_table(parameters)
     known = set(names)
     for name in table:
         if name not in known:
@@ -164,18 +166,23 @@ def parameter_columns(model: Model, parameters: object) -> Columns:
                 f"{suggestion(str(name), names)}{hint}"
             )
     values: list[Array] = []
+    steps: dict[str, Stepwise] = {}
     for name, default in zip(names, np.asarray(model.parameter_defaults, dtype=np.float64), strict=True):
-        if name in table:
+        if name in table and isinstance(table[name], Stepwise):
+            steps[name] = table[name]
+            check_bounds(model, name, steps[name].values)
+            column = steps[name].first
+        elif name in table:
             column = numbers_or_tensor(table[name], f"parameter {name!r}")
             if not is_tensor(column):
                 check_bounds(model, name, column)
         else:
             column = np.asarray(default)
         values.append(column)
-    return Columns(names, tuple(values), frozenset(str(name) for name in table))
+    return Columns(names, tuple(values), frozenset(str(name) for name in table), steps)
 
 
-def _table(parameters: object) -> Mapping[Any, Any]:
+def parameter_table(parameters: object) -> Mapping[Any, Any]:
     """The user's parameters as a mapping; a DataFrame's columns are taken as NumPy arrays."""
     if parameters is None:
         return {}
@@ -188,7 +195,7 @@ def _table(parameters: object) -> Mapping[Any, Any]:
         return {name: frame[name].to_numpy().reshape(-1) for name in frame.columns}
     inner = getattr(parameters, "parameters", None)
     if inner is not None and not callable(inner):
-        return _table(inner)
+        return parameter_table(inner)
     raise InputError(
         f"parameters is a {type(parameters).__name__} (names are needed). Give a mapping of name to number or array, "
         "a DataFrame, or an object with .parameters."
@@ -207,3 +214,25 @@ def check_bounds(model: Model, name: str, column: Array) -> None:
             f"parameter {name!r} is {word} its {side} bound {bound:.6g} ({_where(bad, values)}). "
             "Correct the values, or declare other bounds in the model."
         )
+
+
+def stepwise(times: ArrayLike, values: Any) -> Stepwise:
+    """values[..., j] from times[j] on, and the first of them before that too.
+
+    times: (k,) ascending, in the model's time unit, the same for all patients. values: (k,) for all patients, or
+    (patients, k), in the unit of the parameter. Raises InputError for other shapes, unsorted times, and numbers that are
+    not finite.
+    """
+    at = numbers(times, "the times of a stepwise parameter")
+    given = np.asarray(values)
+    if at.ndim != 1 or not at.size or given.ndim not in (1, 2) or given.shape[-1] != at.size:
+        raise InputError(
+            f"a stepwise parameter has times of shape {at.shape} and values of shape {given.shape} (each value needs its "
+            "time). Give times (k,), and values (k,) or (patients, k)."
+        )
+    if (np.diff(at) <= 0.0).any():
+        raise InputError("the times of a stepwise parameter do not ascend (which value holds?). Sort them, each once.")
+    rows = numbers(given.reshape(-1), "the values of a stepwise parameter")
+    patients = given.shape[0] if given.ndim == 2 else 1
+    offsets = np.arange(patients + 1, dtype=np.int64) * at.size
+    return Stepwise(np.array(rows), np.tile(at, patients), offsets)

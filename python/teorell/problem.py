@@ -15,16 +15,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.dose_table import RESET, DoseTable
 from teorell.errors import InputError
 from teorell.model import Model
 from teorell.options import chosen_outputs, sample_times, solver_options
 from teorell.parameters import Array, Columns, agree, check_bounds, numbers, parameter_columns
 from teorell.progress import Progress, reporting
-from teorell.regimen import Dose, Given, Regimen, check_regimen, dosed_states
+from teorell.record_times import RecordTimes
+from teorell.regimen import Dose, Given, Regimen, check_regimen
 from teorell.run import Input, Run, lines_of, run_of
 
 if TYPE_CHECKING:
     from teorell.solve import Raw, RawGradient
+
+STARTS = ("initial", "equilibrium")
 
 __all__ = ["Input", "Problem", "given_fields", "inputs_of", "problem_of", "total"]
 
@@ -40,11 +44,12 @@ class Problem:
     model: Model
     columns: Columns
     regimen: Given
-    times: Array  # (times,)
+    times: Array | RecordTimes  # (times,) for all patients, or of each its own
     outputs: tuple[str, ...]
     options: Mapping[str, Any]  # of teorell.solve.solve
     progress: bool | Progress | None
     inputs: tuple[Input, ...]
+    equilibrium: bool = False  # patients begin where they come to rest without doses
 
     @cached_property
     def given(self) -> tuple[Array, ...]:
@@ -52,9 +57,15 @@ class Problem:
         return tuple(self._value(entry) for entry in self.inputs)
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """The last two of the shape of the values: times, outputs."""
-        return self.times.size, len(self.outputs)
+    def own_times(self) -> RecordTimes | None:
+        """The sample times, where each patient has its own."""
+        return self.times if isinstance(self.times, RecordTimes) else None
+
+    def shape(self, patients: int) -> tuple[int, ...]:
+        """Of the values: (patients, times, outputs), or (samples, outputs) where each patient has times of its own."""
+        if isinstance(self.times, RecordTimes):
+            return self.times.times.size, len(self.outputs)
+        return patients, self.times.size, len(self.outputs)
 
     def by(self, inputs: Sequence[Input]) -> Problem:
         """The same as a function of other inputs; the rest is as the user gave it."""
@@ -62,15 +73,33 @@ class Problem:
 
     def repeat(self, times: int) -> Problem:
         """The same for `times` copies of the patients, one after the other; arrays of that length come with the inputs."""
-        return self if isinstance(self.regimen, Regimen | None) else replace(self, regimen=list(self.regimen) * times)
+        if self.columns.steps:
+            raise NotImplementedError(
+                "torch.vmap over simulations in which a parameter changes over time (its values are not mapped). "
+                "Write a loop over the runs."
+            )
+        regimen, at = self.regimen, self.times
+        if isinstance(regimen, DoseTable):
+            regimen = regimen.repeated(times) if regimen.patients > 1 else regimen
+        elif not isinstance(regimen, Regimen | None):
+            regimen = list(regimen) * times
+        return replace(self, regimen=regimen, times=at.repeated(times) if isinstance(at, RecordTimes) else at)
 
     def patients_of(self, shapes: Sequence[tuple[int, ...]]) -> int:
         """The number of patients that follows from the shapes of the inputs' arrays, which may be symbolic; no check."""
-        if not isinstance(self.regimen, Regimen | None):
+        if isinstance(self.times, RecordTimes):
+            return self.times.patients
+        if isinstance(self.regimen, DoseTable) and self.regimen.patients > 1:
+            return self.regimen.patients
+        if not isinstance(self.regimen, Regimen | DoseTable | None):
             return len(self.regimen)
+        steps = self.columns.steps
         every = inputs_of(self.columns, self.regimen)
-        fixed = [self._value(entry).shape for entry in every if entry not in self.inputs]
-        return next((shape[0] for shape in (*shapes, *fixed) if len(shape)), 1)
+        fixed = [self._value(entry).shape for entry in every if entry not in self.inputs and entry.name not in steps]
+        named = zip(self.inputs, shapes, strict=False)
+        free = [shape for entry, shape in named if entry.name not in steps] if steps else shapes
+        own = [(each.patients,) for each in steps.values() if each.patients > 1]
+        return next((shape[0] for shape in (*free, *fixed, *own) if len(shape)), 1)
 
     def solve(self, arrays: Sequence[Array]) -> Raw:
         """The values (patients, times, outputs), and how each patient went."""
@@ -78,7 +107,9 @@ class Problem:
         from teorell.solve import solve
 
         with reporting(self.progress, run.patients) as report:
-            return solve(*run.arguments, progress=report, **self.options)
+            raw = solve(*run.arguments, progress=report, **self.options)
+        run.report(raw)
+        return raw
 
     def pull_back(
         self, arrays: Sequence[Array], cotangent: Array | Callable[[Array, NDArray[np.int64]], Array]
@@ -94,6 +125,7 @@ class Problem:
 
         with reporting(self.progress, run.patients) as report:
             raw = pull_back(*run.arguments, cotangent, progress=report, **self.options)
+        run.report(raw)
         bars = zip(run.pull_back(raw, self.inputs), arrays, strict=True)
         return [bar if array.ndim else np.asarray(total(bar)) for bar, array in bars], raw
 
@@ -120,9 +152,13 @@ class Problem:
 
         tangents = run.push_forward(self.inputs, directions)
         with reporting(self.progress, run.patients) as report:
-            return push_forward(*run.arguments, tangents, progress=report, **self.options)
+            raw, derivatives = push_forward(*run.arguments, tangents, progress=report, **self.options)
+        run.report(raw)
+        return raw, derivatives
 
     def _value(self, entry: Input) -> Array:
+        if entry.name in self.columns.steps:
+            return self.columns.steps[entry.name].values
         if entry.kind == "parameter":
             return self.columns.values[self.columns.names.index(entry.name)]
         value: Array = getattr(lines_of(self.regimen)[entry.line], entry.name)
@@ -130,7 +166,7 @@ class Problem:
 
     def _run(self, arrays: Sequence[Array], derivatives: str | None = None) -> Run:
         """The run with the arrays in the places of the inputs; those that are not as given are checked."""
-        values = list(self.columns.values)
+        values, steps = list(self.columns.values), dict(self.columns.steps)
         fields: dict[int, dict[str, Array]] = {}
         for entry, array, known in zip(self.inputs, arrays, self.given, strict=True):
             if array is known:
@@ -140,13 +176,18 @@ class Problem:
                 continue
             column = numbers(array, f"parameter {entry.name!r}")
             check_bounds(self.model, entry.name, column)
+            if entry.name in steps:
+                steps[entry.name] = replace(steps[entry.name], values=column)
+                column = steps[entry.name].first
             values[self.columns.names.index(entry.name)] = column
-        columns, regimen = replace(self.columns, values=tuple(values)), self.regimen
+        columns, regimen = replace(self.columns, values=tuple(values), steps=steps), self.regimen
         if fields:
             lines = enumerate(lines_of(self.regimen))
             regimen = Regimen(tuple(line.filled(fields[k]) if k in fields else line for k, line in lines))
-        patients = _patients(columns, regimen, self.model)
-        return run_of(self.model, columns, regimen, self.times, self.outputs, patients, derivatives)
+        patients = _patients(columns, regimen, self.times, self.model)
+        return run_of(
+            self.model, columns, regimen, self.times, self.outputs, patients, self.options, derivatives, self.equilibrium
+        )  # fmt: skip
 
 
 def problem_of(
@@ -157,6 +198,7 @@ def problem_of(
     outputs: Sequence[str] | str | None = None,
     *,
     progress: bool | Progress | None = None,
+    start: str = "initial",
     **options: Any,
 ) -> Problem:
     """The problem that `simulate` is asked to solve; its inputs are all numbers that the user gave (`inputs_of`).
@@ -171,17 +213,14 @@ def problem_of(
             f"model {model.name!r} has no states (there is nothing to solve). Declare them with model.states."
         )
     columns = parameter_columns(model, parameters)
-    _patients(columns, regimen, model)
-    for name in dosed_states(regimen):
-        if name in model.dosing_rules:
-            raise InputError(
-                f"doses into {name!r} have rules declared with model.dosing (this version does not apply lag, "
-                "bioavailability, rate or duration). Leave the rules out, and write their effect into the regimen."
-            )
     at = sample_times(times)
+    _patients(columns, regimen, at, model)
     chosen = chosen_outputs(model, outputs)
     checked = solver_options(model, progress=progress, **options)
-    return Problem(model, columns, regimen, at, chosen, checked, progress, tuple(inputs_of(columns, regimen)))
+    if start not in STARTS:
+        raise InputError(f"unknown start {start!r} (where do patients begin?). Choose from {', '.join(STARTS)}.")
+    inputs = tuple(inputs_of(columns, regimen))
+    return Problem(model, columns, regimen, at, chosen, checked, progress, inputs, start == "equilibrium")
 
 
 def inputs_of(columns: Columns, regimen: Given) -> Iterator[Input]:
@@ -196,17 +235,22 @@ def inputs_of(columns: Columns, regimen: Given) -> Iterator[Input]:
 
 def given_fields(line: Dose) -> Iterator[str]:
     """The fields of a line that are numbers of the user's: amount, time, every if repeated, and duration or rate."""
+    if line.kind == RESET:
+        yield "time"
+        return
     yield from ("amount", "time")
-    if line.doses > 1:
+    if line.has_interval:
         yield "every"
-    if line.is_infusion:
-        yield "duration" if line.rate is None else "rate"
+    for name in ("duration", "rate"):
+        if getattr(line, name) is not None:
+            yield name
 
 
-def _patients(columns: Columns, regimen: Given, model: Model) -> int:
+def _patients(columns: Columns, regimen: Given, times: Array | RecordTimes, model: Model) -> int:
     """The number of patients that all arrays agree on. InputError if they do not, or states of the regimen are unknown."""
     sizes = check_regimen(regimen, model.state_names)
-    return agree([*columns.sizes(), *sizes]) or 1
+    own = [("the list of times", times.patients)] if isinstance(times, RecordTimes) else []
+    return agree([*columns.sizes(), *sizes, *own]) or 1
 
 
 def total(values: Array) -> float:

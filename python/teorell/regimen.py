@@ -1,7 +1,7 @@
 """Dosing: what is given into which state, when; and the table of events the solver reads.
 
 A `Regimen` is a value, immutable and picklable: one for all patients, with (patients,) arrays where they differ, or one
-for each in a list. events.py turns either into the flat, sorted `Events` of the solver.
+for each in a list. `dose_table` turns either into columns, and events.py these into what the solver reads.
 """
 
 from __future__ import annotations
@@ -12,43 +12,64 @@ from typing import Any
 
 import numpy as np
 
+from teorell.dose_table import (
+    ADD,
+    BOLUS,
+    BY_DURATION,
+    BY_RATE,
+    MODELLED_DURATION,
+    MODELLED_RATE,
+    NOT_STEADY,
+    REPLACE,
+    RESET,
+    SHORTEST,
+    DoseTable,
+    table_of_lines,
+    table_of_regimens,
+)
 from teorell.eager import eager
 from teorell.errors import InputError, count, suggestion
-from teorell.events import SHORTEST, Events, SwitchTimes, one_a_patient, one_for_all
 from teorell.expression import Expression
 from teorell.parameters import Array, agree, is_tensor, numbers_or_tensor
 
-__all__ = ["Dose", "Events", "Regimen", "SwitchTimes", "check_regimen", "dosed_states", "events", "infused_states"]
+__all__ = ["Dose", "Given", "Regimen", "check_regimen", "dose_table"]
 
 MAX_DOSES = 1_000_000
+MODELLED = "modelled"
 
 
 @dataclass(frozen=True, eq=False)
 class Dose:
-    """One line of a regimen: `doses` times the same, `every` apart. Arrays are (patients,) and read-only.
+    """One line of a regimen: `doses` times the same, `every` apart, or a reset. Arrays are (patients,) and read-only.
 
     The numbers of a line may be torch tensors. Nobody has read these, nothing is derived from them, and `filled` makes
     the line that the solver can read.
     """
 
-    into: str
+    into: str  # "" for a reset
     amount: Array
     time: Array
-    duration: Array | None  # None for a bolus, and for a rate of a line with tensors
+    duration: Array | None  # None for a bolus, and where a rate is given
     every: Array
     doses: int
-    rate: Array | None = None  # where the user gave a rate; duration is then amount / rate
+    rate: Array | None = None
+    kind: int = BOLUS  # of dose_table.py
+    steady: int = NOT_STEADY
 
     @property
     def is_infusion(self) -> bool:
-        return self.duration is not None or self.rate is not None
+        return self.kind not in (BOLUS, RESET)
 
     def filled(self, fields: Mapping[str, Array]) -> Dose:
         """The line with other numbers, by the names of the fields as the user gave them, checked as `Regimen.bolus` does."""
-        given = {"amount": self.amount, "time": self.time, "rate": self.rate}
-        given["duration"] = self.duration if self.rate is None else None
-        given["every"] = self.every if self.doses > 1 else None
-        return _line(into=self.into, doses=self.doses, **(given | dict(fields)))
+        given: dict[str, Any] = {"amount": self.amount, "time": self.time, "duration": self.duration, "rate": self.rate}
+        given["every"] = self.every if self.has_interval else None
+        return _line(into=self.into, doses=self.doses, kind=self.kind, steady=self.steady, **(given | dict(fields)))
+
+    @property
+    def has_interval(self) -> bool:
+        """Does `every` mean anything? An infusion that has run for ever has none."""
+        return self.doses > 1 or (self.steady != NOT_STEADY and (is_tensor(self.every) or bool(np.any(self.every > 0))))
 
     def arrays(self) -> Iterator[tuple[str, Array]]:
         for name in ("amount", "time", "duration", "rate", "every"):
@@ -59,34 +80,31 @@ class Dose:
     def has_tensors(self) -> bool:
         return any(is_tensor(value) for _, value in self.arrays())
 
-    def may_be_short(self) -> bool:
-        """May an infusion of this line be too short, for some patient, to be more than a bolus (see events.py)?"""
-        if self.duration is None:
-            return False
-        last = self.time.max() + (self.doses - 1) * self.every.max() + self.duration.max()
-        return bool(self.duration.min() <= max(32 * np.spacing(last), SHORTEST))
-
     def __repr__(self) -> str:
-        kind = "infusion" if self.is_infusion else "bolus"
+        if self.kind == RESET:
+            return f"Regimen.reset(time={_show(self.time)})"
         words = [_show(self.amount), f"into={self.into!r}"]
-        if self.rate is not None:
-            words.append(f"rate={_show(self.rate)}")
-        elif self.duration is not None:
-            words.append(f"duration={_show(self.duration)}")
+        for name, kind in (("rate", MODELLED_RATE), ("duration", MODELLED_DURATION)):
+            value = getattr(self, name)
+            if value is not None or self.kind == kind:
+                words.append(f"{name}={_show(value) if value is not None else repr(MODELLED)}")
         if is_tensor(self.time) or self.time.ndim or self.time != 0:
             words.append(f"time={_show(self.time)}")
-        if self.doses > 1:
+        if self.has_interval:
             words.append(f"every={_show(self.every)}, doses={self.doses}")
-        return f"Regimen.{kind}({', '.join(words)})"
+        if self.steady:
+            words.append(f"steady_state={True if self.steady == REPLACE else 'add'!r}")
+        return f"Regimen.{'infusion' if self.is_infusion else 'bolus'}({', '.join(words)})"
 
 
 @dataclass(frozen=True, eq=False)
 class Regimen:
-    """Doses into states. Make one with `Regimen.bolus`, `Regimen.infusion`, `Regimen.none`, and add them with `+`.
+    """Doses into states. Make one with `bolus`, `infusion`, `reset` or `none`, and add them with `+`.
 
     Amounts, times, durations, rates and intervals are numbers or (patients,) arrays, in the model's units of amount and
     time, or torch tensors of these shapes, whose values `simulate` checks. Times count from the start of the simulation.
-    Infusions that overlap add up. Dose k of a repeated line, k from 0, is given at time + k * every.
+    Infusions that overlap add up. Dose k of a repeated line, k from 0, is given at time + k * every. What the model says
+    of doses into a state (model.dosing: lag, bioavailability) applies to all of them.
     """
 
     lines: tuple[Dose, ...] = ()
@@ -102,15 +120,23 @@ class Regimen:
     @staticmethod
     @eager
     def bolus(
-        amount: Any, into: Expression | str, time: Any = 0.0, every: Any = None, doses: int | None = None
+        amount: Any,
+        into: Expression | str,
+        time: Any = 0.0,
+        every: Any = None,
+        doses: int | None = None,
+        steady_state: bool | str = False,
     ) -> Regimen:
         """`amount` is added to state `into` at `time`, and again `every` time units, `doses` times in all.
 
         amount, in the unit of the state; time and every, in the model's time unit: numbers or (patients,) arrays. into:
         the state or its name. Without `every` there is one dose; `every` needs `doses`, and `doses` above 1 `every`.
+        steady_state: True, the same dose was given every `every` for ever before `time`, and nothing else (SS = 1 of
+        NONMEM: what was there before `time` is replaced, doses still to come are dropped); "add", and what comes from
+        other doses is added to that (SS = 2). Then `doses` may be left out: one.
         Raises InputError for amounts or times that are negative, not finite or of a wrong shape, and for `every` <= 0.
         """
-        return Regimen((_line(amount, into, time, every, doses),))
+        return Regimen((_line(amount, into, time, every, doses, steady=_steady(steady_state, into)),))
 
     @staticmethod
     @eager
@@ -122,12 +148,15 @@ class Regimen:
         time: Any = 0.0,
         every: Any = None,
         doses: int | None = None,
+        steady_state: bool | str = False,
     ) -> Regimen:
         """`amount` flows into state `into` at a constant rate, for `duration` (or for amount / `rate`) from `time` on.
 
         duration is in the model's time unit, rate in amount per time: numbers or (patients,) arrays; all else is as for
         `bolus`. `every` is from start to start, so infusions longer than it overlap, and add up.
         An infusion of no duration, or one too short to tell its end from its start (16 ulp), is a bolus.
+        duration="modelled" or rate="modelled" takes it from model.dosing (RATE = -2 and -1 of NONMEM). steady_state: as
+        for `bolus`; with amount 0, a rate and no `every`, an infusion that has run for ever and ends at `time`.
         Raises InputError as `bolus` does, for a rate <= 0, and unless exactly one of `duration` and `rate` is given.
         """
         if (duration is None) == (rate is None):
@@ -136,7 +165,23 @@ class Regimen:
                 f"an infusion into {_state(into)!r} has {given} (with the amount, one determines the other). "
                 "Give exactly one of duration= and rate=."
             )
-        return Regimen((_line(amount, into, time, every, doses, duration, rate),))
+        steady = _steady(steady_state, into)
+        for given, kind in ((rate, MODELLED_RATE), (duration, MODELLED_DURATION)):
+            if isinstance(given, str) and given == MODELLED:
+                return Regimen((_line(amount, into, time, every, doses, kind=kind, steady=steady),))
+        kind = BY_RATE if duration is None else BY_DURATION
+        return Regimen((_line(amount, into, time, every, doses, duration, rate, kind, steady),))
+
+    @staticmethod
+    @eager
+    def reset(time: Any = 0.0) -> Regimen:
+        """At `time`, () or (patients,), all states return to their initial values (EVID = 3 of NONMEM).
+
+        Infusions stop there, and doses of lines that began before it, in time or in the order of writing, are dropped.
+        """
+        at = _at_least_zero(time, "time", "")
+        nothing = _frozen(0.0)
+        return Regimen((Dose("", nothing, at, None, nothing, 1, None, RESET),))
 
     def __add__(self, other: object) -> Regimen:
         if not isinstance(other, Regimen):
@@ -151,23 +196,17 @@ class Regimen:
         for line in self.lines:
             for name, value in line.arrays():
                 if value.ndim:
-                    yield f"the regimen's {name} into {line.into!r}", value.shape[0]
+                    yield _what(name, line.into), value.shape[0]
 
-    def events(
-        self,
-        states: Mapping[str, int],
-        infused: Mapping[str, int],
-        patients: int,
-        switches: Sequence[SwitchTimes] = (),
-    ) -> Events:
-        """The events of one regimen for all patients; one shared table if no number in it differs between patients.
-
-        states, infused: name of a state -> its number as the target of a bolus, of an infusion.
-        """
-        return one_for_all(self.lines, states, infused, patients, switches)
+    def part(self, start: int, stop: int) -> Regimen:
+        """The regimen of the patients start to stop - 1; numbers that all share stay."""
+        cut: list[dict[str, Any]] = [
+            {name: value[start:stop] for name, value in line.arrays() if value.ndim} for line in self.lines
+        ]
+        return Regimen(tuple(replace(line, **fields) for line, fields in zip(self.lines, cut, strict=True)))
 
 
-Given = Regimen | Sequence[Regimen | None] | None
+Given = Regimen | DoseTable | Sequence[Regimen | None] | None
 
 
 def check_regimen(given: object, states: Sequence[str]) -> list[tuple[str, int]]:
@@ -178,6 +217,13 @@ def check_regimen(given: object, states: Sequence[str]) -> list[tuple[str, int]]
     if given is None or isinstance(given, Regimen):
         _check_states(given, states, "")
         return [] if given is None else list(given.sizes())
+    if isinstance(given, DoseTable):
+        unknown = [name for name in given.states if name not in states]
+        if unknown:
+            raise InputError(
+                f"the table of doses is for a model with state {unknown[0]!r} (this one has none). Make the table for it."
+            )
+        return [] if given.patients == 1 and len(given.offsets) == 2 else [("the table of doses", given.patients)]
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise TypeError(
             f"regimen is a {type(given).__name__} (doses are needed). Give a Regimen, a list of one a patient, or None."
@@ -207,42 +253,21 @@ def check_regimen(given: object, states: Sequence[str]) -> list[tuple[str, int]]
 
 def _check_states(regimen: Regimen | None, states: Sequence[str], whose: str) -> None:
     for line in () if regimen is None else regimen.lines:
-        if line.into not in states:
+        if line.kind != RESET and line.into not in states:
             raise InputError(
                 f"unknown compartment {line.into!r} in the regimen{whose} (it is no state of the model). "
                 f"{suggestion(line.into, states)}"
             )
 
 
-def dosed_states(given: Given) -> set[str]:
-    """The states into which anything is given."""
-    return {line.into for line in _lines(given)}
-
-
-def infused_states(given: Given) -> set[str]:
-    """The states into which anything is infused, whatever the durations."""
-    return {line.into for line in _lines(given) if line.is_infusion}
-
-
-def _lines(given: Given) -> Iterator[Dose]:
-    """Every line of every different regimen."""
-    distinct = {id(one): one for one in ([given] if given is None or isinstance(given, Regimen) else given)}
-    for one in distinct.values():
-        yield from () if one is None else one.lines
-
-
-def events(
-    given: Given,
-    states: Mapping[str, int],
-    infused: Mapping[str, int],
-    patients: int,
-    switches: Sequence[SwitchTimes] = (),
-) -> Events:
-    """The events of what the user gave: one regimen, a list with one a patient, or None."""
+def dose_table(given: Given, states: tuple[str, ...], patients: int) -> DoseTable:
+    """The doses of what the user gave: one regimen, a list with one a patient, a table, or None."""
+    if isinstance(given, DoseTable):
+        return given
     if given is None or isinstance(given, Regimen):
-        return (given or Regimen()).events(states, infused, patients, switches)
+        return table_of_lines((given or Regimen()).lines, states, patients)
     nothing: tuple[Dose, ...] = ()
-    return one_a_patient([nothing if one is None else one.lines for one in given], states, infused, switches)
+    return table_of_regimens([nothing if one is None else one.lines for one in given], states)
 
 
 def _state(into: object) -> str:
@@ -254,11 +279,27 @@ def _state(into: object) -> str:
     raise InputError(f"into is {repr(into)[:60]} (a dose goes into a state). Give a state of the model, or its name.")
 
 
-def _line(amount: Any, into: Any, time: Any, every: Any, doses: Any, duration: Any = None, rate: Any = None) -> Dose:
+def _steady(steady_state: object, into: object) -> int:
+    if steady_state == "add":
+        return ADD
+    if not isinstance(steady_state, bool):
+        raise InputError(
+            f"steady_state of doses into {_state(into)!r} is {steady_state!r} (it says what becomes of earlier doses). "
+            'Give True (they are replaced), "add", or False.'
+        )
+    return REPLACE if steady_state else NOT_STEADY
+
+
+def _line(
+    amount: Any, into: Any, time: Any, every: Any, doses: Any, duration: Any = None, rate: Any = None,
+    kind: int = BOLUS, steady: int = NOT_STEADY,
+) -> Dose:  # fmt: skip
     """A checked line; see `Regimen.bolus` and `Regimen.infusion`."""
+    if kind == RESET:
+        return Regimen.reset(time).lines[0]
     into = _state(into)
     if doses is None:
-        if every is not None:
+        if every is not None and not steady:
             raise InputError(
                 f"doses into {into!r} have an interval but no number (every= alone would be one dose). Give doses= too."
             )
@@ -277,21 +318,32 @@ def _line(amount: Any, into: Any, time: Any, every: Any, doses: Any, duration: A
         _at_least_zero(0.0 if every is None else every, "every", into, strictly=every is not None),
         int(doses),
         None if rate is None else _at_least_zero(rate, "rate", into, strictly=True),
+        kind,
+        steady,
     )
-    agree((f"the regimen's {name} into {into!r}", value.shape[0]) for name, value in line.arrays() if value.ndim)
-    if line.has_tensors():
-        return line
+    agree((_what(name, into), value.shape[0]) for name, value in line.arrays() if value.ndim)
+    if steady and every is None:
+        for_ever = kind == BY_RATE and not is_tensor(line.amount) and not line.amount.any()
+        if not for_ever:
+            raise InputError(
+                f"doses into {into!r} are at steady state without an interval (how often were they given?). Give every=; "
+                "or amount 0 and rate=, an infusion that has run for ever."
+            )
+    if not line.has_tensors():
+        _check_overflow(line)
+    return line
+
+
+def _check_overflow(line: Dose) -> None:
     with np.errstate(over="ignore"):
-        if line.rate is not None:
-            line = replace(line, duration=_frozen(line.amount / line.rate))
-        last = line.time + (line.doses - 1) * line.every + (0.0 if line.duration is None else line.duration)
-        width = line.duration if line.duration is not None else np.ones(())
-        rates = line.amount / np.where(width > SHORTEST, width, 1.0)
+        width = line.duration if line.rate is None else line.amount / line.rate
+        last = line.time + (line.doses - 1) * line.every + (0.0 if width is None else width)
+        wide = np.ones(()) if width is None else width
+        rates = line.amount / np.where(wide > SHORTEST, wide, 1.0)
     if not np.isfinite(last).all() or not np.isfinite(rates).all():
         raise InputError(
-            f"doses into {into!r} overflow (their last time, or an infusion's rate, is infinite). Give other times."
+            f"doses into {line.into!r} overflow (their last time, or an infusion's rate, is infinite). Give other times."
         )
-    return line
 
 
 def _at_least_zero(value: object, name: str, into: str, strictly: bool = False) -> Array:
@@ -299,7 +351,7 @@ def _at_least_zero(value: object, name: str, into: str, strictly: bool = False) 
 
     A tensor is returned as it is.
     """
-    what = f"the regimen's {name} into {into!r}"
+    what = _what(name, into)
     result: Array = numbers_or_tensor(value, what)
     if is_tensor(result):
         return result
@@ -311,6 +363,10 @@ def _at_least_zero(value: object, name: str, into: str, strictly: bool = False) 
             f"(it must be {'above zero' if strictly else 'zero or more'}). Correct it."
         )
     return _frozen(np.array(result))
+
+
+def _what(name: str, into: str) -> str:
+    return f"the regimen's {name} into {into!r}" if into else f"the {name} of a reset"
 
 
 def _frozen(value: Any) -> Array:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
+from teorell.covariates import Stepwise
 from teorell.eager import eager
 from teorell.errors import InputError
 from teorell.model import Model
 from teorell.parameters import Array, is_tensor
 from teorell.problem import Problem, problem_of
 from teorell.progress import Progress
+from teorell.record_times import RecordTimes
 from teorell.regimen import Given
 from teorell.solution import Solution
 
@@ -27,7 +29,7 @@ def simulate(
     model: Model,
     parameters: object = None,
     regimen: Given = None,
-    times: ArrayLike | None = None,
+    times: Any = None,
     outputs: Sequence[str] | str | None = None,
     *,
     rtol: float = 1e-6,
@@ -38,6 +40,7 @@ def simulate(
     max_steps: int = 1_000_000,
     progress: bool | Progress | None = None,
     executor: str | None = None,
+    start: str = "initial",
     reductions: object = None,
 ) -> Solution:
     """Simulate a population from time 0 and sample its outputs at `times`.
@@ -46,8 +49,11 @@ def simulate(
         `.parameters` is one of these, in the units that the model declares; what is not given takes its default.
         Integers and float32 become float64. Torch tensors () or (patients,) may stand for any of these arrays, and for
         any number of a regimen (a list of regimens holds numbers).
-    regimen: a Regimen for all patients (its numbers may be (patients,) arrays), a list of one a patient, or None.
-    times: (times,) in the model's time unit, finite, >= 0, ascending; equal times are allowed.
+        A parameter that changes over time is a teorell.stepwise.
+    regimen: a Regimen for all patients (its numbers may be (patients,) arrays), a list of one a patient, the table of
+        doses of an EventTable, or None.
+    times: (times,) in the model's time unit, finite, >= 0, ascending; equal times are allowed. Or a list of such, one a
+        patient, or the RecordTimes of an EventTable.
     outputs: names in the order wanted, or one name; None is all.
     rtol, atol: tolerances of each step, rtol from 1e-13 to 0.1; atol is one number, one a state (states,), or a mapping
         from names of states (others take 1e-9), in the units of the states.
@@ -57,9 +63,11 @@ def simulate(
     max_steps: accepted and rejected steps after which a patient is given up.
     progress: True draws a bar; a callable is called with the patients done and all.
     executor: "machine_code", "interpreter", or None for the faster one that works here. The results are the same bits.
+    start: "initial", the initial values of the model; "equilibrium", where these lead to without doses.
     reductions: has its place for a later version; anything but None is refused.
 
-    Returns a Solution, whose values have the shape (patients, times, outputs). The number of patients is the common
+    Returns a Solution, whose values have the shape (patients, times, outputs), or (samples, outputs) where each patient has
+    times of its own. The number of patients is the common
     length of all arrays, 1 if there is none. Raises InputError (a ValueError) or TypeError before anything runs if
     something does not fit. A patient that fails numerically raises nothing: it has a status and NaN from the failing
     time on; `Solution.raise_for_status` turns that into an exception.
@@ -79,7 +87,7 @@ def simulate(
         times = constant(times, "times")
     problem = problem_of(
         model, parameters, regimen, times, outputs, rtol=rtol, atol=atol, method=method, threads=threads,
-        samples=samples, max_steps=max_steps, progress=progress, executor=executor,
+        samples=samples, max_steps=max_steps, progress=progress, executor=executor, start=start,
     )  # fmt: skip
     if tensors or any(map(is_tensor, problem.given)):
         from teorell.autograd import solve
@@ -99,9 +107,11 @@ def labelled(problem: Problem, raw: Raw, values: Any = None, arrays: Sequence[Ar
     for entry, array in zip(problem.inputs, arrays, strict=False):
         if entry.kind == "parameter":
             given[entry.name] = array
+    parameters: dict[str, Array | Stepwise] = {**given, **problem.columns.steps}
+    at = problem.times
     return Solution(
-        raw.values if values is None else values, problem.times, outputs,
+        raw.values if values is None else values, at.times if isinstance(at, RecordTimes) else at, outputs,
         raw.status, raw.failure_time, raw.steps, raw.rejected,
         model.name, model.time_unit, tuple(model.output_unit(name) for name in outputs),
-        given,
+        parameters, at.offsets if isinstance(at, RecordTimes) else None,
     )  # fmt: skip

@@ -21,10 +21,14 @@ __all__ = ["SimulationError", "Solution"]
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Curves of a population, each output in its declared unit, and how each patient's simulation went."""
+    """Curves of a population, each output in its declared unit, and how each patient's simulation went.
+
+    Where each patient had times of its own, values is (samples, outputs), patient after patient: those of patient i are
+    the rows offsets[i] to offsets[i + 1] - 1.
+    """
 
     values: Any  # (patients, times, outputs), NumPy, or a torch tensor where one was given; NaN after failure_time
-    times: Array  # (times,) in `time_unit`
+    times: Array  # (times,) or (samples,) in `time_unit`
     outputs: tuple[str, ...]
     status: NDArray[np.int32]  # (patients,) 0 is success; the sentences are in teorell.solve.STATUS
     failure_time: Array  # (patients,) NaN where there was no failure
@@ -33,7 +37,20 @@ class Solution:
     model: str = ""  # its name
     time_unit: str = ""
     units: tuple[str, ...] = ()  # of the outputs, "" where not declared
-    parameters: Mapping[str, Array] | None = None  # those the user gave, each () or (patients,), in their units
+    parameters: Mapping[str, Any] | None = None  # those the user gave, () or (patients,) or Stepwise, in their units
+    offsets: NDArray[np.int64] | None = None  # (patients + 1,) where each patient has times of its own
+
+    @property
+    def time(self) -> Array:
+        """(samples,) the time of each row of `values`; the grid (times,) where all patients share one."""
+        return self.times
+
+    @property
+    def patient(self) -> NDArray[np.int64]:
+        """(samples,) the patient of each row of `values`; (patients,) where all share one grid."""
+        if self.offsets is None:
+            return np.arange(self.status.size)
+        return np.repeat(np.arange(self.status.size), np.diff(self.offsets))
 
     @property
     def success(self) -> NDArray[np.bool_]:
@@ -48,15 +65,17 @@ class Solution:
         return result
 
     def __getitem__(self, output: str) -> Any:
-        """The curves of one output, shape (patients, times), a view, in its unit; InputError if there is no such output."""
-        return self.values[:, :, self._number(output)]
+        """The curves of one output, (patients, times) or (samples,), a view, in its unit; InputError if there is none."""
+        return self.values[..., self._number(output)]
 
     def __repr__(self) -> str:
-        patients, times, _ = self.values.shape
         failed = int((self.status != 0).sum())
-        span = f"{self.times[0]:g} to {self.times[-1]:g} {self.time_unit}".rstrip()
+        first, last = (self.times.min(), self.times.max()) if self.times.size else (0.0, 0.0)
+        span = f"{first:g} to {last:g} {self.time_unit}".rstrip()
+        what = "time" if self.offsets is None else "sample"
         return (
-            f"<{type(self).__name__} of {self.model!r}: {count(patients, 'patient')}, {count(times, 'time')} from "
+            f"<{type(self).__name__} of {self.model!r}: {count(self.status.size, 'patient')}, "
+            f"{count(self.times.size, what)} from "
             f"{span}, outputs {', '.join(self.outputs)}; {f'{failed} failed' if failed else 'all succeeded'}>"
         )
 
@@ -76,17 +95,18 @@ class Solution:
         except ImportError as error:
             raise ImportError("no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'.") from error
         self._check_free("patient", "time")
-        patients, times, _ = self.values.shape
+        grid = self.offsets is None
         columns: dict[str, Any] = {
-            "patient": np.repeat(np.arange(patients), times),
-            "time": np.tile(self.times, patients),
+            "patient": np.repeat(self.patient, self.times.size) if grid else self.patient,
+            "time": np.tile(self.times, self.status.size) if grid else self.times,
         }
-        columns |= {name: self.array[:, :, k].reshape(-1) for k, name in enumerate(self.outputs)}
+        columns |= {name: self.array[..., k].reshape(-1) for k, name in enumerate(self.outputs)}
         return pd.DataFrame(columns)
 
     def to_xarray(self) -> Any:
         """An xarray Dataset: a variable (patient, time) for each output, and status, failure_time, steps, rejected.
 
+        Where each patient has times of its own, the outputs are (sample,), with coordinates sample_patient and time.
         Units are attributes, `units`. ImportError without xarray, InputError if an output has the name of one of these.
         """
         try:
@@ -96,15 +116,17 @@ class Solution:
         per_patient = ("status", "failure_time", "steps", "rejected")
         self._check_free("patient", "time", *per_patient)
         units = self.units or ("",) * len(self.outputs)
+        dimensions = ("patient", "time") if self.offsets is None else ("sample",)
         variables: dict[str, Any] = {
-            name: (("patient", "time"), self.array[:, :, k], {"units": unit} if unit else {})
+            name: (dimensions, self.array[..., k], {"units": unit} if unit else {})
             for k, (name, unit) in enumerate(zip(self.outputs, units, strict=True))
         }
         variables |= {name: (("patient",), getattr(self, name)) for name in per_patient}
-        coordinates = {
-            "patient": np.arange(len(self.values)),
-            "time": (("time",), self.times, {"units": self.time_unit} if self.time_unit else {}),
-        }
+        of_time = {"units": self.time_unit} if self.time_unit else {}
+        coordinates: dict[str, Any] = {"patient": np.arange(self.status.size)}
+        coordinates["time"] = (dimensions[-1:], self.times, of_time)
+        if self.offsets is not None:
+            coordinates["sample_patient"] = (("sample",), self.patient)
         return xr.Dataset(variables, coordinates, {"model": self.model})
 
     def nca(self, output: str | None = None) -> NCA:
@@ -114,6 +136,7 @@ class Solution:
         """
         from teorell.nca import nca
 
+        self._check_grid("a non-compartmental analysis")
         name, unit = self._one(output), self._unit(output)
         time = self.time_unit
         units = {"cmax": unit, "tmax": time, "half_life": time, "lambda_z": f"1/{time}" if time else ""}
@@ -128,6 +151,7 @@ class Solution:
         """
         from teorell.plot import plot
 
+        self._check_grid("a plot")
         name, unit, time = self._one(output), self._unit(output), self.time_unit
         options.setdefault("label", f"{name} [{unit}]" if unit else name)
         options.setdefault("time_label", f"time [{time}]" if time else "time")
@@ -151,6 +175,13 @@ class Solution:
 
     def _unit(self, output: str | None) -> str:
         return self.units[self._number(self._one(output))] if self.units else ""
+
+    def _check_grid(self, what: str) -> None:
+        if self.offsets is not None:
+            raise InputError(
+                f"{what} of samples that each patient has at times of its own (one grid is needed). Simulate on one grid, "
+                "or take the rows of a patient: values[offsets[i]:offsets[i + 1]]."
+            )
 
     def _check_free(self, *names: str) -> None:
         for name in names:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from teorell import _core
 from teorell.lowering.program import PROGRAMS
+from teorell.samples import Samples
 
 if TYPE_CHECKING:
     from teorell.events import Events
@@ -38,6 +39,7 @@ __all__ = [
 Array: TypeAlias = NDArray[np.float64]
 
 STATUS: dict[int, str] = dict(enumerate(_core.status_sentences()))
+NO_STEADY_STATE = next((code for code, sentence in STATUS.items() if sentence.startswith("no steady state")), 7)
 METHODS: tuple[str, ...] = tuple(_core.methods())
 
 available_threads: Callable[[], int] = _core.available_threads
@@ -142,18 +144,19 @@ def solve(
     columns: Sequence[Array],
     patients: int,
     events: Events,
-    times: Array,
+    times: Array | Samples,
     *,
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> Raw:
     """Solves every patient. Inputs are taken as valid: simulate checks them.
 
-    columns: one float64 array a parameter, shape () or (patients,), any stride; times: (samples,) non-decreasing.
+    columns: one float64 array a parameter, shape () or (patients,), any stride; times: (samples,) non-decreasing, or the
+    Samples of each patient: then values are (rows, outputs), and so are cotangents.
     options: those of `Options`.
     Raises ValueError for an unknown method or instruction set; KeyboardInterrupt on Ctrl-C; whatever `progress` raises.
     """
-    values = np.empty((patients, len(times), programs.layout.n_out))
+    values = np.empty((*_rows_of(times, patients), programs.layout.n_out))
     return _run(programs, columns, patients, events, times, Options(**options), values, progress)
 
 
@@ -194,7 +197,7 @@ def pull_back(
     columns: Sequence[Array],
     patients: int,
     events: Events,
-    times: Array,
+    times: Array | Samples,
     cotangent: Array | Loss,
     *,
     progress: Callable[[int, int], None] | None = None,
@@ -223,9 +226,10 @@ def pull_back(
 
         def of_group(values: Array, status: NDArray[np.int32], first: int) -> Array:
             good = np.flatnonzero(status == 0)
+            rows = good if isinstance(times, np.ndarray) else times.rows(first, status == 0)
             slopes = np.zeros_like(values)
             if good.size:
-                slopes[good] = loss(values if good.size == len(values) else values[good], first + good)
+                slopes[rows] = loss(values if rows.size == len(values) else values[rows], first + good)
             return slopes
 
         given["loss"] = of_group
@@ -250,7 +254,7 @@ def push_forward(
     columns: Sequence[Array],
     patients: int,
     events: Events,
-    times: Array,
+    times: Array | Samples,
     tangents: Tangents,
     *,
     progress: Callable[[int, int], None] | None = None,
@@ -266,7 +270,7 @@ def push_forward(
     directions = next((len(array) for array in arrays.values() if array is not None), 0)
     if directions == 0:
         raise ValueError("the tangents have no direction (all are None or empty). Give one at least.")
-    values = np.empty((patients, len(times), programs.layout.n_out))
+    values = np.empty((*_rows_of(times, patients), programs.layout.n_out))
     derivatives = np.full((*values.shape, directions), np.nan)
     raw = _run(
         programs, columns, patients, events, times, Options(**options), values, progress, None,
@@ -275,12 +279,17 @@ def push_forward(
     return raw, derivatives
 
 
+def _rows_of(times: Array | Samples, patients: int) -> tuple[int, ...]:
+    """The shape of the values but for outputs: (patients, times), or (rows,)."""
+    return (patients, len(times)) if isinstance(times, np.ndarray) else (len(times.times),)
+
+
 def _run(
     programs: Programs,
     columns: Sequence[Array],
     patients: int,
     events: Events,
-    times: Array,
+    times: Array | Samples,
     options: Options,
     values: Array,
     progress: Callable[[int, int], None] | None,
@@ -289,6 +298,7 @@ def _run(
 ) -> Raw:
     """The one call of the core."""
     name = selected_isa(options.isa)
+    own = None if isinstance(times, np.ndarray) else times
     kind, _ = choose_executor(options.executor)
     code = machine_code(programs, options.method, name) if kind == "machine_code" else None
     raw = Raw(
@@ -311,11 +321,13 @@ def _run(
         events.target,
         events.value,
         events.offsets,
-        times,
+        times if isinstance(times, np.ndarray) else times.times,
+        None if own is None else own.offsets,
+        None if own is None else own.events,
         options.rtol,
         options.atol,
         float(options.max_steps),
-        options.before,
+        options.before and (own is None or own.events is None),
         raw.values,
         raw.status,
         raw.failure_time,

@@ -16,24 +16,28 @@ struct Batch {
     const double* event_values;
     const std::int64_t* event_offsets;
     std::int64_t event_offset_stride;  // s: 1, or 0 where all patients share one table
-    const double* times;               // [n_times] non-decreasing
+    const double* times;               // [n_times] non-decreasing, for all patients; or of each its own, see below
     std::int64_t n_times;
     double rtol;
     const double* atol;         // [state]
     double max_steps;           // attempts, rejected ones included
     bool before;                // a sample at a dose time sees the state before the dose
-    double* values;             // [patient][time][output]; null: nothing is sampled
+    double* values;             // [patient][time][output], or [row][output]; null: nothing is sampled
     std::int64_t values_first;  // the patient of the first row of values
     std::int32_t* status;       // [patient]
     double* failure_time;       // [patient] NaN where status is success
     std::int64_t* steps;        // [patient] accepted
     std::int64_t* rejected;     // [patient]
+    // Where each patient has times of its own: rows sample_offsets[i] to sample_offsets[i + 1] of times and of values.
+    const std::int64_t* sample_offsets;  // [patients + 1]; null: one grid
+    const std::int64_t* sample_events;   // [row] how many of the patient's events come before it, at its time; or null
 };
 
 // What the adjoint reads and writes beyond the batch. All cotangents are those of one scalar, and zero before the call.
 struct Gradient {
     const double* cotangent;  // d scalar / d values; null: `loss` gives it for a group of patients
-    std::int64_t strides[3];  // of the cotangent: elements from one patient, time, output to the next
+    std::int64_t
+        strides[3];  // of the cotangent: elements from one patient (of a grid), time or row, output to the next
     // Fills slopes [count][time][output] from values of the same shape, NaN after a failure; false cancels the run.
     bool (*loss)(void* context, std::int64_t first, std::int64_t count, const double* values, double* slopes);
     void* context;
@@ -53,7 +57,7 @@ struct Tangents {
     const double* event_value;  // [direction][patient][row] or, with tables of their own, [direction][row]; or null
     const double* event_time;   // the same, or null
     std::int64_t event_strides[2];
-    double* values;  // [patient][time][output][direction]
+    double* values;  // [patient][time][output][direction], or [row][output][direction]
 };
 
 // What is wanted beyond the values; null where it is not.

@@ -18,7 +18,7 @@ class Forward : TapeWalk<V> {
     using Base::W, Base::m, Base::at, Base::b, Base::tape, Base::ws, Base::side, Base::next_patient, Base::end_patient;
 
   public:
-    // Two workspaces, [slots][W] each, and two of [directions][n + n_coef][W], all aligned.
+    // Two workspaces, [slots][W] each, and two of [directions][n + n_coef + n_params][W], all aligned.
     Forward(const Programs& programs, const Batch& batch, const Tangents& tangents, Executor executor, const Tape& tape,
             double* workspace, double* staging, double* dots, double* staged_dots)
         : Base(programs, batch, tape, workspace, staging),
@@ -41,9 +41,12 @@ class Forward : TapeWalk<V> {
     Executor execute;
     double *carried, *coming;
 
-    // Of direction d: the tangent of state k, and of coefficient k.
-    double* ydot(double* dots, std::int64_t d, int k) const { return dots + (d * (at.n + at.n_coef) + k) * W; }
+    // Of direction d: the tangent of state k, of coefficient k, and of parameter k.
+    double* ydot(double* dots, std::int64_t d, int k) const {
+        return dots + (d * (at.n + at.n_coef + at.n_params) + k) * W;
+    }
     double* coefdot(double* dots, std::int64_t d, int k) const { return ydot(dots, d, at.n + k); }
+    double* paramdot(double* dots, std::int64_t d, int k) const { return coefdot(dots, d, at.n_coef + k); }
     double* ratedot(std::int64_t d, int k) const { return coefdot(carried, d, at.rates - at.coef + k); }
 
     void load(std::int64_t d) {
@@ -84,6 +87,7 @@ class Forward : TapeWalk<V> {
             for (int l = 0; l < W; ++l) {
                 for (int k = 0; k < at.n; ++k) ydot(coming, d, k)[l] = in(side, at.yndot + k, l);
                 for (int k = 0; k < at.n_coef; ++k) coefdot(coming, d, k)[l] = in(side, at.coefdot + k, l);
+                for (int k = 0; k < at.n_params; ++k) paramdot(coming, d, k)[l] = in(side, at.paramsdot + k, l);
             }
         }
     }
@@ -94,6 +98,7 @@ class Forward : TapeWalk<V> {
         for (std::int64_t d = 0; d < g.directions; ++d) {
             for (int k = 0; k < at.n; ++k) ydot(carried, d, k)[l] = ydot(coming, d, k)[from];
             for (int k = 0; k < at.n_coef; ++k) coefdot(carried, d, k)[l] = coefdot(coming, d, k)[from];
+            for (int k = 0; k < at.n_params; ++k) paramdot(carried, d, k)[l] = paramdot(coming, d, k)[from];
             for (int k = 0; k < at.n_rates; ++k) ratedot(d, k)[l] = 0.0;
         }
         stretch[l] = record[l] = sample[l] = 0;
@@ -137,7 +142,7 @@ class Forward : TapeWalk<V> {
     }
 
     double* derivative(int l, std::int64_t d, int o) const {
-        return g.values + ((patient[l] * b.n_times + sample[l]) * at.n_out + o) * g.directions + d;
+        return g.values + ((Base::first_row(patient[l], 0) + sample[l]) * at.n_out + o) * g.directions + d;
     }
 
     void samples_within(std::int64_t d) {
@@ -148,7 +153,7 @@ class Forward : TapeWalk<V> {
         while (due != 0) {
             alignas(64) double time[W];
             P::store(time, start + h);
-            for_each(due, [&](int l) { time[l] = b.times[sample[l]]; });
+            for_each(due, [&](int l) { time[l] = Base::times[l][sample[l]]; });
             const V now = P::load(time), theta = min(one, (now - start) / h);
             V weights[Method::stages];
             dense_weights<V, Method>(theta, weights);
@@ -199,16 +204,34 @@ class Forward : TapeWalk<V> {
             if (kind == bolus) ydot(carried, d, target)[l] += value;
             if (kind == infusion_start) ratedot(d, target)[l] += value;
             if (kind == infusion_end) ratedot(d, target)[l] -= value;
-            if (kind == switch_over) prepare_tangents(l, d);
+            if (kind == reset) forget(l, d, target);
+            if (kind == parameter_change) paramdot(carried, d, target)[l] = value;
+            if (Base::changes_parameters(kind)) prepare_tangents(l, d);
             if (g.event_time == nullptr) continue;
             for (int k = 0; k < at.n; ++k)
-                ydot(carried, d, k)[l] += (lane(at.ynew + k, l) - lane(at.f + k, l)) * g.event_time[at_row];
+                ydot(carried, d, k)[l] +=
+                    ((kind == reset ? 0.0 : lane(at.ynew + k, l)) - lane(at.f + k, l)) * g.event_time[at_row];
         }
     }
 
-    // Of coefficients after a switch; the tangents of rates stay.
+    // At a reset.
+    void forget(int l, std::int64_t d, std::int32_t target) {
+        for (int k = 0; k < at.n_rates; ++k) ratedot(d, k)[l] = 0.0;
+        if (target == to_initial) {
+            load(d);
+            load_parameters(l, d);
+            interpret<V>(m.initial_jvp, ws);
+        }
+        for (int k = 0; k < at.n; ++k) ydot(carried, d, k)[l] = target == to_initial ? lane(at.yndot + k, l) : 0.0;
+    }
+
+    void load_parameters(int l, std::int64_t d) {
+        for (int k = 0; k < at.n_params; ++k) lane(at.paramsdot + k, l) = paramdot(carried, d, k)[l];
+    }
+
+    // Of coefficients after a change; the tangents of rates stay.
     void prepare_tangents(int l, std::int64_t d) {
-        for (int k = 0; k < at.n_params; ++k) lane(at.paramsdot + k, l) = parameter_dot(d, patient[l], k);
+        load_parameters(l, d);
         interpret<V>(m.prepare_jvp, ws);
         for (int k = 0; k < at.n_coef - at.n_rates; ++k) coefdot(carried, d, k)[l] = lane(at.coefdot + k, l);
     }

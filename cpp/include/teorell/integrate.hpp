@@ -3,10 +3,7 @@
 // depends on its neighbours, and samples are read off the dense output, so the grid never changes a step.
 #pragma once
 
-#include "batch.hpp"
-#include "events.hpp"
-#include "interpreter.hpp"
-#include "rosenbrock.hpp"
+#include "samples.hpp"
 #include "status.hpp"
 #include "step_control.hpp"
 #include "tape.hpp"
@@ -16,40 +13,21 @@ TEORELL_BEGIN
 // How many attempts at one point may end below zero before the patient is given up.
 constexpr int persistent_negatives = 15;
 
-// A workspace of `width` lanes before its first use.
-TEORELL_HD inline void clear_workspace(const Programs& m, const Batch& b, int width, double* w) {
-    const Layout& at = m.at;
-    for (std::int64_t i = 0; i < static_cast<std::int64_t>(at.slots) * width; ++i) w[i] = 0.0;
-    const auto fill = [=](std::int32_t slot, double value) {
-        for (int l = 0; l < width; ++l) w[slot * width + l] = value;
-    };
-    for (int i = 0; i < at.n_const; ++i) fill(at.constants + i, m.constants[i]);
-    for (int k = 0; k < at.n; ++k) fill(at.atol + k, b.atol[k]);
-    fill(at.scalar + s_rtol, b.rtol);
-    fill(at.scalar + s_h, 1.0);
-}
-
 // Executor: void step(double* ws), rhs(double* ws), outputs(double* ws).   Queue: std::int64_t next() (-1: none left),
 // bool cancelled(), void finished().   Record: a Tape, or NoTape.
 template <class V, class Method, class Executor, class Queue, class Record = NoTape>
-class Group {
+class Group : SampleLanes<V, Method, Executor> {
+    using Base = SampleLanes<V, Method, Executor>;
     using P = Pack<V>;
-    static constexpr int W = P::width;
-    static constexpr double infinity = 1e308 * 10.0;
+    using Base::get, Base::put, Base::lane, Base::in, Base::tn, Base::has, Base::for_each;
+    using Base::patient, Base::event, Base::stop, Base::sample, Base::n_samples, Base::next_sample;
+    using Base::W, Base::infinity, Base::m, Base::at, Base::b, Base::ws, Base::execute;
 
   public:
     // workspace, staging: [slots][W] each, aligned.
     TEORELL_HD Group(const Programs& programs, const Batch& batch, Executor executor, Queue& queue, double* workspace,
                      double* staging, Record& record)
-        : m(programs),
-          at(programs.at),
-          b(batch),
-          execute(executor),
-          queue(queue),
-          record(record),
-          ws(workspace),
-          side(staging) {
-        clear_workspace(m, b, W, ws);
+        : Base(programs, batch, executor, workspace), queue(queue), record(record), side(staging) {
         clear_workspace(m, b, W, side);
     }
 
@@ -63,38 +41,20 @@ class Group {
     }
 
   private:
-    const Programs& m;
-    const Layout& at;
-    const Batch& b;
-    Executor execute;
     Queue& queue;
     Record& record;
-    double* ws;
     double* side;
 
-    alignas(64) double h[W], stop[W], next_sample[W], steps[W], rejected[W], growth[W];
-    std::int64_t patient[W], event[W], event_end[W], sample[W];
+    alignas(64) double h[W], steps[W], rejected[W], growth[W];
     std::int64_t staged[W];
     int negatives[W];
-    int running[W];  // infusions that have started and not ended
     int n_staged = 0, next_staged = 0;
     unsigned active = 0;
     unsigned moved = 0;     // lanes that have accepted a step
     unsigned troubled = 0;  // lanes whose last attempts ended below zero
 
-    TEORELL_HD double* slot(std::int32_t s) const { return ws + static_cast<std::int64_t>(s) * W; }
-    TEORELL_HD V get(std::int32_t s) const { return P::load(slot(s)); }
-    TEORELL_HD void put(std::int32_t s, V v) const { P::store(slot(s), v); }
-    TEORELL_HD double& lane(std::int32_t s, int l) const { return slot(s)[l]; }
-    TEORELL_HD double& tn(int l) const { return lane(at.scalar + s_tn, l); }
-    TEORELL_HD static bool has(unsigned set, int l) { return (set >> l) & 1u; }
-    template <class Action>
-    TEORELL_HD TEORELL_INLINE static void for_each(unsigned set, Action action) {
-        for (; set != 0; set &= set - 1) action(W == 1 ? 0 : __builtin_ctz(set));
-    }
-
     TEORELL_HD TEORELL_INLINE auto values_of(int l) const {
-        return [this, l](std::int32_t s) { return slot(s)[l]; };
+        return [this, l](std::int32_t s) { return lane(s, l); };
     }
 
     // --- patients into lanes -------------------------------------------------------------------------------------
@@ -111,8 +71,8 @@ class Group {
     }
 
     TEORELL_HD void load_parameters(double* w, int l, std::int64_t i) const {
-        for (int p = 0; p < at.n_params; ++p) w[(at.params + p) * W + l] = b.columns[p][i * b.column_strides[p]];
-        for (int s = 0; s < at.n_switches; ++s) w[(at.params + at.n_params + s) * W + l] = m.switch_before[s];
+        for (int p = 0; p < at.n_params; ++p) in(w, at.params + p, l) = b.columns[p][i * b.column_strides[p]];
+        for (int s = 0; s < at.n_switches; ++s) in(w, at.params + at.n_params + s, l) = m.switch_before[s];
     }
 
     TEORELL_HD void refill() {
@@ -126,155 +86,43 @@ class Group {
                 fresh |= 1u << l;
             }
             if (fresh == 0) return;
-            start(fresh);
+            cross_events(fresh);
         }
     }
 
     TEORELL_HD void seat(int l, int from) {
-        const std::int64_t i = patient[l] = staged[from];
-        for (int k = 0; k < at.n_coef; ++k) lane(at.coef + k, l) = side[(at.coef + k) * W + from];
-        for (int k = 0; k < at.n_rates; ++k) lane(at.rates + k, l) = 0.0;
+        for (int k = 0; k < at.n_coef; ++k) lane(at.coef + k, l) = in(side, at.coef + k, from);
         for (int k = 0; k < at.n; ++k) {
-            lane(at.yn + k, l) = side[(at.y + k) * W + from];
+            lane(at.yn + k, l) = in(side, at.y + k, from);
             lane(at.top + k, l) = 0.0;
         }
-        for (int k = 0; k < at.n_params + at.n_switches; ++k) lane(at.params + k, l) = side[(at.params + k) * W + from];
-        event[l] = b.event_offsets[i * b.event_offset_stride];
-        event_end[l] = b.event_offsets[i * b.event_offset_stride + 1];
-        sample[l] = 0;
+        for (int k = 0; k < at.n_params + at.n_switches; ++k) lane(at.params + k, l) = in(side, at.params + k, from);
+        Base::seat_events(l, staged[from]);
+        Base::seat_samples(l);
         steps[l] = rejected[l] = 0.0;
-        running[l] = 0;
         tn(l) = 0.0;
         active |= 1u << l;
         moved &= ~(1u << l);
     }
 
-    TEORELL_HD void start(unsigned fresh) {
-        for_each(fresh, [this](int l) { stop[l] = event[l] < event_end[l] ? b.event_times[event[l]] : infinity; });
-        cross_events(fresh);
-    }
-
     // --- events ----------------------------------------------------------------------------------------------------
 
-    // Lanes at tn: samples before the event, the events there, samples after, and a new first step.
+    // Lanes at tn: samples before the event, the events there, samples after, and a new first step. Where records have
+    // an order, samples lie between events: each is a crossing of its own, without a step between.
     TEORELL_HD void cross_events(unsigned lanes) {
-        for_each(lanes, [this](int l) { record.arrive(patient[l], sample[l], values_of(l)); });
-        if (b.before) sample_here(lanes);
-        for_each(lanes, [this](int l) { apply_events(l); });
-        if (!b.before) sample_here(lanes);
-        for_each(lanes, [this](int l) { record.leave(patient[l], sample[l], event[l], values_of(l)); });
-        for_each(lanes, [this](int l) {
-            if (sample[l] == b.n_times) finish(l, success);
-        });
-        if (lanes & active) first_step(lanes & active);
-    }
-
-    TEORELL_HD void apply_events(int l) {
-        const double now = tn(l), latest = now + event_tolerance(now);
-        bool coefficients_change = false;
-        for (; event[l] < event_end[l] && b.event_times[event[l]] <= latest; ++event[l]) {
-            const std::int32_t target = b.event_targets[event[l]];
-            const double value = b.event_values[event[l]];
-            switch (b.event_kinds[event[l]]) {
-            case bolus: lane(at.yn + target, l) += value; break;
-            case infusion_start: lane(at.rates + target, l) += value, running[l] += value > 0.0; break;
-            case infusion_end: end_infusion(l, target, value); break;
-            case switch_over:
-                lane(at.params + at.n_params + target, l) = value;
-                coefficients_change = true;
-                break;
-            }
-        }
-        if (coefficients_change) prepare_again(l);
-        stop[l] = event[l] < event_end[l] ? b.event_times[event[l]] : infinity;
-    }
-
-    // What rounding leaves of the rates when the last infusion ends is not an infusion.
-    TEORELL_HD void end_infusion(int l, std::int32_t target, double value) {
-        double& rate = lane(at.rates + target, l);
-        rate = rate > value ? rate - value : 0.0;
-        if (value > 0.0 && --running[l] == 0)
-            for (int k = 0; k < at.n_rates; ++k) lane(at.rates + k, l) = 0.0;
-    }
-
-    // prepare reads params and writes coef, in the group's own workspace: other lanes get the values they have.
-    TEORELL_HD void prepare_again(int) { interpret<V>(m.prepare, ws); }
-
-    // --- samples ---------------------------------------------------------------------------------------------------
-
-    // Samples at tn itself, for lanes that stand at an event (or at the start).
-    TEORELL_HD void sample_here(unsigned lanes) {
-        for (;;) {
-            unsigned due = 0;
-            for_each(lanes, [&](int l) {
+        for (unsigned left = lanes; left != 0;) {
+            for_each(left, [this](int l) { record.arrive(patient[l], sample[l], values_of(l)); });
+            if (b.before) Base::sample_here(left);
+            for_each(left, [this](int l) { Base::apply_events(l, Base::last_event_now(l)); });
+            if (!b.before) Base::sample_here(left);
+            for_each(left, [this](int l) { record.leave(patient[l], sample[l], event[l], values_of(l)); });
+            for_each(left, [&](int l) {
+                if (sample[l] == n_samples[l]) finish(l, success);
                 const double now = tn(l);
-                if (sample[l] < b.n_times && b.times[sample[l]] <= now + event_tolerance(now)) due |= 1u << l;
+                if (!has(active, l) || stop[l] > now + event_tolerance(now)) left &= ~(1u << l);
             });
-            if (due == 0) break;
-            for (int k = 0; k < m.n_output_states; ++k) put(at.y + m.output_states[k], get(at.yn + m.output_states[k]));
-            put(at.scalar + s_t, get(at.scalar + s_tn));
-            write_samples(due);
         }
-        for_each(lanes, [this](int l) { note_next_sample(l); });
-    }
-
-    TEORELL_HD void note_next_sample(int l) { next_sample[l] = sample[l] < b.n_times ? b.times[sample[l]] : infinity; }
-
-    TEORELL_HD double* row(int l) const {
-        return b.values + ((patient[l] - b.values_first) * b.n_times + sample[l]) * at.n_out;
-    }
-
-    TEORELL_HD void write_samples(unsigned due) {
-        if (b.values != nullptr) execute.outputs(ws);
-        for_each(due, [this](int l) {
-            if (b.values != nullptr)
-                for (int o = 0; o < at.n_out; ++o) row(l)[o] = lane(at.out + o, l);
-            ++sample[l];
-        });
-    }
-
-    // Samples inside the accepted step from tn to tn + h, by the dense output. Lanes that end at an event take samples
-    // there too if the user asked for the state before it, and leave them for after it otherwise.
-    TEORELL_HD void sample_within(unsigned accepted, V t_new, V h_step, unsigned at_event) {
-        alignas(64) double limit[W];
-        P::store(limit, t_new);
-        for_each(at_event, [&](int l) {
-            limit[l] =
-                b.before ? limit[l] + event_tolerance(limit[l]) : limit[l] - event_tolerance(limit[l]) * 1.0000001;
-        });
-        if (b.values == nullptr) return skip_samples(accepted, limit);
-        const V one = P::broadcast(1.0), start = get(at.scalar + s_tn);
-        unsigned due = accepted & bits(P::load(next_sample) <= P::load(limit));
-        if (due == 0) return;
-        do {
-            const V time = P::load(next_sample), theta = min(one, (time - start) / h_step);
-            interpolate(theta);
-            put(at.scalar + s_t, time);
-            write_samples(due);
-            unsigned more = 0;
-            for_each(due, [&](int l) {
-                note_next_sample(l);
-                more |= (next_sample[l] <= limit[l] ? 1u : 0u) << l;
-            });
-            due = more;
-        } while (due != 0);
-    }
-
-    // Nobody wants the values: the cursors alone move.
-    TEORELL_HD void skip_samples(unsigned accepted, const double* limit) {
-        for_each(accepted, [&](int l) {
-            while (sample[l] < b.n_times && b.times[sample[l]] <= limit[l]) ++sample[l];
-            note_next_sample(l);
-        });
-    }
-
-    TEORELL_HD void interpolate(V theta) {
-        V weights[Method::stages];
-        dense_weights<V, Method>(theta, weights);
-        for (int i = 0; i < m.n_output_states; ++i) {
-            const std::int32_t state = m.output_states[i];
-            put(at.y + state, dense_value<V, Method>(at, ws, state, theta, weights));
-        }
+        if (lanes & active) first_step(lanes & active);
     }
 
     // --- one step --------------------------------------------------------------------------------------------------
@@ -312,7 +160,7 @@ class Group {
         const unsigned at_event = accepted & bits(clipped);
         std::int64_t sample_before[W];
         for_each(accepted, [&](int l) { sample_before[l] = sample[l]; });
-        sample_within(accepted, t_new, h_step, at_event);
+        Base::sample_within(accepted, t_new, h_step, at_event);
         for_each(accepted, [&](int l) {
             record.step(patient[l], lane(at.scalar + s_h, l), sample[l], sample_before[l], event[l], values_of(l));
         });
@@ -324,7 +172,7 @@ class Group {
         const unsigned ended = accepted & bits(over | done);
         for_each(accepted & troubled, [this](int l) { negatives[l] = 0; });
         troubled &= ~accepted;
-        for_each(ended, [this](int l) { finish(l, sample[l] == b.n_times ? success : step_limit); });
+        for_each(ended, [this](int l) { finish(l, sample[l] == n_samples[l] ? success : step_limit); });
         const unsigned crossing = at_event & active;
         if (crossing) cross_events(crossing);
     }
@@ -419,8 +267,8 @@ class Group {
         b.failure_time[i] = status == success ? nan : tn(l);
         b.steps[i] = static_cast<std::int64_t>(steps[l]);
         b.rejected[i] = static_cast<std::int64_t>(rejected[l]);
-        for (; b.values != nullptr && sample[l] < b.n_times; ++sample[l])
-            for (int o = 0; o < at.n_out; ++o) row(l)[o] = nan;
+        for (; b.values != nullptr && sample[l] < n_samples[l]; ++sample[l])
+            for (int o = 0; o < at.n_out; ++o) Base::row(l)[o] = nan;
         // The empty lane idles on a harmless state until a patient takes it.
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = 0.0;
         stop[l] = next_sample[l] = infinity;

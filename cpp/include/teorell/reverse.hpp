@@ -67,7 +67,7 @@ class Reverse : TapeWalk<V> {
         stretch[l] = of[l]->stretches.size - 1;
         record[l] = of[l]->steps.size - 1;
         fresh[l] = record[l] + 1 - tape.ring_steps();
-        sample[l] = b.n_times;
+        sample[l] = Base::sample_count(patient[l]);
         Base::set_rates(l, stretch[l]);
         for (int k = 0; k < at.n_coef; ++k) lane(at.coefbar + k, l) = 0.0;
         for (int k = 0; k < at.n; ++k) lane(at.lam + k, l) = 0.0;
@@ -139,7 +139,10 @@ class Reverse : TapeWalk<V> {
     }
 
     double slope(int l, std::int64_t sample, int o) const {
-        return cotangent[(patient[l] - cotangent_first) * strides[0] + sample * strides[1] + o * strides[2]];
+        const std::int64_t first = b.sample_offsets == nullptr
+                                       ? (patient[l] - cotangent_first) * strides[0]
+                                       : Base::first_row(patient[l], cotangent_first) * strides[1];
+        return cotangent[first + sample * strides[1] + o * strides[2]];
     }
 
     void interpolate(V theta) {
@@ -173,7 +176,7 @@ class Reverse : TapeWalk<V> {
             for (int o = 0; o < at.n_out; ++o) put(at.outbar + o, zero);
             for_each(due, [&](int l) {
                 --sample[l];
-                time[l] = b.times[sample[l]];
+                time[l] = Base::times[l][sample[l]];
                 for (int o = 0; o < at.n_out; ++o) lane(at.outbar + o, l) = slope(l, sample[l], o);
             });
             const V now = P::load(time), theta = min(one, (now - start) / h);
@@ -211,26 +214,15 @@ class Reverse : TapeWalk<V> {
         const std::int64_t from = Base::first_event(l);
         lane(at.scalar + s_tn, l) = s.t;
         if (!b.before) samples_here(l, s.sample_before, tape.after(*of[l], stretch[l]));
-        bool switched = false;
-        for (std::int64_t e = s.event - 1; e >= from; --e) {
-            const std::int32_t target = b.event_targets[e];
-            double& value = g.event_value[row(l, e)];
-            switch (b.event_kinds[e]) {
-            case bolus: value = lane(at.lam + target, l); break;
-            case infusion_start: value = lane(at.coefbar + at.rates - at.coef + target, l); break;
-            case infusion_end: value = -lane(at.coefbar + at.rates - at.coef + target, l); break;
-            case switch_over: switched = true; break;
-            }
-        }
-        if (switched) {
-            hand_in(l, false);
-            for (int k = 0; k < at.n_coef - at.n_rates; ++k) lane(at.coefbar + k, l) = 0.0;
-        }
-        go_before(l, switched);
+        bool changed = false;  // a parameter or a switch
+        for (std::int64_t e = from; e < s.event; ++e) changed = changed || Base::changes_parameters(b.event_kinds[e]);
         if (g.event_time != nullptr && s.event > from) {
+            go_before(l, changed);
             event_times(l, from, s.event);
-            go_before(l, switched);
+            if (changed) Base::set_parameters(l, stretch[l]);
         }
+        for (std::int64_t e = s.event - 1; e >= from; --e) uncross(l, e);
+        go_before(l, changed);
         if (b.before) samples_here(l, s.sample_before, tape.before(*of[l], stretch[l]));
         if (stretch[l] > 0) {
             --stretch[l];
@@ -243,13 +235,48 @@ class Reverse : TapeWalk<V> {
 
     std::int64_t row(int l, std::int64_t e) const { return g.shared_rows > 0 ? patient[l] * g.shared_rows + e : e; }
 
-    // Rates and switches as they were before the stretch.
-    void go_before(int l, bool switched) {
+    // Rates and parameters as they were before the stretch.
+    void go_before(int l, bool changed) {
         Base::set_rates(l, stretch[l] - 1);
-        if (switched) Base::set_switches(l, stretch[l] - 1);
+        if (changed) Base::set_parameters(l, stretch[l] - 1);
     }
 
-    // d L / d time of an event that takes the solution from one right-hand side to another: lam' (f_before - f_after).
+    // The cotangent of the value of one event, and what those of everything else are before it.
+    void uncross(int l, std::int64_t e) {
+        const std::int32_t target = b.event_targets[e], kind = b.event_kinds[e];
+        double& value = g.event_value[row(l, e)];
+        if (kind == bolus) value = lane(at.lam + target, l);
+        if (kind == infusion_start) value = lane(at.coefbar + at.rates - at.coef + target, l);
+        if (kind == infusion_end) value = -lane(at.coefbar + at.rates - at.coef + target, l);
+        if (kind == reset) {
+            hand_in(l, target == to_initial);
+            for (int k = 0; k < at.n_coef; ++k) lane(at.coefbar + k, l) = 0.0;
+            for (int k = 0; k < at.n; ++k) lane(at.lam + k, l) = 0.0;
+        }
+        if (!Base::changes_parameters(kind)) return;
+        hand_in(l, false);
+        for (int k = 0; k < at.n_coef - at.n_rates; ++k) lane(at.coefbar + k, l) = 0.0;
+        if (kind == parameter_change) {
+            // What is gathered so far belongs to the value that this row gave; what comes is that of the one before.
+            flush();
+            double& gathered = g.parameters[patient[l] * at.n_params + target];
+            value = gathered;
+            gathered = 0.0;
+        }
+        lane(Base::changed_by(e), l) = value_before(l, e);
+        interpret<V>(m.prepare, ws);
+    }
+
+    // Of the parameter or switch that an event has changed: what held before, in its group of events or before that.
+    double value_before(int l, std::int64_t e) const {
+        for (std::int64_t other = e - 1; other >= Base::first_event(l); --other)
+            if (Base::changes_parameters(b.event_kinds[other]) && Base::changed_by(other) == Base::changed_by(e))
+                return b.event_values[other];
+        return Base::parameter(patient[l], stretch[l] - 1, Base::changed_by(e) - at.params);
+    }
+
+    // d L / d time of an event that takes the solution from one right-hand side to another: lam' (f_before - f_after),
+    // with lam after the last of them, and without f_before where the states forget what they were.
     void event_times(int l, std::int64_t from, std::int64_t to) {
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
         Base::right_hand_side(l, execute);
@@ -257,8 +284,12 @@ class Reverse : TapeWalk<V> {
             for (int k = 0; k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
             Base::apply(l, e);
             Base::right_hand_side(l, execute);
+            const bool forgets = b.event_kinds[e] == reset;
             double sum = 0.0;
-            for (int k = 0; k < at.n; ++k) sum += lane(at.lam + k, l) * (lane(at.ynew + k, l) - lane(at.f + k, l));
+            for (int k = 0; k < at.n; ++k)
+                sum += lane(at.lam + k, l) * ((forgets ? 0.0 : lane(at.ynew + k, l)) - lane(at.f + k, l));
+            if (forgets)
+                for (std::int64_t before = from; before < e; ++before) g.event_time[row(l, before)] = 0.0;
             g.event_time[row(l, e)] = sum;
         }
     }

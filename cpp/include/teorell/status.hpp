@@ -13,7 +13,8 @@ enum Status : std::int32_t {
     step_limit = 4,
     negative = 5,
     cancelled = 6,
-    n_status = 7
+    no_steady_state = 7,  // found before the core runs, by steady_state.py
+    n_status = 8
 };
 
 inline const char* status_sentence(int status) {
@@ -32,6 +33,8 @@ inline const char* status_sentence(int status) {
     case negative:
         return "a non-negative state kept turning clearly negative; let the rate vanish when its source is empty, "
                "tighten rtol and atol, or declare the state signed if it may be negative";
+    case no_steady_state:
+        return "no steady state was found; check that everything that is given can leave, or give the doses one by one";
     case cancelled: return "the run was cancelled before this patient was finished";
     default: return "unknown status";
     }

@@ -34,7 +34,7 @@ struct StepRecord {
 };
 
 // Steps between two events, or at most as many as the ring holds. Its values: the state before and after the events at
-// its start, then the infusion rates and the switches that hold in it.
+// its start, then the infusion rates, the parameters and the switches that hold in it.
 struct Stretch {
     double t;
     std::int64_t first_step, event, sample_before, sample_after;  // cursors after its events; before and after samples
@@ -78,14 +78,14 @@ class Tape {
 
     PatientTape& of(std::int64_t patient) const { return patients_[patient - first_]; }
     std::int64_t ring_steps() const { return ring_steps_; }
-    std::int64_t stretch_size() const { return 2 * at_.n + at_.n_rates + at_.n_switches; }
+    std::int64_t stretch_size() const { return 2 * at_.n + at_.n_rates + at_.n_params + at_.n_switches; }
     double* state(const PatientTape& p, std::int64_t step) const { return p.ring + step % ring_steps_ * at_.n; }
     double* before(const PatientTape& p, std::int64_t stretch) const {
         return p.values.data + stretch * stretch_size();
     }
     double* after(const PatientTape& p, std::int64_t stretch) const { return before(p, stretch) + at_.n; }
     double* rates(const PatientTape& p, std::int64_t stretch) const { return after(p, stretch) + at_.n; }
-    double* switches(const PatientTape& p, std::int64_t stretch) const { return rates(p, stretch) + at_.n_rates; }
+    double* parameters(const PatientTape& p, std::int64_t stretch) const { return rates(p, stretch) + at_.n_rates; }
 
     // --- recording; `lane(slot)` is a slot's value in the lane of the patient
 
@@ -106,7 +106,7 @@ class Tape {
         p.stretches.data[last].event = event;
         for (int k = 0; k < at_.n; ++k) after(p, last)[k] = lane(at_.yn + k);
         for (int k = 0; k < at_.n_rates; ++k) rates(p, last)[k] = lane(at_.rates + k);
-        for (int k = 0; k < at_.n_switches; ++k) switches(p, last)[k] = lane(at_.params + at_.n_params + k);
+        for (int k = 0; k < at_.n_params + at_.n_switches; ++k) parameters(p, last)[k] = lane(at_.params + k);
     }
 
     // A step from the state at tn, about to be taken.

@@ -8,48 +8,36 @@
 TEORELL_BEGIN
 
 template <class V>
-class TapeWalk {
+class TapeWalk : protected WorkspaceLanes<V> {
   protected:
+    using Base = WorkspaceLanes<V>;
     using P = Pack<V>;
-    static constexpr int W = P::width;
+    using Base::W, Base::m, Base::at, Base::b, Base::ws, Base::put, Base::lane, Base::in;
 
     // Two workspaces, [slots][W] each, aligned.
     TapeWalk(const Programs& programs, const Batch& batch, const Tape& tape, double* workspace, double* staging)
-        : m(programs), at(programs.at), b(batch), tape(tape), ws(workspace), side(staging) {
-        clear_workspace(m, b, W, ws);
+        : Base(programs, batch, workspace), tape(tape), side(staging) {
         clear_workspace(m, b, W, side);
     }
 
-    const Programs& m;
-    const Layout& at;
-    const Batch& b;
     const Tape& tape;
-    double *ws, *side;
+    double* side;
     std::int64_t next_patient = 0, end_patient = 0;
     std::int64_t patient[W], record[W], stretch[W], sample[W];
+    const double* times[W];
     const PatientTape* of[W];
     std::int64_t staged[W];
     int n_staged = 0, next_staged = 0;
     unsigned active = 0;
 
-    double* slot(std::int32_t s) const { return ws + static_cast<std::int64_t>(s) * W; }
-    V get(std::int32_t s) const { return P::load(slot(s)); }
-    void put(std::int32_t s, V v) const { P::store(slot(s), v); }
-    double& lane(std::int32_t s, int l) const { return slot(s)[l]; }
-    static double& in(double* w, std::int32_t s, int l) { return w[static_cast<std::int64_t>(s) * W + l]; }
-    static bool has(unsigned set, int l) { return (set >> l) & 1u; }
-    template <class Action>
-    TEORELL_INLINE static void for_each(unsigned set, Action action) {
-        for (; set != 0; set &= set - 1) action(__builtin_ctz(set));
-    }
     const Stretch& current(int l) const { return of[l]->stretches.data[stretch[l]]; }
     std::int64_t first_event(int l) const {
         return stretch[l] > 0 ? of[l]->stretches.data[stretch[l] - 1].event
                               : b.event_offsets[patient[l] * b.event_offset_stride];
     }
 
-    // Parameters of up to W patients that are `wanted`, with the switches of their first or last stretch, and their
-    // coefficients; false if there is none.
+    // Parameters of up to W patients that are `wanted`, as they hold at the start or the end, and their coefficients;
+    // false if there is none.
     template <class Wanted>
     bool stage_patients(bool from_the_end, Wanted wanted) {
         n_staged = next_staged = 0;
@@ -58,11 +46,8 @@ class TapeWalk {
         if (n_staged == 0) return false;
         for (int l = 0; l < W; ++l) {
             const std::int64_t i = staged[l < n_staged ? l : 0];
-            const PatientTape& p = tape.of(i);
-            for (int k = 0; k < at.n_params; ++k) in(side, at.params + k, l) = b.columns[k][i * b.column_strides[k]];
-            for (int k = 0; k < at.n_switches; ++k)
-                in(side, at.params + at.n_params + k, l) =
-                    from_the_end ? tape.switches(p, p.stretches.size - 1)[k] : m.switch_before[k];
+            const std::int64_t which = from_the_end ? tape.of(i).stretches.size - 1 : -1;
+            for (int k = 0; k < at.n_params + at.n_switches; ++k) in(side, at.params + k, l) = parameter(i, which, k);
         }
         interpret<V>(m.prepare, side);
         return true;
@@ -70,6 +55,7 @@ class TapeWalk {
 
     void seat(int l, int from) {
         patient[l] = staged[from];
+        times[l] = Base::sample_times(patient[l]);
         of[l] = &tape.of(patient[l]);
         for (int k = 0; k < at.n_coef; ++k) lane(at.coef + k, l) = in(side, at.coef + k, from);
         for (int k = 0; k < at.n_params + at.n_switches; ++k) lane(at.params + k, l) = in(side, at.params + k, from);
@@ -88,13 +74,16 @@ class TapeWalk {
         lane(at.scalar + s_h, l) = of[l]->steps.data[record[l]].h;
     }
 
-    // What holds in a stretch; before the first, no infusion runs and no switch has turned.
+    // What holds in a stretch; before the first, no infusion runs and no parameter or switch has changed.
+    double parameter(std::int64_t i, std::int64_t which, int k) const {
+        if (which >= 0) return tape.parameters(tape.of(i), which)[k];
+        return k < at.n_params ? b.columns[k][i * b.column_strides[k]] : m.switch_before[k - at.n_params];
+    }
     void set_rates(int l, std::int64_t which) {
         for (int k = 0; k < at.n_rates; ++k) lane(at.rates + k, l) = which < 0 ? 0.0 : tape.rates(*of[l], which)[k];
     }
-    void set_switches(int l, std::int64_t which) {
-        for (int k = 0; k < at.n_switches; ++k)
-            lane(at.params + at.n_params + k, l) = which < 0 ? m.switch_before[k] : tape.switches(*of[l], which)[k];
+    void set_parameters(int l, std::int64_t which) {
+        for (int k = 0; k < at.n_params + at.n_switches; ++k) lane(at.params + k, l) = parameter(patient[l], which, k);
         interpret<V>(m.prepare, ws);
     }
 
@@ -106,7 +95,7 @@ class TapeWalk {
         execute.rhs(ws);
     }
 
-    // What an event does to yn, rates and switches; the values that hold after several are those of the tape.
+    // What an event does to yn, rates and coefficients; the rates that hold after several are those of the tape.
     void apply(int l, std::int64_t e) {
         const std::int32_t target = b.event_targets[e];
         const double value = b.event_values[e];
@@ -115,10 +104,21 @@ class TapeWalk {
         case infusion_start: lane(at.rates + target, l) += value; break;
         case infusion_end: lane(at.rates + target, l) -= value; break;
         case switch_over:
-            lane(at.params + at.n_params + target, l) = value;
+        case parameter_change:
+            lane(changed_by(e), l) = value;
             interpret<V>(m.prepare, ws);
             break;
+        case reset:
+            for (int k = 0; k < at.n_rates; ++k) lane(at.rates + k, l) = 0.0;
+            if (target == to_initial) interpret<V>(m.initial, ws);
+            for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = target == to_initial ? lane(at.y + k, l) : 0.0;
+            break;
         }
+    }
+
+    static bool changes_parameters(std::int32_t kind) { return kind == switch_over || kind == parameter_change; }
+    std::int32_t changed_by(std::int64_t e) const {  // the slot of the parameter or switch
+        return at.params + b.event_targets[e] + (b.event_kinds[e] == switch_over ? at.n_params : 0);
     }
 };
 

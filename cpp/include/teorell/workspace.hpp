@@ -1,0 +1,64 @@
+// A workspace of a group of lanes: [slot][lane] float64, the regions of docs/architecture.md.
+#pragma once
+
+#include "batch.hpp"
+#include "interpreter.hpp"
+
+TEORELL_BEGIN
+
+// A workspace of `width` lanes before its first use.
+TEORELL_HD inline void clear_workspace(const Programs& m, const Batch& b, int width, double* w) {
+    const Layout& at = m.at;
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(at.slots) * width; ++i) w[i] = 0.0;
+    const auto fill = [=](std::int32_t slot, double value) {
+        for (int l = 0; l < width; ++l) w[slot * width + l] = value;
+    };
+    for (int i = 0; i < at.n_const; ++i) fill(at.constants + i, m.constants[i]);
+    for (int k = 0; k < at.n; ++k) fill(at.atol + k, b.atol[k]);
+    fill(at.scalar + s_rtol, b.rtol);
+    fill(at.scalar + s_h, 1.0);
+}
+
+// The slots of all lanes and of single ones, and sets of lanes as bits.
+template <class V>
+class WorkspaceLanes {
+  protected:
+    using P = Pack<V>;
+    static constexpr int W = P::width;
+    static constexpr double infinity = 1e308 * 10.0;
+
+    TEORELL_HD WorkspaceLanes(const Programs& programs, const Batch& batch, double* workspace)
+        : m(programs), at(programs.at), b(batch), ws(workspace) {
+        clear_workspace(m, b, W, ws);
+    }
+
+    const Programs& m;
+    const Layout& at;
+    const Batch& b;
+    double* ws;
+
+    // --- the samples of patient i: how many, when, and their first row in what belongs to patients from `first` on
+    TEORELL_HD std::int64_t sample_count(std::int64_t i) const {
+        return b.sample_offsets == nullptr ? b.n_times : b.sample_offsets[i + 1] - b.sample_offsets[i];
+    }
+    TEORELL_HD const double* sample_times(std::int64_t i) const {
+        return b.sample_offsets == nullptr ? b.times : b.times + b.sample_offsets[i];
+    }
+    TEORELL_HD std::int64_t first_row(std::int64_t i, std::int64_t first) const {
+        return b.sample_offsets == nullptr ? (i - first) * b.n_times : b.sample_offsets[i] - b.sample_offsets[first];
+    }
+
+    TEORELL_HD double* slot(std::int32_t s) const { return ws + static_cast<std::int64_t>(s) * W; }
+    TEORELL_HD V get(std::int32_t s) const { return P::load(slot(s)); }
+    TEORELL_HD void put(std::int32_t s, V v) const { P::store(slot(s), v); }
+    TEORELL_HD double& lane(std::int32_t s, int l) const { return slot(s)[l]; }
+    TEORELL_HD double& tn(int l) const { return lane(at.scalar + s_tn, l); }
+    TEORELL_HD static double& in(double* w, std::int32_t s, int l) { return w[static_cast<std::int64_t>(s) * W + l]; }
+    TEORELL_HD static bool has(unsigned set, int l) { return (set >> l) & 1u; }
+    template <class Action>
+    TEORELL_HD TEORELL_INLINE static void for_each(unsigned set, Action action) {
+        for (; set != 0; set &= set - 1) action(W == 1 ? 0 : __builtin_ctz(set));
+    }
+};
+
+TEORELL_END
