@@ -10,6 +10,7 @@ from __future__ import annotations
 from teorell.covariates import Stepwise
 from teorell.differentiate import Jacobian, jacobian, jvp, value_and_grad
 from teorell.errors import InputError, ModelError
+from teorell.event_table import EventTable
 from teorell.expression import abs, cos, exp, hill, log, max, min, pow, sin, sqrt, tanh, where
 from teorell.gradient import Gradient
 from teorell.model import Model
@@ -20,8 +21,8 @@ from teorell.simulate import simulate
 from teorell.solution import SimulationError, Solution
 
 __all__ = [
-    "Gradient", "InputError", "Jacobian", "Model", "ModelError", "Regimen", "SimulationError", "Solution", "Stepwise",
-    "abs", "cos", "exp", "hill", "jacobian", "jvp", "log", "max", "min", "nca", "pow", "simulate", "sin", "sqrt",
+    "EventTable", "Gradient", "InputError", "Jacobian", "Model", "ModelError", "Regimen", "SimulationError", "Solution",
+    "Stepwise", "abs", "cos", "exp", "hill", "jacobian", "jvp", "log", "max", "min", "nca", "pow", "simulate", "sin", "sqrt",
     "stepwise", "tanh", "value_and_grad", "where",
 ]  # fmt: skip
 
