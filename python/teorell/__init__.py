@@ -19,11 +19,12 @@ from teorell.parameters import stepwise
 from teorell.regimen import Regimen
 from teorell.simulate import simulate
 from teorell.solution import SimulationError, Solution
+from teorell.streaming import Stored, simulate_to
 
 __all__ = [
     "EventTable", "Gradient", "InputError", "Jacobian", "Model", "ModelError", "Regimen", "SimulationError", "Solution",
-    "Stepwise", "abs", "cos", "exp", "hill", "jacobian", "jvp", "log", "max", "min", "nca", "pow", "simulate", "sin", "sqrt",
-    "stepwise", "tanh", "value_and_grad", "where",
+    "Stepwise", "Stored", "abs", "cos", "exp", "hill", "jacobian", "jvp", "log", "max", "min", "nca", "pow", "simulate",
+    "simulate_to", "sin", "sqrt", "stepwise", "tanh", "value_and_grad", "where",
 ]  # fmt: skip
 
 

@@ -1,0 +1,247 @@
+"""`simulate_to`: a population of any size, chunk by chunk of patients, into a store on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.chunks import PER_PATIENT, Task, check_executor, check_size, elsewhere, here
+from teorell.errors import InputError
+from teorell.failures import SHOWN, failure, unusual_parameters
+from teorell.manifest import Manifest, is_free
+from teorell.model import Model
+from teorell.parameters import Columns, agree, is_tensor, parameter_columns
+from teorell.population import Population, among, population_of
+from teorell.problem import Problem, problem_of
+from teorell.progress import Progress, reporting
+from teorell.record_times import RecordTimes
+from teorell.regimen import check_regimen
+from teorell.stores import Chunk, Layout, Store, Variable, chunks_of, store_at
+
+__all__ = ["Stored", "simulate_to"]
+
+BYTES = 64e6  # of values in a chunk, unless the user says how many patients
+LARGEST = 2**31 - 1  # bytes of one output in a chunk: what the compressors of Zarr take
+WHO = ("patient", "status", "failure_time", "steps")  # of patients that failed
+HOW = ("threads", "executor", "isa")  # options that change no bit
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A population on disk."""
+
+    path: Path
+    patients: int
+    failed: int  # patients whose status is not 0
+    chunks: int
+    chunk: int  # patients in each of them, the last may have fewer
+    time_unit: str = ""
+
+    def open(self) -> Any:
+        """An xarray Dataset of a .zarr, a pyarrow Dataset of a .parquet; they read from disk what is asked of them."""
+        return store_at(self.path).open()
+
+    def raise_for_status(self) -> None:
+        """Raise SimulationError if any patient failed: who, why, what to do, and what is unusual in their chunk."""
+        if not self.failed:
+            return
+        store = store_at(self.path)
+        found: list[list[NDArray[Any]]] = []
+        unusual: list[list[str]] = []
+        for chunk in chunks_of(self.patients, self.chunk):
+            rows = np.flatnonzero(store.read(chunk, ["status"])["status"])
+            if not rows.size:
+                continue
+            columns = store.read(chunk, None if len(unusual) < SHOWN else WHO)
+            known = {name: column for name, column in columns.items() if name not in ("patient", *PER_PATIENT)}
+            unusual += unusual_parameters(rows[: SHOWN - len(unusual)], known)
+            found.append([columns[name][rows] for name in WHO])
+        failed, status, time, steps = (np.concatenate(column) for column in zip(*found, strict=True))
+        listed = "`patients` of this error holds all"
+        raise failure(self.patients, failed, status, time, steps, self.time_unit, unusual, listed)
+
+
+def simulate_to(
+    path: str | os.PathLike[str],
+    model: Model,
+    parameters: Any = None,
+    regimen: Any = None,
+    times: Any = None,
+    outputs: Sequence[str] | str | None = None,
+    *,
+    patients: int | None = None,
+    chunk: int | None = None,
+    executor: Any = None,
+    progress: bool | Progress | None = None,
+    resume: bool = True,
+    **options: Any,
+) -> Stored:
+    """Simulate a population chunk by chunk of patients, into a folder on disk; only a few chunks are ever in memory.
+
+    The store holds the bits that one `teorell.simulate` would return, whatever the chunks, executors and interruptions.
+
+    path: ends in .zarr (xarray.open_zarr opens it as Solution.to_xarray would return it) or .parquet (a folder: the table
+        of Solution.to_dataframe and `status`, and in its folder `_patients` a row a patient). Both also keep the
+        parameters that are arrays.
+    model, times, outputs, options: as for teorell.simulate; all patients share one sequence of times.
+    parameters, regimen: as for teorell.simulate, sliced and never copied whole; a regimen may be any object whose
+        `.part(start, stop)` is what simulate takes for the patients start to stop - 1. Either may be a function of
+        (start, stop) instead. It is called in this process, and has to give the same patients whenever it is asked.
+    patients: how many there are, where only functions could tell.
+    chunk: patients simulated at once; None is 64 MB of values.
+    executor: None runs here, on all threads. Or an object whose `submit(function, *args)` returns futures (those of
+        concurrent.futures, dask.distributed.Client): chunks run there, each on one thread unless `threads` is given, at
+        most two a worker at a time; they are written here.
+    progress: True draws a bar; a callable is called with the patients done and all.
+    resume: a store that was interrupted goes on where it stopped, if everything is as it was (what functions return is
+        not compared); one that is finished stays as it is. False starts afresh.
+
+    Raises InputError or TypeError before anything runs if something does not fit, or if the path holds another simulation,
+    or anything that this function has not written. Of functions the first chunk is checked by then, each other one before
+    it runs. ImportError without zarr or pyarrow.
+    """
+    store = store_at(path)
+    if is_tensor(times):
+        raise InputError("times are a torch tensor (a store holds no derivatives). Give .numpy() of them.")
+    whole = problem_of(model, None, None, times, outputs, progress=progress, **options)
+    if executor is not None:
+        check_executor(executor, model)
+        options["threads"] = 1 if options.get("threads") is None else options["threads"]
+    population = population_of(model, parameters, regimen, patients)
+    layout = _layout(whole, population, chunk)
+    manifest = _manifest(store, layout, _simulation(whole, population, layout), resume)
+    chunks = [each for each in layout.chunks() if not manifest.complete[each.number]]
+    if chunks:
+        task = Task(model, layout.times, whole.outputs, options, population.patients)
+        done = population.patients - sum(each.stop - each.start for each in chunks)
+        with reporting(progress, population.patients) as report:
+            if executor is None:
+                results = here(task, population, chunks, report, done)
+            else:
+                results = elsewhere(executor, task, population, chunks)
+            with closing(results):
+                for each, arrays in results:
+                    _check_names(arrays, each, layout)
+                    store.write(layout, each, arrays)
+                    manifest.mark(each.number, int(np.count_nonzero(arrays["status"])))
+                    del arrays  # or it would be in memory while the next one is simulated
+                    done += each.stop - each.start
+                    if report is not None:
+                        report(done, population.patients)
+    number = manifest.complete.size
+    return Stored(store.path, population.patients, manifest.failed, number, layout.chunk, model.time_unit)
+
+
+def _layout(whole: Problem, population: Population, chunk: int | None) -> Layout:
+    """What the store will hold; the first chunk of the patients is checked."""
+    if isinstance(whole.times, RecordTimes):
+        raise InputError(
+            "each patient has times of its own (a store has one grid for all). Give one sequence of times."
+        )
+    chunk = _patients_a_chunk(whole.times.size, len(whole.outputs), population.patients, chunk)
+    first = Chunk(0, 0, chunk)
+    with among(0, chunk, population.patients):
+        parameters, regimen = population.part(0, chunk)
+        columns = parameter_columns(whole.model, parameters)
+        sizes = [*columns.sizes(), *check_regimen(regimen, whole.model.state_names)]
+        check_size(agree(sizes) or 1, first)
+    variables = _variables(whole.model, whole.outputs, columns)
+    return Layout(whole.model.name, whole.times, whole.model.time_unit, population.patients, chunk, variables)
+
+
+def _patients_a_chunk(times: int, outputs: int, patients: int, chunk: int | None) -> int:
+    if chunk is None:
+        chunk = max(1, int(BYTES // (8 * times * outputs)))
+    elif isinstance(chunk, bool) or not isinstance(chunk, int | np.integer) or chunk < 1:
+        raise InputError(f"chunk is {chunk!r} (it counts patients). Give a whole number of 1 or more, or None.")
+    chunk = min(int(chunk), patients)
+    size = 8 * times * chunk
+    if size > LARGEST:
+        raise InputError(
+            f"chunk is {chunk} (an output of it takes {size / 1e9:.1f} GB, and 2.1 are the most). Give less."
+        )
+    return chunk
+
+
+def _variables(model: Model, outputs: Sequence[str], columns: Columns) -> dict[str, Variable]:
+    """What a chunk's arrays will be. InputError where two have one name."""
+    curves = {name: Variable(("patient", "time"), "float64", model.output_unit(name)) for name in outputs}
+    given = {
+        name: Variable(("patient",), "float64", model.parameter_info(name).unit)
+        for name, value in zip(columns.names, columns.values, strict=True)
+        if name in columns.given and name not in columns.steps and value.ndim
+    }
+    ours = {"patient": "int64", **PER_PATIENT}
+    for name in (*curves, *given):
+        if (name in curves) + (name in given) + (name in ours) > 1:
+            raise InputError(
+                f"the store would hold {name!r} twice (outputs, parameters, {', '.join(ours)} lie side by side). "
+                "Rename it in the model."
+            )
+    return curves | given | {name: Variable(("patient",), dtype) for name, dtype in ours.items()}
+
+
+def _check_names(arrays: Mapping[str, NDArray[Any]], chunk: Chunk, layout: Layout) -> None:
+    other = sorted(arrays.keys() ^ layout.variables.keys())
+    if other:
+        raise InputError(
+            f"parameter {other[0]!r} is an array for some patients and not for those from {chunk.start} on (the function "
+            "of start and stop returned others before). Let it return the same names always."
+        )
+
+
+def _simulation(whole: Problem, population: Population, layout: Layout) -> dict[str, Any]:
+    """Everything that decides a bit of the store, as plain JSON. Checks all numbers that are not a function's."""
+    options = {name: value for name, value in whole.options.items() if name not in HOW}
+    options["atol"] = options["atol"].tolist()
+    options["samples"] = "before" if options.pop("before") else "after"
+    options["start"] = "equilibrium" if whole.equilibrium else "initial"
+    return {
+        "model": _hash(whole.model.content().encode()), "times": _hash(layout.times.tobytes()),
+        "outputs": list(whole.outputs), "patients": layout.patients, "chunk": layout.chunk,
+        "stored": sorted(layout.variables), "version": _version(), **options, **population.fingerprint(whole.model),
+    }  # fmt: skip
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("teorell")
+    except PackageNotFoundError:  # run from the source tree
+        return "unknown"
+
+
+def _manifest(store: Store, layout: Layout, simulation: Mapping[str, Any], resume: bool) -> Manifest:
+    """That of the store, which is made if it is not there; InputError if something else is."""
+    folder = store.path
+    found = Manifest.of(folder)
+    if found is None and not is_free(folder):
+        raise InputError(f"{folder} is no store of simulate_to (it would be overwritten). Give another path.")
+    if found is not None and resume:
+        differences = found.differences(simulation)
+        if differences:
+            raise InputError(
+                f"{folder} holds another simulation (it differs in {', '.join(differences)}). Give another path, or "
+                "resume=False, which starts afresh."
+            )
+        if found.complete.any():
+            store.tidy()
+            return found
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = Manifest(folder, simulation, np.zeros(sum(1 for _ in layout.chunks()), np.bool_))
+    manifest.write()  # before anything is removed or made, so that the folder never says more than it holds
+    store.create(layout)
+    return manifest
