@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from teorell import expression as tx
 from teorell.errors import ModelError, suggestion
@@ -65,6 +65,8 @@ points = st.tuples(*[st.floats(0.2, 3.0) for _ in SYMBOLS])
 @given(expressions, points)
 @settings(max_examples=150, deadline=None)
 def test_derivative_matches_complex_step(expr: Expression, point: tuple[float, ...]) -> None:
+    # Where a condition changes the derivative is one-sided, and an imaginary step takes either side.
+    assume(point[0] != point[1] and 1.0 not in point)
     values: dict[Expression, Any] = dict(zip(SYMBOLS.values(), point, strict=True))
     for s in (x, k, time):
         step = evaluate(expr, {**values, s: values[s] + 1e-30j}).imag / 1e-30
