@@ -214,3 +214,41 @@ def test_names_of_compartments():
     assert EventTable(numbered, one_compartment(), compartments={11: "central"}).regimen.into.tolist() == [1]
     with pytest.raises(InputError, match="compartments names 'centrall'"):
         EventTable(numbered, one_compartment(), compartments={11: "centrall"})
+
+
+def test_gradients_through_a_table_with_everything():
+    """Steady state, a reset, a lag, a modelled duration, a covariate that changes: by parameters, against differences."""
+    table = columns(
+        TIME=[0, 2, 9, 9, 15, 20, 24, 30], EVID=[1, 0, 1, 0, 0, 4, 0, 0], AMT=[50, 0, 40, 0, 0, 70, 0, 0],
+        CMT=[2, 2, 2, 2, 2, 1, 2, 2], RATE=[0, 0, -2, 0, 0, 0, 0, 0], II=[8, 0, 0, 0, 0, 0, 0, 0],
+        SS=[1, 0, 0, 0, 0, 0, 0, 0], ADDL=[1, 0, 0, 0, 0, 0, 0, 0],
+        CL=[1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 3.0],
+    )  # fmt: skip
+    model = one_compartment()
+    events = EventTable(table, model)
+    weights = np.random.default_rng(0).standard_normal((len(events.records), 1))
+    point = {"v": 18.0, "ka": 1.2, "lagt": 1.5, "bioav": 0.8, "dur2": 3.0}
+
+    def loss(given):
+        parameters = {**events.parameters, **given}
+        run = tl.simulate(model, parameters, events.regimen, events.times, rtol=1e-12, atol=1e-13)
+        return float((weights * run.values).sum())
+
+    given = {**events.parameters, **point}
+    tight = {"rtol": 1e-11, "atol": 1e-13}
+    _, gradient = tl.value_and_grad(weights, model, given, events.regimen, events.times, **tight)
+    for name, value in point.items():
+        h = 1e-4 * value
+        moved = [loss(point | {name: value + s * h}) for s in (-2, -1, 1, 2)]
+        expected = (moved[0] - 8 * moved[1] + 8 * moved[2] - moved[3]) / (12 * h)
+        np.testing.assert_allclose(gradient.parameters[name], expected, rtol=1e-6, err_msg=name)
+    of_steps = gradient.parameters["cl"]
+    steps = events.parameters["cl"]
+    for k in range(len(steps.values)):
+        shifted = []
+        for s in (-2, -1, 1, 2):
+            values = steps.values.copy()
+            values[k] += s * 1e-4
+            shifted.append(loss(point | {"cl": Stepwise(values, steps.times, steps.offsets, steps.order)}))
+        expected = (shifted[0] - 8 * shifted[1] + 8 * shifted[2] - shifted[3]) / 12e-4
+        np.testing.assert_allclose(of_steps[k], expected, rtol=1e-6, err_msg=str(k))

@@ -191,6 +191,14 @@ def test_a_patient_alone_has_the_same_bits():
         np.testing.assert_array_equal(alone.values[0], together.values[i])
 
 
+def test_records_followed_in_blocks_have_the_same_bits(monkeypatch):
+    vmax = np.linspace(8.0, 60.0, 20)
+    regimen = Regimen.bolus(40.0, into="depot", every=12, doses=2, steady_state=True)
+    together = tl.simulate(saturable(), {"vmax": vmax}, regimen, TIMES).values
+    monkeypatch.setattr("teorell.steady_state.BLOCK", 7)
+    np.testing.assert_array_equal(tl.simulate(saturable(), {"vmax": vmax}, regimen, TIMES).values, together)
+
+
 def test_equilibrium_without_doses():
     model = tl.Model("turnover")
     kin, kout, ke = model.parameters(kin=10.0, kout=0.5, ke=0.1)

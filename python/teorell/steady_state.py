@@ -41,6 +41,7 @@ __all__ = ["SteadyStates", "steady_states"]
 IN_THE_END = 1e9  # in the model's unit of time: an infusion has led where it leads to
 COARSE = 1e-4  # the tolerance of the solver for the first approximation,
 NEAR = 0.01  # which is that good
+BLOCK = 8192  # records whose flows are followed at once
 LINEAR = 1e-10  # how exactly derivatives solve their linear equations, of their largest component
 
 
@@ -188,7 +189,7 @@ class SteadyStates:
         return flow(self.programs, self.columns, part, self.horizon, which)
 
     def _local(self, part: Events, which: NDArray[np.int64]) -> NDArray[np.int64]:
-        return self._state_rows[which] - (self.events.offsets[which] - part.offsets[:-1])[:, None]
+        return within(self._state_rows, self.events, part, which)
 
     @cached_property
     def _at_the_state(self) -> Events:
@@ -237,7 +238,8 @@ def steady_states(
     settings = dict(options, before=False)
 
     def advance(x: Array, which: NDArray[np.int64], **chosen: Any) -> Array:
-        part = taken(with_states(table, inside[which], x), which)
+        part = taken(table, which)
+        part = with_states(part, within(inside, table, part, which), x)
         raw = solve(*flow(programs, columns, part, horizon, which), **(settings | chosen))
         return np.where(kept[:, None], raw.values.T, 0.0)
 
@@ -249,15 +251,22 @@ def steady_states(
     initials = evaluate_all(list(model.initials().values()), values)
     start = np.array(np.broadcast_arrays(*initials, np.zeros(len(rows)))[:-1])
     positive = np.array([not model.state_info(name).signed for name in names])
-    x, known = np.where(kept[:, None], start, 0.0), None
-    if settings["rtol"] < COARSE / 10.0:
-        # Most of the way is cheap: at a loose tolerance, which also shows how the flow depends on the state.
-        rough = {"rtol": COARSE, "atol": settings["atol"] * (COARSE / settings["rtol"])}
-        near, _, known = fixed_points(
-            lambda x, which: advance(x, which, **rough), x, lambda x, which: weights(x, which, NEAR), positive
-        )
-        x = np.where(np.isfinite(near).all(axis=0), near, x)
-    found = fixed_points(advance, x, weights, positive, known)[0]
+    x = np.where(kept[:, None], start, 0.0)
+
+    def search(block: NDArray[np.int64]) -> Array:
+        """The fixed points of some flows; what evaluations show of them is kept meanwhile, for so many at once."""
+        first, known = x[:, block], None
+        if settings["rtol"] < COARSE / 10.0:
+            # Most of the way is cheap: at a loose tolerance, which also shows how the flow depends on the state.
+            rough = {"rtol": COARSE, "atol": settings["atol"] * (COARSE / settings["rtol"])}
+            near, _, known = fixed_points(
+                lambda x, which: advance(x, block[which], **rough), first, lambda x, w: weights(x, w, NEAR), positive
+            )
+            first = np.where(np.isfinite(near).all(axis=0), near, first)
+        return fixed_points(lambda x, which: advance(x, block[which]), first, weights, positive, known)[0]
+
+    blocks = [np.arange(k, min(k + BLOCK, len(rows))) for k in range(0, len(rows), BLOCK)]
+    found = np.concatenate([search(block) for block in blocks], axis=1)
     return SteadyStates(model, programs, columns, rows, flows, table, horizon, kept, found, settings)
 
 
@@ -337,6 +346,11 @@ def with_states(table: Events, rows: NDArray[np.int64], x: Array) -> Events:
     value = np.array(table.value)
     value[rows] = x.T
     return replace(table, value=value)
+
+
+def within(rows: NDArray[np.int64], table: Events, part: Events, which: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(k, states) the rows of some flows where they stand in the part of the table that holds these flows alone."""
+    return rows[which] - (table.offsets[which] - part.offsets[:-1])[:, None]
 
 
 def rows_of(table: Events, which: NDArray[np.int64]) -> NDArray[np.int64]:
