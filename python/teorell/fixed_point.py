@@ -106,33 +106,46 @@ def fixed_points(
 def _least_residual(value: Array, f: Array, known: Differences, w: Array) -> Array:
     """value - sum c_j dvalue_j, where c makes w (f - sum c_j dresidual_j) least: by Gram and Schmidt, the latest first."""
     basis: list[Array] = []
-    moves: list[Array] = []
-    left, result = w * f, value
+    above: list[list[Array]] = []  # of the triangular factor: what each direction has of those before it
+    scales: list[Array] = []
+    along_f: list[Array] = []
+    left = w * f
     for move, residual in zip(known.values, known.residuals, strict=True):
         direction, moved = w * residual, w * move
         # Where points differ and residuals do not, the map keeps what differs: no combination can tell where it goes.
         length = np.maximum(_dot(direction, direction), _dot(moved, moved))
-        for unit, other in zip(basis, moves, strict=True):
+        column = []
+        for unit in basis:
             along = _dot(unit, direction)
-            direction = direction - along * unit
-            move = move - along * other
+            direction -= along * unit
+            column.append(along)
         rest = _dot(direction, direction)
         new = rest > DEPENDENT**2 * length
         scale = np.where(new, 1.0 / np.sqrt(np.where(new, rest, 1.0)), 0.0)
-        unit, move = direction * scale, move * scale
-        basis.append(unit)
-        moves.append(move)
-        along = _dot(unit, left)
-        left = left - along * unit
-        result = result - along * move
+        direction *= scale
+        basis.append(direction)
+        above.append(column)
+        scales.append(scale)
+        along_f.append(_dot(direction, left))
+        left -= along_f[-1] * direction
+    result = np.array(value)
+    for j in range(len(basis) - 1, -1, -1):
+        c = along_f[j] * scales[j]
+        result -= c * known.values[j]
+        for i in range(j):
+            along_f[i] = along_f[i] - above[j][i] * c
     return result
 
 
 def _dot(a: Array, b: Array) -> Array:
-    """Sums over the first axis, in its order whatever the number of problems."""
-    total: Array = a[0] * b[0]
-    for k in range(1, len(a)):
-        total = total + a[k] * b[k]
+    """Sums over the first axis, in its order whatever the number of problems: NumPy adds row to row unless there is one."""
+    product = a * b
+    if product.shape[1] > 1:
+        rows: Array = np.add.reduce(product, axis=0)
+        return rows
+    total = product[0]
+    for row in product[1:]:
+        total = total + row
     return total
 
 

@@ -41,7 +41,7 @@ __all__ = ["SteadyStates", "steady_states"]
 IN_THE_END = 1e9  # in the model's unit of time: an infusion has led where it leads to
 COARSE = 1e-4  # the tolerance of the solver for the first approximation,
 NEAR = 0.01  # which is that good
-BLOCK = 8192  # records whose flows are followed at once
+BLOCK = 2048  # records whose flows are followed at once
 LINEAR = 1e-10  # how exactly derivatives solve their linear equations, of their largest component
 
 
