@@ -115,7 +115,7 @@ class Zarr:
     path: Path
 
     def create(self, layout: Layout) -> None:
-        import zarr  # type: ignore[import-not-found,unused-ignore]
+        import zarr
 
         _clear(self.path)
         group: Any = zarr.create_group(self.path, zarr_format=3, attributes={"model": layout.model})
@@ -140,7 +140,7 @@ class Zarr:
             file.unlink()
 
     def write(self, layout: Layout, chunk: Chunk, arrays: Mapping[str, NDArray[Any]]) -> None:
-        import zarr  # type: ignore[import-not-found,unused-ignore]
+        import zarr
 
         group: Any = zarr.open_group(self.path, mode="r+")
         for name, values in arrays.items():
@@ -152,7 +152,7 @@ class Zarr:
                 durable(file.parent)
 
     def read(self, chunk: Chunk, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
-        import zarr  # type: ignore[import-not-found,unused-ignore]
+        import zarr
 
         group: Any = zarr.open_group(self.path, mode="r")
         chosen = [name for name, array in group.arrays() if array.metadata.dimension_names == ("patient",)]
@@ -185,8 +185,8 @@ class Parquet:
         pass  # the same names are written again
 
     def write(self, layout: Layout, chunk: Chunk, arrays: Mapping[str, NDArray[Any]]) -> None:
-        import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore]
-        import pyarrow.parquet as pq  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
         curves = {"time": ("float64", layout.time_unit)}
         single: dict[str, tuple[str, str]] = {}
@@ -216,7 +216,7 @@ class Parquet:
 
     def open(self) -> Any:
         """A pyarrow Dataset, read where it is used."""
-        import pyarrow.dataset as ds  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        import pyarrow.dataset as ds
 
         return ds.dataset(self.path, format="parquet")
 
