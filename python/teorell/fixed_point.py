@@ -143,7 +143,7 @@ def _dot(a: Array, b: Array) -> Array:
     if product.shape[1] > 1:
         rows: Array = np.add.reduce(product, axis=0)
         return rows
-    total = product[0]
+    total: Array = product[0]
     for row in product[1:]:
         total = total + row
     return total
