@@ -72,7 +72,8 @@ def elsewhere(executor: Any, task: Task, population: Population, chunks: Iterabl
             yield result()
     finally:
         for _, future in running.values():
-            future.cancel()
+            if hasattr(future, "cancel"):
+                future.cancel()
 
 
 def simulate_chunk(

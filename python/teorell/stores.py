@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -73,6 +73,9 @@ class Store(Protocol):
     def create(self, layout: Layout) -> None:
         """Everything but the patients; what was there is removed, but for the manifest."""
 
+    def others(self) -> list[str]:
+        """What lies in the folder and is nothing that a store writes there."""
+
     def tidy(self) -> None:
         """Remove what an interrupted `write` left half done."""
 
@@ -135,6 +138,14 @@ class Zarr:
         for file in (*self.path.rglob("*"), self.path):
             durable(file)
 
+    def others(self) -> list[str]:
+        def ours(entry: Path) -> bool:
+            if entry.is_dir():
+                return {each.name for each in entry.iterdir() if each.suffix != ".partial"} <= {"zarr.json", "c"}
+            return entry.name == "zarr.json" or entry.suffix == ".partial"
+
+        return _foreign(self.path, ours)
+
     def tidy(self) -> None:
         for file in self.path.rglob("*.partial"):
             file.unlink()
@@ -181,6 +192,14 @@ class Parquet:
         (self.path / "_patients").mkdir()
         durable(self.path)
 
+    def others(self) -> list[str]:
+        def ours(entry: Path) -> bool:
+            if entry.is_dir():
+                return entry.name == "_patients" and all(ours(each) for each in entry.iterdir())
+            return entry.match("*part-*.parquet*")
+
+        return _foreign(self.path, ours)
+
     def tidy(self) -> None:
         pass  # the same names are written again
 
@@ -211,7 +230,7 @@ class Parquet:
     def read(self, chunk: Chunk, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         import pyarrow.parquet as pq
 
-        table = pq.read_table(self._file(chunk.number, "_patients"), columns=names)
+        table = pq.read_table(self._file(chunk.number, "_patients"), columns=None if names is None else list(names))
         return {name: table[name].to_numpy() for name in table.column_names}
 
     def open(self) -> Any:
@@ -227,6 +246,10 @@ class Parquet:
 def _tidy(values: NDArray[Any], rows: int) -> NDArray[Any]:
     """One number for each patient and time, patient after patient."""
     return np.repeat(values, rows // len(values)) if values.size < rows else values.reshape(-1)
+
+
+def _foreign(folder: Path, ours: Callable[[Path], bool]) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir() if NAME not in entry.name and not ours(entry))
 
 
 def _clear(folder: Path) -> None:

@@ -238,8 +238,12 @@ def _manifest(store: Store, layout: Layout, simulation: Mapping[str, Any], resum
                 "resume=False, which starts afresh."
             )
         if found.complete.any():
-            store.tidy()
+            if not found.complete.all():
+                store.tidy()
             return found
+    others = [] if found is None else store.others()
+    if others:
+        raise InputError(f"{folder} also holds {others[0]} (it would be removed with the old store). Move it away.")
     folder.mkdir(parents=True, exist_ok=True)
     manifest = Manifest(folder, simulation, np.zeros(sum(1 for _ in layout.chunks()), np.bool_))
     manifest.write()  # before anything is removed or made, so that the folder never says more than it holds
