@@ -116,3 +116,13 @@ def test_bad_input_is_refused():
     model.flow(x, None, tl.where(model.time < tau, 0.1, 0.2) * x)
     with pytest.raises(InputError, match="condition on time depends on it"):
         tl.simulate(model, {"tau": tl.stepwise([0.0, 1.0], [1.0, 2.0])}, None, [1.0])
+
+
+def test_a_failure_is_told_where_a_parameter_changes():
+    model = tl.Model("growth")
+    rate, cl = model.parameters(rate=0.0, cl=1.0)
+    x = model.state("x", 1.0)
+    model.rate(x, rate * x * x - cl * x)
+    given = {"rate": [0.0, 9.0], "cl": tl.stepwise([0.0, 5.0], [0.1, 0.2])}
+    with pytest.raises(tl.SimulationError, match="1 of 2 patients failed"):
+        tl.simulate(model, given, None, [0.0, 9.0]).raise_for_status()

@@ -246,6 +246,12 @@ def test_doses_scale_a_linear_model():
     np.testing.assert_array_equal(found, 4 * simulate({"c0": 1.0}, HISTORY))
 
 
+def test_bits_do_not_depend_on_the_executor():
+    parameters = {"lag": np.linspace(0.0, 2.0, 11), "c0": 2.0}
+    expected = simulate(parameters, HISTORY)
+    np.testing.assert_array_equal(simulate(parameters, HISTORY, executor="interpreter", threads=2), expected)
+
+
 def test_a_regimen_a_list_and_a_table_are_the_same():
     lines = [(*one[:3], one[3] | {"time": np.array([0.0, 0.25, 1.0]) + one[3]["time"]}) for one in HISTORY]
     parameters = {"lag": np.array([0.5, 0.0, 1.0]), "c0": 2.0}

@@ -88,7 +88,7 @@ def unusual_parameters(patients: NDArray[np.intp], parameters: Mapping[str, Arra
     """
     found: list[list[tuple[float, str]]] = [[] for _ in patients]
     for name, column in parameters.items():
-        if column.ndim == 0:
+        if getattr(column, "ndim", 0) == 0:  # one number, or steps over time
             continue
         scaled = np.log(column) if column.min() > 0 else column
         distance = np.abs(scaled - np.median(scaled))
