@@ -103,6 +103,19 @@ def test_gradients_against_differences(shared):
     np.testing.assert_allclose(forward, sum((gradient.parameters[n] * d).sum() for n, d in dots.items()), rtol=1e-8)
 
 
+def test_forward_derivatives_by_a_parameter_that_changes():
+    """In all its values at once, and in a direction."""
+    model, values = one_compartment(), np.array([[2.0, 5.0], [1.0, 3.0]])
+    given = {"cl": tl.stepwise([0.0, 4.0], values), "v": 10.0}
+    jacobian = tl.jacobian(model, given, None, TIMES, wrt=["cl", "v"], **TIGHT)
+    np.testing.assert_allclose(jacobian.derivatives[..., 0], jacobian.values * -TIMES[None, :, None] / 10.0, rtol=1e-7)
+    _, by_first = tl.jvp(model, given, None, TIMES, {"cl": [1.0, 0.0, 1.0, 0.0]}, **TIGHT)
+    before = np.minimum(TIMES, 4.0)[None, :, None]
+    np.testing.assert_allclose(by_first, jacobian.values * -before / 10.0, rtol=1e-7)
+    with pytest.raises(InputError, match="there are 4 values of it"):
+        tl.jvp(model, given, None, TIMES, {"cl": [1.0, 0.0]}, **TIGHT)
+
+
 def test_bad_input_is_refused():
     with pytest.raises(InputError, match="do not ascend"):
         tl.stepwise([0.0, 0.0], [1.0, 2.0])

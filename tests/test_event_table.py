@@ -207,6 +207,24 @@ def test_steady_state_under_explicit_time_dependence():
         EventTable(columns(TIME=[0], AMT=[5], SS=[1], II=[12]), model)
 
 
+def test_a_standard_column_is_no_covariate():
+    """A parameter may be called rate; column RATE is that of the doses all the same."""
+    model = tl.Model("named")
+    rate = model.parameter("rate", 0.3)
+    x = model.state("x")
+    model.flow(x, None, rate * x)
+    events = EventTable(columns(TIME=[0, 1], AMT=[5, 0], rate=[2.0, 0.0]), model)
+    assert events.regimen.kind.tolist() == [BY_RATE]
+    assert not events.parameters
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, "", ".", pd.NA])
+def test_a_missing_compartment_is_the_first(missing):
+    cells = pd.Series([2, missing], dtype=object)
+    events = EventTable(columns(TIME=[0, 1], AMT=[5, 5], CMT=cells), one_compartment())
+    assert events.regimen.into.tolist() == [1, 0]
+
+
 def test_names_of_compartments():
     table = columns(TIME=[0, 1], AMT=[5, 0], CMT=["central", "central"])
     assert EventTable(table, one_compartment()).regimen.into.tolist() == [1]

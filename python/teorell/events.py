@@ -280,17 +280,16 @@ def samples_of(at: RecordTimes, table: Events) -> Samples:
     if at.order is None or table.order is None:
         return Samples(at.times, at.offsets, None)
     rows = len(table.time)
-    owner = np.concatenate([table.owner, at.patient])
-    time = np.concatenate([table.time, at.times])
-    by = np.lexsort((time, owner))
-    cluster = np.empty(len(by), np.int64)
-    cluster[by] = tied_together(owner[by], time[by])
-    # Events of one place keep the order that they have.
-    within = np.concatenate([np.arange(rows), np.full(len(at.times), rows)])
-    by = np.lexsort((within, np.concatenate([table.order, at.order]), cluster))
-    before = np.empty(len(by), np.int64)
-    before[by] = np.cumsum(by < rows)
-    return Samples(at.times, at.offsets, before[rows:] - table.offsets[at.patient])
+    times, which = np.unique(np.concatenate([table.time, at.times]), return_inverse=True)
+    place = tied_together(np.zeros(len(times), np.int64), times)[which]
+    key = place + len(times) * np.concatenate([table.owner, at.patient])  # ascending for events, and for samples
+    first = np.searchsorted(key[:rows], key[rows:])
+    last = np.searchsorted(key[:rows], key[rows:], side="right")
+    before = np.array(first)
+    for event in range(int(np.max(last - first, initial=0))):  # of the same time, in their order
+        tied = first + event
+        before += (tied < last) & (table.order[np.minimum(tied, rows - 1)] <= at.order)
+    return Samples(at.times, at.offsets, before - table.offsets[at.patient])
 
 
 def tied_together(owner: NDArray[np.int64], time: Array) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from teorell.parameters import Array
 __all__ = ["fixed_points"]
 
 MOST = 100  # evaluations of a map
-REMEMBERED = 12  # differences between points
+REMEMBERED = 6  # differences between points
 DEPENDENT = 1e-7  # a difference that is this close to a combination of later ones tells nothing new
 
 
@@ -84,7 +84,8 @@ def fixed_points(
         least = np.where(worse, size, np.minimum(least, size))
         first = np.isnan(last_f).all(axis=0)
         now.add(np.where(first, 0.0, value - last_value), np.where(first, 0.0, f - last_f))
-        now = now.without(worse)
+        if worse.any():
+            now = now.without(worse)
         proposed = _least_residual(value, f, now, w)
         if positive is not None:
             below = (proposed < 0.0)[positive].any(axis=0)
@@ -95,6 +96,10 @@ def fixed_points(
         left = np.where(shrinking, moved * (moved / np.where(shrinking, moved_before, 1.0)), moved)
         lost = ~np.isfinite(moved)
         done = (left <= 1.0) | lost
+        last_value, last_f, moved_before = value, f, moved
+        if not done.any():
+            x = proposed
+            continue
         found[:, which[done]] = np.where(lost, np.nan, proposed)[:, done]
         shown.keep(which[done], now.of(done))
         going = ~done

@@ -54,15 +54,15 @@ class Gradient:
     model: str = ""  # its name
     time_unit: str = ""
     given: Mapping[str, Array] = field(default_factory=dict)  # the parameters themselves
-    of_doses: tuple[DoseGradient, ...] | None = ()  # None for a list of regimens
+    of_doses: tuple[DoseGradient, ...] | None = ()  # None for a list of regimens, or a table
 
     @property
     def doses(self) -> tuple[DoseGradient, ...]:
-        """One record a line of the regimen. InputError for a list of regimens: their doses have no derivatives here."""
+        """One record a line of the regimen. InputError for a list or a table: their doses have no derivatives here."""
         if self.of_doses is None:
             raise InputError(
-                "no gradient by the doses of a list of regimens (this version has it for one regimen). Give one Regimen "
-                "for all patients, whose numbers are (patients,) arrays."
+                "no gradient by the doses of a list of regimens or a table (this version has it for one regimen). "
+                "Give one Regimen for all patients, whose numbers are (patients,) arrays."
             )
         return self.of_doses
 

@@ -1,4 +1,4 @@
-"""Dosing: what is given into which state, when; and the table of events the solver reads.
+"""Dosing: what is given into which state, when.
 
 A `Regimen` is a value, immutable and picklable: one for all patients, with (patients,) arrays where they differ, or one
 for each in a list. `dose_table` turns either into columns, and events.py these into what the solver reads.

@@ -82,8 +82,19 @@ class Run:
         from teorell.solve import NO_STEADY_STATE
 
         table, rows = self.doses.table, self.steady.missing[::-1]
+        rows = rows[table.time[rows] <= self._last_samples[table.owner[rows]]]  # what comes later plays no part
         raw.status[table.owner[rows]] = NO_STEADY_STATE
         raw.failure_time[table.owner[rows]] = table.time[rows]
+
+    @property
+    def _last_samples(self) -> Array:
+        """(patients,) the time of the last sample of each; before any time where there is none."""
+        if isinstance(self.times, np.ndarray):
+            return np.full(self.patients, self.times[-1])
+        last, some = self.times.offsets[1:] - 1, np.diff(self.times.offsets) > 0
+        result = np.full(self.patients, -np.inf)
+        result[some] = self.times.times[last[some]]
+        return result
 
     def pull_back(self, raw: RawGradient, inputs: Sequence[Input]) -> list[Array]:
         """From the cotangents of what the core reads to those of inputs, each (patients,); of a parameter that changes
@@ -168,7 +179,7 @@ class Run:
     def push_forward(self, inputs: Sequence[Input], directions: Sequence[Sequence[ArrayLike | None]]) -> Tangents:
         """The tangents of what the core reads, for each direction from those of the inputs; None is 0.
 
-        Those of a number are () or (patients,), of a parameter that changes over time (rows,).
+        Those of a number are () or (patients,); of a parameter that changes over time () or (rows,), one a value.
         Raises InputError where there is no derivative, as above.
         """
         from teorell.solve import Tangents
@@ -177,6 +188,8 @@ class Run:
         for direction in directions:
             dots = {entry: np.asarray(dot) for entry, dot in zip(inputs, direction, strict=True) if dot is not None}
             of_parameters = {entry.name: dot for entry, dot in dots.items() if entry.kind == "parameter"}
+            for name in of_parameters.keys() & self.columns.steps.keys():
+                of_parameters[name] = np.broadcast_to(of_parameters[name], self.columns.steps[name].values.shape)
             parameters.append(self._columns(of_parameters))
             value, time = self._rows(dots, of_parameters)
             values.append(value)

@@ -12,33 +12,41 @@ mu = lambda + M' mu (the implicit function theorem); both are fixed points too, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.dose_table import BOLUS, BY_RATE, NOT_STEADY, DoseTable, spread
+from teorell.dose_table import BOLUS, NOT_STEADY
 from teorell.dosing_rules import Doses
-from teorell.errors import InputError
 from teorell.event_derivatives import pull_back_rows, push_forward_rows
 from teorell.events import Events, Steady, events, running
-from teorell.expression import constant, derivative, leaves, symbol
+from teorell.expression import symbol
 from teorell.fixed_point import fixed_points
+from teorell.flows import (
+    check_autonomous,
+    flow,
+    flows_of,
+    lasting,
+    of_states,
+    rows_of,
+    state_rows,
+    taken,
+    with_states,
+    within,
+)  # fmt: skip
 from teorell.model import Model
 from teorell.parameters import Array
 from teorell.reading import evaluate_all
 
 if TYPE_CHECKING:
+    from teorell.flows import Flow
     from teorell.lowering import Programs
-    from teorell.samples import Samples
-
-    Flow = tuple[Programs, list[Array], int, Events, Samples]  # the arguments of solve.py
 
 __all__ = ["SteadyStates", "steady_states"]
 
-IN_THE_END = 1e9  # in the model's unit of time: an infusion has led where it leads to
 COARSE = 1e-4  # the tolerance of the solver for the first approximation,
 NEAR = 0.01  # which is that good
 BLOCK = 2048  # records whose flows are followed at once
@@ -196,17 +204,6 @@ class SteadyStates:
         return with_states(self.events, self._state_rows, np.where(self._good, self.states, 0.0))
 
 
-def flow(
-    programs: Programs, columns: tuple[Array, ...], part: Events, horizon: Array, which: NDArray[np.int64]
-) -> Flow:
-    """The arguments of solve.py for some of the flows."""
-    from teorell.samples import Samples
-
-    samples = Samples(horizon[which], np.arange(len(which) + 1, dtype=np.int64))
-    mine = [column[which] if column.ndim else column for column in columns]
-    return programs, mine, len(which), part, samples
-
-
 def steady_states(
     model: Model,
     doses: Doses,
@@ -226,7 +223,7 @@ def steady_states(
 
     check_autonomous(model)
     names = model.state_names
-    flows, horizon = _flows(doses, rows, names)
+    flows, horizon = flows_of(doses, rows, names)
     infused = {names[k] for k in flows.table.into[flows.table.kind != BOLUS]}
     alone = of_states(model)
     programs = programs_of(alone, names, tuple(name for name in names if name in infused), derivatives)
@@ -268,98 +265,3 @@ def steady_states(
     blocks = [np.arange(k, min(k + BLOCK, len(rows))) for k in range(0, len(rows), BLOCK)]
     found = np.concatenate([search(block) for block in blocks], axis=1)
     return SteadyStates(model, programs, columns, rows, flows, table, horizon, kept, found, settings)
-
-
-def _flows(doses: Doses, rows: NDArray[np.int64], names: tuple[str, ...]) -> tuple[Doses, Array]:
-    """One interval of each record: its states, as boluses at 0, and the dose lag later; and how long it is."""
-    n, records = len(names), len(rows)
-    each = n + 1
-    ever = doses.for_ever[rows]
-    into = np.tile(np.append(np.arange(n), 0), records).astype(np.int32)
-    kind, steady = np.zeros((2, records * each), np.int8)
-    amount, first, width, every = np.zeros((4, records * each))
-    own = np.arange(records) * each + n
-    table = doses.table
-    into[own] = np.array([names.index(name) for name in table.states])[table.into[rows]]
-    kind[own], steady[own] = np.where(ever, BY_RATE, table.kind[rows]), table.steady[rows]
-    horizon = np.where(ever, IN_THE_END, table.every[rows])
-    width[own] = np.where(ever, 2.0 * IN_THE_END, doses.width[rows])
-    amount[own] = np.where(ever, doses.extent[rows] * 2.0 * IN_THE_END, doses.amount[rows])
-    first[own] = np.where(ever, 0.0, doses.first[rows] - table.time[rows])
-    every[own] = table.every[rows]
-    nothing = np.zeros(records * each)
-    offsets = np.arange(records + 1, dtype=np.int64) * each
-    own_table = DoseTable(
-        names, offsets, into, kind, steady, amount, nothing, every, nothing, np.ones(records * each, np.int64),
-    )  # fmt: skip
-    return Doses(own_table, amount, first, width, nothing + 1.0, nothing), horizon
-
-
-def check_autonomous(model: Model) -> None:
-    """InputError for a model whose equations contain the time: it repeats nothing."""
-    for name, rate in model.derivatives().items():
-        if any(leaf.op == "time" for leaf in leaves(rate)):
-            raise InputError(
-                f"doses are at steady state, and d {name}/dt of model {model.name!r} depends on time (no interval is like "
-                "the one before). Give the doses one by one, or take the time out of the model."
-            )
-
-
-def lasting(model: Model) -> NDArray[np.bool_]:
-    """(states,) False for those that no state depends on, themselves included, but such as are False too."""
-    names = model.state_names
-    reads = {
-        name: {leaf.name for leaf in leaves(rate) if leaf.op == "state" and derivative(rate, leaf) is not constant(0.0)}
-        for name, rate in model.derivatives().items()
-    }
-    kept = set(names)
-    while True:
-        needed = {read for name in kept for read in reads[name]} & kept
-        if needed == kept:
-            return np.array([name in kept for name in names])
-        kept = needed
-
-
-def of_states(model: Model) -> Model:
-    """The model alone: its states start at zero and are its outputs; no output and no rule of doses."""
-    result = Model(model.name, model.time_unit)
-    for name in model.parameter_names:
-        info = model.parameter_info(name)
-        result.parameter(name, info.default, unit=info.unit, lower=info.lower, upper=info.upper)
-    for name in model.state_names:
-        state = model.state_info(name)
-        result.state(name, 0.0, unit=state.unit, signed=state.signed, controlled=state.controlled)
-    for name, rate in model.derivatives().items():
-        result.rate(name, rate)
-    return result
-
-
-def state_rows(table: Events, flows: DoseTable, n: int) -> NDArray[np.int64]:
-    """(records, states) the rows of events with the boluses of states."""
-    each = n + 1
-    rows = np.flatnonzero(table.source % each < n)
-    return rows[np.argsort(table.source[rows], kind="stable")].reshape(flows.patients, n)
-
-
-def with_states(table: Events, rows: NDArray[np.int64], x: Array) -> Events:
-    """The events of flows from other states; rows (k, states), x (states, k)."""
-    value = np.array(table.value)
-    value[rows] = x.T
-    return replace(table, value=value)
-
-
-def within(rows: NDArray[np.int64], table: Events, part: Events, which: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(k, states) the rows of some flows where they stand in the part of the table that holds these flows alone."""
-    return rows[which] - (table.offsets[which] - part.offsets[:-1])[:, None]
-
-
-def rows_of(table: Events, which: NDArray[np.int64]) -> NDArray[np.int64]:
-    return spread(table.offsets[which], table.offsets[which + 1] - table.offsets[which])
-
-
-def taken(table: Events, which: NDArray[np.int64]) -> Events:
-    """The events of some patients."""
-    rows = rows_of(table, which)
-    offsets = np.append(0, np.cumsum(table.offsets[which + 1] - table.offsets[which]))
-    columns = ("time", "kind", "target", "value", "role", "source", "number")
-    return replace(table, offsets=offsets, **{name: getattr(table, name)[rows] for name in columns})
