@@ -35,18 +35,24 @@ struct DeviceInterpreter {
     TEORELL_HD void outputs(double* ws) const { interpret<double>(programs.outputs, ws); }
 };
 
-// workspaces: [gridDim.x * blockDim.x][2 * slots]. Everything pointed to lies in device memory.
+// Of one thread: two workspaces, and an output at the nodes of a step.
+TEORELL_HD inline std::int64_t workspace_size(const Layout& at) {
+    return 2 * static_cast<std::int64_t>(at.slots) + n_nodes * at.n_out;
+}
+
+// workspaces: [gridDim.x * blockDim.x][workspace_size]. Everything pointed to lies in device memory.
 template <class Method>
 __global__ void solve_patients(const __grid_constant__ Programs programs, const __grid_constant__ Batch batch,
                                double* workspaces, Counters* counters) {
     using M = OnDevice<Method>;
     const std::int64_t thread = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    double* workspace = workspaces + thread * 2 * programs.at.slots;
+    double* workspace = workspaces + thread * workspace_size(programs.at);
     DeviceQueue queue{counters};
     const DeviceInterpreter<M> executor{programs};
     NoTape nothing;
     Group<double, M, DeviceInterpreter<M>, DeviceQueue>(programs, batch, executor, queue, workspace,
-                                                        workspace + programs.at.slots, nothing)
+                                                        workspace + programs.at.slots,
+                                                        workspace + 2 * programs.at.slots, nothing)
         .run();
 }
 

@@ -35,8 +35,7 @@ void solve(const Kernel&, const Programs& programs, const Batch& batch, const De
     if (method != Rodas5P::name || code.step != nullptr || derivatives.gradient || derivatives.tangents)
         throw std::invalid_argument("the shim interprets rodas5p alone, without derivatives");
     constexpr unsigned blocks = 3, threads = 4;  // the first thread finds all patients in the queue, the others none
-    std::vector<double> workspaces(static_cast<std::size_t>(blocks * threads) * 2 *
-                                   static_cast<std::size_t>(programs.at.slots));
+    std::vector<double> workspaces(blocks * threads * static_cast<std::size_t>(workspace_size(programs.at)));
     Counters counters{static_cast<unsigned long long>(batch.patients), 0, 0, 0};
     launch(solve_patients<Rodas5P>, blocks, threads, programs, batch, workspaces.data(), &counters);
     watch(static_cast<std::int64_t>(counters.finished));

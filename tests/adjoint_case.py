@@ -42,15 +42,21 @@ class Case:
 
     def pull_back(self, cotangent, columns=None, **options):
         chosen = {**self.options, **options}
+        loss = cotangent
+        if callable(cotangent):
+
+            def loss(values, reduced, reached, patients):
+                return cotangent(values, patients), None
+
         return solve.pull_back(
-            self.programs("vjp"), columns or self.columns, self.patients, self.events, self.times, cotangent, **chosen
+            self.programs("vjp"), columns or self.columns, self.patients, self.events, self.times, loss, **chosen
         )
 
     def push_forward(self, tangents, **options):
         chosen = {**self.options, **options}
         return solve.push_forward(
             self.programs("jvp"), self.columns, self.patients, self.events, self.times, tangents, **chosen
-        )
+        )[:2]
 
     def scaled(self, gradient):
         """p dG/dp of each patient, over the largest of them."""

@@ -39,6 +39,12 @@ def values(problem):
     return lambda *inputs: autograd.solve(problem, inputs)[0]
 
 
+@pytest.fixture
+def both(problem):
+    """Values and reductions."""
+    return lambda *inputs: autograd.solve(problem, inputs)[:2]
+
+
 def of_clearance(values):
     return lambda cl: values(INPUTS[0], cl, *INPUTS[2:])
 
@@ -52,6 +58,20 @@ def leaves():
 
 def test_gradcheck_both_ways(values):
     assert torch.autograd.gradcheck(values, leaves(), check_forward_ad=True, check_undefined_grad=True)
+
+
+def test_gradcheck_of_reductions(both):
+    for function in (both, lambda *inputs: both(*inputs)[1]):  # with and without a cotangent of the values
+        assert torch.autograd.gradcheck(function, leaves(), check_forward_ad=True, check_undefined_grad=True)
+
+
+def test_reductions_through_vmap(both):
+    of_cl = lambda cl: both(INPUTS[0], cl, *INPUTS[2:])[1]  # noqa: E731
+    mapped = func.vmap(of_cl)(CLEARANCES)
+    torch.testing.assert_close(mapped, torch.stack([of_cl(cl) for cl in CLEARANCES]), rtol=1e-13, atol=0.0)
+    for kind in (func.jacrev, func.jacfwd):
+        slopes = func.vmap(kind(of_cl))(CLEARANCES)
+        torch.testing.assert_close(slopes, torch.stack([kind(of_cl)(cl) for cl in CLEARANCES]), rtol=1e-13, atol=1e-13)
 
 
 def test_backward_is_the_adjoint_of_forward(values):
@@ -224,14 +244,14 @@ def test_single_precision_is_computed_in_double(values):
 def test_nothing_is_copied(problem):
     cl = number([5.0, 6.0, 7.0])
     strided = torch.ones((3, 2), dtype=torch.float64)[:, 1]
-    _, trace = autograd.solve(problem, [strided, cl, *INPUTS[2:]])
+    _, _, trace = autograd.solve(problem, [strided, cl, *INPUTS[2:]])
     assert np.shares_memory(trace.arrays[1], cl.numpy())
     assert np.shares_memory(trace.arrays[0], strided.numpy())
 
 
 def test_a_failed_patient_disturbs_nobody(problem):
     ka, cl = number(1.0).requires_grad_(), number([5.0, 2000.0, 6.0]).requires_grad_()
-    values, trace = autograd.solve(problem, [ka, cl, number(20.0), number(100.0), number(0.0)])
+    values, _, trace = autograd.solve(problem, [ka, cl, number(20.0), number(100.0), number(0.0)])
     assert trace.raw.status.tolist() == [0, 2, 0]
     assert values[1].isnan().any()
     values.square().sum().backward()

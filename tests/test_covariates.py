@@ -98,7 +98,7 @@ def test_gradients_against_differences(shared):
     dots = {name: rng.standard_normal(gradient.parameters[name].shape) for name in ("cl", "lag")}
     run = tl.differentiate._numpy_problem(model, given(cl, lag, v), regimen, TIMES, None, TIGHT)
     problem = run.by([tl.differentiate._entry(run, name) for name in dots])
-    _, derivative = problem.push_forward(problem.given, list(dots.values()))
+    _, derivative, _ = problem.push_forward(problem.given, list(dots.values()))
     forward = (weights * derivative).sum()
     np.testing.assert_allclose(forward, sum((gradient.parameters[n] * d).sum() for n, d in dots.items()), rtol=1e-8)
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import teorell as tl
 from teorell.regimen import dose_table
+from teorell.solve import Raw
 
 TIMES = np.linspace(0.0, 24.0, 5)
 GRAMMAR = re.compile(r".+ \(.+\)\. .+[.?]", re.DOTALL)  # problem (reason). Remedy.
@@ -44,15 +45,15 @@ class Stage:
             parameter_names=model.parameter_names, infused=tuple(infused), switches=self.switches, outputs=outputs
         )
 
-    def solve(self, programs, columns, patients, events, times, **options):
+    def solve(self, programs, columns, patients, events, times, summary, **options):
+        self.summary = summary
         self.columns, self.patients, self.events, self.times, self.options = columns, patients, events, times, options
         if options["progress"]:
             options["progress"](patients, patients)
         n = np.zeros(patients)
-        return types.SimpleNamespace(
-            values=np.zeros((patients, len(times), len(programs.outputs))), status=n.astype(np.int32),
-            failure_time=n * np.nan, steps=n.astype(np.int64), rejected=n.astype(np.int64),
-        )  # fmt: skip
+        values, counts = np.zeros((patients, len(times), len(programs.outputs))), n.astype(np.int64)
+        reduced = np.zeros((patients, 0 if summary is None else len(summary)))
+        return Raw(values, n.astype(np.int32), n * np.nan, counts, counts, reduced, reduced + 1.0)
 
 
 @pytest.fixture
@@ -205,7 +206,21 @@ BAD = {
     "threads float": ({"threads": 2.0}, "threads is 2.0"),
     "max_steps": ({"max_steps": 0}, "max_steps is 0"),
     "progress": ({"progress": "yes"}, "progress is 'yes'"),
-    "reductions": ({"reductions": []}, "not in this version"),
+    "output of a reduction": ({"reductions": [tl.Cmax("cpp")]}, "Did you mean 'cp'?"),
+    "no output of a reduction": ({"reductions": [tl.Cmax()]}, "names no output (there are 2)"),
+    "reductions of one name": ({"reductions": [tl.AUC("cp"), tl.AUC("cp", end=3.0)]}, "two reductions are called 'auc_cp'"),
+    "no threshold": ({"reductions": [tl.TimeAbove("cp")]}, "has no threshold (above what?)"),
+    "window without length": ({"reductions": [tl.Cmin("cp", start=24.0)]}, "goes from 24 to 24"),
+    "window of a patient": ({"reductions": [tl.AUC("cp", end=[4.0, 0.0])]}, "the first such patient is 1"),
+    "window before 0": ({"reductions": [tl.AUC("cp", start=-1.0)]}, "starts at -1"),
+    "window not finite": ({"reductions": [tl.AUC("cp", end=np.nan)]}, "the end of 'auc_cp' is not finite"),
+    "windows of other patients": (
+        {"parameters": {"cl": [1.0, 2.0]}, "reductions": [tl.AUC("cp", end=[1.0, 2.0, 3.0])]}, "has 3 patients"
+    ),
+    "start and end": ({"reductions": [tl.AUC("cp", start=[0.0, 1.0], end=[2.0, 3.0, 4.0])]}, "has 3 patients"),
+    "no end": ({"times": None, "reductions": [tl.Cmax("cp")]}, "has no end (there are no sample times)"),
+    "no end of a patient": ({"times": [[1.0], []], "reductions": [tl.Cmax("cp")]}, "a patient has no sample times"),
+    "neither times nor reductions": ({"times": None, "reductions": []}, "times are missing"),
 }  # fmt: skip
 
 

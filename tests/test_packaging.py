@@ -29,7 +29,7 @@ RANKS = [
     {"balance", "parameters"},
     {"description", "dose_table"},
     {"dosing_rules", "fixed_point", "model", "record_times", "samples"},
-    {"lowering"},
+    {"lowering", "reductions"},
     {"lowered", "vector_ir"},
     {"adjoint_code", "tangent_code"},
     {"machine_code"},

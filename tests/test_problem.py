@@ -47,7 +47,7 @@ def test_values(problem):
 
 
 def test_jacobian_is_that_of_the_closed_form(problem):
-    raw, derivatives = problem.jacobian(problem.given)
+    raw, derivatives, _ = problem.jacobian(problem.given)
     np.testing.assert_array_equal(raw.values, problem.solve(problem.given).values)
     for k, entry in enumerate(problem.inputs):
         expected = exact(entry)
@@ -76,7 +76,7 @@ def test_the_two_ways_are_adjoint(seed, executor):
     )
     cotangent = rng.standard_normal((3, 9, 2))
     direction = [rng.standard_normal(array.shape) for array in problem.given]
-    _, derivative = problem.push_forward(problem.given, direction)
+    _, derivative, _ = problem.push_forward(problem.given, direction)
     gradients, _ = problem.pull_back(problem.given, cotangent)
     parts = [np.sum(g * d) for g, d in zip(gradients, direction, strict=True)]
     size = np.abs(derivative * cotangent).sum() + np.abs(parts).sum()
@@ -84,17 +84,17 @@ def test_the_two_ways_are_adjoint(seed, executor):
 
 
 def test_one_direction_is_a_sum_of_the_jacobian(problem):
-    _, derivatives = problem.jacobian(problem.given)
+    _, derivatives, _ = problem.jacobian(problem.given)
     rng = np.random.default_rng(2)
     direction = [None if k % 3 == 0 else rng.standard_normal(array.shape) for k, array in enumerate(problem.given)]
-    _, derivative = problem.push_forward(problem.given, direction)
+    _, derivative, _ = problem.push_forward(problem.given, direction)
     expected = sum(
         derivatives[..., k] * np.broadcast_to(dot, 3)[:, None, None]
         for k, dot in enumerate(direction)
         if dot is not None
     )
     np.testing.assert_allclose(derivative, expected, rtol=1e-12, atol=1e-13)
-    _, still = problem.push_forward(problem.given, [None] * len(direction))
+    _, still, _ = problem.push_forward(problem.given, [None] * len(direction))
     assert not still.any()
 
 
@@ -199,7 +199,7 @@ def test_a_list_of_regimens_is_as_each_patient_alone():
     assert [entry.name for entry in problem.inputs] == ["cl", "k1", "tau"]
     cotangent = np.random.default_rng(5).standard_normal((4, 9, 2))
     gradients, _ = problem.pull_back(problem.given, cotangent)
-    _, derivatives = problem.jacobian(problem.given)
+    _, derivatives, _ = problem.jacobian(problem.given)
     k1 = 0.0
     for patient, regimen in enumerate(regimens):
         parameters = {"cl": cl[patient], "tau": tau[patient], "k1": 0.2}
@@ -224,7 +224,7 @@ def test_a_switch_that_never_moves():
     lines = [("other", 1, {"amount": 10.0, "time": 0.25})]
     parameters = {"tau": np.array([0.2, 1.5])}
     problem = problem_of(closed_form.model(), parameters, closed_form.regimen(lines), TIMES, **EXACT).by([entry])
-    _, derivatives = problem.jacobian(problem.given)
+    _, derivatives, _ = problem.jacobian(problem.given)
     assert not derivatives[0].any()
     expected = exact(entry, parameters, lines, TIMES, 2)
     np.testing.assert_allclose(derivatives[..., 0], expected, rtol=1e-6, atol=1e-8)
@@ -238,7 +238,7 @@ def test_one_schedule_where_a_switch_differs_between_patients():
     problem = problem_of(closed_form.model(), PARAMETERS, closed_form.regimen(lines), TIMES, **EXACT)
     cotangent = np.random.default_rng(4).standard_normal((3, 9, 2))
     gradients, _ = problem.pull_back(problem.given, cotangent)
-    _, derivatives = problem.jacobian(problem.given)
+    _, derivatives, _ = problem.jacobian(problem.given)
     for k, (entry, array) in enumerate(zip(problem.inputs, problem.given, strict=True)):
         expected = exact(entry, lines=lines)
         np.testing.assert_allclose(derivatives[..., k], expected, rtol=1e-6, atol=1e-7, err_msg=str(entry))
@@ -253,7 +253,7 @@ def test_a_threshold_of_minus_infinity():
     x = model.state("x", 5.0)
     model.flow(x, None, tl.where(model.time < 3 * tl.log(p), k, 2 * k) * x)
     problem = problem_of(model, {"p": np.array([0.0, 2.0])}, None, [4.0], **EXACT)
-    _, derivatives = problem.jacobian(problem.given)
+    _, derivatives, _ = problem.jacobian(problem.given)
     threshold = 3 * np.log(2.0)
     expected = 5.0 * np.exp(-0.3 * threshold - 0.6 * (4.0 - threshold)) * 0.3 * 3 / 2.0
     np.testing.assert_allclose(derivatives[:, 0, 0, 0], [0.0, expected], rtol=1e-8)

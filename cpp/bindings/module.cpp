@@ -159,6 +159,7 @@ class GradientArrays {
         view_.event_time = given["event_time"].is_none() ? nullptr : out("event_time");
         view_.shared_rows = batch.event_offset_stride == 0 ? batch.event_offsets[1] : 0;
         view_.recorded_steps = given["recorded_steps"].cast<std::int64_t>();
+        view_.reduced = given["reduced"].is_none() ? nullptr : out("reduced");
         return &view_;
     }
 
@@ -193,6 +194,20 @@ class GradientArrays {
     }
 };
 
+// The arrays of reductions (a dict, see solve.py), or none.
+Reductions reductions_of(const py::object& given) {
+    if (given.is_none()) return {};
+    const auto kinds = given["kinds"].cast<Array<std::int32_t>>();
+    const auto windows = given["windows"].cast<Array<double>>();
+    return {static_cast<std::int32_t>(kinds.size()),
+            kinds.data(),
+            given["outputs"].cast<Array<std::int32_t>>().data(),
+            windows.data(),
+            windows.shape(1),
+            given["values"].cast<Array<double>>().mutable_data(),
+            given["times"].cast<Array<double>>().mutable_data()};
+}
+
 // The arrays of forward sensitivities (a dict, see solve.py).
 class TangentArrays {
   public:
@@ -211,6 +226,7 @@ class TangentArrays {
         auto values = given["values"].cast<Array<double>>();
         view_.directions = values.shape(values.ndim() - 1);
         view_.values = values.mutable_data();
+        view_.reduced = given["reduced"].cast<Array<double>>().mutable_data();
         return &view_;
     }
 
@@ -226,8 +242,8 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
                  const Array<std::int64_t>& event_offsets, const Array<double>& times, const py::object& sample_offsets,
                  const py::object& sample_events, double rtol, const Array<double>& atol, double max_steps, bool before,
                  Array<double>& values, Array<std::int32_t>& status, Array<double>& failure_time,
-                 Array<std::int64_t>& steps, Array<std::int64_t>& rejected, const py::object& progress,
-                 const py::object& gradient, const py::object& tangents) {
+                 Array<std::int64_t>& steps, Array<std::int64_t>& rejected, const py::object& reductions,
+                 const py::object& progress, const py::object& gradient, const py::object& tangents) {
     std::vector<const double*> starts;
     std::vector<std::int64_t> strides;
     for (const auto& column : columns) {
@@ -265,7 +281,8 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
                       steps.mutable_data(),
                       rejected.mutable_data(),
                       sample_offsets.is_none() ? nullptr : own_offsets.data(),
-                      sample_events.is_none() ? nullptr : own_events.data()};
+                      sample_events.is_none() ? nullptr : own_events.data(),
+                      reductions_of(reductions)};
     const Kernel& kernel = kernel_named(isa);
     const MachineCode machine = machine_code(code);
 
@@ -366,7 +383,7 @@ PYBIND11_MODULE(_core, module) {
                py::arg("times"), py::arg("sample_offsets"), py::arg("sample_events"), py::arg("rtol"), py::arg("atol"),
                py::arg("max_steps"), py::arg("before"), py::arg("values").noconvert(), py::arg("status").noconvert(),
                py::arg("failure_time").noconvert(), py::arg("steps").noconvert(), py::arg("rejected").noconvert(),
-               py::arg("progress"), py::arg("gradient"), py::arg("tangents"));
+               py::arg("reductions"), py::arg("progress"), py::arg("gradient"), py::arg("tangents"));
     module.def("run_program", &run_program, py::arg("isa"), py::arg("code"), py::arg("workspace").noconvert(),
                py::arg("width"));
     module.def("run_step", &run_step, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"),

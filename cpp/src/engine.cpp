@@ -10,6 +10,8 @@
 #include <system_error>
 #include <thread>
 
+#include "teorell/quartic.hpp"
+
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -93,10 +95,11 @@ void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, c
     threads = static_cast<int>(
         std::max<std::int64_t>(1, std::min<std::int64_t>(threads, (batch.patients + width - 1) / width)));
 
+    const int nodes = batch.reductions.count > 0 ? n_nodes * programs.at.n_out : 0;
+    const std::size_t size = static_cast<std::size_t>((derivatives.gradient ? 3 : 2) * programs.at.slots + nodes) *
+                             static_cast<std::size_t>(width);
     std::vector<Workspace> workspaces;
-    for (int i = 0; i < threads; ++i)
-        workspaces.push_back(allocate((derivatives.gradient ? 3 : 2) * static_cast<std::size_t>(programs.at.slots) *
-                                      static_cast<std::size_t>(width)));
+    for (int i = 0; i < threads; ++i) workspaces.push_back(allocate(size));
 
     std::mutex mutex;
     std::condition_variable changed;

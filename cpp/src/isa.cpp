@@ -81,8 +81,10 @@ template <class V, class Method, class Executor>
 void integrate(const Programs& programs, const Batch& batch, Executor executor, Run& run, double* workspace) {
     PatientQueue queue{run};
     NoTape nothing;
-    double* staging = workspace + static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
-    Group<V, Method, Executor, PatientQueue>(programs, batch, executor, queue, workspace, staging, nothing).run();
+    const std::int64_t size = static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
+    Group<V, Method, Executor, PatientQueue>(programs, batch, executor, queue, workspace, workspace + size,
+                                             workspace + 2 * size, nothing)
+        .run();
 }
 
 double* allocate(std::int64_t count) {
@@ -95,11 +97,12 @@ double* allocate(std::int64_t count) {
 // their tape: enough for lanes to find work, few enough for the cache.
 template <class V, class Method, class Executor, class Along>
 void by_rounds(const Programs& programs, Batch& part, Tape& tape, Executor executor, Run& run, double* workspace,
-               bool own_values, Along along) {
+               double* nodes, bool own_values, Along along) {
     constexpr std::int64_t round = patients_a_round<V>;
     double* staging = workspace + static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
     ShortQueue queue{run, 0, 0};
-    Group<V, Method, Executor, ShortQueue, Tape> group(programs, part, executor, queue, workspace, staging, tape);
+    Group<V, Method, Executor, ShortQueue, Tape> group(programs, part, executor, queue, workspace, staging, nodes,
+                                                       tape);
     for (;;) {
         const std::int64_t first = __atomic_fetch_add(&run.next, round, __ATOMIC_RELAXED);
         if (first >= run.patients) return;
@@ -137,10 +140,10 @@ void pull_back(const Programs& programs, const Batch& batch, const Gradient& gra
         part.values = values = allocate(2 * size_of_values + 1);
         slopes = values + size_of_values;
     }
-    Tape tape(programs.at, patients_a_round<V>, gradient.recorded_steps);
+    Tape tape(programs.at, patients_a_round<V>, gradient.recorded_steps, batch.reductions.count);
     Reverse<V, Method, Executor> reverse(programs, part, gradient, executor, tape, workspace, workspace + size,
                                          workspace + 2 * size);
-    by_rounds<V, Method>(programs, part, tape, executor, run, workspace, values != nullptr,
+    by_rounds<V, Method>(programs, part, tape, executor, run, workspace, workspace + 3 * size, values != nullptr,
                          [&](std::int64_t first, std::int64_t count) {
                              if (values == nullptr)
                                  reverse.run(first, count, gradient.cotangent, 0, gradient.strides);
@@ -161,10 +164,10 @@ void push_forward(const Programs& programs, const Batch& batch, const Tangents& 
     double* carried = allocate(2 * dots);
     for (std::int64_t i = 0; i < 2 * dots; ++i) carried[i] = 0.0;
     Batch part = batch;
-    Tape tape(programs.at, patients_a_round<V>, 4096);
+    Tape tape(programs.at, patients_a_round<V>, 4096, batch.reductions.count);
     Forward<V, Method, Executor> forward(programs, part, tangents, executor, tape, workspace, workspace + size, carried,
                                          carried + dots);
-    by_rounds<V, Method>(programs, part, tape, executor, run, workspace, false,
+    by_rounds<V, Method>(programs, part, tape, executor, run, workspace, workspace + 2 * size, false,
                          [&](std::int64_t first, std::int64_t count) { forward.run(first, count); });
     std::free(carried);
 }

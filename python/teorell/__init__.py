@@ -16,14 +16,15 @@ from teorell.gradient import Gradient
 from teorell.model import Model
 from teorell.nca import nca
 from teorell.parameters import stepwise
+from teorell.reductions import AUC, Cmax, Cmin, TimeAbove, Tmax
 from teorell.regimen import Regimen
 from teorell.simulate import simulate
 from teorell.solution import SimulationError, Solution
 from teorell.streaming import Stored, simulate_to
 
 __all__ = [
-    "EventTable", "Gradient", "InputError", "Jacobian", "Model", "ModelError", "Regimen", "SimulationError", "Solution",
-    "Stepwise", "Stored", "abs", "cos", "exp", "hill", "jacobian", "jvp", "log", "max", "min", "nca", "pow", "simulate",
+    "AUC", "Cmax", "Cmin", "EventTable", "Gradient", "InputError", "Jacobian", "Model", "ModelError", "Regimen", "SimulationError", "Solution",
+    "Stepwise", "Stored", "TimeAbove", "Tmax", "abs", "cos", "exp", "hill", "jacobian", "jvp", "log", "max", "min", "nca", "pow", "simulate",
     "simulate_to", "sin", "sqrt", "stepwise", "tanh", "value_and_grad", "where",
 ]  # fmt: skip
 

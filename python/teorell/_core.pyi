@@ -51,6 +51,7 @@ def solve(
     failure_time: NDArray[np.float64],
     steps: NDArray[np.int64],
     rejected: NDArray[np.int64],
+    reductions: dict[str, Any] | None,
     progress: Callable[[int, int], None] | None,
     gradient: dict[str, Any] | None,
     tangents: dict[str, Any] | None,

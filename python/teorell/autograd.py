@@ -40,8 +40,9 @@ class Trace:
     raw: Raw
 
 
-def solve(problem: Problem, given: Sequence[Array | Tensor]) -> tuple[Tensor, Trace]:
-    """The values (patients, times, outputs) at the given inputs, differentiable, and the trace of the run.
+def solve(problem: Problem, given: Sequence[Array | Tensor]) -> tuple[Tensor, Tensor, Trace]:
+    """The values (patients, times, outputs) and the reductions (patients, reductions) at the given inputs, differentiable, and
+    the trace of the run.
 
     given: one float64 array or tensor an input of the problem, () or (patients,), as parameters.numbers_or_tensor has
         checked it. The values have the type that the floating tensors promote to.
@@ -49,8 +50,9 @@ def solve(problem: Problem, given: Sequence[Array | Tensor]) -> tuple[Tensor, Tr
     """
     trace = Trace()
     inputs = [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in given]
-    values = Simulate.apply(problem, trace, *inputs)
-    return values.to(common_type([x for x in given if isinstance(x, Tensor)])), trace
+    values, reduced = Simulate.apply(problem, trace, *inputs)
+    wanted = common_type([x for x in given if isinstance(x, Tensor)])
+    return values.to(wanted), reduced.to(wanted), trace
 
 
 def common_type(tensors: Sequence[Tensor]) -> torch.dtype:
@@ -74,51 +76,55 @@ def constant(value: Any, what: str) -> Array:
 
 
 class Simulate(Function):
-    """The values (patients, times, outputs) at inputs of shape () or (patients,)."""
+    """The values (patients, times, outputs), and the reductions (patients, reductions), at inputs () or (patients,)."""
 
     @staticmethod
     @eager
-    def forward(problem: Problem, trace: Trace, *inputs: Tensor) -> Tensor:
+    def forward(problem: Problem, trace: Trace, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         trace.arrays = [numpy_of(x) for x in inputs]
         trace.raw = problem.solve(trace.arrays)
-        return torch.from_numpy(trace.raw.values)
+        return torch.from_numpy(trace.raw.values), torch.from_numpy(trace.raw.reduced)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         ctx.problem, _, *tensors = inputs
+        ctx.shapes = [each.shape for each in output]
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
         ctx.set_materialize_grads(False)  # no tangent is None, not zero: the problem then asks for no derivative
 
     @staticmethod
-    def backward(ctx: Any, cotangent: Tensor | None) -> tuple[Tensor | None, ...]:
-        if cotangent is None:
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        if all(each is None for each in cotangents):
             return None, None, *(None for _ in ctx.saved_tensors)
-        return None, None, *PullBack.apply(ctx.problem, cotangent, *ctx.saved_tensors)
+        zero = torch.zeros((), dtype=torch.float64)
+        both = (zero.expand(s) if c is None else c for c, s in zip(cotangents, ctx.shapes, strict=True))
+        return None, None, *PullBack.apply(ctx.problem, *both, *ctx.saved_tensors)
 
     @staticmethod
-    def jvp(ctx: Any, _problem: None, _trace: None, *tangents: Tensor | None) -> Tensor | None:
+    def jvp(ctx: Any, _problem: None, _trace: None, *tangents: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         if all(tangent is None for tangent in tangents):
-            return None
-        result: Tensor = PushForward.apply(ctx.problem, *ctx.saved_tensors, *tangents)
+            return None, None
+        result: tuple[Tensor, Tensor] = PushForward.apply(ctx.problem, *ctx.saved_tensors, *tangents)
         return result
 
     @staticmethod
     def vmap(
         info: Any, dims: tuple[int | None, ...], problem: Problem, trace: Trace, *inputs: Tensor
-    ) -> tuple[Tensor, int]:
+    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
         size = info.batch_size
         folded = fold(problem, size, inputs, dims[2:])
-        return Simulate.apply(problem.repeat(size), trace, *folded).unflatten(0, (size, -1)), 0
+        return by_run(Simulate.apply(problem.repeat(size), trace, *folded), size)
 
 
 class PullBack(Function):
-    """The gradients of the inputs, each in its shape, for a cotangent (patients, times, outputs) of the values."""
+    """The gradients of the inputs, each in its shape, for the cotangents of values and reductions."""
 
     @staticmethod
     @eager
-    def forward(problem: Problem, cotangent: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
-        gradients, _ = problem.pull_back([numpy_of(x) for x in inputs], numpy_of(cotangent))
+    def forward(problem: Problem, cotangent: Tensor, reduced: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+        of_reductions = numpy_of(reduced) if problem.reductions else None
+        gradients, _ = problem.pull_back([numpy_of(x) for x in inputs], numpy_of(cotangent), of_reductions)
         return tuple(torch.from_numpy(np.asarray(each)) for each in gradients)
 
     @staticmethod
@@ -135,37 +141,38 @@ class PullBack(Function):
 
     @staticmethod
     def vmap(
-        info: Any, dims: tuple[int | None, ...], problem: Problem, cotangent: Tensor, *inputs: Tensor
+        info: Any, dims: tuple[int | None, ...], problem: Problem, cotangent: Tensor, reduced: Tensor, *inputs: Tensor
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         size = info.batch_size
-        shared = [x.ndim == (dim is not None) for x, dim in zip(inputs, dims[2:], strict=True)]
+        shared = [x.ndim == (dim is not None) for x, dim in zip(inputs, dims[3:], strict=True)]
         # What the patients of a run share has one gradient a run: spread over the patients here, summed over them below.
-        folded = fold(problem, size, inputs, dims[2:], spread=True)
-        cotangents = batched(cotangent, dims[1], size).flatten(0, 1)
-        found = [g.unflatten(0, (size, -1)) for g in PullBack.apply(problem.repeat(size), cotangents, *folded)]
+        folded = fold(problem, size, inputs, dims[3:], spread=True)
+        both = (batched(x, dim, size).flatten(0, 1) for x, dim in zip((cotangent, reduced), dims[1:3], strict=True))
+        found = [g.unflatten(0, (size, -1)) for g in PullBack.apply(problem.repeat(size), *both, *folded)]
         return tuple(g.sum(-1) if s else g for g, s in zip(found, shared, strict=True)), (0,) * len(inputs)
 
 
 class PushForward(Function):
-    """The derivative of the values (patients, times, outputs) in one direction.
+    """The derivatives of values and reductions in one direction.
 
     tensors: the inputs, then a tangent in the shape of each (None is zero).
     """
 
     @staticmethod
     @eager
-    def forward(problem: Problem, *tensors: Tensor | None) -> Tensor:
+    def forward(problem: Problem, *tensors: Tensor | None) -> tuple[Tensor, Tensor]:
         inputs, tangents = tensors[: len(tensors) // 2], tensors[len(tensors) // 2 :]
         arrays = [numpy_of(x) for x in inputs if x is not None]
-        _, derivative = problem.push_forward(arrays, [None if x is None else numpy_of(x) for x in tangents])
-        return torch.from_numpy(derivative)
+        _, *derivatives = problem.push_forward(arrays, [None if x is None else numpy_of(x) for x in tangents])
+        values, reduced = map(torch.from_numpy, derivatives)
+        return values, reduced
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         pass
 
     @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> NoReturn:
+    def backward(ctx: Any, *cotangents: Tensor) -> NoReturn:
         no_second_derivatives()
 
     @staticmethod
@@ -173,10 +180,18 @@ class PushForward(Function):
         no_second_derivatives()
 
     @staticmethod
-    def vmap(info: Any, dims: tuple[int | None, ...], problem: Problem, *tensors: Tensor | None) -> tuple[Tensor, int]:
+    def vmap(
+        info: Any, dims: tuple[int | None, ...], problem: Problem, *tensors: Tensor | None
+    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
         size = info.batch_size
         folded = fold(problem, size, tensors, dims[1:], spread=True)
-        return PushForward.apply(problem.repeat(size), *folded).unflatten(0, (size, -1)), 0
+        return by_run(PushForward.apply(problem.repeat(size), *folded), size)
+
+
+def by_run(both: tuple[Tensor, Tensor], size: int) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+    """Values and reductions of all runs, with the runs as their first dimension, and which dimension that is."""
+    values, reduced = (x.reshape(size, x.shape[0] // size, *x.shape[1:]) for x in both)
+    return (values, reduced), (0, 0)
 
 
 def no_second_derivatives() -> NoReturn:

@@ -8,7 +8,7 @@ they are one-sided, those of the side that the sample sees.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from teorell.errors import InputError, count, suggestion
 from teorell.gradient import Gradient, gradient_of
-from teorell.losses import finite, pair, shaped, weighted
+from teorell.losses import Loss, finite, shaped, slope_of, told, weighted, weighted_reductions
 from teorell.model import Model
 from teorell.parameters import Array, is_tensor, numbers
 from teorell.problem import Input, Problem, given_fields, problem_of, total
@@ -39,13 +39,14 @@ class Jacobian(Solution):
 
     derivatives: Array  # (patients, times, outputs, wrt), d output / d number; NaN where the value is
     wrt: tuple[Key, ...]  # parameters, or (line of the regimen, field)
+    of_reductions: Mapping[str, Array] = field(default_factory=dict)  # name -> (patients, wrt); NaN where it is
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}; derivatives by {', '.join(map(str, self.wrt))}>"
 
 
 def value_and_grad(
-    loss: ArrayLike | Callable[..., tuple[Any, ArrayLike]],
+    loss: ArrayLike | Mapping[str, ArrayLike] | Callable[..., tuple[Any, ...]],
     model: Model,
     parameters: object = None,
     regimen: Given = None,
@@ -65,6 +66,11 @@ def value_and_grad(
         - with by_patient=True, a function (values, patients) -> (value, slope) of some patients, whose numbers are given:
           value (k,), one a patient, and slope (k, times, outputs); the loss is the sum over all patients. It is called
           for a few patients at a time, from several threads but never from two at once, and no values are stored.
+        With reductions=[...] it may also be
+        - weights, a mapping of names to numbers or (patients,): the loss is the sum of weight * reduction;
+        - a function, as above, whose arguments are (values, reduced), or (values, reduced, patients), and which returns
+          (value, slope, slopes). reduced: name -> (patients,) or (k,); slopes: d value / d each of them by name, one that
+          is not named has none; slope is that of the values, None for none.
     wrt: names of the parameters wanted; None is all that the model has.
     model, parameters, regimen, times, outputs and options (rtol, method, threads, ...): as for teorell.simulate, in NumPy.
 
@@ -77,18 +83,21 @@ def value_and_grad(
     problem = problem.by([*(_entry(problem, name) for name in names), *doses])
     patients = problem.patients_of([array.shape for array in problem.given])
     shape, own = problem.shape(patients), problem.own_times
-    if not callable(loss):
+    if isinstance(loss, Mapping):
+        value, (gradients, raw) = _sum_over_patients(problem, patients, weighted_reductions(loss, problem.reductions, patients))
+    elif not callable(loss):
         value, (gradients, raw) = _sum_over_patients(problem, patients, weighted(loss, shape, own))
     elif by_patient:
-        value, (gradients, raw) = _sum_over_patients(problem, patients, loss)
+        value, (gradients, raw) = _sum_over_patients(problem, patients, told(loss, problem.reductions))
     else:
         solution = problem.solve(problem.given)
         of_row = np.arange(patients) if own is None else own.patient
-        good = (solution.status == 0)[of_row]
-        number, slope = pair(loss(solution.values))
+        good = solution.status == 0
+        number, slope, bars = told(loss, problem.reductions)(solution.values, solution.reduced)
         value = float(shaped(number, (), "value"))
-        slope = np.where(good.reshape(-1, *[1] * (len(shape) - 1)), shaped(slope, shape, "slope"), 0.0)
-        gradients, raw = problem.pull_back(problem.given, finite(slope, of_row))
+        slope = np.where(good[of_row].reshape(-1, *[1] * (len(shape) - 1)), slope_of(slope, shape), 0.0)
+        bars = None if bars is None else finite(np.where(good[:, None], bars, 0.0), np.arange(patients))
+        gradients, raw = problem.pull_back(problem.given, finite(slope, of_row), bars)
     return value, gradient_of(problem, gradients, raw)
 
 
@@ -114,10 +123,11 @@ def jacobian(
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
     keys = _keys(wrt)
     problem = problem.by([_entry(problem, key) for key in keys])
-    raw, derivatives = problem.jacobian(problem.given)
+    raw, derivatives, reduced = problem.jacobian(problem.given)
     solution = labelled(problem, raw)
     named = {each.name: getattr(solution, each.name) for each in fields(Solution)}
-    return Jacobian(**named, derivatives=derivatives, wrt=keys)
+    by_name = problem.reductions.labelled(reduced)
+    return Jacobian(**named, derivatives=derivatives, wrt=keys, of_reductions=by_name)
 
 
 def jvp(
@@ -133,8 +143,10 @@ def jvp(
 
     tangents: by how much each number changes, a number or (patients,), by the names that `jacobian` takes; all others stay.
         Of a parameter that changes over time a number, or one for each of its values.
-    Other arguments and errors are those of `jacobian`.
+    Other arguments and errors are those of `jacobian`, which has the derivatives of reductions too.
     """
+    if options.get("reductions"):
+        raise InputError("reductions in jvp (it returns the derivative of the values). Use teorell.jacobian.")
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
     keys = _keys(tuple(tangents))
     problem = problem.by([_entry(problem, key) for key in keys])
@@ -150,7 +162,7 @@ def jvp(
                 f"{expected}). Give one number, or one for each."
             )
         dots.append(dot)
-    raw, derivative = problem.push_forward(problem.given, dots)
+    raw, derivative, _ = problem.push_forward(problem.given, dots)
     return labelled(problem, raw), derivative
 
 
@@ -208,16 +220,16 @@ def _entry(problem: Problem, key: Key) -> Input:
 
 
 def _sum_over_patients(
-    problem: Problem, patients: int, loss: Callable[..., tuple[Any, ArrayLike]]
+    problem: Problem, patients: int, loss: Loss
 ) -> tuple[float, tuple[list[Array], RawGradient]]:
     """The value of a loss by patient and its gradients, in one pass; patients that failed count for nothing."""
     parts, own = np.zeros(patients), problem.own_times
 
-    def slopes(values: Array, of: NDArray[np.int64]) -> Array:
-        value, slope = pair(loss(values, of))
+    def slopes(values: Array, reduced: Array, of: NDArray[np.int64]) -> tuple[Array, Array | None]:
+        value, slope, bars = loss(values, reduced, of)
         parts[of] = shaped(value, of.shape, "value")
         of_row = of if own is None else own.patient[own.rows(of)]
-        return finite(shaped(slope, values.shape, "slope"), of_row)
+        return finite(slope_of(slope, values.shape), of_row), None if bars is None else finite(bars, of)
 
     found = problem.pull_back(problem.given, slopes)
     return total(parts), found

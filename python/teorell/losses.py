@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from teorell.errors import InputError, count
-from teorell.parameters import Array
+from teorell.errors import InputError, count, suggestion
+from teorell.parameters import Array, agree, numbers
 from teorell.record_times import RecordTimes
+from teorell.reductions import Reductions
 
-__all__ = ["finite", "pair", "shaped", "weighted"]
+__all__ = ["Loss", "finite", "shaped", "slope_of", "told", "weighted", "weighted_reductions"]
+
+# From values, reductions (k, reductions) and the patients, where it is by patient: the value, the slope of the values or
+# None, and that of the reductions (k, reductions) or None.
+Loss: TypeAlias = Callable[..., tuple[Any, Any, Array | None]]
 
 
 def weighted(
     weights: ArrayLike, shape: tuple[int, ...], times: RecordTimes | None = None
-) -> Callable[[Array, NDArray[np.int64]], tuple[Array, Array]]:
+) -> Loss:
     """sum(weights * values) as a loss by patient. shape: of the values; InputError where the weights do not fit.
 
     times: where each patient has its own, and so the values are (samples, outputs).
@@ -33,25 +38,75 @@ def weighted(
     if not np.isfinite(array).all():
         raise InputError("weights are not finite (each value counts with its weight). Give 0 where one does not count.")
 
-    def loss(values: Array, patients: NDArray[np.int64]) -> tuple[Array, Array]:
+    def loss(values: Array, reduced: Array, patients: NDArray[np.int64]) -> tuple[Array, Array, None]:
         if times is not None:
             slope = spread[times.rows(patients)]
             total = np.zeros(len(patients))
             np.add.at(total, times.among(patients), (slope * values).sum(axis=1))
-            return total, slope
+            return total, slope, None
         slope = spread[patients]
-        return (slope * values).reshape(len(values), -1).sum(axis=1), slope
+        return (slope * values).reshape(len(values), -1).sum(axis=1), slope, None
 
     return loss
 
 
-def pair(result: Any) -> tuple[Any, Any]:
-    """The value and the slope that a loss returned; InputError if it did not return two things."""
-    if not isinstance(result, tuple) or len(result) != 2:
+def weighted_reductions(weights: Mapping[str, ArrayLike], reductions: Reductions, patients: int) -> Loss:
+    """The sum of weight * reduction, by name, as a loss by patient. InputError where names or weights do not fit."""
+    spread = np.zeros((patients, len(reductions)))
+    for name, weight in weights.items():
+        array = numbers(weight, f"the weight of {name!r}")
+        agree([("the simulation", patients), (f"the weight of {name!r}", array.size)] if array.ndim else [])
+        spread[:, number_of(reductions, name)] = array
+    used = np.flatnonzero(spread.any(axis=0))
+
+    def loss(values: Array, reduced: Array, of: NDArray[np.int64]) -> tuple[Array, None, Array]:
+        return (spread[of][:, used] * reduced[:, used]).sum(axis=1), None, spread[of]
+
+    return loss
+
+
+def told(loss: Callable[..., tuple[Any, ...]], reductions: Reductions) -> Loss:
+    """The user's loss, told the reductions by name if there are any; what it returns is checked."""
+
+    def call(values: Array, reduced: Array, *patients: NDArray[np.int64]) -> tuple[Any, Any, Array | None]:
+        if not reductions:
+            return *_parts(loss(values, *patients), "value", "slope"), None
+        value, slope, slopes = _parts(loss(values, reductions.labelled(reduced), *patients), "value", "slope", "slopes")
+        return value, slope, _by_column(slopes, reductions, len(reduced))
+
+    return call
+
+
+def _parts(result: Any, *names: str) -> tuple[Any, ...]:
+    if not isinstance(result, tuple) or len(result) != len(names):
         raise InputError(
-            f"the loss returned a {type(result).__name__} (a value and its slope are needed). Return (value, slope)."
+            f"the loss returned a {type(result).__name__} (a value and its slope are needed). Return ({', '.join(names)})."
         )
     return result
+
+
+def _by_column(slopes: Any, reductions: Reductions, patients: int) -> Array:
+    """(patients, reductions) from slopes by name."""
+    if not isinstance(slopes, Mapping):
+        raise InputError(
+            f"the slopes of the reductions are a {type(slopes).__name__} (each has a name). Return a mapping of names to "
+            "arrays, one number a patient."
+        )
+    result = np.zeros((patients, len(reductions)))
+    for name, slope in slopes.items():
+        result[:, number_of(reductions, name)] = shaped(slope, (patients,), f"slope by {name!r}")
+    return result
+
+
+def number_of(reductions: Reductions, name: str) -> int:
+    if name not in reductions.keys:
+        raise InputError(f"unknown reduction {name!r} (it is not asked for). {suggestion(str(name), reductions.keys)}")
+    return reductions.keys.index(name)
+
+
+def slope_of(given: Any, shape: tuple[int, ...]) -> Array:
+    """The slope of the values; None is 0."""
+    return np.zeros(shape) if given is None else shaped(given, shape, "slope")
 
 
 def _real(given: Any, what: str) -> Array:

@@ -94,7 +94,7 @@ class Simulator(nn.Module):
         inputs = [given.get(name, value).to(torch.float64) for name, value in self._constants]
         if not torch.compiler.is_compiling():
             trace = Trace()
-            values = Simulate.apply(self._problem, trace, *inputs)
+            values, _ = Simulate.apply(self._problem, trace, *inputs)
             self._status = trace.raw.status
         elif compiled.inside_a_transform():
             raise NotImplementedError(
@@ -143,6 +143,10 @@ class Simulator(nn.Module):
         model, regimen, times, outputs, options = self._recipe
         self._problem: Problem = problem_of(model, self._defaults, regimen, times, outputs, **options)
         self._number = compiled.register(self._problem)
+        if self._problem.reductions:
+            raise InputError(
+                "reductions in a Simulator (it returns values alone). Call teorell.simulate where reductions are needed."
+            )
         if any(is_tensor(value) for value in self._problem.given):
             raise InputError(
                 "the regimen of a Simulator holds tensors (its doses are the same in every call). Give numbers, or call "

@@ -37,7 +37,7 @@ from teorell.steady_state import SteadyStates, steady_states
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
-    from teorell.samples import Samples
+    from teorell.samples import Samples, Summary
     from teorell.solve import Raw, RawGradient, Tangents
 
 __all__ = ["Input", "Run", "lines_of", "run_of"]
@@ -69,6 +69,7 @@ class Run:
     switches: tuple[SwitchTimes, ...]
     steady: SteadyStates | None
     equilibrium: bool = False
+    summary: Summary | None = None
 
     @property
     def arguments(self) -> tuple[Programs, tuple[Array, ...], int, Events, Array | Samples]:
@@ -82,15 +83,21 @@ class Run:
         from teorell.solve import NO_STEADY_STATE
 
         table, rows = self.doses.table, self.steady.missing[::-1]
-        rows = rows[table.time[rows] <= self._last_samples[table.owner[rows]]]  # what comes later plays no part
+        rows = rows[table.time[rows] <= self._ends[table.owner[rows]]]  # what comes later plays no part
         raw.status[table.owner[rows]] = NO_STEADY_STATE
         raw.failure_time[table.owner[rows]] = table.time[rows]
+
+    @property
+    def _ends(self) -> Array:
+        """(patients,) when the last sample is taken, or the last window of reductions ends."""
+        windows = -np.inf if self.summary is None else self.summary.windows[..., 1].max(axis=0)
+        return np.maximum(self._last_samples, windows)
 
     @property
     def _last_samples(self) -> Array:
         """(patients,) the time of the last sample of each; before any time where there is none."""
         if isinstance(self.times, np.ndarray):
-            return np.full(self.patients, self.times[-1])
+            return np.full(self.patients, self.times[-1] if self.times.size else -np.inf)
         last, some = self.times.offsets[1:] - 1, np.diff(self.times.offsets) > 0
         result = np.full(self.patients, -np.inf)
         result[some] = self.times.times[last[some]]
@@ -284,6 +291,7 @@ def _stacked(directions: Sequence[Array], shape: tuple[int, ...]) -> Array:
 def run_of(
     model: Model, columns: Columns, regimen: Given, times: Array | RecordTimes, outputs: tuple[str, ...], patients: int,
     options: Mapping[str, Any], derivatives: str | None = None, equilibrium: bool = False,
+    summary: Summary | None = None,
 ) -> Run:  # fmt: skip
     """Lower the model, find its switches, make the events. derivatives: None, "vjp" or "jvp", as for lowered.programs_of.
 
@@ -311,7 +319,7 @@ def run_of(
         None if steady is None else steady.found,
     )
     at = samples_of(times, rows) if isinstance(times, RecordTimes) else times
-    return Run(programs, columns, patients, rows, at, doses, switches, steady, equilibrium)
+    return Run(programs, columns, patients, rows, at, doses, switches, steady, equilibrium, summary)
 
 
 @dataclass(frozen=True)

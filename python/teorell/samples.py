@@ -1,4 +1,4 @@
-"""Samples of each patient's own, as the core takes them."""
+"""Samples of each patient's own, and what sums up a curve, as the core takes them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Samples"]
+__all__ = ["Samples", "Summary"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,3 +22,15 @@ class Samples:
         """The rows of some of the patients first, first + 1, ..., counted from the first row of patient `first`."""
         counts = np.diff(self.offsets[first : first + len(chosen) + 1])
         return np.flatnonzero(np.repeat(chosen, counts))
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """Reductions: each of one output, in a window of each patient's own or of all."""
+
+    kinds: NDArray[np.int32]  # (reductions,) ReductionKind of batch.hpp
+    outputs: NDArray[np.int32]  # (reductions,) numbers of outputs, as the programs have them
+    windows: NDArray[np.float64]  # (reductions, patients or 1, 3): start, end, threshold
+
+    def __len__(self) -> int:
+        return len(self.kinds)

@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike
 
 from teorell.covariates import Stepwise
 from teorell.eager import eager
-from teorell.errors import InputError
 from teorell.model import Model
 from teorell.parameters import Array, is_tensor
 from teorell.problem import Problem, problem_of
 from teorell.progress import Progress
 from teorell.record_times import RecordTimes
+from teorell.reductions import Reduction
 from teorell.regimen import Given
 from teorell.solution import Solution
 
@@ -41,7 +41,7 @@ def simulate(
     progress: bool | Progress | None = None,
     executor: str | None = None,
     start: str = "initial",
-    reductions: object = None,
+    reductions: Sequence[Reduction] | None = None,
 ) -> Solution:
     """Simulate a population from time 0 and sample its outputs at `times`.
 
@@ -64,9 +64,10 @@ def simulate(
     progress: True draws a bar; a callable is called with the patients done and all.
     executor: "machine_code", "interpreter", or None for the faster one that works here. The results are the same bits.
     start: "initial", the initial values of the model; "equilibrium", where these lead to without doses.
-    reductions: has its place for a later version; anything but None is refused.
+    reductions: a list of teorell.Cmax, Tmax, Cmin, AUC and TimeAbove: numbers that sum up a curve, found in the dense output
+        while it is solved. With these times may be None: no curve is stored then.
 
-    Returns a Solution, whose values have the shape (patients, times, outputs), or (samples, outputs) where each patient has
+    Returns a Solution, whose reductions are (patients,) arrays by name, and whose values have the shape (patients, times, outputs), or (samples, outputs) where each patient has
     times of its own. The number of patients is the common
     length of all arrays, 1 if there is none. Raises InputError (a ValueError) or TypeError before anything runs if
     something does not fit. A patient that fails numerically raises nothing: it has a status and NaN from the failing
@@ -78,8 +79,6 @@ def simulate(
     NotImplementedError. Under torch.vmap all else in the solution is that of the patients of all runs, one run after the
     other. torch.compile leaves this function out of its graph; teorell.nn.Simulator goes in.
     """
-    if reductions is not None:
-        raise InputError("reductions are not in this version (they are planned). Reduce solution.values with NumPy.")
     tensors = is_tensor(times)
     if tensors:
         from teorell.autograd import constant
@@ -87,20 +86,22 @@ def simulate(
         times = constant(times, "times")
     problem = problem_of(
         model, parameters, regimen, times, outputs, rtol=rtol, atol=atol, method=method, threads=threads,
-        samples=samples, max_steps=max_steps, progress=progress, executor=executor, start=start,
+        samples=samples, max_steps=max_steps, progress=progress, executor=executor, start=start, reductions=reductions,
     )  # fmt: skip
     if tensors or any(map(is_tensor, problem.given)):
         from teorell.autograd import solve
 
-        values, trace = solve(problem, problem.given)
-        return labelled(problem, trace.raw, values, trace.arrays)
+        values, reduced, trace = solve(problem, problem.given)
+        return labelled(problem, trace.raw, values, trace.arrays, reduced)
     return labelled(problem, problem.solve(problem.given))
 
 
-def labelled(problem: Problem, raw: Raw, values: Any = None, arrays: Sequence[Array] = ()) -> Solution:
+def labelled(
+    problem: Problem, raw: Raw, values: Any = None, arrays: Sequence[Array] = (), reduced: Any = None
+) -> Solution:
     """What the core returned, with the names and units of the problem.
 
-    values, arrays: the values as a tensor, and what the core read of each input, where tensors were given.
+    values, reduced, arrays: values and reductions as tensors, and what the core read of each input, where tensors were given.
     """
     model, columns, outputs = problem.model, problem.columns, problem.outputs
     given = {name: column for name, column in zip(columns.names, columns.values, strict=True) if name in columns.given}
@@ -114,4 +115,5 @@ def labelled(problem: Problem, raw: Raw, values: Any = None, arrays: Sequence[Ar
         raw.status, raw.failure_time, raw.steps, raw.rejected,
         model.name, model.time_unit, tuple(model.output_unit(name) for name in outputs),
         parameters, at.offsets if isinstance(at, RecordTimes) else None,
+        problem.reductions.labelled(raw.reduced if reduced is None else reduced), problem.reductions.units(model),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +39,8 @@ class Solution:
     units: tuple[str, ...] = ()  # of the outputs, "" where not declared
     parameters: Mapping[str, Any] | None = None  # those the user gave, () or (patients,) or Stepwise, in their units
     offsets: NDArray[np.int64] | None = None  # (patients + 1,) where each patient has times of its own
+    reductions: Mapping[str, Any] = field(default_factory=dict)  # name -> (patients,); NaN where a failure cut its window
+    reduction_units: Mapping[str, str] = field(default_factory=dict)  # "" where not known
 
     @property
     def time(self) -> Array:
@@ -70,14 +72,15 @@ class Solution:
 
     def __repr__(self) -> str:
         failed = int((self.status != 0).sum())
-        first, last = (self.times.min(), self.times.max()) if self.times.size else (0.0, 0.0)
-        span = f"{first:g} to {last:g} {self.time_unit}".rstrip()
-        what = "time" if self.offsets is None else "sample"
-        return (
-            f"<{type(self).__name__} of {self.model!r}: {count(self.status.size, 'patient')}, "
-            f"{count(self.times.size, what)} from "
-            f"{span}, outputs {', '.join(self.outputs)}; {f'{failed} failed' if failed else 'all succeeded'}>"
-        )
+        parts = [count(self.status.size, "patient")]
+        if self.times.size:
+            span = f"{self.times.min():g} to {self.times.max():g} {self.time_unit}".rstrip()
+            what = "time" if self.offsets is None else "sample"
+            parts += [f"{count(self.times.size, what)} from {span}", f"outputs {', '.join(self.outputs)}"]
+        if self.reductions:
+            parts.append(f"reductions {', '.join(self.reductions)}")
+        went = f"{failed} failed" if failed else "all succeeded"
+        return f"<{type(self).__name__} of {self.model!r}: {', '.join(parts)}; {went}>"
 
     def raise_for_status(self) -> None:
         """Raise SimulationError if any patient failed: who, why, what to do, and what is unusual about them."""
@@ -104,7 +107,8 @@ class Solution:
         return pd.DataFrame(columns)
 
     def to_xarray(self) -> Any:
-        """An xarray Dataset: a variable (patient, time) for each output, and status, failure_time, steps, rejected.
+        """An xarray Dataset: a variable (patient, time) for each output, and (patient,) for each reduction, status,
+        failure_time, steps and rejected.
 
         Where each patient has times of its own, the outputs are (sample,), with coordinates sample_patient and time.
         Units are attributes, `units`. ImportError without xarray, InputError if an output has the name of one of these.
@@ -114,13 +118,17 @@ class Solution:
         except ImportError as error:
             raise ImportError("no Dataset (xarray is not installed). Run pip install 'teorell[frames]'.") from error
         per_patient = ("status", "failure_time", "steps", "rejected")
-        self._check_free("patient", "time", *per_patient)
+        self._check_free("patient", "time", *per_patient, *self.reductions)
         units = self.units or ("",) * len(self.outputs)
         dimensions = ("patient", "time") if self.offsets is None else ("sample",)
         variables: dict[str, Any] = {
             name: (dimensions, self.array[..., k], {"units": unit} if unit else {})
             for k, (name, unit) in enumerate(zip(self.outputs, units, strict=True))
         }
+        for name, values in self.reductions.items():
+            numbers = values.numpy(force=True) if is_tensor(values) else values
+            unit = self.reduction_units.get(name, "")
+            variables[name] = (("patient",), numbers, {"units": unit} if unit else {})
         variables |= {name: (("patient",), getattr(self, name)) for name in per_patient}
         of_time = {"units": self.time_unit} if self.time_unit else {}
         coordinates: dict[str, Any] = {"patient": np.arange(self.status.size)}

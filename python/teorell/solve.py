@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from teorell import _core
 from teorell.lowering.program import PROGRAMS
-from teorell.samples import Samples
+from teorell.samples import Samples, Summary
 
 if TYPE_CHECKING:
     from teorell.events import Events
@@ -60,6 +60,8 @@ class Raw:
     failure_time: NDArray[np.float64]  # (patients,) NaN where status is 0
     steps: NDArray[np.int64]  # (patients,) accepted steps
     rejected: NDArray[np.int64]  # (patients,) rejected steps
+    reduced: NDArray[np.float64]  # (patients, reductions), NaN where a failure has cut its window short
+    reached: NDArray[np.float64]  # (patients, reductions) when an extremum is reached first, else NaN
 
 
 def llvmlite_missing() -> str | None:
@@ -145,6 +147,7 @@ def solve(
     patients: int,
     events: Events,
     times: Array | Samples,
+    reductions: Summary | None = None,
     *,
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
@@ -157,7 +160,7 @@ def solve(
     Raises ValueError for an unknown method or instruction set; KeyboardInterrupt on Ctrl-C; whatever `progress` raises.
     """
     values = np.empty((*_rows_of(times, patients), programs.layout.n_out))
-    return _run(programs, columns, patients, events, times, Options(**options), values, progress)
+    return _run(programs, columns, patients, events, times, reductions, Options(**options), values, progress)
 
 
 @dataclass(frozen=True)
@@ -186,9 +189,13 @@ class RawGradient:
     failure_time: Array
     steps: NDArray[np.int64]
     rejected: NDArray[np.int64]
+    reduced: Array
+    reached: Array
 
 
-Loss: TypeAlias = Callable[[Array, NDArray[np.int64]], Array]
+# From values (k, times, outputs), their reductions (k, reductions) as the core has them (values, times), and the numbers of the
+# patients: slopes of the values, and of the reductions, None where there are none.
+Loss: TypeAlias = Callable[[Array, Array, Array, NDArray[np.int64]], tuple[Array, Array | None]]
 RECORDED = 32 * 2**20  # bytes of a thread for the states of accepted steps; what does not fit is computed again
 
 
@@ -199,6 +206,8 @@ def pull_back(
     events: Events,
     times: Array | Samples,
     cotangent: Array | Loss,
+    reductions: Summary | None = None,
+    reduced: Array | None = None,
     *,
     progress: Callable[[int, int], None] | None = None,
     recorded_steps: int | None = None,
@@ -207,20 +216,24 @@ def pull_back(
     """The discrete adjoint: from the cotangent of the values to those of parameters, initial states and events.
 
     programs: lowered with derivatives="vjp". cotangent: (patients, times, outputs) float64, any strides; or a function that
-    is called for a few patients at a time with values (k, times, outputs) and the numbers (k,) of patients, none of whom
-    failed, and returns slopes of the shape of the values. recorded_steps: states kept of each patient, for tests.
+    is called for a few patients at a time, none of whom failed (see Loss). reduced: (patients, reductions), the cotangent of
+    the reductions, None where there is none or a function gives it. recorded_steps: states kept of each patient, for tests.
     """
     shared = len(events.offsets) == 2 and patients != 1
     rows = (patients, len(events.time)) if shared else (len(events.time),)
     fitting = RECORDED // (8 * programs.layout.n * 64)
+    if reductions and reduced is None and callable(cotangent):
+        reduced = np.zeros((patients, len(reductions)))
     given: dict[str, Any] = {
         "parameters": np.zeros((patients, len(programs.parameter_names))),
         "initial": np.zeros((patients, programs.layout.n)),
         "event_value": np.zeros(rows),
         "event_time": np.zeros(rows),
         "cotangent": None if callable(cotangent) else cotangent,
+        "reduced": None if reduced is None else np.ascontiguousarray(reduced, np.float64),
         "recorded_steps": max(16, min(4096, fitting)) if recorded_steps is None else recorded_steps,
     }
+    found = _empty_reduced(reductions, patients)
     if callable(cotangent):
         loss = cotangent
 
@@ -229,15 +242,21 @@ def pull_back(
             rows = good if isinstance(times, np.ndarray) else times.rows(first, status == 0)
             slopes = np.zeros_like(values)
             if good.size:
-                slopes[rows] = loss(values if rows.size == len(values) else values[rows], first + good)
+                who = first + good
+                chosen = values if rows.size == len(values) else values[rows]
+                slopes[rows], bars = loss(chosen, found[0][who], found[1][who], who)
+                if bars is not None:
+                    given["reduced"][who] = bars
             return slopes
 
         given["loss"] = of_group
-    raw = _run(programs, columns, patients, events, times, Options(**options), np.empty((0, 0, 0)), progress, given)
-    found = {name: given[name] for name in ("parameters", "initial", "event_value", "event_time")}
-    return RawGradient(
-        **found, **{name: getattr(raw, name) for name in ("status", "failure_time", "steps", "rejected")}
-    )
+    raw = _run(
+        programs, columns, patients, events, times, reductions, Options(**options), np.empty((0, 0, 0)), progress, given,
+        found=found,
+    )  # fmt: skip
+    bars = {name: given[name] for name in ("parameters", "initial", "event_value", "event_time")}
+    same = ("status", "failure_time", "steps", "rejected", "reduced", "reached")
+    return RawGradient(**bars, **{name: getattr(raw, name) for name in same})
 
 
 @dataclass(frozen=True)
@@ -256,11 +275,13 @@ def push_forward(
     events: Events,
     times: Array | Samples,
     tangents: Tangents,
+    reductions: Summary | None = None,
     *,
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
-) -> tuple[Raw, Array]:
-    """Forward sensitivities: the values, and their derivatives (patients, times, outputs, directions).
+) -> tuple[Raw, Array, Array]:
+    """Forward sensitivities: the values, and their derivatives (patients, times, outputs, directions), and those of the
+    reductions (patients, reductions, directions).
 
     programs: lowered with derivatives="jvp". A derivative after a failure is NaN, as the value is.
     Raises ValueError where there is no direction.
@@ -272,16 +293,23 @@ def push_forward(
         raise ValueError("the tangents have no direction (all are None or empty). Give one at least.")
     values = np.empty((*_rows_of(times, patients), programs.layout.n_out))
     derivatives = np.full((*values.shape, directions), np.nan)
+    reduced = np.zeros((patients, len(reductions or ()), directions))
     raw = _run(
-        programs, columns, patients, events, times, Options(**options), values, progress, None,
-        {**arrays, "values": derivatives},
+        programs, columns, patients, events, times, reductions, Options(**options), values, progress, None,
+        {**arrays, "values": derivatives, "reduced": reduced},
     )  # fmt: skip
-    return raw, derivatives
+    reduced[np.isnan(raw.reduced)] = np.nan
+    return raw, derivatives, reduced
 
 
 def _rows_of(times: Array | Samples, patients: int) -> tuple[int, ...]:
     """The shape of the values but for outputs: (patients, times), or (rows,)."""
     return (patients, len(times)) if isinstance(times, np.ndarray) else (len(times.times),)
+
+
+def _empty_reduced(reductions: Summary | None, patients: int) -> tuple[Array, Array]:
+    shape = (patients, len(reductions or ()))
+    return np.empty(shape), np.empty(shape)
 
 
 def _run(
@@ -290,13 +318,16 @@ def _run(
     patients: int,
     events: Events,
     times: Array | Samples,
+    reductions: Summary | None,
     options: Options,
     values: Array,
     progress: Callable[[int, int], None] | None,
     gradient: dict[str, Any] | None = None,
     tangents: dict[str, Any] | None = None,
+    found: tuple[Array, Array] | None = None,
 ) -> Raw:
-    """The one call of the core."""
+    """The one call of the core. found: where reductions go; None makes these arrays."""
+    reduced, reached = found or _empty_reduced(reductions, patients)
     name = selected_isa(options.isa)
     own = None if isinstance(times, np.ndarray) else times
     kind, _ = choose_executor(options.executor)
@@ -307,7 +338,15 @@ def _run(
         failure_time=np.empty(patients),
         steps=np.empty(patients, dtype=np.int64),
         rejected=np.empty(patients, dtype=np.int64),
+        reduced=reduced,
+        reached=reached,
     )
+    summary = None
+    if reductions:
+        summary = {
+            "kinds": reductions.kinds, "outputs": reductions.outputs, "windows": reductions.windows, "values": reduced,
+            "times": reached,
+        }  # fmt: skip
     _core.solve(
         core_model(programs),
         name,
@@ -333,6 +372,7 @@ def _run(
         raw.failure_time,
         raw.steps,
         raw.rejected,
+        summary,
         progress,
         gradient,
         tangents,

@@ -3,7 +3,26 @@
 
 #include <cstdint>
 
+#include "host_device.hpp"
+
 namespace teorell {
+
+// Numbers that sum up one output of a patient, from `start` to `end`.
+enum ReductionKind : std::int32_t { maximum = 0, minimum = 1, time_above = 2, area = 3 };
+
+struct Reductions {
+    std::int32_t count;
+    const std::int32_t* kinds;    // [count]
+    const std::int32_t* outputs;  // [count]
+    const double* windows;        // [count][patient][3], or [count][3] for all: start, end, threshold
+    std::int64_t patients;        // of the windows: 1 for all
+    double* values;               // [patient][count]
+    double* times;                // [patient][count] when an extremum is reached first, else NaN
+
+    TEORELL_HD const double* window(int k, std::int64_t i) const {
+        return windows + 3 * (k * patients + (patients == 1 ? 0 : i));
+    }
+};
 
 // All times in the model's time unit; row-major arrays.
 struct Batch {
@@ -31,6 +50,7 @@ struct Batch {
     // Where each patient has times of its own: rows sample_offsets[i] to sample_offsets[i + 1] of times and of values.
     const std::int64_t* sample_offsets;  // [patients + 1]; null: one grid
     const std::int64_t* sample_events;   // [row] how many of the patient's events come before it, at its time; or null
+    Reductions reductions;
 };
 
 // What the adjoint reads and writes beyond the batch. All cotangents are those of one scalar, and zero before the call.
@@ -47,6 +67,7 @@ struct Gradient {
     double* event_time;           // the same; null: not wanted
     std::int64_t shared_rows;     // rows of the shared table, 0 if each patient has its own
     std::int64_t recorded_steps;  // states kept for one patient; older ones are computed again
+    const double* reduced;        // [patient][reduction] d scalar / d reductions; null: of none. `loss` may write it
 };
 
 // Directions of forward sensitivities, and the derivatives of the values in them.
@@ -57,7 +78,8 @@ struct Tangents {
     const double* event_value;  // [direction][patient][row] or, with tables of their own, [direction][row]; or null
     const double* event_time;   // the same, or null
     std::int64_t event_strides[2];
-    double* values;  // [patient][time][output][direction], or [row][output][direction]
+    double* values;   // [patient][time][output][direction], or [row][output][direction]
+    double* reduced;  // [patient][reduction][direction], zero before the call
 };
 
 // What is wanted beyond the values; null where it is not.

@@ -22,6 +22,7 @@ class Forward : TapeWalk<V> {
     Forward(const Programs& programs, const Batch& batch, const Tangents& tangents, Executor executor, const Tape& tape,
             double* workspace, double* staging, double* dots, double* staged_dots)
         : Base(programs, batch, tape, workspace, staging),
+          r(batch.reductions),
           g(tangents),
           execute(executor),
           carried(dots),
@@ -37,9 +38,11 @@ class Forward : TapeWalk<V> {
     }
 
   private:
+    const Reductions& r;
     const Tangents& g;
     Executor execute;
     double *carried, *coming;
+    std::int64_t mark[W];  // the next crossing
 
     // Of direction d: the tangent of state k, of coefficient k, and of parameter k.
     double* ydot(double* dots, std::int64_t d, int k) const {
@@ -102,6 +105,7 @@ class Forward : TapeWalk<V> {
             for (int k = 0; k < at.n_rates; ++k) ratedot(d, k)[l] = 0.0;
         }
         stretch[l] = record[l] = sample[l] = 0;
+        mark[l] = r.count;
         cross(l);
         settle(l);
     }
@@ -124,14 +128,15 @@ class Forward : TapeWalk<V> {
         for_each(active, [this](int l) { Base::load_step(l); });
         execute.stages(ws);
         for (int k = 0; k < at.n; ++k) put(at.ynew + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
-        std::int64_t from[W];
-        for_each(active, [&](int l) { from[l] = sample[l]; });
+        std::int64_t from[W], mark_from[W];
+        for_each(active, [&](int l) { from[l] = sample[l], mark_from[l] = mark[l]; });
         for (std::int64_t d = 0; d < g.directions; ++d) {
             load(d);
             execute.tangent(ws);
             for (int k = 0; k < at.n; ++k) P::store(ydot(carried, d, k), get(at.ydot + k));
-            for_each(active, [&](int l) { sample[l] = from[l]; });
+            for_each(active, [&](int l) { sample[l] = from[l], mark[l] = mark_from[l]; });
             samples_within(d);
+            if (r.count > 0) reductions_within(d);
         }
         for (int k = 0; k < at.n; ++k) put(at.yn + k, get(at.ynew + k));
         for_each(active, [this](int l) {
@@ -155,17 +160,7 @@ class Forward : TapeWalk<V> {
             P::store(time, start + h);
             for_each(due, [&](int l) { time[l] = Base::times[l][sample[l]]; });
             const V now = P::load(time), theta = min(one, (now - start) / h);
-            V weights[Method::stages];
-            dense_weights<V, Method>(theta, weights);
-            for (int i = 0; i < m.n_output_states; ++i) {
-                const std::int32_t k = m.output_states[i];
-                V dot = fma(theta, P::load(ydot(carried, d, k)), (one - theta) * get(at.yndot + k));
-                for (int j = 0; j < Method::stages; ++j) dot = fma(weights[j], get(at.udot + j * at.n + k), dot);
-                put(at.y + k, dense_value<V, Method>(at, ws, k, theta, weights));
-                put(at.ydot + k, dot);
-            }
-            put(at.scalar + s_t, now);
-            interpret<V>(m.outputs_jvp, ws);
+            push_forward_at(d, theta, now);
             unsigned more = 0;
             for_each(due, [&](int l) {
                 for (int o = 0; o < at.n_out; ++o) *derivative(l, d, o) = lane(at.outdot + o, l);
@@ -176,6 +171,119 @@ class Forward : TapeWalk<V> {
         }
     }
 
+    // The tangents of the outputs at theta, into region outdot.
+    void push_forward_at(std::int64_t d, V theta, V now) {
+        V weights[Method::stages];
+        dense_weights<V, Method>(theta, weights);
+        for (int i = 0; i < m.n_output_states; ++i) {
+            const std::int32_t k = m.output_states[i];
+            V dot = fma(theta, P::load(ydot(carried, d, k)), (P::broadcast(1.0) - theta) * get(at.yndot + k));
+            for (int j = 0; j < Method::stages; ++j) dot = fma(weights[j], get(at.udot + j * at.n + k), dot);
+            put(at.y + k, dense_value<V, Method>(at, ws, k, theta, weights));
+            put(at.ydot + k, dot);
+        }
+        put(at.scalar + s_t, now);
+        interpret<V>(m.outputs_jvp, ws);
+    }
+
+    // --- reductions, as in reverse.hpp
+
+    double& reduced(int l, int k, std::int64_t d) const {
+        return g.reduced[(patient[l] * r.count + k) * g.directions + d];
+    }
+
+    void push_forward_inside(std::int64_t d, V theta) {
+        push_forward_at(d, theta, get(at.scalar + s_tn) + theta * get(at.scalar + s_h));
+    }
+
+    void reductions_within(std::int64_t d) {
+        areas_within(d);
+        for (int k = 0; k < r.count; ++k) {
+            unsigned due = 0;
+            alignas(64) double theta[W] = {};
+            for_each(active, [&](int l) {
+                const Mark& found = of[l]->marks.data[k];
+                if (found.step != record[l]) return;
+                theta[l] = found.theta;
+                due |= 1u << l;
+            });
+            if (due == 0) continue;
+            push_forward_inside(d, P::load(theta));
+            for_each(due, [&](int l) { reduced(l, k, d) += lane(at.outdot + r.outputs[k], l); });
+        }
+        for (;;) {
+            unsigned due = 0;
+            alignas(64) double theta[W] = {};
+            for_each(active, [&](int l) {
+                if (mark[l] == of[l]->marks.size || of[l]->marks.data[mark[l]].step != record[l]) return;
+                theta[l] = of[l]->marks.data[mark[l]].theta;
+                due |= 1u << l;
+            });
+            if (due == 0) return;
+            push_forward_inside(d, P::load(theta));
+            for_each(due, [&](int l) {
+                const Mark& crossing = of[l]->marks.data[mark[l]++];
+                const double dot = lane(at.outdot + r.outputs[crossing.reduction], l);
+                reduced(l, crossing.reduction, d) += crossing.factor * dot;
+            });
+        }
+    }
+
+    void areas_within(std::int64_t d) {
+        for (int i = 0; i < n_nodes; ++i) {
+            bool evaluated = false;
+            for (int k = 0; k < r.count; ++k) {
+                if (r.kinds[k] != area) continue;
+                for_each(active, [&](int l) {
+                    const double* window = r.window(k, patient[l]);
+                    const double t = lane(at.scalar + s_tn, l), h = lane(at.scalar + s_h, l);
+                    const Part part = part_of(window[0], window[1], t, t + h, h);
+                    if (part.empty()) return;
+                    if (!evaluated) push_forward_inside(d, P::broadcast(i / (n_nodes - 1.0)));
+                    evaluated = true;
+                    double weights[n_nodes];
+                    area_weights(part.lo, part.hi, weights);
+                    reduced(l, k, d) += h * weights[i] * lane(at.outdot + r.outputs[k], l);
+                });
+            }
+        }
+    }
+
+    // What an event moves directly: the bound of a piece of an integral, and an extremum there.
+    void reductions_beside(int l, std::int64_t e, double sign) {
+        Base::outputs_of_lane(l, execute);
+        for (int k = 0; k < r.count; ++k) {
+            const double* window = r.window(k, patient[l]);
+            if (!is_integral(r.kinds[k]) || !in_window(window, current(l).t)) continue;
+            const double piece = sign * integrand(r.kinds[k], lane(at.out + r.outputs[k], l), window[2]);
+            for (std::int64_t d = 0; d < g.directions; ++d) reduced(l, k, d) += piece * time_dot(l, d, e);
+        }
+    }
+    void extrema_at_events(int l, std::int64_t d, double first, double last) {
+        for (int k = 0; k < r.count; ++k) {
+            const Mark& found = of[l]->marks.data[k];
+            if (found.step < 0 || !in_window(r.window(k, patient[l]), current(l).t)) continue;
+            const bool before = found.step + 1 == current(l).first_step && found.theta == 1.0;
+            const bool after = found.step == current(l).first_step && found.theta == 0.0;
+            reduced(l, k, d) += found.factor * (before ? first : after ? last : 0.0);
+        }
+    }
+
+    double time_dot(int l, std::int64_t d, std::int64_t e) const {
+        return g.event_time[d * g.event_strides[0] + patient[l] * g.event_strides[1] + e];
+    }
+
+    // All events of the stretch that a lane is about to cross, from yn before them.
+    void reductions_at_events(int l, std::int64_t from, std::int64_t to) {
+        for (std::int64_t e = from; e < to; ++e) {
+            reductions_beside(l, e, 1.0);
+            Base::apply(l, e);
+            reductions_beside(l, e, -1.0);
+        }
+        for (std::int64_t d = 0; d < g.directions; ++d)
+            extrema_at_events(l, d, time_dot(l, d, from), time_dot(l, d, to - 1));
+    }
+
     // --- events
 
     // One lane at the start of its stretch: the events there, and the samples.
@@ -184,7 +292,16 @@ class Forward : TapeWalk<V> {
         const std::int64_t from = Base::first_event(l);
         lane(at.scalar + s_tn, l) = s.t;
         if (b.before) samples_here(l, tape.before(*of[l], stretch[l]));
-        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
+        const auto arrive = [&] {
+            for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
+        };
+        arrive();
+        if (r.count > 0 && g.event_time != nullptr && s.event > from) {
+            reductions_at_events(l, from, s.event);
+            Base::set_rates(l, stretch[l] - 1);
+            if (changes(from, s.event)) Base::set_parameters(l, stretch[l] - 1);
+            arrive();
+        }
         if (g.event_time != nullptr && s.event > from) Base::right_hand_side(l, execute);
         for (std::int64_t e = from; e < s.event; ++e) event(l, e);
         Base::set_rates(l, stretch[l]);
@@ -212,6 +329,12 @@ class Forward : TapeWalk<V> {
                 ydot(carried, d, k)[l] +=
                     ((kind == reset ? 0.0 : lane(at.ynew + k, l)) - lane(at.f + k, l)) * g.event_time[at_row];
         }
+    }
+
+    bool changes(std::int64_t from, std::int64_t to) const {
+        for (std::int64_t e = from; e < to; ++e)
+            if (Base::changes_parameters(b.event_kinds[e])) return true;
+        return false;
     }
 
     // At a reset.

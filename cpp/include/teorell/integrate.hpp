@@ -3,7 +3,7 @@
 // depends on its neighbours, and samples are read off the dense output, so the grid never changes a step.
 #pragma once
 
-#include "samples.hpp"
+#include "reductions.hpp"
 #include "status.hpp"
 #include "step_control.hpp"
 #include "tape.hpp"
@@ -16,18 +16,18 @@ constexpr int persistent_negatives = 15;
 // Executor: void step(double* ws), rhs(double* ws), outputs(double* ws).   Queue: std::int64_t next() (-1: none left),
 // bool cancelled(), void finished().   Record: a Tape, or NoTape.
 template <class V, class Method, class Executor, class Queue, class Record = NoTape>
-class Group : SampleLanes<V, Method, Executor> {
-    using Base = SampleLanes<V, Method, Executor>;
+class Group : ReductionLanes<V, Method, Executor> {
+    using Base = ReductionLanes<V, Method, Executor>;
     using P = Pack<V>;
     using Base::get, Base::put, Base::lane, Base::in, Base::tn, Base::has, Base::for_each;
     using Base::patient, Base::event, Base::stop, Base::sample, Base::n_samples, Base::next_sample;
     using Base::W, Base::infinity, Base::m, Base::at, Base::b, Base::ws, Base::execute;
 
   public:
-    // workspace, staging: [slots][W] each, aligned.
+    // workspace, staging: [slots][W] each, aligned; nodes: [n_nodes][n_out][W], where there are reductions.
     TEORELL_HD Group(const Programs& programs, const Batch& batch, Executor executor, Queue& queue, double* workspace,
-                     double* staging, Record& record)
-        : Base(programs, batch, executor, workspace), queue(queue), record(record), side(staging) {
+                     double* staging, double* nodes, Record& record)
+        : Base(programs, batch, executor, workspace, nodes), queue(queue), record(record), side(staging) {
         clear_workspace(m, b, W, side);
     }
 
@@ -99,6 +99,7 @@ class Group : SampleLanes<V, Method, Executor> {
         for (int k = 0; k < at.n_params + at.n_switches; ++k) lane(at.params + k, l) = in(side, at.params + k, from);
         Base::seat_events(l, staged[from]);
         Base::seat_samples(l);
+        Base::seat_reductions(l);
         steps[l] = rejected[l] = 0.0;
         tn(l) = 0.0;
         active |= 1u << l;
@@ -117,7 +118,7 @@ class Group : SampleLanes<V, Method, Executor> {
             if (!b.before) Base::sample_here(left);
             for_each(left, [this](int l) { record.leave(patient[l], sample[l], event[l], values_of(l)); });
             for_each(left, [&](int l) {
-                if (sample[l] == n_samples[l]) finish(l, success);
+                if (sample[l] == n_samples[l] && Base::windows_over(l)) finish(l, success);
                 const double now = tn(l);
                 if (!has(active, l) || stop[l] > now + event_tolerance(now)) left &= ~(1u << l);
             });
@@ -161,6 +162,7 @@ class Group : SampleLanes<V, Method, Executor> {
         std::int64_t sample_before[W];
         for_each(accepted, [&](int l) { sample_before[l] = sample[l]; });
         Base::sample_within(accepted, t_new, h_step, at_event);
+        if (b.reductions.count > 0) Base::reduce(accepted, t_new, h_step, record);
         for_each(accepted, [&](int l) {
             record.step(patient[l], lane(at.scalar + s_h, l), sample[l], sample_before[l], event[l], values_of(l));
         });
@@ -168,11 +170,12 @@ class Group : SampleLanes<V, Method, Executor> {
         put(at.scalar + s_tn, select(accept_mask, t_new, start));
         moved |= accepted;
         const auto over = P::load(steps) + P::load(rejected) >= P::broadcast(b.max_steps);
-        const auto done = P::load(next_sample) > P::broadcast(1.7e308);
+        const auto done = (P::load(next_sample) > P::broadcast(1.7e308)) & (t_new >= Base::windows_end());
         const unsigned ended = accepted & bits(over | done);
         for_each(accepted & troubled, [this](int l) { negatives[l] = 0; });
         troubled &= ~accepted;
-        for_each(ended, [this](int l) { finish(l, sample[l] == n_samples[l] ? success : step_limit); });
+        const unsigned complete = bits(done);
+        for_each(ended, [&](int l) { finish(l, has(complete, l) ? success : step_limit); });
         const unsigned crossing = at_event & active;
         if (crossing) cross_events(crossing);
     }
@@ -267,6 +270,7 @@ class Group : SampleLanes<V, Method, Executor> {
         b.failure_time[i] = status == success ? nan : tn(l);
         b.steps[i] = static_cast<std::int64_t>(steps[l]);
         b.rejected[i] = static_cast<std::int64_t>(rejected[l]);
+        Base::end_reductions(l, status == success);
         for (; b.values != nullptr && sample[l] < n_samples[l]; ++sample[l])
             for (int o = 0; o < at.n_out; ++o) Base::row(l)[o] = nan;
         // The empty lane idles on a harmless state until a patient takes it.

@@ -20,7 +20,7 @@ class Reverse : TapeWalk<V> {
     // Three workspaces, [slots][W] each, aligned.
     Reverse(const Programs& programs, const Batch& batch, const Gradient& gradient, Executor executor, const Tape& tape,
             double* workspace, double* staging, double* waiting)
-        : Base(programs, batch, tape, workspace, staging), g(gradient), execute(executor), pending(waiting) {
+        : Base(programs, batch, tape, workspace, staging), r(batch.reductions), g(gradient), execute(executor), pending(waiting) {
         clear_workspace(m, b, W, pending);
     }
 
@@ -38,6 +38,7 @@ class Reverse : TapeWalk<V> {
     }
 
   private:
+    const Reductions& r;
     const Gradient& g;
     Executor execute;
     double* pending;
@@ -45,6 +46,7 @@ class Reverse : TapeWalk<V> {
     std::int64_t cotangent_first = 0;
     const std::int64_t* strides = nullptr;
     std::int64_t fresh[W];  // the first step whose state the ring holds
+    std::int64_t mark[W];   // the next crossing, going back
     std::int64_t waiting[W];
     int n_waiting = 0;
 
@@ -68,6 +70,7 @@ class Reverse : TapeWalk<V> {
         record[l] = of[l]->steps.size - 1;
         fresh[l] = record[l] + 1 - tape.ring_steps();
         sample[l] = Base::sample_count(patient[l]);
+        mark[l] = of[l]->marks.size - 1;
         Base::set_rates(l, stretch[l]);
         for (int k = 0; k < at.n_coef; ++k) lane(at.coefbar + k, l) = 0.0;
         for (int k = 0; k < at.n; ++k) lane(at.lam + k, l) = 0.0;
@@ -88,7 +91,12 @@ class Reverse : TapeWalk<V> {
         const V zero = P::broadcast(0.0);
         for (int k = 0; k < at.n; ++k) put(at.ynbar + k, zero);
         for (int k = 0; k < Method::dense * m.n_output_states; ++k) put(at.ubar + k, zero);
+        for (int i = 0; i < m.n_sampled_states; ++i) {
+            const std::int32_t k = m.sampled_states[i];
+            put(at.ynew + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
+        }
         samples_within();
+        if (g.reduced != nullptr) reductions_within();
         execute.reverse(ws);
         for_each(active, [this](int l) {
             --record[l];
@@ -164,45 +172,133 @@ class Reverse : TapeWalk<V> {
             pick(l);
         });
         if (due == 0) return;
-        const V zero = P::broadcast(0.0), one = P::broadcast(1.0);
-        const V start = get(at.scalar + s_tn), h = get(at.scalar + s_h);
-        for (int i = 0; i < m.n_sampled_states; ++i) {
-            const std::int32_t k = m.sampled_states[i];
-            put(at.ynew + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
-        }
+        const V one = P::broadcast(1.0), start = get(at.scalar + s_tn), h = get(at.scalar + s_h);
         while (due != 0) {
             alignas(64) double time[W];
             P::store(time, start + h);
-            for (int o = 0; o < at.n_out; ++o) put(at.outbar + o, zero);
+            for (int o = 0; o < at.n_out; ++o) put(at.outbar + o, P::broadcast(0.0));
             for_each(due, [&](int l) {
                 --sample[l];
                 time[l] = Base::times[l][sample[l]];
                 for (int o = 0; o < at.n_out; ++o) lane(at.outbar + o, l) = slope(l, sample[l], o);
             });
-            const V now = P::load(time), theta = min(one, (now - start) / h);
-            if (m.n_sampled_states > 0) interpolate(theta);
-            put(at.scalar + s_t, now);
-            execute.outputs_vjp(ws);
-            const V bow = theta * (one - theta);
-            const auto mask = P::from_bits(due);
-            for (int i = 0; i < m.n_output_states; ++i) {
-                const std::int32_t k = m.output_states[i];
-                const V mu = select(mask, get(at.ysbar + k), zero);
-                put(at.lam + k, fma(theta, mu, get(at.lam + k)));
-                put(at.ynbar + k, fma(one - theta, mu, get(at.ynbar + k)));
-                V moment = bow * mu;
-                for (int r = 0; r < Method::dense; ++r) {
-                    const std::int32_t slot = at.ubar + r * m.n_output_states + i;
-                    put(slot, get(slot) + moment);
-                    moment = moment * theta;
-                }
-            }
-            for (int c = 0; c < at.n_outcoef; ++c) {
-                const std::int32_t slot = at.coefbar + m.output_coefs[c];
-                put(slot, get(slot) + select(mask, get(at.outcoef + c), zero));
-            }
+            const V now = P::load(time);
+            pull_back_at(due, min(one, (now - start) / h), now);
             due = 0;
             for_each(active, pick);
+        }
+    }
+
+    // The cotangents in region outbar, of outputs at theta.
+    void pull_back_at(unsigned lanes, V theta, V now) {
+        const V zero = P::broadcast(0.0), one = P::broadcast(1.0), bow = theta * (one - theta);
+        if (m.n_sampled_states > 0) interpolate(theta);
+        put(at.scalar + s_t, now);
+        execute.outputs_vjp(ws);
+        const auto mask = P::from_bits(lanes);
+        for (int i = 0; i < m.n_output_states; ++i) {
+            const std::int32_t k = m.output_states[i];
+            const V mu = select(mask, get(at.ysbar + k), zero);
+            put(at.lam + k, fma(theta, mu, get(at.lam + k)));
+            put(at.ynbar + k, fma(one - theta, mu, get(at.ynbar + k)));
+            V moment = bow * mu;
+            for (int r = 0; r < Method::dense; ++r) {
+                const std::int32_t slot = at.ubar + r * m.n_output_states + i;
+                put(slot, get(slot) + moment);
+                moment = moment * theta;
+            }
+        }
+        for (int c = 0; c < at.n_outcoef; ++c) {
+            const std::int32_t slot = at.coefbar + m.output_coefs[c];
+            put(slot, get(slot) + select(mask, get(at.outcoef + c), zero));
+        }
+    }
+
+    // --- reductions: areas as sums over the nodes of the step, all else at the marks of the forward solve
+
+    double reduced(int l, int k) const { return g.reduced[patient[l] * r.count + k]; }
+
+    void reductions_within() {
+        for (int i = 0; i < n_nodes; ++i) areas_at(i);
+        for (int k = 0; k < r.count; ++k) extremum_within(k);
+        for (;;) {
+            unsigned due = 0;
+            alignas(64) double theta[W] = {};
+            for (int o = 0; o < at.n_out; ++o) put(at.outbar + o, P::broadcast(0.0));
+            for_each(active, [&](int l) {
+                if (mark[l] < r.count || of[l]->marks.data[mark[l]].step != record[l]) return;
+                const Mark& crossing = of[l]->marks.data[mark[l]--];
+                theta[l] = crossing.theta;
+                lane(at.outbar + r.outputs[crossing.reduction], l) = reduced(l, crossing.reduction) * crossing.factor;
+                due |= 1u << l;
+            });
+            if (due == 0) return;
+            pull_back_inside(due, P::load(theta));
+        }
+    }
+
+    void pull_back_inside(unsigned lanes, V theta) {
+        pull_back_at(lanes, theta, get(at.scalar + s_tn) + theta * get(at.scalar + s_h));
+    }
+
+    void areas_at(int node) {
+        unsigned due = 0;
+        for (int o = 0; o < at.n_out; ++o) put(at.outbar + o, P::broadcast(0.0));
+        for (int k = 0; k < r.count; ++k) {
+            if (r.kinds[k] != area) continue;
+            for_each(active, [&](int l) {
+                const double* window = r.window(k, patient[l]);
+                const double t = lane(at.scalar + s_tn, l), h = lane(at.scalar + s_h, l);
+                const Part part = part_of(window[0], window[1], t, t + h, h);
+                if (part.empty()) return;
+                double weights[n_nodes];
+                area_weights(part.lo, part.hi, weights);
+                lane(at.outbar + r.outputs[k], l) += reduced(l, k) * h * weights[node];
+                due |= 1u << l;
+            });
+        }
+        if (due != 0) pull_back_inside(due, P::broadcast(node / (n_nodes - 1.0)));
+    }
+
+    void extremum_within(int k) {
+        unsigned due = 0;
+        alignas(64) double theta[W] = {};
+        for_each(active, [&](int l) {
+            const Mark& found = of[l]->marks.data[k];
+            if (found.step != record[l]) return;
+            theta[l] = found.theta;
+            due |= 1u << l;
+        });
+        if (due == 0) return;
+        for (int o = 0; o < at.n_out; ++o) put(at.outbar + o, P::broadcast(0.0));
+        for_each(due, [&](int l) { lane(at.outbar + r.outputs[k], l) = reduced(l, k); });
+        pull_back_inside(due, P::load(theta));
+    }
+
+    // d L / d time of events by what they move directly: the bounds of pieces of an integral, an extremum at an event.
+    void reductions_at_events(int l, std::int64_t from, std::int64_t to) {
+        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
+        for (std::int64_t e = from; e < to; ++e) {
+            double& time = g.event_time[row(l, e)];
+            add_integrands(l, 1.0, time);
+            Base::apply(l, e);
+            add_integrands(l, -1.0, time);
+        }
+        for (int k = 0; k < r.count; ++k) {
+            const Mark& found = of[l]->marks.data[k];
+            if (found.step < 0 || !in_window(r.window(k, patient[l]), current(l).t)) continue;
+            const double moved = reduced(l, k) * found.factor;
+            if (found.step + 1 == current(l).first_step && found.theta == 1.0) g.event_time[row(l, from)] += moved;
+            if (found.step == current(l).first_step && found.theta == 0.0) g.event_time[row(l, to - 1)] += moved;
+        }
+    }
+
+    void add_integrands(int l, double sign, double& sum) {
+        Base::outputs_of_lane(l, execute);
+        for (int k = 0; k < r.count; ++k) {
+            const double* window = r.window(k, patient[l]);
+            if (is_integral(r.kinds[k]) && in_window(window, current(l).t))
+                sum += sign * reduced(l, k) * integrand(r.kinds[k], lane(at.out + r.outputs[k], l), window[2]);
         }
     }
 
@@ -219,6 +315,10 @@ class Reverse : TapeWalk<V> {
         if (g.event_time != nullptr && s.event > from) {
             go_before(l, changed);
             event_times(l, from, s.event);
+            if (g.reduced != nullptr) {
+                go_before(l, changed);
+                reductions_at_events(l, from, s.event);
+            }
             if (changed) Base::set_parameters(l, stretch[l]);
         }
         for (std::int64_t e = s.event - 1; e >= from; --e) uncross(l, e);

@@ -40,8 +40,17 @@ struct Stretch {
     std::int64_t first_step, event, sample_before, sample_after;  // cursors after its events; before and after samples
 };
 
+// A point on which a reduction depends: its extremum, or where the output crosses its threshold.
+struct Mark {
+    std::int64_t step;  // -1: no extremum yet
+    double theta;
+    double factor;  // of an extremum the slope in time, of a crossing d reduction / d output
+    std::int32_t reduction;
+};
+
 struct PatientTape {
     Growing<StepRecord> steps;
+    Growing<Mark> marks;  // the extremum of each reduction (or a mark without a step), then crossings in their order
     Growing<Stretch> stretches;
     Growing<double> values;
     double* ring = nullptr;  // [step % ring_steps][state]
@@ -49,8 +58,8 @@ struct PatientTape {
 
 class Tape {
   public:
-    Tape(const Layout& at, std::int64_t patients, std::int64_t ring_steps)
-        : at_(at), count_(patients), ring_steps_(ring_steps), patients_(new_patients(patients)) {
+    Tape(const Layout& at, std::int64_t patients, std::int64_t ring_steps, int reductions)
+        : at_(at), count_(patients), ring_steps_(ring_steps), reductions_(reductions), patients_(new_patients(patients)) {
         const auto states = static_cast<std::size_t>(patients * ring_steps * at.n);
         ring_ =
             static_cast<double*>(std::malloc(states * sizeof(double)));  // pages that no step needs are never touched
@@ -62,6 +71,7 @@ class Tape {
     ~Tape() {
         for (std::int64_t i = 0; i < count_; ++i) {
             std::free(patients_[i].steps.data);
+            std::free(patients_[i].marks.data);
             std::free(patients_[i].stretches.data);
             std::free(patients_[i].values.data);
         }
@@ -72,8 +82,11 @@ class Tape {
     // The tape is for patients first, first + 1, ...
     void begin(std::int64_t first) {
         first_ = first;
-        for (std::int64_t i = 0; i < count_; ++i)
-            patients_[i].steps.size = patients_[i].stretches.size = patients_[i].values.size = 0;
+        for (std::int64_t i = 0; i < count_; ++i) {
+            PatientTape& p = patients_[i];
+            p.steps.size = p.stretches.size = p.values.size = p.marks.size = 0;
+            for (int k = 0; k < reductions_; ++k) *p.marks.extend(1) = {-1, 0.0, 0.0, k};
+        }
     }
 
     PatientTape& of(std::int64_t patient) const { return patients_[patient - first_]; }
@@ -123,9 +136,20 @@ class Tape {
         *p.steps.extend(1) = {lane(at_.scalar + s_tn), h, sample};
     }
 
+    // Of the step that is recorded next.
+    void extremum(std::int64_t patient, int reduction, double theta, double slope) {
+        PatientTape& p = of(patient);
+        p.marks.data[reduction] = {p.steps.size, theta, slope, reduction};
+    }
+    void crossing(std::int64_t patient, int reduction, double theta, double factor) {
+        PatientTape& p = of(patient);
+        *p.marks.extend(1) = {p.steps.size, theta, factor, reduction};
+    }
+
   private:
     const Layout& at_;
     std::int64_t count_, ring_steps_, first_ = 0;
+    int reductions_;
     PatientTape* patients_;
     double* ring_;
 
@@ -144,6 +168,8 @@ struct NoTape {
     TEORELL_HD void leave(std::int64_t, std::int64_t, std::int64_t, Lane) {}
     template <class Lane>
     TEORELL_HD void step(std::int64_t, double, std::int64_t, std::int64_t, std::int64_t, Lane) {}
+    TEORELL_HD void extremum(std::int64_t, int, double, double) {}
+    TEORELL_HD void crossing(std::int64_t, int, double, double) {}
 };
 
 TEORELL_END

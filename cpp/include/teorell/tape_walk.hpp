@@ -95,6 +95,14 @@ class TapeWalk : protected WorkspaceLanes<V> {
         execute.rhs(ws);
     }
 
+    // The outputs at tn and yn of one lane, into region out.
+    template <class Executor>
+    void outputs_of_lane(int l, const Executor& execute) {
+        lane(at.scalar + s_t, l) = lane(at.scalar + s_tn, l);
+        for (int k = 0; k < at.n; ++k) lane(at.y + k, l) = lane(at.yn + k, l);
+        execute.outputs(ws);
+    }
+
     // What an event does to yn, rates and coefficients; the rates that hold after several are those of the tape.
     void apply(int l, std::int64_t e) {
         const std::int32_t target = b.event_targets[e];

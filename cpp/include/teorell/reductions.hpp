@@ -1,0 +1,226 @@
+// Numbers that sum up a curve, one or a few a patient: extrema, the time above a threshold, the area under the curve. They
+// are read off the dense output of each step, inside their windows, while it is there; they change no step.
+#pragma once
+
+#include "quartic.hpp"
+#include "samples.hpp"
+
+TEORELL_BEGIN
+
+// The part of a step from lo to hi, in theta, that lies in the window of a reduction; empty: lo = hi.
+struct Part {
+    double lo, hi;
+    TEORELL_HD bool empty() const { return !(lo < hi); }
+};
+
+// Windows and steps that touch within the tolerance of events do not overlap: what happens at the end of a window is
+// not in it.
+TEORELL_HD inline Part part_of(double start, double end, double t, double t_end, double h) {
+    if (start >= t_end - event_tolerance(t_end) || end <= t + event_tolerance(t)) return {0.0, 0.0};
+    const bool from_start = start <= t + event_tolerance(t), to_end = end >= t_end - event_tolerance(t_end);
+    return {from_start ? 0.0 : (start - t) / h, to_end ? 1.0 : (end - t) / h};
+}
+
+// An event at the start of a window lies in it, one at the end does not.
+TEORELL_HD inline bool in_window(const double* window, double t) {
+    return window[0] <= t + event_tolerance(t) && window[1] > t + event_tolerance(t);
+}
+
+// What is integrated: the output itself, or 1 where it is above the threshold.
+TEORELL_HD inline bool is_integral(std::int32_t kind) { return kind == area || kind == time_above; }
+TEORELL_HD inline double integrand(std::int32_t kind, double output, double threshold) {
+    return kind == area ? output : output > threshold ? 1.0 : 0.0;
+}
+
+// Executor: as for Group. Record: a Tape, or NoTape.
+template <class V, class Method, class Executor>
+class ReductionLanes : protected SampleLanes<V, Method, Executor> {
+  protected:
+    using Base = SampleLanes<V, Method, Executor>;
+    using P = Pack<V>;
+    using Base::get, Base::put, Base::lane, Base::tn, Base::has, Base::for_each, Base::patient, Base::execute;
+    using Base::W, Base::infinity, Base::m, Base::at, Base::b, Base::ws;
+
+    // values: [n_nodes][n_out][W], of each output at the nodes of a step.
+    TEORELL_HD ReductionLanes(const Programs& programs, const Batch& batch, Executor executor, double* workspace,
+                              double* values)
+        : Base(programs, batch, executor, workspace), r(batch.reductions), nodes(values) {}
+
+    TEORELL_HD void seat_reductions(int l) {
+        first_start[l] = infinity, last_end[l] = -infinity;
+        for (int k = 0; k < r.count; ++k) {
+            const double* window = r.window(k, patient[l]);
+            first_start[l] = window[0] < first_start[l] ? window[0] : first_start[l];
+            last_end[l] = window[1] > last_end[l] ? window[1] : last_end[l];
+            value(l, k) = r.kinds[k] == maximum ? -infinity : r.kinds[k] == minimum ? infinity : 0.0;
+            time(l, k) = infinity - infinity;
+        }
+    }
+
+    // Lanes whose windows have all ended.
+    TEORELL_HD V windows_end() const {
+        return P::load(last_end) - P::broadcast(8.0 * 2.220446049250313e-16) * abs(P::load(last_end));
+    }
+    TEORELL_HD bool windows_over(int l) const { return last_end[l] <= tn(l) + event_tolerance(tn(l)); }
+
+    // An accepted step from tn to t_new.
+    template <class Record>
+    TEORELL_HD void reduce(unsigned accepted, V t_new, V h_step, Record& record) {
+        alignas(64) double end[W], h[W];
+        P::store(end, t_new);
+        P::store(h, h_step);
+        unsigned due = 0;
+        for_each(accepted, [&](int l) {
+            due |= (part_of(first_start[l], last_end[l], tn(l), end[l], h[l]).empty() ? 0u : 1u) << l;
+        });
+        if (due == 0) return;
+        evaluate_nodes(t_new, h_step);
+        for (int k = 0; k < r.count; ++k) {
+            Part parts[W];
+            unsigned inside = 0;
+            for_each(due, [&](int l) {
+                const double* window = r.window(k, patient[l]);
+                parts[l] = part_of(window[0], window[1], tn(l), end[l], h[l]);
+                inside |= (parts[l].empty() ? 0u : 1u) << l;
+            });
+            if (inside == 0) continue;
+            if (r.kinds[k] == area)
+                add_area(inside, k, parts, h);
+            else if (r.kinds[k] == time_above)
+                add_time_above(inside, k, parts, h, record);
+            else
+                find_extremum(inside, k, parts, h_step, record);
+        }
+    }
+
+    // No number is left of a window that a failure has cut short.
+    TEORELL_HD void end_reductions(int l, bool whole) {
+        for (int k = 0; k < r.count; ++k) {
+            const bool cut = !whole && !(r.window(k, patient[l])[1] <= tn(l));
+            if (cut || abs(value(l, k)) == infinity) value(l, k) = time(l, k) = infinity - infinity;
+        }
+    }
+
+  private:
+    const Reductions& r;
+    double* nodes;
+    alignas(64) double first_start[W], last_end[W];
+
+    TEORELL_HD double& value(int l, int k) const { return r.values[patient[l] * r.count + k]; }
+    TEORELL_HD double& time(int l, int k) const { return r.times[patient[l] * r.count + k]; }
+    TEORELL_HD double* node(int i, int output) const {
+        return nodes + (static_cast<std::int64_t>(i) * at.n_out + output) * W;
+    }
+
+    TEORELL_HD void evaluate_nodes(V t_new, V h_step) {
+        const V start = get(at.scalar + s_tn);
+        for (int i = 0; i < n_nodes; ++i) {
+            const V theta = P::broadcast(i / (n_nodes - 1.0));
+            if (i > 0 && i + 1 < n_nodes) Base::interpolate(theta);
+            for (int s = 0; s < m.n_output_states && (i == 0 || i + 1 == n_nodes); ++s)
+                put(at.y + m.output_states[s], get((i == 0 ? at.yn : at.ynew) + m.output_states[s]));
+            put(at.scalar + s_t, i + 1 == n_nodes ? t_new : start + theta * h_step);
+            execute.outputs(ws);
+            for (int o = 0; o < at.n_out; ++o) P::store(node(i, o), get(at.out + o));
+        }
+    }
+
+    // Bounds of the quartic on the step, those of its Bernstein coefficients; NaN where a value is not finite.
+    TEORELL_HD void bounds(int output, double sign, double* lower, double* upper) const {
+        V v[n_nodes];
+        for (int i = 0; i < n_nodes; ++i) v[i] = P::broadcast(sign) * P::load(node(i, output));
+        const auto third = [&](V a, V b, V c, V d, V e) {  // of the five, and from the other side the fourth
+            return (P::broadcast(-13.0) * a + P::broadcast(48.0) * b - P::broadcast(36.0) * c +
+                    P::broadcast(16.0) * d - P::broadcast(3.0) * e) *
+                   P::broadcast(1.0 / 12.0);
+        };
+        const V second = third(v[0], v[1], v[2], v[3], v[4]), fourth = third(v[4], v[3], v[2], v[1], v[0]);
+        const V middle = (P::broadcast(13.0) * (v[0] + v[4]) - P::broadcast(64.0) * (v[1] + v[3]) +
+                          P::broadcast(120.0) * v[2]) *
+                         P::broadcast(1.0 / 18.0);
+        const V check = (second + middle + fourth) * P::broadcast(0.0);
+        P::store(lower, min(min(min(v[0], v[4]), min(second, fourth)), middle) + check);
+        P::store(upper, max(max(max(v[0], v[4]), max(second, fourth)), middle) + check);
+    }
+
+    // The nodes of one lane; false where one is not finite.
+    TEORELL_HD bool values_of(int output, int l, double sign, double* values) const {
+        double sum = 0.0;
+        for (int i = 0; i < n_nodes; ++i) values[i] = sign * node(i, output)[l], sum += values[i];
+        return sum - sum == 0.0;
+    }
+
+    TEORELL_HD void add_area(unsigned inside, int k, const Part* parts, const double* h) {
+        for_each(inside, [&](int l) {
+            double weights[n_nodes], sum = 0.0;
+            area_weights(parts[l].lo, parts[l].hi, weights);
+            for (int i = 0; i < n_nodes; ++i) sum += weights[i] * node(i, r.outputs[k])[l];
+            value(l, k) += h[l] * sum;
+        });
+    }
+
+    template <class Record>
+    TEORELL_HD void add_time_above(unsigned inside, int k, const Part* parts, const double* h, Record& record) {
+        alignas(64) double lower[W], upper[W];
+        bounds(r.outputs[k], 1.0, lower, upper);
+        for_each(inside, [&](int l) {
+            const double threshold = r.window(k, patient[l])[2];
+            if (upper[l] <= threshold) return;
+            const Part part = parts[l];
+            double sum = part.hi - part.lo, values[n_nodes], at_theta[n_nodes];
+            if (!values_of(r.outputs[k], l, 1.0, values)) {
+                sum = infinity - infinity;
+            } else if (!(lower[l] > threshold)) {
+                const Quartic curve(values);
+                const int n = curve.crossings(threshold, part.lo, part.hi, at_theta);
+                bool above = curve(part.lo) > threshold;
+                sum = above ? -part.lo : 0.0;
+                for (int i = 0; i < n; ++i, above = !above) {
+                    sum += above ? at_theta[i] : -at_theta[i];
+                    record.crossing(patient[l], k, at_theta[i], h[l] / abs(curve.slope(at_theta[i])));
+                }
+                if (above) sum += part.hi;
+            }
+            value(l, k) += h[l] * sum;
+        });
+    }
+
+    // A new extremum, at the output's own value where the quartic has its own.
+    template <class Record>
+    TEORELL_HD void find_extremum(unsigned inside, int k, const Part* parts, V h_step, Record& record) {
+        const int output = r.outputs[k];
+        const double sign = r.kinds[k] == maximum ? 1.0 : -1.0;
+        alignas(64) double lower[W], upper[W], theta[W] = {}, slope[W], h[W], found[W];
+        bounds(output, sign, lower, upper);
+        P::store(h, h_step);
+        unsigned chosen = 0, between = 0;
+        for_each(inside, [&](int l) {
+            double values[n_nodes];
+            if (upper[l] <= sign * value(l, k)) return;
+            if (!values_of(output, l, sign, values)) {
+                value(l, k) = infinity - infinity;
+                return;
+            }
+            const Quartic curve(values);
+            theta[l] = curve.highest(parts[l].lo, parts[l].hi);
+            slope[l] = sign * curve.slope(theta[l]) / h[l];
+            found[l] = node(theta[l] == 1.0 ? n_nodes - 1 : 0, output)[l];
+            chosen |= 1u << l;
+            between |= (theta[l] > 0.0 && theta[l] < 1.0 ? 1u : 0u) << l;
+        });
+        if (between != 0) {
+            Base::interpolate(P::load(theta));
+            put(at.scalar + s_t, get(at.scalar + s_tn) + P::load(theta) * h_step);
+            execute.outputs(ws);
+            for_each(between, [&](int l) { found[l] = lane(at.out + output, l); });
+        }
+        for_each(chosen, [&](int l) {
+            if (!(sign * found[l] > sign * value(l, k))) return;
+            value(l, k) = found[l];
+            time(l, k) = tn(l) + theta[l] * h[l];
+            record.extremum(patient[l], k, theta[l], slope[l]);
+        });
+    }
+};
+
+TEORELL_END
