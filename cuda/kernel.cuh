@@ -37,7 +37,7 @@ struct DeviceInterpreter {
 
 // Of one thread: two workspaces, and an output at the nodes of a step.
 TEORELL_HD inline std::int64_t workspace_size(const Layout& at) {
-    return 2 * static_cast<std::int64_t>(at.slots) + n_nodes * at.n_out;
+    return 2 * static_cast<std::int64_t>(at.slots) + (n_nodes + n_checks) * at.n_out;
 }
 
 // workspaces: [gridDim.x * blockDim.x][workspace_size]. Everything pointed to lies in device memory.

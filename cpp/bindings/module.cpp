@@ -202,6 +202,7 @@ Reductions reductions_of(const py::object& given) {
     return {static_cast<std::int32_t>(kinds.size()),
             kinds.data(),
             given["outputs"].cast<Array<std::int32_t>>().data(),
+            given["linear"].cast<Array<std::uint8_t>>().data(),
             windows.data(),
             windows.shape(1),
             given["values"].cast<Array<double>>().mutable_data(),

@@ -10,7 +10,7 @@
 #include <system_error>
 #include <thread>
 
-#include "teorell/quartic.hpp"
+#include "teorell/reductions.hpp"
 
 #if defined(__linux__)
 #include <sched.h>
@@ -95,7 +95,7 @@ void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, c
     threads = static_cast<int>(
         std::max<std::int64_t>(1, std::min<std::int64_t>(threads, (batch.patients + width - 1) / width)));
 
-    const int nodes = batch.reductions.count > 0 ? n_nodes * programs.at.n_out : 0;
+    const int nodes = batch.reductions.count > 0 ? (n_nodes + n_checks) * programs.at.n_out : 0;
     const std::size_t size = static_cast<std::size_t>((derivatives.gradient ? 3 : 2) * programs.at.slots + nodes) *
                              static_cast<std::size_t>(width);
     std::vector<Workspace> workspaces;

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from teorell.errors import InputError, suggestion
+from teorell.expression import Expression, derivative, leaves
 from teorell.model import Model
 from teorell.parameters import Array, agree, numbers
 from teorell.record_times import RecordTimes
@@ -102,6 +103,7 @@ class Reductions:
     asked: tuple[Reduction, ...]
     outputs: tuple[str, ...]  # of each
     bounds: tuple[tuple[Array, Array, Array], ...]  # of each start, end and threshold, () or (patients,)
+    linear: tuple[bool, ...]  # of each: is the output linear in the states, with constant coefficients?
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -111,7 +113,8 @@ class Reductions:
         if not self.keys:
             return None
         kinds = np.array([one.kind for one in self.asked], np.int32)
-        return Summary(kinds, np.array([outputs.index(name) for name in self.outputs], np.int32), self.windows)
+        numbers_of = np.array([outputs.index(name) for name in self.outputs], np.int32)
+        return Summary(kinds, numbers_of, np.array(self.linear, np.uint8), self.windows)
 
     @cached_property
     def windows(self) -> Array:
@@ -170,7 +173,7 @@ class Reductions:
                 )
 
 
-NONE = Reductions((), (), (), ())
+NONE = Reductions((), (), (), (), ())
 
 
 def reductions_of(
@@ -202,7 +205,18 @@ def reductions_of(
         keys.append(key)
         names.append(output)
         bounds.append(_bounds(one, key, times))
-    return Reductions(tuple(keys), tuple(given), tuple(names), tuple(bounds))
+    known = {name: _is_linear(model.outputs()[name]) for name in dict.fromkeys(names)}
+    return Reductions(tuple(keys), tuple(given), tuple(names), tuple(bounds), tuple(known[name] for name in names))
+
+
+def _is_linear(output: Expression) -> bool:
+    """In the states, with coefficients that do not change."""
+    states = [leaf for leaf in leaves(output) if leaf.op == "state"]
+    parts = [derivative(output, state) for state in states]
+    changing = {"state", "time"}
+    return not any(leaf.op in changing for part in parts for leaf in leaves(part)) and "time" not in {
+        leaf.op for leaf in leaves(output)
+    }
 
 
 def _output(model: Model, one: Reduction, outputs: Sequence[str] | str | None) -> str:

@@ -30,6 +30,7 @@ class Summary:
 
     kinds: NDArray[np.int32]  # (reductions,) ReductionKind of batch.hpp
     outputs: NDArray[np.int32]  # (reductions,) numbers of outputs, as the programs have them
+    linear: NDArray[np.uint8]  # (reductions,) 1: the output is linear in the states, its coefficients constant
     windows: NDArray[np.float64]  # (reductions, patients or 1, 3): start, end, threshold
 
     def __len__(self) -> int:

@@ -345,7 +345,7 @@ def _run(
     if reductions:
         summary = {
             "kinds": reductions.kinds, "outputs": reductions.outputs, "windows": reductions.windows, "values": reduced,
-            "times": reached,
+            "times": reached, "linear": reductions.linear,
         }  # fmt: skip
     _core.solve(
         core_model(programs),

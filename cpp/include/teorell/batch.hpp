@@ -14,6 +14,7 @@ struct Reductions {
     std::int32_t count;
     const std::int32_t* kinds;    // [count]
     const std::int32_t* outputs;  // [count]
+    const std::uint8_t* linear;   // [count] is the output linear in the states, with constant coefficients?
     const double* windows;        // [count][patient][3], or [count][3] for all: start, end, threshold
     std::int64_t patients;        // of the windows: 1 for all
     double* values;               // [patient][count]

@@ -26,7 +26,9 @@ class Forward : TapeWalk<V> {
           g(tangents),
           execute(executor),
           carried(dots),
-          coming(staged_dots) {}
+          coming(staged_dots) {
+        for (int k = 0; k < r.count; ++k) has_areas = has_areas || r.kinds[k] == area;
+    }
 
     void run(std::int64_t first, std::int64_t count) {
         next_patient = first, end_patient = first + count;
@@ -42,7 +44,8 @@ class Forward : TapeWalk<V> {
     const Tangents& g;
     Executor execute;
     double *carried, *coming;
-    std::int64_t mark[W];  // the next crossing
+    std::int64_t mark[W], piece[W];  // the next crossing, and the next piece of a step
+    bool has_areas = false;
 
     // Of direction d: the tangent of state k, of coefficient k, and of parameter k.
     double* ydot(double* dots, std::int64_t d, int k) const {
@@ -106,6 +109,7 @@ class Forward : TapeWalk<V> {
         }
         stretch[l] = record[l] = sample[l] = 0;
         mark[l] = r.count;
+        piece[l] = 0;
         cross(l);
         settle(l);
     }
@@ -128,13 +132,13 @@ class Forward : TapeWalk<V> {
         for_each(active, [this](int l) { Base::load_step(l); });
         execute.stages(ws);
         for (int k = 0; k < at.n; ++k) put(at.ynew + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
-        std::int64_t from[W], mark_from[W];
-        for_each(active, [&](int l) { from[l] = sample[l], mark_from[l] = mark[l]; });
+        std::int64_t from[W], mark_from[W], piece_from[W];
+        for_each(active, [&](int l) { from[l] = sample[l], mark_from[l] = mark[l], piece_from[l] = piece[l]; });
         for (std::int64_t d = 0; d < g.directions; ++d) {
             load(d);
             execute.tangent(ws);
             for (int k = 0; k < at.n; ++k) P::store(ydot(carried, d, k), get(at.ydot + k));
-            for_each(active, [&](int l) { sample[l] = from[l], mark[l] = mark_from[l]; });
+            for_each(active, [&](int l) { sample[l] = from[l], mark[l] = mark_from[l], piece[l] = piece_from[l]; });
             samples_within(d);
             if (r.count > 0) reductions_within(d);
         }
@@ -197,7 +201,8 @@ class Forward : TapeWalk<V> {
     }
 
     void reductions_within(std::int64_t d) {
-        areas_within(d);
+        while (has_areas && areas_of_pieces(d)) {
+        }
         for (int k = 0; k < r.count; ++k) {
             unsigned due = 0;
             alignas(64) double theta[W] = {};
@@ -229,24 +234,28 @@ class Forward : TapeWalk<V> {
         }
     }
 
-    void areas_within(std::int64_t d) {
-        for (int i = 0; i < n_nodes; ++i) {
-            bool evaluated = false;
-            for (int k = 0; k < r.count; ++k) {
-                if (r.kinds[k] != area) continue;
-                for_each(active, [&](int l) {
-                    const double* window = r.window(k, patient[l]);
-                    const double t = lane(at.scalar + s_tn, l), h = lane(at.scalar + s_h, l);
-                    const Part part = part_of(window[0], window[1], t, t + h, h);
-                    if (part.empty()) return;
-                    if (!evaluated) push_forward_inside(d, P::broadcast(i / (n_nodes - 1.0)));
-                    evaluated = true;
-                    double weights[n_nodes];
-                    area_weights(part.lo, part.hi, weights);
-                    reduced(l, k, d) += h * weights[i] * lane(at.outdot + r.outputs[k], l);
-                });
-            }
+    // The next piece of the step in each lane; false: none is left.
+    bool areas_of_pieces(std::int64_t d) {
+        Piece pieces[W];
+        unsigned due = 0;
+        for_each(active, [&](int l) {
+            if (piece[l] == of[l]->pieces.size || of[l]->pieces.data[piece[l]].step != record[l]) return;
+            pieces[l] = of[l]->pieces.data[piece[l]++];
+            due |= 1u << l;
+        });
+        for (int i = 0; due != 0 && i < n_nodes; ++i) {
+            alignas(64) double theta[W] = {};
+            for_each(due,
+                     [&](int l) { theta[l] = pieces[l].start + i / (n_nodes - 1.0) * pieces[l].width; });
+            push_forward_inside(d, P::load(theta));
+            for_each(due, [&](int l) {
+                for (int k = 0; k < r.count; ++k)
+                    if (r.kinds[k] == area)
+                        reduced(l, k, d) +=
+                            Base::area_weight(l, k, pieces[l], i) * lane(at.outdot + r.outputs[k], l);
+            });
         }
+        return due != 0;
     }
 
     // What an event moves directly: the bound of a piece of an integral, and an extremum there.

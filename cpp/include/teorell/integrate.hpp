@@ -24,7 +24,7 @@ class Group : ReductionLanes<V, Method, Executor> {
     using Base::W, Base::infinity, Base::m, Base::at, Base::b, Base::ws, Base::execute;
 
   public:
-    // workspace, staging: [slots][W] each, aligned; nodes: [n_nodes][n_out][W], where there are reductions.
+    // workspace, staging: [slots][W] each, aligned; nodes: [n_nodes + n_checks][n_out][W], where there are reductions.
     TEORELL_HD Group(const Programs& programs, const Batch& batch, Executor executor, Queue& queue, double* workspace,
                      double* staging, double* nodes, Record& record)
         : Base(programs, batch, executor, workspace, nodes), queue(queue), record(record), side(staging) {

@@ -1,5 +1,5 @@
-// An output over one step: the polynomial of degree 4 in theta through its values at theta = 0, 1/4, 1/2, 3/4, 1. Of an
-// output that is linear in the states it is the dense output itself, whose degree is 4 at most.
+// An output over one step, or a piece of one: the polynomial of degree 4 through its values at x = 0, 1/4, 1/2, 3/4, 1 of
+// the piece. Of an output that is linear in the states it is the dense output itself, whose degree is 4 at most.
 #pragma once
 
 #include "host_device.hpp"
@@ -108,7 +108,7 @@ class Quartic {
     }
 };
 
-// Weights of the five values in the integral over theta from lo to hi: Boole's rule for a whole step. A part of a step by
+// Weights of the five values in the integral over x from lo to hi: Boole's rule for the whole. A part of it by
 // Gauss's rule of three points (exact to degree 5) on the Lagrange polynomials of the nodes.
 TEORELL_HD inline void area_weights(double lo, double hi, double* weights) {
     if (lo == 0.0 && hi == 1.0) {

@@ -11,6 +11,12 @@ TEORELL_BEGIN
 struct Part {
     double lo, hi;
     TEORELL_HD bool empty() const { return !(lo < hi); }
+
+    // What of it lies in a piece of the step, in the piece's own x.
+    TEORELL_HD Part of_piece(double start, double width) const {
+        const double from = (lo - start) / width, to = (hi - start) / width;
+        return {from > 0.0 ? from : 0.0, to < 1.0 ? to : 1.0};
+    }
 };
 
 // Windows and steps that touch within the tolerance of events do not overlap: what happens at the end of a window is
@@ -20,6 +26,12 @@ TEORELL_HD inline Part part_of(double start, double end, double t, double t_end,
     const bool from_start = start <= t + event_tolerance(t), to_end = end >= t_end - event_tolerance(t_end);
     return {from_start ? 0.0 : (start - t) / h, to_end ? 1.0 : (end - t) / h};
 }
+
+// A quartic stands for an output that is not linear where it is right, within the tolerance, at these two places as well:
+// near its largest error, and at no fraction of a period that would hide a wave.
+constexpr int n_checks = 2;
+TEORELL_HD inline double check_place(int i) { return i == 0 ? 0.0886 : 0.6442; }
+constexpr double shortest_piece = 1.0 / 4096;
 
 // An event at the start of a window lies in it, one at the end does not.
 TEORELL_HD inline bool in_window(const double* window, double t) {
@@ -41,10 +53,12 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     using Base::get, Base::put, Base::lane, Base::tn, Base::has, Base::for_each, Base::patient, Base::execute;
     using Base::W, Base::infinity, Base::m, Base::at, Base::b, Base::ws;
 
-    // values: [n_nodes][n_out][W], of each output at the nodes of a step.
+    // values: [n_nodes + n_checks][n_out][W], of each output in a piece of a step.
     TEORELL_HD ReductionLanes(const Programs& programs, const Batch& batch, Executor executor, double* workspace,
                               double* values)
-        : Base(programs, batch, executor, workspace), r(batch.reductions), nodes(values) {}
+        : Base(programs, batch, executor, workspace), r(batch.reductions), nodes(values) {
+        for (int k = 0; k < r.count; ++k) all_linear = all_linear && r.linear[k] != 0;
+    }
 
     TEORELL_HD void seat_reductions(int l) {
         first_start[l] = infinity, last_end[l] = -infinity;
@@ -73,23 +87,28 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         for_each(accepted, [&](int l) {
             due |= (part_of(first_start[l], last_end[l], tn(l), end[l], h[l]).empty() ? 0u : 1u) << l;
         });
-        if (due == 0) return;
-        evaluate_nodes(t_new, h_step);
-        for (int k = 0; k < r.count; ++k) {
-            Part parts[W];
-            unsigned inside = 0;
-            for_each(due, [&](int l) {
-                const double* window = r.window(k, patient[l]);
-                parts[l] = part_of(window[0], window[1], tn(l), end[l], h[l]);
-                inside |= (parts[l].empty() ? 0u : 1u) << l;
-            });
-            if (inside == 0) continue;
-            if (r.kinds[k] == area)
-                add_area(inside, k, parts, h);
-            else if (r.kinds[k] == time_above)
-                add_time_above(inside, k, parts, h, record);
-            else
-                find_extremum(inside, k, parts, h_step, record);
+        for (int l = 0; l < W; ++l) start[l] = 0.0, width[l] = 1.0;
+        while (due != 0) {
+            for (int i = 0; i < n_nodes; ++i) evaluate(i, i / (n_nodes - 1.0), t_new, h_step);
+            const unsigned good = all_linear ? due : checked(due, t_new, h_step);
+            for_each(good, [&](int l) { record.piece(patient[l], start[l], width[l]); });
+            for (int k = 0; k < r.count && good != 0; ++k) {
+                Part parts[W];
+                unsigned inside = 0;
+                for_each(good, [&](int l) {
+                    const double* window = r.window(k, patient[l]);
+                    parts[l] = part_of(window[0], window[1], tn(l), end[l], h[l]).of_piece(start[l], width[l]);
+                    inside |= (parts[l].empty() ? 0u : 1u) << l;
+                });
+                if (inside == 0) continue;
+                if (r.kinds[k] == area)
+                    add_area(inside, k, parts, h);
+                else if (r.kinds[k] == time_above)
+                    add_time_above(inside, k, parts, h, record);
+                else
+                    find_extremum(inside, k, parts, t_new, h_step, record);
+            }
+            for_each(due, [&](int l) { due &= has(good, l) && !next_piece(l) ? ~(1u << l) : ~0u; });
         }
     }
 
@@ -104,7 +123,10 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
   private:
     const Reductions& r;
     double* nodes;
+    bool all_linear = true;
     alignas(64) double first_start[W], last_end[W];
+    alignas(64) double start[W], width[W];  // of the piece of the step that is looked at, in theta
+    unsigned smooth = 0;                    // lanes in which the next piece may be twice as wide
 
     TEORELL_HD double& value(int l, int k) const { return r.values[patient[l] * r.count + k]; }
     TEORELL_HD double& time(int l, int k) const { return r.times[patient[l] * r.count + k]; }
@@ -112,20 +134,54 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         return nodes + (static_cast<std::int64_t>(i) * at.n_out + output) * W;
     }
 
-    TEORELL_HD void evaluate_nodes(V t_new, V h_step) {
-        const V start = get(at.scalar + s_tn);
-        for (int i = 0; i < n_nodes; ++i) {
-            const V theta = P::broadcast(i / (n_nodes - 1.0));
-            if (i > 0 && i + 1 < n_nodes) Base::interpolate(theta);
-            for (int s = 0; s < m.n_output_states && (i == 0 || i + 1 == n_nodes); ++s)
-                put(at.y + m.output_states[s], get((i == 0 ? at.yn : at.ynew) + m.output_states[s]));
-            put(at.scalar + s_t, i + 1 == n_nodes ? t_new : start + theta * h_step);
-            execute.outputs(ws);
-            for (int o = 0; o < at.n_out; ++o) P::store(node(i, o), get(at.out + o));
-        }
+    TEORELL_HD void evaluate(int i, double x, V t_new, V h_step) {
+        outputs_at(P::load(start) + P::broadcast(x) * P::load(width), t_new, h_step);
+        for (int o = 0; o < at.n_out; ++o) P::store(node(i, o), get(at.out + o));
+    }
+    TEORELL_HD void outputs_at(V theta, V t_new, V h_step) {
+        Base::interpolate(theta);
+        const V inside = get(at.scalar + s_tn) + theta * h_step;
+        put(at.scalar + s_t, select(theta < P::broadcast(1.0), inside, t_new));
+        execute.outputs(ws);
     }
 
-    // Bounds of the quartic on the step, those of its Bernstein coefficients; NaN where a value is not finite.
+    // Lanes in which quartics stand for all outputs; in the others the piece is halved.
+    TEORELL_HD unsigned checked(unsigned due, V t_new, V h_step) {
+        for (int i = 0; i < n_checks; ++i) evaluate(n_nodes + i, check_place(i), t_new, h_step);
+        unsigned good = 0;
+        smooth = 0;
+        for_each(due, [&](int l) {
+            double worst = 0.0;  // over the tolerance
+            for (int k = 0; k < r.count; ++k) {
+                double values[n_nodes], size = 0.0;
+                if (r.linear[k] || !values_of(r.outputs[k], l, 1.0, values)) continue;
+                for (int i = 0; i < n_nodes; ++i) size = abs(values[i]) > size ? abs(values[i]) : size;
+                const Quartic curve(values);
+                for (int i = 0; i < n_checks; ++i) {
+                    const double error = abs(node(n_nodes + i, r.outputs[k])[l] - curve(check_place(i)));
+                    if (!(error <= worst * size * tolerance())) worst = error / (size * tolerance());
+                }
+            }
+            if (worst <= 1.0 || width[l] <= shortest_piece)
+                good |= 1u << l;
+            else
+                width[l] *= 0.5;
+            smooth |= (worst <= 1.0 / 40 ? 1u : 0u) << l;  // its error grows with the fifth power of the width
+        });
+        return good;
+    }
+    TEORELL_HD double tolerance() const { return b.rtol > 1e-12 ? b.rtol : 1e-12; }
+
+    // False: the step has none left.
+    TEORELL_HD bool next_piece(int l) {
+        start[l] += width[l];
+        const double left = 1.0 - start[l];
+        if (has(smooth, l)) width[l] *= 2.0;
+        if (width[l] > left) width[l] = left;
+        return left > 0.0;
+    }
+
+    // Bounds of the quartic on the piece, those of its Bernstein coefficients; NaN where a value is not finite.
     TEORELL_HD void bounds(int output, double sign, double* lower, double* upper) const {
         V v[n_nodes];
         for (int i = 0; i < n_nodes; ++i) v[i] = P::broadcast(sign) * P::load(node(i, output));
@@ -155,7 +211,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
             double weights[n_nodes], sum = 0.0;
             area_weights(parts[l].lo, parts[l].hi, weights);
             for (int i = 0; i < n_nodes; ++i) sum += weights[i] * node(i, r.outputs[k])[l];
-            value(l, k) += h[l] * sum;
+            value(l, k) += h[l] * width[l] * sum;
         });
     }
 
@@ -167,27 +223,28 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
             const double threshold = r.window(k, patient[l])[2];
             if (upper[l] <= threshold) return;
             const Part part = parts[l];
-            double sum = part.hi - part.lo, values[n_nodes], at_theta[n_nodes];
+            double sum = part.hi - part.lo, values[n_nodes], at_x[n_nodes];
+            const double length = h[l] * width[l];
             if (!values_of(r.outputs[k], l, 1.0, values)) {
                 sum = infinity - infinity;
             } else if (!(lower[l] > threshold)) {
                 const Quartic curve(values);
-                const int n = curve.crossings(threshold, part.lo, part.hi, at_theta);
+                const int n = curve.crossings(threshold, part.lo, part.hi, at_x);
                 bool above = curve(part.lo) > threshold;
                 sum = above ? -part.lo : 0.0;
                 for (int i = 0; i < n; ++i, above = !above) {
-                    sum += above ? at_theta[i] : -at_theta[i];
-                    record.crossing(patient[l], k, at_theta[i], h[l] / abs(curve.slope(at_theta[i])));
+                    sum += above ? at_x[i] : -at_x[i];
+                    record.crossing(patient[l], k, start[l] + width[l] * at_x[i], length / abs(curve.slope(at_x[i])));
                 }
                 if (above) sum += part.hi;
             }
-            value(l, k) += h[l] * sum;
+            value(l, k) += length * sum;
         });
     }
 
     // A new extremum, at the output's own value where the quartic has its own.
     template <class Record>
-    TEORELL_HD void find_extremum(unsigned inside, int k, const Part* parts, V h_step, Record& record) {
+    TEORELL_HD void find_extremum(unsigned inside, int k, const Part* parts, V t_new, V h_step, Record& record) {
         const int output = r.outputs[k];
         const double sign = r.kinds[k] == maximum ? 1.0 : -1.0;
         alignas(64) double lower[W], upper[W], theta[W] = {}, slope[W], h[W], found[W];
@@ -202,16 +259,15 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
                 return;
             }
             const Quartic curve(values);
-            theta[l] = curve.highest(parts[l].lo, parts[l].hi);
-            slope[l] = sign * curve.slope(theta[l]) / h[l];
-            found[l] = node(theta[l] == 1.0 ? n_nodes - 1 : 0, output)[l];
+            const double x = curve.highest(parts[l].lo, parts[l].hi);
+            theta[l] = start[l] + width[l] * x;
+            slope[l] = sign * curve.slope(x) / (h[l] * width[l]);
+            found[l] = node(x == 1.0 ? n_nodes - 1 : 0, output)[l];
             chosen |= 1u << l;
-            between |= (theta[l] > 0.0 && theta[l] < 1.0 ? 1u : 0u) << l;
+            between |= (x > 0.0 && x < 1.0 ? 1u : 0u) << l;
         });
         if (between != 0) {
-            Base::interpolate(P::load(theta));
-            put(at.scalar + s_t, get(at.scalar + s_tn) + P::load(theta) * h_step);
-            execute.outputs(ws);
+            outputs_at(P::load(theta), t_new, h_step);
             for_each(between, [&](int l) { found[l] = lane(at.out + output, l); });
         }
         for_each(chosen, [&](int l) {

@@ -22,6 +22,7 @@ class Reverse : TapeWalk<V> {
             double* workspace, double* staging, double* waiting)
         : Base(programs, batch, tape, workspace, staging), r(batch.reductions), g(gradient), execute(executor), pending(waiting) {
         clear_workspace(m, b, W, pending);
+        for (int k = 0; k < r.count; ++k) has_areas = has_areas || r.kinds[k] == area;
     }
 
     // Patients first, ..., first + count - 1, without those that failed. `slopes` is that of patient `slopes_first`.
@@ -46,7 +47,8 @@ class Reverse : TapeWalk<V> {
     std::int64_t cotangent_first = 0;
     const std::int64_t* strides = nullptr;
     std::int64_t fresh[W];  // the first step whose state the ring holds
-    std::int64_t mark[W];   // the next crossing, going back
+    std::int64_t mark[W], piece[W];  // the next crossing and the next piece of a step, going back
+    bool has_areas = false;
     std::int64_t waiting[W];
     int n_waiting = 0;
 
@@ -71,6 +73,7 @@ class Reverse : TapeWalk<V> {
         fresh[l] = record[l] + 1 - tape.ring_steps();
         sample[l] = Base::sample_count(patient[l]);
         mark[l] = of[l]->marks.size - 1;
+        piece[l] = of[l]->pieces.size - 1;
         Base::set_rates(l, stretch[l]);
         for (int k = 0; k < at.n_coef; ++k) lane(at.coefbar + k, l) = 0.0;
         for (int k = 0; k < at.n; ++k) lane(at.lam + k, l) = 0.0;
@@ -219,7 +222,8 @@ class Reverse : TapeWalk<V> {
     double reduced(int l, int k) const { return g.reduced[patient[l] * r.count + k]; }
 
     void reductions_within() {
-        for (int i = 0; i < n_nodes; ++i) areas_at(i);
+        while (has_areas && areas_of_pieces()) {
+        }
         for (int k = 0; k < r.count; ++k) extremum_within(k);
         for (;;) {
             unsigned due = 0;
@@ -241,23 +245,27 @@ class Reverse : TapeWalk<V> {
         pull_back_at(lanes, theta, get(at.scalar + s_tn) + theta * get(at.scalar + s_h));
     }
 
-    void areas_at(int node) {
+    // The last piece of the step in each lane; false: none is left.
+    bool areas_of_pieces() {
+        Piece pieces[W];
         unsigned due = 0;
-        for (int o = 0; o < at.n_out; ++o) put(at.outbar + o, P::broadcast(0.0));
-        for (int k = 0; k < r.count; ++k) {
-            if (r.kinds[k] != area) continue;
-            for_each(active, [&](int l) {
-                const double* window = r.window(k, patient[l]);
-                const double t = lane(at.scalar + s_tn, l), h = lane(at.scalar + s_h, l);
-                const Part part = part_of(window[0], window[1], t, t + h, h);
-                if (part.empty()) return;
-                double weights[n_nodes];
-                area_weights(part.lo, part.hi, weights);
-                lane(at.outbar + r.outputs[k], l) += reduced(l, k) * h * weights[node];
-                due |= 1u << l;
+        for_each(active, [&](int l) {
+            if (piece[l] < 0 || of[l]->pieces.data[piece[l]].step != record[l]) return;
+            pieces[l] = of[l]->pieces.data[piece[l]--];
+            due |= 1u << l;
+        });
+        for (int i = 0; due != 0 && i < n_nodes; ++i) {
+            alignas(64) double theta[W] = {};
+            for (int o = 0; o < at.n_out; ++o) put(at.outbar + o, P::broadcast(0.0));
+            for_each(due, [&](int l) {
+                theta[l] = pieces[l].start + i / (n_nodes - 1.0) * pieces[l].width;
+                for (int k = 0; k < r.count; ++k)
+                    if (r.kinds[k] == area)
+                        lane(at.outbar + r.outputs[k], l) += reduced(l, k) * Base::area_weight(l, k, pieces[l], i);
             });
+            pull_back_inside(due, P::load(theta));
         }
-        if (due != 0) pull_back_inside(due, P::broadcast(node / (n_nodes - 1.0)));
+        return due != 0;
     }
 
     void extremum_within(int k) {

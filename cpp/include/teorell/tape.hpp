@@ -48,8 +48,15 @@ struct Mark {
     std::int32_t reduction;
 };
 
+// Of a step from theta = start on: where a quartic stands for each output that is reduced.
+struct Piece {
+    std::int64_t step;
+    double start, width;
+};
+
 struct PatientTape {
     Growing<StepRecord> steps;
+    Growing<Piece> pieces;  // of steps that reductions have read
     Growing<Mark> marks;  // the extremum of each reduction (or a mark without a step), then crossings in their order
     Growing<Stretch> stretches;
     Growing<double> values;
@@ -72,6 +79,7 @@ class Tape {
         for (std::int64_t i = 0; i < count_; ++i) {
             std::free(patients_[i].steps.data);
             std::free(patients_[i].marks.data);
+            std::free(patients_[i].pieces.data);
             std::free(patients_[i].stretches.data);
             std::free(patients_[i].values.data);
         }
@@ -84,7 +92,7 @@ class Tape {
         first_ = first;
         for (std::int64_t i = 0; i < count_; ++i) {
             PatientTape& p = patients_[i];
-            p.steps.size = p.stretches.size = p.values.size = p.marks.size = 0;
+            p.steps.size = p.stretches.size = p.values.size = p.marks.size = p.pieces.size = 0;
             for (int k = 0; k < reductions_; ++k) *p.marks.extend(1) = {-1, 0.0, 0.0, k};
         }
     }
@@ -137,6 +145,10 @@ class Tape {
     }
 
     // Of the step that is recorded next.
+    void piece(std::int64_t patient, double start, double width) {
+        PatientTape& p = of(patient);
+        *p.pieces.extend(1) = {p.steps.size, start, width};
+    }
     void extremum(std::int64_t patient, int reduction, double theta, double slope) {
         PatientTape& p = of(patient);
         p.marks.data[reduction] = {p.steps.size, theta, slope, reduction};
@@ -168,6 +180,7 @@ struct NoTape {
     TEORELL_HD void leave(std::int64_t, std::int64_t, std::int64_t, Lane) {}
     template <class Lane>
     TEORELL_HD void step(std::int64_t, double, std::int64_t, std::int64_t, std::int64_t, Lane) {}
+    TEORELL_HD void piece(std::int64_t, double, double) {}
     TEORELL_HD void extremum(std::int64_t, int, double, double) {}
     TEORELL_HD void crossing(std::int64_t, int, double, double) {}
 };

@@ -103,6 +103,17 @@ class TapeWalk : protected WorkspaceLanes<V> {
         execute.outputs(ws);
     }
 
+    // d area / d output at one of the nodes of a piece of the step that a lane is at.
+    double area_weight(int l, int reduction, const Piece& piece, int node) const {
+        const double* window = b.reductions.window(reduction, patient[l]);
+        const double t = lane(at.scalar + s_tn, l), h = lane(at.scalar + s_h, l);
+        const Part part = part_of(window[0], window[1], t, t + h, h).of_piece(piece.start, piece.width);
+        if (part.empty()) return 0.0;
+        double weights[n_nodes];
+        area_weights(part.lo, part.hi, weights);
+        return h * piece.width * weights[node];
+    }
+
     // What an event does to yn, rates and coefficients; the rates that hold after several are those of the tape.
     void apply(int l, std::int64_t e) {
         const std::int32_t target = b.event_targets[e];
