@@ -61,10 +61,12 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     }
 
     TEORELL_HD void seat_reductions(int l) {
-        first_start[l] = infinity, last_end[l] = -infinity;
+        first_start[l] = first_end[l] = infinity, last_start[l] = last_end[l] = -infinity;
         for (int k = 0; k < r.count; ++k) {
             const double* window = r.window(k, patient[l]);
             first_start[l] = window[0] < first_start[l] ? window[0] : first_start[l];
+            last_start[l] = window[0] > last_start[l] ? window[0] : last_start[l];
+            first_end[l] = window[1] < first_end[l] ? window[1] : first_end[l];
             last_end[l] = window[1] > last_end[l] ? window[1] : last_end[l];
             value(l, k) = r.kinds[k] == maximum ? -infinity : r.kinds[k] == minimum ? infinity : 0.0;
             time(l, k) = infinity - infinity;
@@ -83,8 +85,11 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         alignas(64) double end[W], h[W];
         P::store(end, t_new);
         P::store(h, h_step);
-        unsigned due = 0;
-        for_each(accepted, [&](int l) {
+        // Most steps lie in all windows.
+        const unsigned whole =
+            accepted & bits((P::load(last_start) <= get(at.scalar + s_tn)) & (P::load(first_end) >= t_new));
+        unsigned due = whole;
+        for_each(accepted & ~whole, [&](int l) {
             due |= (part_of(first_start[l], last_end[l], tn(l), end[l], h[l]).empty() ? 0u : 1u) << l;
         });
         for (int l = 0; l < W; ++l) start[l] = 0.0, width[l] = 1.0;
@@ -94,15 +99,16 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
             for_each(good, [&](int l) { record.piece(patient[l], start[l], width[l]); });
             for (int k = 0; k < r.count && good != 0; ++k) {
                 Part parts[W];
-                unsigned inside = 0;
-                for_each(good, [&](int l) {
+                unsigned inside = good & whole;
+                for_each(good & whole, [&](int l) { parts[l] = {0.0, 1.0}; });
+                for_each(good & ~whole, [&](int l) {
                     const double* window = r.window(k, patient[l]);
                     parts[l] = part_of(window[0], window[1], tn(l), end[l], h[l]).of_piece(start[l], width[l]);
                     inside |= (parts[l].empty() ? 0u : 1u) << l;
                 });
                 if (inside == 0) continue;
                 if (r.kinds[k] == area)
-                    add_area(inside, k, parts, h);
+                    add_area(inside, k, parts, h_step);
                 else if (r.kinds[k] == time_above)
                     add_time_above(inside, k, parts, h, record);
                 else
@@ -124,7 +130,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     const Reductions& r;
     double* nodes;
     bool all_linear = true;
-    alignas(64) double first_start[W], last_end[W];
+    alignas(64) double first_start[W], last_start[W], first_end[W], last_end[W];
     alignas(64) double start[W], width[W];  // of the piece of the step that is looked at, in theta
     unsigned smooth = 0;                    // lanes in which the next piece may be twice as wide
 
@@ -181,8 +187,12 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         return left > 0.0;
     }
 
-    // Bounds of the quartic on the piece, those of its Bernstein coefficients; NaN where a value is not finite.
-    TEORELL_HD void bounds(int output, double sign, double* lower, double* upper) const {
+    // What the Bernstein coefficients of the quartic on the piece say of it: it lies between the least and the largest of
+    // them, and its slope between those of their differences. NaN where a value is not finite.
+    struct Hull {
+        alignas(64) double lower[W], upper[W], least_rise[W], largest_rise[W];
+    };
+    TEORELL_HD void bound(int output, double sign, Hull& hull) const {
         V v[n_nodes];
         for (int i = 0; i < n_nodes; ++i) v[i] = P::broadcast(sign) * P::load(node(i, output));
         const auto third = [&](V a, V b, V c, V d, V e) {  // of the five, and from the other side the fourth
@@ -195,8 +205,11 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
                           P::broadcast(120.0) * v[2]) *
                          P::broadcast(1.0 / 18.0);
         const V check = (second + middle + fourth) * P::broadcast(0.0);
-        P::store(lower, min(min(min(v[0], v[4]), min(second, fourth)), middle) + check);
-        P::store(upper, max(max(max(v[0], v[4]), max(second, fourth)), middle) + check);
+        P::store(hull.lower, min(min(min(v[0], v[4]), min(second, fourth)), middle) + check);
+        P::store(hull.upper, max(max(max(v[0], v[4]), max(second, fourth)), middle) + check);
+        const V a = second - v[0], b = middle - second, c = fourth - middle, d = v[4] - fourth;
+        P::store(hull.least_rise, min(min(a, b), min(c, d)));
+        P::store(hull.largest_rise, max(max(a, b), max(c, d)));
     }
 
     // The nodes of one lane; false where one is not finite.
@@ -206,28 +219,37 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         return sum - sum == 0.0;
     }
 
-    TEORELL_HD void add_area(unsigned inside, int k, const Part* parts, const double* h) {
+    TEORELL_HD void add_area(unsigned inside, int k, const Part* parts, V h_step) {
+        double weights[n_nodes];
+        area_weights(0.0, 1.0, weights);
+        alignas(64) double length[W], sums[W];
+        P::store(length, h_step * P::load(width));
+        V sum = P::broadcast(0.0);
+        for (int i = 0; i < n_nodes; ++i) sum = fma(P::broadcast(weights[i]), P::load(node(i, r.outputs[k])), sum);
+        P::store(sums, sum);
         for_each(inside, [&](int l) {
-            double weights[n_nodes], sum = 0.0;
-            area_weights(parts[l].lo, parts[l].hi, weights);
-            for (int i = 0; i < n_nodes; ++i) sum += weights[i] * node(i, r.outputs[k])[l];
-            value(l, k) += h[l] * width[l] * sum;
+            if (parts[l].lo != 0.0 || parts[l].hi != 1.0) {
+                area_weights(parts[l].lo, parts[l].hi, weights);
+                sums[l] = 0.0;
+                for (int i = 0; i < n_nodes; ++i) sums[l] += weights[i] * node(i, r.outputs[k])[l];
+            }
+            value(l, k) += length[l] * sums[l];
         });
     }
 
     template <class Record>
     TEORELL_HD void add_time_above(unsigned inside, int k, const Part* parts, const double* h, Record& record) {
-        alignas(64) double lower[W], upper[W];
-        bounds(r.outputs[k], 1.0, lower, upper);
+        Hull hull;
+        bound(r.outputs[k], 1.0, hull);
         for_each(inside, [&](int l) {
             const double threshold = r.window(k, patient[l])[2];
-            if (upper[l] <= threshold) return;
+            if (hull.upper[l] <= threshold) return;
             const Part part = parts[l];
             double sum = part.hi - part.lo, values[n_nodes], at_x[n_nodes];
             const double length = h[l] * width[l];
             if (!values_of(r.outputs[k], l, 1.0, values)) {
                 sum = infinity - infinity;
-            } else if (!(lower[l] > threshold)) {
+            } else if (!(hull.lower[l] > threshold)) {
                 const Quartic curve(values);
                 const int n = curve.crossings(threshold, part.lo, part.hi, at_x);
                 bool above = curve(part.lo) > threshold;
@@ -247,19 +269,22 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     TEORELL_HD void find_extremum(unsigned inside, int k, const Part* parts, V t_new, V h_step, Record& record) {
         const int output = r.outputs[k];
         const double sign = r.kinds[k] == maximum ? 1.0 : -1.0;
-        alignas(64) double lower[W], upper[W], theta[W] = {}, slope[W], h[W], found[W];
-        bounds(output, sign, lower, upper);
+        alignas(64) double theta[W] = {}, slope[W], h[W], found[W];
+        Hull hull;
+        bound(output, sign, hull);
         P::store(h, h_step);
         unsigned chosen = 0, between = 0;
         for_each(inside, [&](int l) {
             double values[n_nodes];
-            if (upper[l] <= sign * value(l, k)) return;
+            if (hull.upper[l] <= sign * value(l, k)) return;
             if (!values_of(output, l, sign, values)) {
                 value(l, k) = infinity - infinity;
                 return;
             }
             const Quartic curve(values);
-            const double x = curve.highest(parts[l].lo, parts[l].hi);
+            const double x = hull.largest_rise[l] <= 0.0  ? parts[l].lo
+                             : hull.least_rise[l] >= 0.0 ? parts[l].hi
+                                                         : curve.highest(parts[l].lo, parts[l].hi);
             theta[l] = start[l] + width[l] * x;
             slope[l] = sign * curve.slope(x) / (h[l] * width[l]);
             found[l] = node(x == 1.0 ? n_nodes - 1 : 0, output)[l];
