@@ -20,6 +20,8 @@ struct Request {
     std::int64_t recorded_steps = 4096;
     bool (*loss)(void*, std::int64_t, std::int64_t, const double*, double*) = nullptr;
     void* context = nullptr;
+    const double* reduced = nullptr;  // cotangents of reductions
+    double* dots = nullptr;           // where their tangents go
 };
 
 struct Slopes {
@@ -56,6 +58,7 @@ Slopes pull_back(const Population& p, const tl::Kernel& kernel, const Request& r
     g.parameters = s.parameters.data(), g.initial = s.initial.data();
     g.event_value = s.event_value.data(), g.event_time = s.event_time.data();
     g.shared_rows = p.event_offsets.size() > 2 ? 0 : rows, g.recorded_steps = request.recorded_steps;
+    g.reduced = request.reduced;
     tl::Derivatives wanted;
     wanted.gradient = &g;
     s.result = p.solve(kernel, request.threads, request.max_steps, true, request.method, wanted);
@@ -71,7 +74,7 @@ std::vector<double> push_forward(const Population& p, const tl::Kernel& kernel, 
     tl::Tangents t{};
     t.directions = n_inputs, t.parameters = parameters[0], t.parameter_strides[0] = 2;
     t.event_value = value[0], t.event_time = time[0], t.event_strides[0] = rows;
-    t.values = values.data();
+    t.values = values.data(), t.reduced = request.dots;
     tl::Derivatives wanted;
     wanted.tangents = &t;
     p.solve(kernel, request.threads, request.max_steps, true, request.method, wanted);
@@ -232,12 +235,51 @@ void test_cancelled_by_the_loss(const tl::Kernel& kernel) {
 
 }  // namespace
 
+// All kinds at once, alone in the loss: what goes back is the transpose of what goes forward, on any number of threads.
+void test_reductions(const tl::Kernel& kernel, BitHash& hash) {
+    constexpr std::size_t n = 33, count = 4;
+    const std::int32_t kinds[count] = {tl::maximum, tl::minimum, tl::time_above, tl::area}, outputs[count] = {};
+    const std::uint8_t linear[count] = {1, 1, 1, 0};  // 0: the quartics are checked
+    const double windows[count][3] = {{0.0, 24.0, 0.0}, {1.3, 20.7, 0.0}, {0.0, 30.0, 3.0}, {0.4, 30.0, 0.0}};
+    std::vector<double> found[2], moments(n * count), ones(n * count, 1.0), dots(n * count * n_inputs);
+    Population p = between_events(n);
+    Slopes slopes;
+    for (const int threads : {1, 3}) {
+        std::vector<double>& values = found[threads == 3];
+        values.resize(n * count);
+        p.reductions = {count, kinds, outputs, linear, windows[0], 1, values.data(), moments.data()};
+        Request request{threads};
+        request.reduced = ones.data();
+        const Slopes now = pull_back(p, kernel, request, std::vector<double>(n * p.times.size()));
+        if (threads == 3) check_equal(now, slopes);
+        slopes = now;
+    }
+    check_equal(found[0], found[1]);
+    Request request{2};
+    request.dots = dots.data();
+    push_forward(p, kernel, request);
+    check_equal(found[0], found[1]);
+    for (std::size_t i = 0; i < n; ++i) {
+        const Inputs back = slopes.of(i);
+        for (std::size_t d = 0; d < n_inputs; ++d) {
+            double total = 0.0, size = 0.0;
+            for (std::size_t k = 0; k < count; ++k) {
+                const double dot = dots[(i * count + k) * n_inputs + d];
+                total += dot, size += std::fabs(dot);
+            }
+            CHECK(std::fabs(back[d] - total) <= 1e-11 * size);
+        }
+        for (std::size_t k = 0; k < count; ++k) hash.add(found[0][i * count + k]);
+    }
+}
+
 int main() {
     std::uint64_t fused = 0;
     for (const tl::Kernel* kernel : tl::kernels()) {
         BitHash hash;
         for (const char* method : {"rodas5p", "rodas4p2"})
             for (const double begin : {0.0, two_states::infusion_begin}) test_truth(*kernel, method, begin, hash);
+        test_reductions(*kernel, hash);
         test_bits(*kernel);
         test_samples_at_events(*kernel);
         test_failures_have_no_gradient(*kernel);

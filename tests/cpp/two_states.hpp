@@ -200,6 +200,7 @@ struct Population {
     std::vector<std::int32_t> event_kinds{tl::bolus, tl::infusion_start, tl::infusion_end}, event_targets{0, 1, 1};
     std::vector<std::int64_t> event_offsets{0, 3};  // one table for all patients, or one for each
     bool before = false;
+    tl::Reductions reductions{};
 
     explicit Population(std::size_t patients) {
         for (std::size_t i = 0; i < patients; ++i) {
@@ -226,6 +227,7 @@ struct Population {
         b.times = times.data(), b.n_times = static_cast<std::int64_t>(times.size());
         b.rtol = 1e-8, b.atol = atol.data(), b.max_steps = max_steps, b.before = before;
         b.values = derivatives.gradient ? nullptr : r.values.data();
+        b.reductions = reductions;
         b.status = r.status.data(), b.failure_time = r.failure_time.data();
         b.steps = r.steps.data(), b.rejected = r.rejected.data();
         tl::solve(kernel, model.view, b, derivatives, method, tl::MachineCode{}, threads,

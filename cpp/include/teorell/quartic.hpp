@@ -1,5 +1,5 @@
-// An output over one step, or a piece of one: the polynomial of degree 4 through its values at x = 0, 1/4, 1/2, 3/4, 1 of
-// the piece. Of an output that is linear in the states it is the dense output itself, whose degree is 4 at most.
+// An output over one step, or a piece of one: the polynomial of degree 4 through its values at x = 0, 1/4, 1/2, 3/4, 1
+// of the piece. Of an output that is linear in the states it is the dense output itself, whose degree is 4 at most.
 #pragma once
 
 #include "host_device.hpp"
@@ -38,9 +38,7 @@ class Quartic {
         c_[4] = (-128.0 * a + 192.0 * b - 128.0 * c + 32.0 * d) / 3.0;
     }
 
-    TEORELL_HD double operator()(double x) const {
-        return c_[0] + x * (c_[1] + x * (c_[2] + x * (c_[3] + x * c_[4])));
-    }
+    TEORELL_HD double operator()(double x) const { return c_[0] + x * (c_[1] + x * (c_[2] + x * (c_[3] + x * c_[4]))); }
     TEORELL_HD double slope(double x) const {
         return c_[1] + x * (2.0 * c_[2] + x * (3.0 * c_[3] + x * (4.0 * c_[4])));
     }

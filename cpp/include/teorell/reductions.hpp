@@ -1,5 +1,5 @@
-// Numbers that sum up a curve, one or a few a patient: extrema, the time above a threshold, the area under the curve. They
-// are read off the dense output of each step, inside their windows, while it is there; they change no step.
+// Numbers that sum up a curve, one or a few a patient: extrema, the time above a threshold, the area under the curve.
+// They are read off the dense output of each step, inside their windows, while it is there; they change no step.
 #pragma once
 
 #include "quartic.hpp"
@@ -27,8 +27,8 @@ TEORELL_HD inline Part part_of(double start, double end, double t, double t_end,
     return {from_start ? 0.0 : (start - t) / h, to_end ? 1.0 : (end - t) / h};
 }
 
-// A quartic stands for an output that is not linear where it is right, within the tolerance, at these two places as well:
-// near its largest error, and at no fraction of a period that would hide a wave.
+// A quartic stands for an output that is not linear where it is right, within the tolerance, at these two places as
+// well: near its largest error, and at no fraction of a period that would hide a wave.
 constexpr int n_checks = 2;
 TEORELL_HD inline double check_place(int i) { return i == 0 ? 0.0886 : 0.6442; }
 constexpr double shortest_piece = 1.0 / 4096;
@@ -187,8 +187,8 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         return left > 0.0;
     }
 
-    // What the Bernstein coefficients of the quartic on the piece say of it: it lies between the least and the largest of
-    // them, and its slope between those of their differences. NaN where a value is not finite.
+    // What the Bernstein coefficients of the quartic on the piece say of it: it lies between the least and the largest
+    // of them, and its slope between those of their differences. NaN where a value is not finite.
     struct Hull {
         alignas(64) double lower[W], upper[W], least_rise[W], largest_rise[W];
     };
@@ -196,14 +196,14 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         V v[n_nodes];
         for (int i = 0; i < n_nodes; ++i) v[i] = P::broadcast(sign) * P::load(node(i, output));
         const auto third = [&](V a, V b, V c, V d, V e) {  // of the five, and from the other side the fourth
-            return (P::broadcast(-13.0) * a + P::broadcast(48.0) * b - P::broadcast(36.0) * c +
-                    P::broadcast(16.0) * d - P::broadcast(3.0) * e) *
+            return (P::broadcast(-13.0) * a + P::broadcast(48.0) * b - P::broadcast(36.0) * c + P::broadcast(16.0) * d -
+                    P::broadcast(3.0) * e) *
                    P::broadcast(1.0 / 12.0);
         };
         const V second = third(v[0], v[1], v[2], v[3], v[4]), fourth = third(v[4], v[3], v[2], v[1], v[0]);
-        const V middle = (P::broadcast(13.0) * (v[0] + v[4]) - P::broadcast(64.0) * (v[1] + v[3]) +
-                          P::broadcast(120.0) * v[2]) *
-                         P::broadcast(1.0 / 18.0);
+        const V middle =
+            (P::broadcast(13.0) * (v[0] + v[4]) - P::broadcast(64.0) * (v[1] + v[3]) + P::broadcast(120.0) * v[2]) *
+            P::broadcast(1.0 / 18.0);
         const V check = (second + middle + fourth) * P::broadcast(0.0);
         P::store(hull.lower, min(min(min(v[0], v[4]), min(second, fourth)), middle) + check);
         P::store(hull.upper, max(max(max(v[0], v[4]), max(second, fourth)), middle) + check);
@@ -282,7 +282,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
                 return;
             }
             const Quartic curve(values);
-            const double x = hull.largest_rise[l] <= 0.0  ? parts[l].lo
+            const double x = hull.largest_rise[l] <= 0.0 ? parts[l].lo
                              : hull.least_rise[l] >= 0.0 ? parts[l].hi
                                                          : curve.highest(parts[l].lo, parts[l].hi);
             theta[l] = start[l] + width[l] * x;

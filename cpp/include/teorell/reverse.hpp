@@ -2,34 +2,33 @@
 // patient when it has arrived at time 0. The stages of a step are computed again by the code that computed them first.
 #pragma once
 
-#include "adjoint.hpp"
-#include "tape_walk.hpp"
+#include "reverse_reductions.hpp"
 
 TEORELL_BEGIN
 
 // Executor: void stages(double* ws), reverse(double* ws), rhs(double* ws), outputs_vjp(double* ws).
 template <class V, class Method, class Executor>
-class Reverse : TapeWalk<V> {
-    using Base = TapeWalk<V>;
+class Reverse : ReverseReductions<V, Method, Executor> {
+    using Base = ReverseReductions<V, Method, Executor>;
     using P = Pack<V>;
+    using Base::g, Base::execute;
     using Base::next_staged, Base::get, Base::put, Base::lane, Base::in, Base::has, Base::for_each, Base::current;
     using Base::patient, Base::record, Base::stretch, Base::sample, Base::of, Base::active, Base::n_staged;
-    using Base::W, Base::m, Base::at, Base::b, Base::tape, Base::ws, Base::side, Base::next_patient, Base::end_patient;
+    using Base::W, Base::m, Base::at, Base::b, Base::tape, Base::ws, Base::next_patient, Base::end_patient;
 
   public:
     // Three workspaces, [slots][W] each, aligned.
     Reverse(const Programs& programs, const Batch& batch, const Gradient& gradient, Executor executor, const Tape& tape,
             double* workspace, double* staging, double* waiting)
-        : Base(programs, batch, tape, workspace, staging), r(batch.reductions), g(gradient), execute(executor), pending(waiting) {
+        : Base(programs, batch, gradient, executor, tape, workspace, staging), pending(waiting) {
         clear_workspace(m, b, W, pending);
-        for (int k = 0; k < r.count; ++k) has_areas = has_areas || r.kinds[k] == area;
     }
 
     // Patients first, ..., first + count - 1, without those that failed. `slopes` is that of patient `slopes_first`.
     void run(std::int64_t first, std::int64_t count, const double* slopes, std::int64_t slopes_first,
              const std::int64_t* slope_strides) {
         next_patient = first, end_patient = first + count;
-        cotangent = slopes, cotangent_first = slopes_first, strides = slope_strides;
+        Base::cotangent = slopes, Base::cotangent_first = slopes_first, Base::strides = slope_strides;
         for (;;) {
             refill();
             if (active == 0) break;
@@ -39,16 +38,8 @@ class Reverse : TapeWalk<V> {
     }
 
   private:
-    const Reductions& r;
-    const Gradient& g;
-    Executor execute;
     double* pending;
-    const double* cotangent = nullptr;
-    std::int64_t cotangent_first = 0;
-    const std::int64_t* strides = nullptr;
     std::int64_t fresh[W];  // the first step whose state the ring holds
-    std::int64_t mark[W], piece[W];  // the next crossing and the next piece of a step, going back
-    bool has_areas = false;
     std::int64_t waiting[W];
     int n_waiting = 0;
 
@@ -72,8 +63,7 @@ class Reverse : TapeWalk<V> {
         record[l] = of[l]->steps.size - 1;
         fresh[l] = record[l] + 1 - tape.ring_steps();
         sample[l] = Base::sample_count(patient[l]);
-        mark[l] = of[l]->marks.size - 1;
-        piece[l] = of[l]->pieces.size - 1;
+        Base::seat_reductions(l);
         Base::set_rates(l, stretch[l]);
         for (int k = 0; k < at.n_coef; ++k) lane(at.coefbar + k, l) = 0.0;
         for (int k = 0; k < at.n; ++k) lane(at.lam + k, l) = 0.0;
@@ -94,12 +84,9 @@ class Reverse : TapeWalk<V> {
         const V zero = P::broadcast(0.0);
         for (int k = 0; k < at.n; ++k) put(at.ynbar + k, zero);
         for (int k = 0; k < Method::dense * m.n_output_states; ++k) put(at.ubar + k, zero);
-        for (int i = 0; i < m.n_sampled_states; ++i) {
-            const std::int32_t k = m.sampled_states[i];
-            put(at.ynew + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
-        }
-        samples_within();
-        if (g.reduced != nullptr) reductions_within();
+        Base::find_ynew();
+        Base::samples_within();
+        if (g.reduced != nullptr) Base::reductions_within();
         execute.reverse(ws);
         for_each(active, [this](int l) {
             --record[l];
@@ -148,168 +135,6 @@ class Reverse : TapeWalk<V> {
             for (int k = 0; k < at.n; ++k) put(at.yn + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
         }
     }
-
-    double slope(int l, std::int64_t sample, int o) const {
-        const std::int64_t first = b.sample_offsets == nullptr
-                                       ? (patient[l] - cotangent_first) * strides[0]
-                                       : Base::first_row(patient[l], cotangent_first) * strides[1];
-        return cotangent[first + sample * strides[1] + o * strides[2]];
-    }
-
-    void interpolate(V theta) {
-        V weights[Method::stages];
-        dense_weights<V, Method>(theta, weights);
-        for (int i = 0; i < m.n_sampled_states; ++i)
-            put(at.y + m.sampled_states[i], dense_value<V, Method>(at, ws, m.sampled_states[i], theta, weights));
-    }
-
-    // Cotangents of the samples inside the step, through the dense output into lam and ynbar, and as moments
-    // sum of theta^r (1 - theta) theta mu into ubar: H_rj times them is what reaches u_j.
-    void samples_within() {
-        std::int64_t least[W];
-        unsigned due = 0;
-        const auto pick = [&](int l) { due |= (sample[l] > least[l] ? 1u : 0u) << l; };
-        for_each(active, [&](int l) {
-            const bool first = record[l] == current(l).first_step;
-            least[l] = first ? current(l).sample_after : of[l]->steps.data[record[l] - 1].sample;
-            pick(l);
-        });
-        if (due == 0) return;
-        const V one = P::broadcast(1.0), start = get(at.scalar + s_tn), h = get(at.scalar + s_h);
-        while (due != 0) {
-            alignas(64) double time[W];
-            P::store(time, start + h);
-            for (int o = 0; o < at.n_out; ++o) put(at.outbar + o, P::broadcast(0.0));
-            for_each(due, [&](int l) {
-                --sample[l];
-                time[l] = Base::times[l][sample[l]];
-                for (int o = 0; o < at.n_out; ++o) lane(at.outbar + o, l) = slope(l, sample[l], o);
-            });
-            const V now = P::load(time);
-            pull_back_at(due, min(one, (now - start) / h), now);
-            due = 0;
-            for_each(active, pick);
-        }
-    }
-
-    // The cotangents in region outbar, of outputs at theta.
-    void pull_back_at(unsigned lanes, V theta, V now) {
-        const V zero = P::broadcast(0.0), one = P::broadcast(1.0), bow = theta * (one - theta);
-        if (m.n_sampled_states > 0) interpolate(theta);
-        put(at.scalar + s_t, now);
-        execute.outputs_vjp(ws);
-        const auto mask = P::from_bits(lanes);
-        for (int i = 0; i < m.n_output_states; ++i) {
-            const std::int32_t k = m.output_states[i];
-            const V mu = select(mask, get(at.ysbar + k), zero);
-            put(at.lam + k, fma(theta, mu, get(at.lam + k)));
-            put(at.ynbar + k, fma(one - theta, mu, get(at.ynbar + k)));
-            V moment = bow * mu;
-            for (int r = 0; r < Method::dense; ++r) {
-                const std::int32_t slot = at.ubar + r * m.n_output_states + i;
-                put(slot, get(slot) + moment);
-                moment = moment * theta;
-            }
-        }
-        for (int c = 0; c < at.n_outcoef; ++c) {
-            const std::int32_t slot = at.coefbar + m.output_coefs[c];
-            put(slot, get(slot) + select(mask, get(at.outcoef + c), zero));
-        }
-    }
-
-    // --- reductions: areas as sums over the nodes of the step, all else at the marks of the forward solve
-
-    double reduced(int l, int k) const { return g.reduced[patient[l] * r.count + k]; }
-
-    void reductions_within() {
-        while (has_areas && areas_of_pieces()) {
-        }
-        for (int k = 0; k < r.count; ++k) extremum_within(k);
-        for (;;) {
-            unsigned due = 0;
-            alignas(64) double theta[W] = {};
-            for (int o = 0; o < at.n_out; ++o) put(at.outbar + o, P::broadcast(0.0));
-            for_each(active, [&](int l) {
-                if (mark[l] < r.count || of[l]->marks.data[mark[l]].step != record[l]) return;
-                const Mark& crossing = of[l]->marks.data[mark[l]--];
-                theta[l] = crossing.theta;
-                lane(at.outbar + r.outputs[crossing.reduction], l) = reduced(l, crossing.reduction) * crossing.factor;
-                due |= 1u << l;
-            });
-            if (due == 0) return;
-            pull_back_inside(due, P::load(theta));
-        }
-    }
-
-    void pull_back_inside(unsigned lanes, V theta) {
-        pull_back_at(lanes, theta, get(at.scalar + s_tn) + theta * get(at.scalar + s_h));
-    }
-
-    // The last piece of the step in each lane; false: none is left.
-    bool areas_of_pieces() {
-        Piece pieces[W];
-        unsigned due = 0;
-        for_each(active, [&](int l) {
-            if (piece[l] < 0 || of[l]->pieces.data[piece[l]].step != record[l]) return;
-            pieces[l] = of[l]->pieces.data[piece[l]--];
-            due |= 1u << l;
-        });
-        for (int i = 0; due != 0 && i < n_nodes; ++i) {
-            alignas(64) double theta[W] = {};
-            for (int o = 0; o < at.n_out; ++o) put(at.outbar + o, P::broadcast(0.0));
-            for_each(due, [&](int l) {
-                theta[l] = pieces[l].start + i / (n_nodes - 1.0) * pieces[l].width;
-                for (int k = 0; k < r.count; ++k)
-                    if (r.kinds[k] == area)
-                        lane(at.outbar + r.outputs[k], l) += reduced(l, k) * Base::area_weight(l, k, pieces[l], i);
-            });
-            pull_back_inside(due, P::load(theta));
-        }
-        return due != 0;
-    }
-
-    void extremum_within(int k) {
-        unsigned due = 0;
-        alignas(64) double theta[W] = {};
-        for_each(active, [&](int l) {
-            const Mark& found = of[l]->marks.data[k];
-            if (found.step != record[l]) return;
-            theta[l] = found.theta;
-            due |= 1u << l;
-        });
-        if (due == 0) return;
-        for (int o = 0; o < at.n_out; ++o) put(at.outbar + o, P::broadcast(0.0));
-        for_each(due, [&](int l) { lane(at.outbar + r.outputs[k], l) = reduced(l, k); });
-        pull_back_inside(due, P::load(theta));
-    }
-
-    // d L / d time of events by what they move directly: the bounds of pieces of an integral, an extremum at an event.
-    void reductions_at_events(int l, std::int64_t from, std::int64_t to) {
-        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
-        for (std::int64_t e = from; e < to; ++e) {
-            double& time = g.event_time[row(l, e)];
-            add_integrands(l, 1.0, time);
-            Base::apply(l, e);
-            add_integrands(l, -1.0, time);
-        }
-        for (int k = 0; k < r.count; ++k) {
-            const Mark& found = of[l]->marks.data[k];
-            if (found.step < 0 || !in_window(r.window(k, patient[l]), current(l).t)) continue;
-            const double moved = reduced(l, k) * found.factor;
-            if (found.step + 1 == current(l).first_step && found.theta == 1.0) g.event_time[row(l, from)] += moved;
-            if (found.step == current(l).first_step && found.theta == 0.0) g.event_time[row(l, to - 1)] += moved;
-        }
-    }
-
-    void add_integrands(int l, double sign, double& sum) {
-        Base::outputs_of_lane(l, execute);
-        for (int k = 0; k < r.count; ++k) {
-            const double* window = r.window(k, patient[l]);
-            if (is_integral(r.kinds[k]) && in_window(window, current(l).t))
-                sum += sign * reduced(l, k) * integrand(r.kinds[k], lane(at.out + r.outputs[k], l), window[2]);
-        }
-    }
-
     // --- events
 
     // One lane, back over the start of its stretch: samples and events there.
@@ -317,7 +142,7 @@ class Reverse : TapeWalk<V> {
         const Stretch& s = current(l);
         const std::int64_t from = Base::first_event(l);
         lane(at.scalar + s_tn, l) = s.t;
-        if (!b.before) samples_here(l, s.sample_before, tape.after(*of[l], stretch[l]));
+        if (!b.before) Base::samples_here(l, s.sample_before, tape.after(*of[l], stretch[l]));
         bool changed = false;  // a parameter or a switch
         for (std::int64_t e = from; e < s.event; ++e) changed = changed || Base::changes_parameters(b.event_kinds[e]);
         if (g.event_time != nullptr && s.event > from) {
@@ -325,13 +150,13 @@ class Reverse : TapeWalk<V> {
             event_times(l, from, s.event);
             if (g.reduced != nullptr) {
                 go_before(l, changed);
-                reductions_at_events(l, from, s.event);
+                Base::reductions_at_events(l, from, s.event);
             }
             if (changed) Base::set_parameters(l, stretch[l]);
         }
         for (std::int64_t e = s.event - 1; e >= from; --e) uncross(l, e);
         go_before(l, changed);
-        if (b.before) samples_here(l, s.sample_before, tape.before(*of[l], stretch[l]));
+        if (b.before) Base::samples_here(l, s.sample_before, tape.before(*of[l], stretch[l]));
         if (stretch[l] > 0) {
             --stretch[l];
             return;
@@ -340,8 +165,6 @@ class Reverse : TapeWalk<V> {
         hand_in(l, true);
         Base::leave(l);
     }
-
-    std::int64_t row(int l, std::int64_t e) const { return g.shared_rows > 0 ? patient[l] * g.shared_rows + e : e; }
 
     // Rates and parameters as they were before the stretch.
     void go_before(int l, bool changed) {
@@ -352,7 +175,7 @@ class Reverse : TapeWalk<V> {
     // The cotangent of the value of one event, and what those of everything else are before it.
     void uncross(int l, std::int64_t e) {
         const std::int32_t target = b.event_targets[e], kind = b.event_kinds[e];
-        double& value = g.event_value[row(l, e)];
+        double& value = g.event_value[Base::row(l, e)];
         if (kind == bolus) value = lane(at.lam + target, l);
         if (kind == infusion_start) value = lane(at.coefbar + at.rates - at.coef + target, l);
         if (kind == infusion_end) value = -lane(at.coefbar + at.rates - at.coef + target, l);
@@ -397,22 +220,8 @@ class Reverse : TapeWalk<V> {
             for (int k = 0; k < at.n; ++k)
                 sum += lane(at.lam + k, l) * ((forgets ? 0.0 : lane(at.ynew + k, l)) - lane(at.f + k, l));
             if (forgets)
-                for (std::int64_t before = from; before < e; ++before) g.event_time[row(l, before)] = 0.0;
-            g.event_time[row(l, e)] = sum;
-        }
-    }
-
-    void samples_here(int l, std::int64_t least, const double* y) {
-        if (sample[l] == least) return;
-        for (int k = 0; k < at.n; ++k) lane(at.y + k, l) = y[k];
-        lane(at.scalar + s_t, l) = lane(at.scalar + s_tn, l);
-        while (sample[l] > least) {
-            --sample[l];
-            for (int o = 0; o < at.n_out; ++o) lane(at.outbar + o, l) = slope(l, sample[l], o);
-            execute.outputs_vjp(ws);
-            for (int i = 0; i < m.n_output_states; ++i)
-                lane(at.lam + m.output_states[i], l) += lane(at.ysbar + m.output_states[i], l);
-            for (int c = 0; c < at.n_outcoef; ++c) lane(at.coefbar + m.output_coefs[c], l) += lane(at.outcoef + c, l);
+                for (std::int64_t before = from; before < e; ++before) g.event_time[Base::row(l, before)] = 0.0;
+            g.event_time[Base::row(l, e)] = sum;
         }
     }
 

@@ -57,7 +57,7 @@ struct Piece {
 struct PatientTape {
     Growing<StepRecord> steps;
     Growing<Piece> pieces;  // of steps that reductions have read
-    Growing<Mark> marks;  // the extremum of each reduction (or a mark without a step), then crossings in their order
+    Growing<Mark> marks;    // the extremum of each reduction (or a mark without a step), then crossings in their order
     Growing<Stretch> stretches;
     Growing<double> values;
     double* ring = nullptr;  // [step % ring_steps][state]
@@ -66,7 +66,11 @@ struct PatientTape {
 class Tape {
   public:
     Tape(const Layout& at, std::int64_t patients, std::int64_t ring_steps, int reductions)
-        : at_(at), count_(patients), ring_steps_(ring_steps), reductions_(reductions), patients_(new_patients(patients)) {
+        : at_(at),
+          count_(patients),
+          ring_steps_(ring_steps),
+          reductions_(reductions),
+          patients_(new_patients(patients)) {
         const auto states = static_cast<std::size_t>(patients * ring_steps * at.n);
         ring_ =
             static_cast<double*>(std::malloc(states * sizeof(double)));  // pages that no step needs are never touched
