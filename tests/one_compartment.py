@@ -14,7 +14,8 @@ FAILS_ABOVE = 1000.0
 class OneCompartment:
     """Inputs ka, cl, v, amount, time; outputs c = amount ka / (v (ka - k)) (exp(-k s) - exp(-ka s)), and half of it.
 
-    k = cl / v, and s = t - time > 0. Reductions: the sums of c and of its squares over the times. A patient whose cl is above 1000 fails at the third sample, with status 2.
+    k = cl / v, and s = t - time > 0. Reductions: the sums of c and of its squares over the times. A patient whose cl is
+    above 1000 fails at the third sample, with status 2.
     amounts: of one a patient, as in a list of regimens; they take the place of the input.
     """
 

@@ -395,4 +395,12 @@ def test_random_models(steps, seed):
     sizes = np.abs(truth(model, exprs, parameters, t, y)).max()
     if np.isfinite(sizes) and sizes < 1e6:
         # The output is a product: where it cancels, what is left is of the size of the factors times their rounding errors.
-        check(model, parameters, t, y, switches, tolerance=1e-8, rounding=1e-14 * largest(exprs, model, parameters, t, y) ** 2)
+        check(
+            model,
+            parameters,
+            t,
+            y,
+            switches,
+            tolerance=1e-8,
+            rounding=1e-14 * largest(exprs, model, parameters, t, y) ** 2,
+        )

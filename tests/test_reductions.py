@@ -1,4 +1,4 @@
-"""Numbers that sum up a curve while it is solved: against closed forms, against curves sampled finely, and what changes nothing."""
+"""Numbers that sum up a curve while it is solved: against closed forms and finely sampled curves; they change nothing."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,9 @@ def test_closed_forms(method):
     primitive = lambda t: DOSE * KA / (V * (KA - k)) * (-np.exp(-k * t) / k + np.exp(-KA * t) / KA)  # noqa: E731
     np.testing.assert_allclose(found["auc_cp"], primitive(window[1]) - primitive(window[0]), rtol=1e-9)
     for patient, ka in enumerate(KA):
-        up, down = (_root(lambda t, ka=ka: bateman(t, ka) - level, *ends) for ends in ((0, top[patient]), (top[patient], 24)))
+        up, down = (
+            _root(lambda t, ka=ka: bateman(t, ka) - level, *ends) for ends in ((0, top[patient]), (top[patient], 24))
+        )
         np.testing.assert_allclose(found["time_above_cp"][patient], down - up, rtol=1e-8)
 
 
@@ -117,7 +119,9 @@ def test_the_first_of_equal_maxima():
     x = model.state("x", 3.0)
     model.rate(x, 0.0 * x)
     model.output("x", x)
-    found = tl.simulate(model, None, None, [10.0], reductions=[tl.Tmax("x"), tl.Cmax("x"), tl.Tmax("x", start=2.5, name="late")])
+    found = tl.simulate(
+        model, None, None, [10.0], reductions=[tl.Tmax("x"), tl.Cmax("x"), tl.Tmax("x", start=2.5, name="late")]
+    )
     assert [float(found.reductions[name][0]) for name in ("tmax_x", "cmax_x", "late")] == [0.0, 3.0, 2.5]
 
 
@@ -171,7 +175,7 @@ def test_a_reset_takes_nothing_from_an_area():
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.lists(st.floats(0.0, 24.0, allow_subnormal=False), min_size=1, max_size=4),
+    st.lists(st.floats(0.0, 24.0).map(lambda t: round(t, 6)), min_size=1, max_size=4),
     st.floats(0.05, 23.9),
     st.floats(0.1, 8.0),
     st.floats(0.05, 3.0),
@@ -182,7 +186,8 @@ def test_parts_of_a_window(doses, cut, threshold, k):
     for time in doses[1:]:
         regimen = regimen + tl.Regimen.infusion(5.0, into="x", duration=1.5, time=time)
     both = lambda kind, **more: [  # noqa: E731
-        kind("x", start=a, end=b, name=f"{kind.word}{i}", **more) for i, (a, b) in enumerate([(0, 24), (0, cut), (cut, 24)])
+        kind("x", start=a, end=b, name=f"{kind.word}{i}", **more)
+        for i, (a, b) in enumerate([(0, 24), (0, cut), (cut, 24)])
     ]
     asked = both(tl.Cmax) + both(tl.Cmin) + both(tl.AUC) + both(tl.TimeAbove, threshold=threshold)
     options = {"reductions": asked, "rtol": 1e-8, "atol": 1e-11}
@@ -190,8 +195,8 @@ def test_parts_of_a_window(doses, cut, threshold, k):
     cmax, cmin, area, above = (
         [float(found[f"{word}{i}"][0]) for i in range(3)] for word in ("cmax", "cmin", "auc", "time_above")
     )
-    # A value is the larger of two of which one may be next to a jump, on the other side of the cut: it is then in neither.
-    assert cmax[0] >= max(cmax[1:]) and cmin[0] <= min(cmin[1:])
+    assert cmax[0] >= max(cmax[1:])
+    assert cmin[0] <= min(cmin[1:])
     assert cmax[0] == pytest.approx(max(cmax[1:]), rel=1e-12, abs=1e-12)
     assert cmin[0] == pytest.approx(min(cmin[1:]), rel=1e-12, abs=1e-12)
     assert area[0] == pytest.approx(area[1] + area[2], rel=1e-12, abs=1e-12)
@@ -199,7 +204,9 @@ def test_parts_of_a_window(doses, cut, threshold, k):
     tenfold = [tl.Regimen.bolus(100.0, into="x", time=doses[0])]
     tenfold += [tl.Regimen.infusion(50.0, into="x", duration=1.5, time=time) for time in doses[1:]]
     whole = sum(tenfold[1:], start=tenfold[0])
-    scaled = tl.simulate(one_compartment(), {"k": k}, whole, None, reductions=[tl.AUC("x", end=24.0)], rtol=1e-8, atol=1e-10)
+    scaled = tl.simulate(
+        one_compartment(), {"k": k}, whole, None, reductions=[tl.AUC("x", end=24.0)], rtol=1e-8, atol=1e-10
+    )
     assert scaled.reductions["auc_x"][0] == pytest.approx(10 * area[0], rel=1e-6, abs=1e-9)
 
 
@@ -263,7 +270,9 @@ def test_an_output_that_only_a_reduction_reads():
     assert found.outputs == ("cp",)
     assert found.values.shape == (3, 13, 1)
     np.testing.assert_array_equal(found["cp"], run(model, None)["cp"])
-    np.testing.assert_array_equal(found.reductions["auc_effect"], run(model, [tl.AUC("effect")]).reductions["auc_effect"])
+    np.testing.assert_array_equal(
+        found.reductions["auc_effect"], run(model, [tl.AUC("effect")]).reductions["auc_effect"]
+    )
 
 
 def test_a_window_after_the_last_sample():
@@ -296,9 +305,14 @@ def test_a_failure_leaves_no_number_of_a_window_that_it_cuts_short():
     x = model.state("x", 1.0)
     model.rate(x, r * x * x)  # 1 / (1 - r t)
     model.output("x", x)
-    asked = [tl.Cmax("x", end=0.5), tl.AUC("x", end=2.0), tl.Tmax("x", end=2.0), tl.TimeAbove("x", threshold=0.5, end=2.0)]
+    asked = [
+        tl.Cmax("x", end=0.5),
+        tl.AUC("x", end=2.0),
+        tl.Tmax("x", end=2.0),
+        tl.TimeAbove("x", threshold=0.5, end=2.0),
+    ]
     found = tl.simulate(model, {"r": [0.1, 1.0]}, None, [2.0], reductions=asked, **TIGHT)
-    assert found.status[0] == 0 and found.status[1] != 0
+    assert found.success.tolist() == [True, False]
     np.testing.assert_allclose(found.reductions["cmax_x"], [1 / 0.95, 2.0], rtol=1e-8)
     for name in ("auc_x", "tmax_x", "time_above_x"):
         assert np.isnan(found.reductions[name][1])
@@ -344,7 +358,13 @@ GRADED = [
     tl.TimeAbove(threshold=0.62, end=23.0), tl.Cmax(start=7.9, end=12.2, name="late"),
     tl.Cmax(start=7.0, end=10.5, name="end of the infusion"),
 ]  # fmt: skip
-FIELDS = {"amount": (0, "amount"), "more": (1, "amount"), "time": (1, "time"), "duration": (1, "duration"), "bolus": (2, "time")}
+FIELDS = {
+    "amount": (0, "amount"),
+    "more": (1, "amount"),
+    "time": (1, "time"),
+    "duration": (1, "duration"),
+    "bolus": (2, "time"),
+}
 EXACT = {"rtol": 1e-11, "atol": 1e-13}
 
 
@@ -372,7 +392,12 @@ def test_gradients_against_differences(output):
 @pytest.mark.parametrize("executor", ["machine_code", "interpreter"])
 def test_backward_is_forward_transposed(output, executor):
     model, rng = delayed(output), np.random.default_rng(5)
-    given = {"ka": rng.uniform(0.5, 2.0, 11), "cl": rng.uniform(1.0, 5.0, 11), "v": 20.0, "lag": rng.uniform(0.0, 0.5, 11)}
+    given = {
+        "ka": rng.uniform(0.5, 2.0, 11),
+        "cl": rng.uniform(1.0, 5.0, 11),
+        "v": 20.0,
+        "lag": rng.uniform(0.0, 0.5, 11),
+    }
     options = {"reductions": GRADED, "executor": executor}
     forward = tl.jacobian(model, given, dosed(), [24.0], wrt=[*given, *FIELDS.values()], **options).of_reductions
     weights = {key: rng.standard_normal(11) for key in forward}
@@ -395,7 +420,8 @@ def test_long_solves_that_the_tape_does_not_hold():
     cotangent, reduced = np.ones((1, 1, 1)), np.ones((1, len(GRADED)))
     run = problem._run(problem.given, "vjp")
     few, many = (
-        solve.pull_back(*run.arguments, cotangent, run.summary, reduced, recorded_steps=n, **problem.options) for n in (16, 4096)
+        solve.pull_back(*run.arguments, cotangent, run.summary, reduced, recorded_steps=n, **problem.options)
+        for n in (16, 4096)
     )
     assert few.parameters.tobytes() == many.parameters.tobytes()
     assert few.event_time.tobytes() == many.event_time.tobytes()
@@ -406,13 +432,17 @@ def test_a_reset_in_an_area_has_its_derivatives():
     k, at = 0.2, 5.0
     regimen = tl.Regimen.bolus(10.0, into="x") + tl.Regimen.reset(time=at) + tl.Regimen.bolus(4.0, into="x", time=6.0)
     asked = [tl.AUC("x"), tl.TimeAbove("x", threshold=3.9)]
-    _, found = tl.value_and_grad({"auc_x": 1.0}, one_compartment(), {"k": k}, regimen, [12.0], reductions=asked, **EXACT)
+    _, found = tl.value_and_grad(
+        {"auc_x": 1.0}, one_compartment(), {"k": k}, regimen, [12.0], reductions=asked, **EXACT
+    )
     slope = lambda dose, t: dose * ((t * np.exp(-k * t)) / k - (1 - np.exp(-k * t)) / k**2)  # noqa: E731
     np.testing.assert_allclose(found.parameters["k"], slope(10.0, at) + slope(4.0, 6.0), rtol=1e-8)
     np.testing.assert_allclose(found.doses[1].time, 10.0 * np.exp(-k * at), rtol=1e-8)
     np.testing.assert_allclose(found.doses[2].time, -4.0 * np.exp(-k * 6.0), rtol=1e-8)
     # Above 3.9 from 0 to log(10 / 3.9) / k, before the reset; and a little after 6, whatever the time of that dose.
-    _, found = tl.value_and_grad({"time_above_x": 1.0}, one_compartment(), {"k": k}, regimen, [12.0], reductions=asked, **EXACT)
+    _, found = tl.value_and_grad(
+        {"time_above_x": 1.0}, one_compartment(), {"k": k}, regimen, [12.0], reductions=asked, **EXACT
+    )
     np.testing.assert_allclose(found.parameters["k"], -np.log(10 / 3.9 * 4 / 3.9) / k**2, rtol=1e-7)
     np.testing.assert_allclose(found.doses[2].time, 0.0, atol=1e-7)
 
@@ -428,7 +458,11 @@ def test_losses_of_values_and_reductions():
 
     def by_patient(values, reduced, patients):
         assert reduced["auc_cp"].shape == patients.shape
-        return values.sum(axis=(1, 2)) + reduced["cmax_cp"] ** 2, np.ones_like(values), {"cmax_cp": 2 * reduced["cmax_cp"]}
+        return (
+            values.sum(axis=(1, 2)) + reduced["cmax_cp"] ** 2,
+            np.ones_like(values),
+            {"cmax_cp": 2 * reduced["cmax_cp"]},
+        )
 
     options = {"reductions": asked, **TIGHT}
     value, whole = tl.value_and_grad(loss, model, given, regimen, TIMES, **options)
@@ -447,7 +481,7 @@ def test_losses_of_values_and_reductions():
 
 TMAX = [tl.Tmax("cp"), tl.Cmax("cp")]
 REFUSED = {
-    "Tmax by jacobian": (lambda m: tl.jacobian(m, None, None, [1.0], wrt="ka", reductions=TMAX), "no derivative of 'tmax_cp'"),
+    "Tmax by jacobian": (lambda m: tl.jacobian(m, None, None, [1.0], wrt="ka", reductions=TMAX), "of 'tmax_cp'"),
     "Tmax by weights": (
         lambda m: tl.value_and_grad({"tmax_cp": 1.0}, m, None, None, [1.0], reductions=TMAX), "no derivative of 'tmax_cp'"
     ),
@@ -461,7 +495,7 @@ REFUSED = {
         lambda m: tl.value_and_grad(lambda v, r: (0.0, v, v), m, None, None, [1.0], reductions=TMAX), "are a ndarray"
     ),
     "shape of a slope": (
-        lambda m: tl.value_and_grad(lambda v, r: (0.0, v, {"cmax_cp": v}), m, None, None, [1.0], reductions=TMAX), "must be (1,)"
+        lambda m: tl.value_and_grad(lambda v, r: (0.0, v, {"cmax_cp": v}), m, None, None, [1.0], reductions=TMAX), "be (1,)"
     ),
     "jvp": (lambda m: tl.jvp(m, None, None, [1.0], {"ka": 1.0}, reductions=TMAX), "reductions in jvp"),
 }  # fmt: skip
@@ -475,9 +509,9 @@ def test_refused(call, words):
 
 
 def test_what_is_no_reduction():
-    for given in (tl.Cmax("cp"), "cmax", {"a": tl.Cmax("cp")}):
+    for wrong in (tl.Cmax("cp"), "cmax", {"a": tl.Cmax("cp")}):
         with pytest.raises(TypeError, match="Give a list"):
-            run(oral(), given)
+            run(oral(), wrong)
     with pytest.raises(TypeError, match="a reduction is a str"):
         run(oral(), ["cmax"])
 
@@ -527,7 +561,12 @@ def test_units_and_tables():
 def test_with_event_tables_and_steady_states():
     import pandas as pd
 
-    rows = [(1, 0.0, 10.0, 1, 1, 12.0), (1, 12.0, 0.0, 0, 0, 0.0), (2, 0.0, 20.0, 1, 1, 12.0), (2, 12.0, 0.0, 0, 0, 0.0)]
+    rows = [
+        (1, 0.0, 10.0, 1, 1, 12.0),
+        (1, 12.0, 0.0, 0, 0, 0.0),
+        (2, 0.0, 20.0, 1, 1, 12.0),
+        (2, 12.0, 0.0, 0, 0, 0.0),
+    ]
     table = pd.DataFrame(rows, columns=["ID", "TIME", "AMT", "EVID", "SS", "II"])
     events = tl.EventTable(table, one_compartment())
     asked = [tl.AUC("x"), tl.Cmax("x"), tl.Cmin("x")]
@@ -536,3 +575,45 @@ def test_with_event_tables_and_steady_states():
     np.testing.assert_allclose(found.reductions["auc_x"], np.array([10.0, 20.0]) / 0.2, rtol=1e-8)
     np.testing.assert_allclose(found.reductions["cmax_x"], np.array([10.0, 20.0]) / (1 - q), rtol=1e-8)
     np.testing.assert_allclose(found.reductions["cmin_x"], np.array([10.0, 20.0]) * q / (1 - q), rtol=1e-8)
+
+
+@pytest.mark.parametrize("end", ["zarr", "parquet"])
+@pytest.mark.parametrize("times", [None, [3.0, 24.0]])
+def test_in_a_store(tmp_path, end, times):
+    """One number a patient, with and without curves, whatever the chunks."""
+    pytest.importorskip("zarr" if end == "zarr" else "pyarrow")
+    asked = [tl.Cmax("cp", end=24.0), tl.AUC("cp", end=24.0)]
+    drawn = {"ka": np.linspace(0.5, 2.0, 7), "cl": 3.0}
+    regimen = tl.Regimen.bolus(DOSE, into="gut")
+    stored = tl.simulate_to(tmp_path / f"store.{end}", oral(), drawn, regimen, times, chunk=3, reductions=asked)
+    whole = tl.simulate(oral(), drawn, regimen, times, reductions=asked)
+    opened = stored.open()
+    if end == "zarr":
+        assert opened["auc_cp"].attrs == {"units": "mg/L h"}
+        found = {name: opened[name].to_numpy() for name in whole.reductions}
+        assert ("cp" in opened) == (times is not None)
+    else:
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(tmp_path / f"store.{end}" / "_patients")
+        found = {name: table[name].to_numpy() for name in whole.reductions}
+        assert opened.count_rows() == 7 * (1 if times is None else 2)
+        assert ("auc_cp" in opened.schema.names) == (times is None)
+    for name, values in whole.reductions.items():
+        np.testing.assert_array_equal(found[name], values)
+    again = tl.simulate_to(tmp_path / f"store.{end}", oral(), drawn, regimen, times, chunk=3, reductions=asked)
+    assert again.patients == 7
+    with pytest.raises(tl.InputError, match="differs in reductions"):
+        tl.simulate_to(
+            tmp_path / f"store.{end}",
+            oral(),
+            drawn,
+            regimen,
+            times,
+            chunk=3,
+            reductions=[tl.Cmax("cp", end=23.0), asked[1]],
+        )
+    with pytest.raises(tl.InputError, match="one window for all"):
+        tl.simulate_to(
+            tmp_path / f"other.{end}", oral(), drawn, regimen, times, reductions=[tl.AUC("cp", end=np.full(7, 3.0))]
+        )

@@ -23,9 +23,10 @@ from teorell.solution import SimulationError, Solution
 from teorell.streaming import Stored, simulate_to
 
 __all__ = [
-    "AUC", "Cmax", "Cmin", "EventTable", "Gradient", "InputError", "Jacobian", "Model", "ModelError", "Regimen", "SimulationError", "Solution",
-    "Stepwise", "Stored", "TimeAbove", "Tmax", "abs", "cos", "exp", "hill", "jacobian", "jvp", "log", "max", "min", "nca", "pow", "simulate",
-    "simulate_to", "sin", "sqrt", "stepwise", "tanh", "value_and_grad", "where",
+    "AUC", "Cmax", "Cmin", "EventTable", "Gradient", "InputError", "Jacobian", "Model", "ModelError", "Regimen",
+    "SimulationError", "Solution", "Stepwise", "Stored", "TimeAbove", "Tmax", "abs", "cos", "exp", "hill", "jacobian",
+    "jvp", "log", "max", "min", "nca", "pow", "simulate", "simulate_to", "sin", "sqrt", "stepwise", "tanh",
+    "value_and_grad", "where",
 ]  # fmt: skip
 
 

@@ -41,8 +41,8 @@ class Trace:
 
 
 def solve(problem: Problem, given: Sequence[Array | Tensor]) -> tuple[Tensor, Tensor, Trace]:
-    """The values (patients, times, outputs) and the reductions (patients, reductions) at the given inputs, differentiable, and
-    the trace of the run.
+    """Values (patients, times, outputs) and reductions (patients, reductions) at the given inputs, differentiable, and the
+    trace of the run.
 
     given: one float64 array or tensor an input of the problem, () or (patients,), as parameters.numbers_or_tensor has
         checked it. The values have the type that the floating tensors promote to.

@@ -34,7 +34,7 @@ class Task:
     """What all chunks share."""
 
     model: Model
-    times: Array  # (times,)
+    times: Array | None  # (times,)
     outputs: tuple[str, ...]
     options: Mapping[str, Any]  # of simulate
     patients: int
@@ -82,7 +82,7 @@ def simulate_chunk(
     """What a worker does: it needs nothing but its arguments."""
     with among(chunk.start, chunk.stop, task.patients):
         options = {"progress": progress, **task.options}
-        solution = simulate(task.model, parameters, regimen, task.times, task.outputs, **options)
+        solution = simulate(task.model, parameters, regimen, task.times, task.outputs or None, **options)
     check_size(solution.status.size, chunk)
     return _arrays(solution, chunk.start)
 
@@ -91,6 +91,7 @@ def _arrays(solution: Solution, start: int) -> dict[str, NDArray[Any]]:
     """All of a solution that is stored, by name: (patients, times) or (patients,). `start`: its first patient."""
     arrays = {"patient": start + np.arange(solution.status.size)}
     arrays |= {name: solution[name] for name in solution.outputs}
+    arrays |= solution.reductions
     arrays |= {name: getattr(solution, name) for name in PER_PATIENT}
     given = solution.parameters or {}
     return arrays | {name: value for name, value in given.items() if isinstance(value, np.ndarray) and value.ndim}

@@ -84,7 +84,9 @@ def value_and_grad(
     patients = problem.patients_of([array.shape for array in problem.given])
     shape, own = problem.shape(patients), problem.own_times
     if isinstance(loss, Mapping):
-        value, (gradients, raw) = _sum_over_patients(problem, patients, weighted_reductions(loss, problem.reductions, patients))
+        value, (gradients, raw) = _sum_over_patients(
+            problem, patients, weighted_reductions(loss, problem.reductions, patients)
+        )
     elif not callable(loss):
         value, (gradients, raw) = _sum_over_patients(problem, patients, weighted(loss, shape, own))
     elif by_patient:
@@ -219,9 +221,7 @@ def _entry(problem: Problem, key: Key) -> Input:
     return Input("dose", name, line)
 
 
-def _sum_over_patients(
-    problem: Problem, patients: int, loss: Loss
-) -> tuple[float, tuple[list[Array], RawGradient]]:
+def _sum_over_patients(problem: Problem, patients: int, loss: Loss) -> tuple[float, tuple[list[Array], RawGradient]]:
     """The value of a loss by patient and its gradients, in one pass; patients that failed count for nothing."""
     parts, own = np.zeros(patients), problem.own_times
 

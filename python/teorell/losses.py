@@ -20,9 +20,7 @@ __all__ = ["Loss", "finite", "shaped", "slope_of", "told", "weighted", "weighted
 Loss: TypeAlias = Callable[..., tuple[Any, Any, Array | None]]
 
 
-def weighted(
-    weights: ArrayLike, shape: tuple[int, ...], times: RecordTimes | None = None
-) -> Loss:
+def weighted(weights: ArrayLike, shape: tuple[int, ...], times: RecordTimes | None = None) -> Loss:
     """sum(weights * values) as a loss by patient. shape: of the values; InputError where the weights do not fit.
 
     times: where each patient has its own, and so the values are (samples, outputs).

@@ -128,9 +128,9 @@ class Problem:
         """d scalar / d each input, in the shape of its array, from d scalar / d values; and what the core says.
 
         cotangent: (patients, times, outputs). reduced: (patients, reductions), that of the reductions; None is 0. Or a
-        function (values, reduced, patients) -> (slope, reduced slope or None), called for a few patients at a time. A number that patients share
-        has the sum over them, exactly rounded, whatever their order. A patient that failed contributes zero. By the
-        duration or rate of an infusion so short that it is a bolus there is no derivative: NaN.
+        function (values, reduced, patients) -> (slope, reduced slope or None), called for a few patients at a time. A
+        number that patients share has the sum over them, exactly rounded, whatever their order. A patient that failed
+        contributes zero. By the duration or rate of an infusion so short that it is a bolus there is no derivative: NaN.
         """
         run = self._run(arrays, "vjp")
         from teorell.solve import pull_back

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
+
 from teorell.errors import InputError, suggestion
 from teorell.expression import Expression, derivative, leaves
 from teorell.model import Model
@@ -139,13 +140,11 @@ class Reductions:
 
     def repeated(self, times: int) -> Reductions:
         """The patients that many times one after the other."""
-        bounds = tuple(tuple(np.tile(a, times) if a.ndim else a for a in each) for each in self.bounds)
-        return replace(self, bounds=bounds)
 
-    @property
-    def last(self) -> Array:
-        """(patients or 1,) when the last window ends; before any time where there is none."""
-        return self.windows[..., 1].max(axis=0, initial=-np.inf)
+        def tiled(array: Array) -> Array:
+            return np.tile(array, times) if array.ndim else array
+
+        return replace(self, bounds=tuple((tiled(a), tiled(b), tiled(c)) for a, b, c in self.bounds))
 
     def read(self, values: Array, times: Array) -> Array:
         """(patients, reductions) from the values and times that the core found."""
@@ -158,6 +157,11 @@ class Reductions:
     def labelled(self, values: Any) -> dict[str, Any]:
         """name -> (patients,), views of (patients, reductions), NumPy or a tensor."""
         return {key: values[:, k] for k, key in enumerate(self.keys)}
+
+    def content(self) -> list[list[Any]]:
+        """Everything that decides what they are, as plain JSON."""
+        each = zip(self.keys, self.asked, self.outputs, self.bounds, strict=True)
+        return [[key, one.word, output, *(a.tolist() for a in bounds)] for key, one, output, bounds in each]
 
     def units(self, model: Model) -> dict[str, str]:
         each = zip(self.keys, self.asked, self.outputs, strict=True)

@@ -67,11 +67,11 @@ def simulate(
     reductions: a list of teorell.Cmax, Tmax, Cmin, AUC and TimeAbove: numbers that sum up a curve, found in the dense output
         while it is solved. With these times may be None: no curve is stored then.
 
-    Returns a Solution, whose reductions are (patients,) arrays by name, and whose values have the shape (patients, times, outputs), or (samples, outputs) where each patient has
-    times of its own. The number of patients is the common
-    length of all arrays, 1 if there is none. Raises InputError (a ValueError) or TypeError before anything runs if
-    something does not fit. A patient that fails numerically raises nothing: it has a status and NaN from the failing
-    time on; `Solution.raise_for_status` turns that into an exception.
+    Returns a Solution. Its values have the shape (patients, times, outputs), or (samples, outputs) where each patient has
+    times of its own; its reductions are (patients,) arrays by name. The number of patients is the common length of all
+    arrays, 1 if there is none. Raises InputError (a ValueError) or TypeError before anything runs if something does not
+    fit. A patient that fails numerically raises nothing: it has a status and NaN from the failing time on;
+    `Solution.raise_for_status` turns that into an exception.
 
     Where anything is a torch tensor (float64, float32, integers; on the CPU, read where it lies) the values are one, in the
     type that the floating ones promote to. Torch differentiates them by every floating tensor but `times`, backward and
@@ -101,7 +101,7 @@ def labelled(
 ) -> Solution:
     """What the core returned, with the names and units of the problem.
 
-    values, reduced, arrays: values and reductions as tensors, and what the core read of each input, where tensors were given.
+    values, reduced, arrays: values and reductions as tensors, and what the core read of each input, where some were given.
     """
     model, columns, outputs = problem.model, problem.columns, problem.outputs
     given = {name: column for name, column in zip(columns.names, columns.values, strict=True) if name in columns.given}

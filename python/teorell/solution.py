@@ -39,7 +39,9 @@ class Solution:
     units: tuple[str, ...] = ()  # of the outputs, "" where not declared
     parameters: Mapping[str, Any] | None = None  # those the user gave, () or (patients,) or Stepwise, in their units
     offsets: NDArray[np.int64] | None = None  # (patients + 1,) where each patient has times of its own
-    reductions: Mapping[str, Any] = field(default_factory=dict)  # name -> (patients,); NaN where a failure cut its window
+    reductions: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # name -> (patients,); NaN where a failure cut its window
     reduction_units: Mapping[str, str] = field(default_factory=dict)  # "" where not known
 
     @property

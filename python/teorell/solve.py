@@ -193,7 +193,7 @@ class RawGradient:
     reached: Array
 
 
-# From values (k, times, outputs), their reductions (k, reductions) as the core has them (values, times), and the numbers of the
+# From values (k, times, outputs), reductions (k, reductions) as the core has them, values and times, and the numbers of the
 # patients: slopes of the values, and of the reductions, None where there are none.
 Loss: TypeAlias = Callable[[Array, Array, Array, NDArray[np.int64]], tuple[Array, Array | None]]
 RECORDED = 32 * 2**20  # bytes of a thread for the states of accepted steps; what does not fit is computed again

@@ -124,7 +124,7 @@ class Zarr:
         group: Any = zarr.create_group(self.path, zarr_format=3, attributes={"model": layout.model})
         variables = {"time": Variable(("time",), "float64", layout.time_unit), **layout.variables}
         for name, variable in variables.items():
-            sizes = {"patient": (layout.patients, layout.chunk), "time": (layout.times.size, layout.times.size)}
+            sizes = {"patient": (layout.patients, layout.chunk), "time": (layout.times.size, max(1, layout.times.size))}
             shape, chunks = zip(*(sizes[dimension] for dimension in variable.dimensions), strict=True)
             group.create_array(
                 name, shape=shape, chunks=chunks, dtype=variable.dtype, dimension_names=variable.dimensions,
@@ -182,6 +182,8 @@ class Zarr:
 class Parquet:
     """A folder with two Parquet files a chunk: its tidy table, and in `_patients` a row a patient.
 
+    Without sample times both are the latter.
+
     A folder that is read as a whole is the tidy table: readers pass over names that begin with _.
     """
 
@@ -212,6 +214,8 @@ class Parquet:
         for name, (dimensions, dtype, unit) in layout.variables.items():
             (curves if len(dimensions) == 2 else single)[name] = (dtype, unit)
         columns = {name: curves.get(name) or single[name] for name in ("patient", *curves, "status")}
+        if not layout.times.size:
+            columns = single
 
         def schema(of: Mapping[str, tuple[str, str]]) -> Any:
             fields = [pa.field(n, dtype, metadata={"units": unit} if unit else None) for n, (dtype, unit) in of.items()]
@@ -220,11 +224,12 @@ class Parquet:
         with replacing(self._file(chunk.number, "_patients")) as path:
             pq.write_table(pa.table([arrays[name] for name in single], schema=schema(single)), path)
         with replacing(self._file(chunk.number)) as path, pq.ParquetWriter(path, schema(columns)) as writer:
-            step = max(1, ROWS // layout.times.size)
+            times = max(1, layout.times.size)
+            step = max(1, ROWS // times)
             for first in range(0, chunk.stop - chunk.start, step):
                 part = {name: array[first : first + step] for name, array in arrays.items()}
                 part["time"] = np.tile(layout.times, part["patient"].size)
-                rows = [_tidy(part[name], part["time"].size) for name in columns]
+                rows = [_tidy(part[name], times * part["patient"].size) for name in columns]
                 writer.write_table(pa.table(rows, schema=schema(columns)))
 
     def read(self, chunk: Chunk, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:

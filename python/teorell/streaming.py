@@ -91,7 +91,8 @@ def simulate_to(
     path: ends in .zarr (xarray.open_zarr opens it as Solution.to_xarray would return it) or .parquet (a folder: the table
         of Solution.to_dataframe and `status`, and in its folder `_patients` a row a patient). Both also keep the
         parameters that are arrays.
-    model, times, outputs, options: as for teorell.simulate; all patients share one sequence of times.
+    model, times, outputs, options: as for teorell.simulate; all patients share one sequence of times, and the windows of
+        reductions, which are stored with one number a patient. With reductions times may be None: then no curve is stored.
     parameters, regimen: as for teorell.simulate, sliced and never copied whole; a regimen may be any object whose
         `.part(start, stop)` is what simulate takes for the patients start to stop - 1. Either may be a function of
         (start, stop) instead. It is called in this process, and has to give the same patients whenever it is asked.
@@ -120,7 +121,7 @@ def simulate_to(
     manifest = _manifest(store, layout, _simulation(whole, population, layout), resume)
     chunks = [each for each in layout.chunks() if not manifest.complete[each.number]]
     if chunks:
-        task = Task(model, layout.times, whole.outputs, options, population.patients)
+        task = Task(model, layout.times if layout.times.size else None, whole.outputs, options, population.patients)
         done = population.patients - sum(each.stop - each.start for each in chunks)
         with reporting(progress, population.patients) as report:
             if executor is None:
@@ -146,20 +147,25 @@ def _layout(whole: Problem, population: Population, chunk: int | None) -> Layout
         raise InputError(
             "each patient has times of its own (a store has one grid for all). Give one sequence of times."
         )
-    chunk = _patients_a_chunk(whole.times.size, len(whole.outputs), population.patients, chunk)
+    own = [what for what, _ in whole.reductions.sizes()]
+    if own:
+        raise InputError(f"{own[0]} differs by patient (a store has one window for all). Give one number.")
+    numbers = whole.times.size * len(whole.outputs) + len(whole.reductions)
+    chunk = _patients_a_chunk(numbers, whole.times.size, population.patients, chunk)
     first = Chunk(0, 0, chunk)
     with among(0, chunk, population.patients):
         parameters, regimen = population.part(0, chunk)
         columns = parameter_columns(whole.model, parameters)
         sizes = [*columns.sizes(), *check_regimen(regimen, whole.model.state_names)]
         check_size(agree(sizes) or 1, first)
-    variables = _variables(whole.model, whole.outputs, columns)
+    variables = _variables(whole, columns)
     return Layout(whole.model.name, whole.times, whole.model.time_unit, population.patients, chunk, variables)
 
 
-def _patients_a_chunk(times: int, outputs: int, patients: int, chunk: int | None) -> int:
+def _patients_a_chunk(numbers: int, times: int, patients: int, chunk: int | None) -> int:
+    """numbers: in all outputs and reductions of a patient."""
     if chunk is None:
-        chunk = max(1, int(BYTES // (8 * times * outputs)))
+        chunk = max(1, int(BYTES // (8 * numbers)))
     elif isinstance(chunk, bool) or not isinstance(chunk, int | np.integer) or chunk < 1:
         raise InputError(f"chunk is {chunk!r} (it counts patients). Give a whole number of 1 or more, or None.")
     chunk = min(int(chunk), patients)
@@ -171,22 +177,24 @@ def _patients_a_chunk(times: int, outputs: int, patients: int, chunk: int | None
     return chunk
 
 
-def _variables(model: Model, outputs: Sequence[str], columns: Columns) -> dict[str, Variable]:
+def _variables(whole: Problem, columns: Columns) -> dict[str, Variable]:
     """What a chunk's arrays will be. InputError where two have one name."""
-    curves = {name: Variable(("patient", "time"), "float64", model.output_unit(name)) for name in outputs}
+    model = whole.model
+    curves = {name: Variable(("patient", "time"), "float64", model.output_unit(name)) for name in whole.outputs}
+    reduced = {name: Variable(("patient",), "float64", unit) for name, unit in whole.reductions.units(model).items()}
     given = {
         name: Variable(("patient",), "float64", model.parameter_info(name).unit)
         for name, value in zip(columns.names, columns.values, strict=True)
         if name in columns.given and name not in columns.steps and value.ndim
     }
     ours = {"patient": "int64", **PER_PATIENT}
-    for name in (*curves, *given):
-        if (name in curves) + (name in given) + (name in ours) > 1:
+    for name in (*curves, *reduced, *given):
+        if (name in curves) + (name in reduced) + (name in given) + (name in ours) > 1:
             raise InputError(
-                f"the store would hold {name!r} twice (outputs, parameters, {', '.join(ours)} lie side by side). "
-                "Rename it in the model."
+                f"the store would hold {name!r} twice (outputs, reductions, parameters, {', '.join(ours)} lie side by "
+                "side). Rename one of them."
             )
-    return curves | given | {name: Variable(("patient",), dtype) for name, dtype in ours.items()}
+    return curves | reduced | given | {name: Variable(("patient",), dtype) for name, dtype in ours.items()}
 
 
 def _check_names(arrays: Mapping[str, NDArray[Any]], chunk: Chunk, layout: Layout) -> None:
@@ -206,8 +214,9 @@ def _simulation(whole: Problem, population: Population, layout: Layout) -> dict[
     options["start"] = "equilibrium" if whole.equilibrium else "initial"
     return {
         "model": _hash(whole.model.content().encode()), "times": _hash(layout.times.tobytes()),
-        "outputs": list(whole.outputs), "patients": layout.patients, "chunk": layout.chunk,
-        "stored": sorted(layout.variables), "version": _version(), **options, **population.fingerprint(whole.model),
+        "outputs": list(whole.outputs), "reductions": whole.reductions.content(), "patients": layout.patients,
+        "chunk": layout.chunk, "stored": sorted(layout.variables), "version": _version(), **options,
+        **population.fingerprint(whole.model),
     }  # fmt: skip
 
 
