@@ -33,9 +33,9 @@ struct Kernel {
     int register_width;
     int interpreter_width;
     bool fma;
-    // Works until the queue is empty. workspace: 2 (3 with a gradient) * slots * width doubles, and (n_nodes + n_checks) * n_out * width
-    // where there are reductions, aligned to 64 bytes.
-    // With a gradient, solves a few patients, then reverses them. False: unknown method or width.
+    // Works until the queue is empty. workspace: 2 (3 with a gradient) * slots * width doubles, and (n_nodes +
+    // n_checks) * n_out * width where there are reductions, aligned to 64 bytes. With a gradient, solves a few
+    // patients, then reverses them. False: unknown method or width.
     bool (*work)(const Programs& programs, const Batch& batch, const Derivatives& derivatives, const char* method,
                  const MachineCode& code, Run& run, double* workspace);
     // Runs one program, or one whole step of a method, over `width` lanes; for tests.
