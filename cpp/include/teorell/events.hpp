@@ -31,7 +31,7 @@ class EventLanes : protected WorkspaceLanes<V> {
     using Base::Base;
     using Base::W, Base::infinity, Base::m, Base::at, Base::b, Base::ws, Base::lane, Base::tn;
 
-    alignas(64) double stop[W];  // the time of the next event
+    alignas(Base::alignment) double stop[W];  // the time of the next event
     std::int64_t patient[W], event[W], event_end[W];
     int running[W];  // infusions that have started and not ended
 

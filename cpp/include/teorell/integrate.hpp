@@ -45,7 +45,7 @@ class Group : ReductionLanes<V, Method, Executor> {
     Record& record;
     double* side;
 
-    alignas(64) double h[W], steps[W], rejected[W], growth[W];
+    alignas(Base::alignment) double h[W], steps[W], rejected[W], growth[W];
     std::int64_t staged[W];
     int negatives[W];
     int n_staged = 0, next_staged = 0;
@@ -181,7 +181,7 @@ class Group : ReductionLanes<V, Method, Executor> {
     }
 
     TEORELL_HD void reject(unsigned refused, unsigned small, unsigned pivots, V h_step) {
-        alignas(64) double step[W], err2[W], valid[W];
+        alignas(Base::alignment) double step[W], err2[W], valid[W];
         P::store(step, h_step);
         P::store(err2, get(at.scalar + s_err2));
         P::store(valid, get(at.scalar + s_valid));

@@ -82,7 +82,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     // An accepted step from tn to t_new.
     template <class Record>
     TEORELL_HD void reduce(unsigned accepted, V t_new, V h_step, Record& record) {
-        alignas(64) double end[W], h[W];
+        alignas(Base::alignment) double end[W], h[W];
         P::store(end, t_new);
         P::store(h, h_step);
         // Most steps lie in all windows.
@@ -130,9 +130,9 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     const Reductions& r;
     double* nodes;
     bool all_linear = true;
-    alignas(64) double first_start[W], last_start[W], first_end[W], last_end[W];
-    alignas(64) double start[W], width[W];  // of the piece of the step that is looked at, in theta
-    unsigned smooth = 0;                    // lanes in which the next piece may be twice as wide
+    alignas(Base::alignment) double first_start[W], last_start[W], first_end[W], last_end[W];
+    alignas(Base::alignment) double start[W], width[W];  // of the piece of the step that is looked at, in theta
+    unsigned smooth = 0;                                 // lanes in which the next piece may be twice as wide
 
     TEORELL_HD double& value(int l, int k) const { return r.values[patient[l] * r.count + k]; }
     TEORELL_HD double& time(int l, int k) const { return r.times[patient[l] * r.count + k]; }
@@ -190,7 +190,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     // What the Bernstein coefficients of the quartic on the piece say of it: it lies between the least and the largest
     // of them, and its slope between those of their differences. NaN where a value is not finite.
     struct Hull {
-        alignas(64) double lower[W], upper[W], least_rise[W], largest_rise[W];
+        alignas(Base::alignment) double lower[W], upper[W], least_rise[W], largest_rise[W];
     };
     TEORELL_HD void bound(int output, double sign, Hull& hull) const {
         V v[n_nodes];
@@ -222,7 +222,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     TEORELL_HD void add_area(unsigned inside, int k, const Part* parts, V h_step) {
         double weights[n_nodes];
         area_weights(0.0, 1.0, weights);
-        alignas(64) double length[W], sums[W];
+        alignas(Base::alignment) double length[W], sums[W];
         P::store(length, h_step * P::load(width));
         V sum = P::broadcast(0.0);
         for (int i = 0; i < n_nodes; ++i) sum = fma(P::broadcast(weights[i]), P::load(node(i, r.outputs[k])), sum);
@@ -269,7 +269,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     TEORELL_HD void find_extremum(unsigned inside, int k, const Part* parts, V t_new, V h_step, Record& record) {
         const int output = r.outputs[k];
         const double sign = r.kinds[k] == maximum ? 1.0 : -1.0;
-        alignas(64) double theta[W] = {}, slope[W], h[W], found[W];
+        alignas(Base::alignment) double theta[W] = {}, slope[W], h[W], found[W];
         Hull hull;
         bound(output, sign, hull);
         P::store(h, h_step);

@@ -20,7 +20,7 @@ class SampleLanes : protected EventLanes<V> {
         : Base(programs, batch, workspace), execute(executor) {}
 
     Executor execute;
-    alignas(64) double next_sample[W];
+    alignas(Base::alignment) double next_sample[W];
     std::int64_t sample[W], n_samples[W];  // taken, and in all
     const double* times[W];
 
@@ -82,7 +82,7 @@ class SampleLanes : protected EventLanes<V> {
     // Samples inside the accepted step from tn to tn + h, by the dense output. Lanes that end at an event take samples
     // there too if the user asked for the state before it, and leave them for after it otherwise.
     TEORELL_HD void sample_within(unsigned accepted, V t_new, V h_step, unsigned at_event) {
-        alignas(64) double limit[W];
+        alignas(Base::alignment) double limit[W];
         P::store(limit, t_new);
         for_each(at_event, [&](int l) {
             limit[l] =

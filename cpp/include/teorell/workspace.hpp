@@ -25,6 +25,7 @@ class WorkspaceLanes {
   protected:
     using P = Pack<V>;
     static constexpr int W = P::width;
+    static constexpr int alignment = W == 1 ? 8 : 64;  // of arrays of lanes: on a device each patient has a stack
     static constexpr double infinity = 1e308 * 10.0;
 
     TEORELL_HD WorkspaceLanes(const Programs& programs, const Batch& batch, double* workspace)
