@@ -16,8 +16,13 @@ bool not_here(const Programs&, const Batch&, const Derivatives&, const char*, co
 }
 bool no_program(const std::int32_t*, double*, int) { return false; }
 bool no_step(const Programs&, const char*, double*, int) { return false; }
+bool no_map(const ColumnProgram&, const Columns&, Run&, double*) { return false; }
+bool no_projection(const ColumnProgram&, const Columns&, const Constraints&, const Projected&, Run&, double*) {
+    return false;
+}
+std::int64_t no_memory(const Constraints&, bool) { return 0; }
 
-const Kernel shim{"cuda-shim", 1, 1, has_fma, not_here, no_program, no_step};
+const Kernel shim{"cuda-shim", 1, 1, has_fma, not_here, no_map, no_projection, no_memory, no_program, no_step};
 
 }  // namespace
 
@@ -39,6 +44,15 @@ void solve(const Kernel&, const Programs& programs, const Batch& batch, const De
     Counters counters{static_cast<unsigned long long>(batch.patients), 0, 0, 0};
     launch(solve_patients<Rodas5P>, blocks, threads, programs, batch, workspaces.data(), &counters);
     watch(static_cast<std::int64_t>(counters.finished));
+}
+
+void map(const Kernel&, const ColumnProgram&, const Columns&, int, const std::function<bool(std::int64_t)>&) {
+    throw std::invalid_argument("the shim solves alone");
+}
+
+void project(const Kernel&, const ColumnProgram&, const Columns&, const Constraints&, const Projected&, int,
+             const std::function<bool(std::int64_t)>&) {
+    throw std::invalid_argument("the shim solves alone");
 }
 
 }  // namespace teorell

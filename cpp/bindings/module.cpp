@@ -236,6 +236,105 @@ class TangentArrays {
     std::vector<py::array_t<double>> kept_;
 };
 
+// Where the columns of parameters begin, and their steps from patient to patient.
+struct ColumnViews {
+    std::vector<const double*> starts;
+    std::vector<std::int64_t> strides;
+
+    explicit ColumnViews(const std::vector<py::array_t<double>>& columns) {
+        const auto size = static_cast<py::ssize_t>(sizeof(double));
+        for (const auto& column : columns) {
+            if (column.ndim() > 0 && column.strides(0) % size != 0)
+                throw std::invalid_argument(
+                    "a parameter column does not step by whole float64 numbers; give an aligned array");
+            starts.push_back(column.data());
+            strides.push_back(column.ndim() == 0 ? 0 : static_cast<std::int64_t>(column.strides(0) / size));
+        }
+    }
+};
+
+// Ctrl-C, checked from the calling thread while others work; raised once they have stopped.
+class Interruption {
+  public:
+    bool go_on() {
+        const py::gil_scoped_acquire gil;
+        try {
+            if (!error_ && PyErr_CheckSignals() != 0) throw py::error_already_set();
+        } catch (...) {
+            error_ = std::current_exception();
+        }
+        return !error_;
+    }
+    void rethrow() const {
+        if (error_) std::rethrow_exception(error_);
+    }
+
+  private:
+    std::exception_ptr error_;
+};
+
+// A program of columns (a dict, see column_programs.py).
+ColumnProgram column_program(const py::dict& given) {
+    const auto number = [&](const char* name) { return given[name].cast<std::int32_t>(); };
+    const auto constants = given["constants"].cast<Array<double>>();
+    return {given["code"].cast<Code>().data(),
+            reinterpret_cast<void (*)(double*)>(given["address"].cast<std::uintptr_t>()),
+            number("width"),
+            number("slots"),
+            number("const"),
+            number("params"),
+            number("out"),
+            static_cast<std::int32_t>(constants.size()),
+            number("n_params"),
+            number("n_out"),
+            constants.data()};
+}
+
+void map_columns(const py::dict& program, const std::string& isa, int threads,
+                 const std::vector<py::array_t<double>>& columns, Array<double>& outputs) {
+    const ColumnViews views(columns);
+    const ColumnProgram view = column_program(program);
+    if (static_cast<std::size_t>(view.n_inputs) != columns.size() || outputs.shape(0) != view.n_outputs)
+        throw std::invalid_argument("other columns than the program has");
+    const Columns of{outputs.shape(1), views.starts.data(), views.strides.data(), outputs.mutable_data()};
+    Interruption interruption;
+    {
+        const py::gil_scoped_release release;
+        map(kernel_named(isa), view, of, threads, [&](std::int64_t) { return interruption.go_on(); });
+    }
+    interruption.rethrow();
+}
+
+// constraints: a dict, see constraints/projection.py.
+void project_columns(const py::dict& program, const std::string& isa, int threads,
+                     const std::vector<py::array_t<double>>& columns, const py::dict& given,
+                     const std::vector<py::array_t<double>>& scales, Array<double>& values, Array<double>& multipliers,
+                     Array<std::int32_t>& steps) {
+    const ColumnViews views(columns), metric(scales);
+    const ColumnProgram view = column_program(program);
+    const auto free_inputs = given["free"].cast<Code>(), starts = given["starts"].cast<Code>(),
+               entries = given["columns"].cast<Code>();
+    const auto equality = given["equality"].cast<Array<std::uint8_t>>();
+    const Constraints constraints{static_cast<std::int32_t>(free_inputs.size()),
+                                  static_cast<std::int32_t>(equality.size()),
+                                  free_inputs.data(),
+                                  equality.data(),
+                                  starts.data(),
+                                  entries.data(),
+                                  given["tolerance"].cast<double>(),
+                                  given["most_steps"].cast<std::int32_t>()};
+    const Columns of{steps.size(), views.starts.data(), views.strides.data(), nullptr};
+    const Projected projected{metric.starts.data(), metric.strides.data(), values.mutable_data(),
+                              multipliers.mutable_data(), steps.mutable_data()};
+    Interruption interruption;
+    {
+        const py::gil_scoped_release release;
+        project(kernel_named(isa), view, of, constraints, projected, threads,
+                [&](std::int64_t) { return interruption.go_on(); });
+    }
+    interruption.rethrow();
+}
+
 void solve_batch(const Model& model, const std::string& isa, const std::string& method, const py::object& code,
                  int threads, const std::vector<py::array_t<double>>& columns, std::int64_t patients,
                  const Array<double>& event_times, const Array<std::int32_t>& event_kinds,
@@ -245,24 +344,14 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
                  Array<double>& values, Array<std::int32_t>& status, Array<double>& failure_time,
                  Array<std::int64_t>& steps, Array<std::int64_t>& rejected, const py::object& reductions,
                  const py::object& progress, const py::object& gradient, const py::object& tangents) {
-    std::vector<const double*> starts;
-    std::vector<std::int64_t> strides;
-    for (const auto& column : columns) {
-        if (column.ndim() > 0 && column.strides(0) % static_cast<py::ssize_t>(sizeof(double)) != 0)
-            throw std::invalid_argument(
-                "a parameter column does not step by whole float64 numbers; give an aligned array");
-        starts.push_back(column.data());
-        strides.push_back(column.ndim() == 0 ? 0
-                                             : static_cast<std::int64_t>(column.strides(0) /
-                                                                         static_cast<py::ssize_t>(sizeof(double))));
-    }
+    const ColumnViews views(columns);
     using Counts = Array<std::int64_t>;
     const Counts own_offsets = sample_offsets.is_none() ? Counts() : sample_offsets.cast<Counts>();
     const Counts own_events = sample_events.is_none() ? Counts() : sample_events.cast<Counts>();
     const bool shared_events = event_offsets.size() == 2 && patients != 1;
     const Batch batch{patients,
-                      starts.data(),
-                      strides.data(),
+                      views.starts.data(),
+                      views.strides.data(),
                       event_times.data(),
                       event_kinds.data(),
                       event_targets.data(),
@@ -385,6 +474,11 @@ PYBIND11_MODULE(_core, module) {
                py::arg("max_steps"), py::arg("before"), py::arg("values").noconvert(), py::arg("status").noconvert(),
                py::arg("failure_time").noconvert(), py::arg("steps").noconvert(), py::arg("rejected").noconvert(),
                py::arg("reductions"), py::arg("progress"), py::arg("gradient"), py::arg("tangents"));
+    module.def("map", &map_columns, py::arg("program"), py::arg("isa"), py::arg("threads"), py::arg("columns"),
+               py::arg("outputs").noconvert());
+    module.def("project", &project_columns, py::arg("program"), py::arg("isa"), py::arg("threads"), py::arg("columns"),
+               py::arg("constraints"), py::arg("scales"), py::arg("values").noconvert(),
+               py::arg("multipliers").noconvert(), py::arg("steps").noconvert());
     module.def("run_program", &run_program, py::arg("isa"), py::arg("code"), py::arg("workspace").noconvert(),
                py::arg("width"));
     module.def("run_step", &run_step, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"),

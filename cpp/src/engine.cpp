@@ -84,20 +84,9 @@ using Workspace = std::unique_ptr<double[], Deleter>;
 Workspace allocate(std::size_t count) {
     return Workspace(static_cast<double*>(::operator new[](count * sizeof(double), std::align_val_t{64})));
 }
-}  // namespace
-
-void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, const Derivatives& derivatives,
-           const std::string& method, const MachineCode& code, int threads,
-           const std::function<bool(std::int64_t)>& watch) {
-    Run run;
-    run.patients = batch.patients;
-    const int width = code.step ? code.width : kernel.interpreter_width;
-    threads = static_cast<int>(
-        std::max<std::int64_t>(1, std::min<std::int64_t>(threads, (batch.patients + width - 1) / width)));
-
-    const int nodes = batch.reductions.count > 0 ? (n_nodes + n_checks) * programs.at.n_out : 0;
-    const std::size_t size = static_cast<std::size_t>((derivatives.gradient ? 3 : 2) * programs.at.slots + nodes) *
-                             static_cast<std::size_t>(width);
+// `work(workspace)` on each of some threads, with a workspace of its own; false from any of them is false.
+bool on_threads(int threads, std::size_t size, Run& run, const std::function<bool(double*)>& work,
+                const std::function<bool(std::int64_t)>& watch) {
     std::vector<Workspace> workspaces;
     for (int i = 0; i < threads; ++i) workspaces.push_back(allocate(size));
 
@@ -105,10 +94,8 @@ void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, c
     std::condition_variable changed;
     int running = threads;
     std::atomic<bool> known{true};
-    const auto work = [&](int i) {
-        if (!kernel.work(programs, batch, derivatives, method.c_str(), code, run,
-                         workspaces[static_cast<std::size_t>(i)].get()))
-            known = false;
+    const auto task = [&](int i) {
+        if (!work(workspaces[static_cast<std::size_t>(i)].get())) known = false;
         const std::lock_guard<std::mutex> lock(mutex);
         --running;
         changed.notify_one();
@@ -116,7 +103,7 @@ void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, c
     std::vector<std::thread> pool;
     pool.reserve(static_cast<std::size_t>(threads));
     try {
-        for (int i = 0; i < threads; ++i) pool.emplace_back(work, i);
+        for (int i = 0; i < threads; ++i) pool.emplace_back(task, i);
     } catch (const std::system_error&) {  // the system has no more threads: those that started do the work
         if (pool.empty()) throw;
         const std::lock_guard<std::mutex> lock(mutex);
@@ -132,9 +119,57 @@ void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, c
         }
     }
     for (std::thread& t : pool) t.join();
-    if (!known)
+    return known;
+}
+
+int useful_threads(int threads, std::int64_t patients, int width) {
+    return static_cast<int>(std::max<std::int64_t>(1, std::min<std::int64_t>(threads, (patients + width - 1) / width)));
+}
+}  // namespace
+
+void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, const Derivatives& derivatives,
+           const std::string& method, const MachineCode& code, int threads,
+           const std::function<bool(std::int64_t)>& watch) {
+    Run run;
+    run.patients = batch.patients;
+    const int width = code.step ? code.width : kernel.interpreter_width;
+    const int nodes = batch.reductions.count > 0 ? (n_nodes + n_checks) * programs.at.n_out : 0;
+    const std::size_t size = static_cast<std::size_t>((derivatives.gradient ? 3 : 2) * programs.at.slots + nodes) *
+                             static_cast<std::size_t>(width);
+    const auto work = [&](double* workspace) {
+        return kernel.work(programs, batch, derivatives, method.c_str(), code, run, workspace);
+    };
+    if (!on_threads(useful_threads(threads, batch.patients, width), size, run, work, watch))
         throw std::invalid_argument("unknown method '" + method +
                                     "' or machine code of another width. Choose a method that teorell lists.");
+    watch(run.finished);
+}
+
+void map(const Kernel& kernel, const ColumnProgram& program, const Columns& columns, int threads,
+         const std::function<bool(std::int64_t)>& watch) {
+    Run run;
+    run.patients = columns.patients;
+    const int width = program.machine ? program.width : kernel.interpreter_width;
+    const auto work = [&](double* workspace) { return kernel.map(program, columns, run, workspace); };
+    const auto size = static_cast<std::size_t>(program.slots) * static_cast<std::size_t>(width);
+    if (!on_threads(useful_threads(threads, columns.patients, 16 * width), size, run, work, watch))
+        throw std::invalid_argument("machine code of another width than this build's. Compile it for this build.");
+    watch(run.finished);
+}
+
+void project(const Kernel& kernel, const ColumnProgram& program, const Columns& columns, const Constraints& constraints,
+             const Projected& projected, int threads, const std::function<bool(std::int64_t)>& watch) {
+    Run run;
+    run.patients = columns.patients;
+    const int width = program.machine ? program.width : kernel.interpreter_width;
+    const auto work = [&](double* workspace) {
+        return kernel.project(program, columns, constraints, projected, run, workspace);
+    };
+    const std::int64_t size = (static_cast<std::int64_t>(program.slots) * width + 7) / 8 * 8 +
+                              kernel.projection_memory(constraints, program.machine == nullptr);
+    if (!on_threads(useful_threads(threads, columns.patients, 64 * width), static_cast<std::size_t>(size), run, work,
+                    watch))
+        throw std::invalid_argument("machine code of another width than this build's. Compile it for this build.");
     watch(run.finished);
 }
 

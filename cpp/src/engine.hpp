@@ -22,4 +22,13 @@ void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, c
            const std::string& method, const MachineCode& code, int threads,
            const std::function<bool(std::int64_t)>& watch);
 
+// The program for all patients, on `threads` threads; `watch` as above. Throws std::invalid_argument for a width that
+// is not the kernel's.
+void map(const Kernel& kernel, const ColumnProgram& program, const Columns& columns, int threads,
+         const std::function<bool(std::int64_t)>& watch);
+
+// The nearest points that satisfy constraints, which are the outputs of the program; as above.
+void project(const Kernel& kernel, const ColumnProgram& program, const Columns& columns, const Constraints& constraints,
+             const Projected& projected, int threads, const std::function<bool(std::int64_t)>& watch);
+
 }  // namespace teorell

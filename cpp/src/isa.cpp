@@ -204,6 +204,86 @@ bool work(const Programs& programs, const Batch& batch, const Derivatives& deriv
     return false;
 }
 
+// Groups of patients whose inputs lie in the workspace: `with_group(first, count)`.
+template <class V, class Action>
+void by_groups(const ColumnProgram& p, const Columns& c, Run& run, double* ws, Action with_group) {
+    constexpr int W = Pack<V>::width;
+    constexpr std::int64_t block = 64 * W;
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(p.slots) * W; ++i) ws[i] = 0.0;
+    for (int k = 0; k < p.n_constants; ++k)
+        for (int l = 0; l < W; ++l) ws[(p.constants + k) * W + l] = p.constant_values[k];
+    for (;;) {
+        const std::int64_t first = __atomic_fetch_add(&run.next, block, __ATOMIC_RELAXED);
+        if (first >= c.patients || __atomic_load_n(&run.cancel, __ATOMIC_RELAXED) != 0) return;
+        const std::int64_t end = c.patients - first < block ? c.patients : first + block;
+        for (std::int64_t i = first; i < end; i += W) {
+            const int count = end - i < W ? static_cast<int>(end - i) : W;
+            for (int k = 0; k < p.n_inputs; ++k) {
+                double* slot = ws + static_cast<std::int64_t>(p.inputs + k) * W;
+                const double* column = c.inputs[k] + i * c.strides[k];
+                if (c.strides[k] == 1 && count == W)
+                    for (int l = 0; l < W; ++l) slot[l] = column[l];
+                else
+                    for (int l = 0; l < W; ++l) slot[l] = column[(l < count ? l : 0) * c.strides[k]];
+            }
+            with_group(i, count);
+        }
+        __atomic_fetch_add(&run.finished, end - first, __ATOMIC_RELAXED);
+    }
+}
+
+template <class V>
+void evaluate(const ColumnProgram& p, double* ws) {
+    if (p.machine != nullptr)
+        p.machine(ws);
+    else
+        interpret<V>(p.code, ws);
+}
+
+template <class V>
+void map_columns(const ColumnProgram& p, const Columns& c, Run& run, double* ws) {
+    constexpr int W = Pack<V>::width;
+    by_groups<V>(p, c, run, ws, [&](std::int64_t first, int count) {
+        evaluate<V>(p, ws);
+        for (int k = 0; k < p.n_outputs; ++k)
+            for (int l = 0; l < count; ++l) c.outputs[k * c.patients + first + l] = ws[(p.outputs + k) * W + l];
+    });
+}
+
+template <class V>
+void project_columns(const ColumnProgram& p, const Columns& c, const Constraints& constraints,
+                     const Projected& projected, Run& run, double* ws) {
+    double* memory = ws + (static_cast<std::int64_t>(p.slots) * Pack<V>::width + 7) / 8 * 8;
+    Projector<V> projector(constraints, projected, c.patients, memory);
+    by_groups<V>(p, c, run, ws, [&](std::int64_t first, int count) {
+        projector.run(first, count, ws, p.inputs, p.outputs, [&](double* at) { evaluate<V>(p, at); });
+    });
+}
+
+bool project_program(const ColumnProgram& program, const Columns& columns, const Constraints& constraints,
+                     const Projected& projected, Run& run, double* workspace) {
+    const StandardFloatingPoint guard;
+    if (program.machine != nullptr && program.width != register_width) return false;
+    if (program.machine == nullptr)
+        project_columns<Lanes<interpreter_width>>(program, columns, constraints, projected, run, workspace);
+    else
+        project_columns<Lanes<register_width>>(program, columns, constraints, projected, run, workspace);
+    return true;
+}
+
+std::int64_t projection_memory(const Constraints& constraints, bool interpreted) {
+    return interpreted ? Projector<Lanes<interpreter_width>>::memory(constraints)
+                       : Projector<Lanes<register_width>>::memory(constraints);
+}
+
+bool map_program(const ColumnProgram& program, const Columns& columns, Run& run, double* workspace) {
+    const StandardFloatingPoint guard;
+    if (program.machine == nullptr)
+        return map_columns<Lanes<interpreter_width>>(program, columns, run, workspace), true;
+    if (program.width != register_width) return false;
+    return map_columns<Lanes<register_width>>(program, columns, run, workspace), true;
+}
+
 bool interpret_program(const std::int32_t* code, double* workspace, int width) {
     const StandardFloatingPoint guard;
     if (width == 1) return interpret<double>(code, workspace), true;
@@ -227,7 +307,7 @@ bool one_step(const Programs& programs, const char* method, double* workspace, i
 #define TEORELL_NAME(name) TEORELL_TEXT(name)
 
 extern const Kernel kernel;
-const Kernel kernel{TEORELL_NAME(TEORELL_ISA), register_width, interpreter_width, has_fma, work,
-                    interpret_program,         one_step};
+const Kernel kernel{TEORELL_NAME(TEORELL_ISA), register_width,    interpreter_width, has_fma, work, map_program,
+                    project_program,           projection_memory, interpret_program, one_step};
 
 TEORELL_END

@@ -5,6 +5,7 @@
 
 #include "teorell/batch.hpp"
 #include "teorell/program.hpp"
+#include "teorell/projection.hpp"
 
 namespace teorell {
 
@@ -28,6 +29,23 @@ struct MachineCode {
     int width = 0;
 };
 
+// One program for many patients: a number of each column in, numbers of the patient out.
+struct ColumnProgram {
+    const std::int32_t* code;
+    void (*machine)(double* workspace);              // null: interpret
+    int width;                                       // of the machine code
+    std::int32_t slots, constants, inputs, outputs;  // first slots
+    std::int32_t n_constants, n_inputs, n_outputs;
+    const double* constant_values;
+};
+
+struct Columns {
+    std::int64_t patients;
+    const double* const* inputs;  // [input] -> first element of its column
+    const std::int64_t* strides;  // [input] elements from one patient to the next; 0: one value for all
+    double* outputs;              // [output][patient]
+};
+
 struct Kernel {
     const char* name;
     int register_width;
@@ -38,6 +56,13 @@ struct Kernel {
     // patients, then reverses them. False: unknown method or width.
     bool (*work)(const Programs& programs, const Batch& batch, const Derivatives& derivatives, const char* method,
                  const MachineCode& code, Run& run, double* workspace);
+    // Works until the queue is empty. workspace: slots * width doubles, aligned to 64 bytes. False: unknown width.
+    bool (*map)(const ColumnProgram& program, const Columns& columns, Run& run, double* workspace);
+    // The same with a program whose outputs are constraints: the nearest points that satisfy them. workspace: as for
+    // map, and `projection_memory` doubles after it, in a multiple of 8 from its start.
+    bool (*project)(const ColumnProgram& program, const Columns& columns, const Constraints& constraints,
+                    const Projected& projected, Run& run, double* workspace);
+    std::int64_t (*projection_memory)(const Constraints& constraints, bool interpreted);
     // Runs one program, or one whole step of a method, over `width` lanes; for tests.
     bool (*interpret)(const std::int32_t* code, double* workspace, int width);
     bool (*step)(const Programs& programs, const char* method, double* workspace, int width);

@@ -7,6 +7,7 @@ A `tl.Model` says the equations, a `tl.Regimen` the doses, `tl.simulate` runs a 
 
 from __future__ import annotations
 
+from teorell.constraints import ConstraintSet
 from teorell.covariates import Stepwise
 from teorell.differentiate import Jacobian, jacobian, jvp, value_and_grad
 from teorell.errors import InputError, ModelError
@@ -23,9 +24,9 @@ from teorell.solution import SimulationError, Solution
 from teorell.streaming import Stored, simulate_to
 
 __all__ = [
-    "AUC", "Cmax", "Cmin", "EventTable", "Gradient", "InputError", "Jacobian", "Model", "ModelError", "Regimen",
-    "SimulationError", "Solution", "Stepwise", "Stored", "TimeAbove", "Tmax", "abs", "cos", "exp", "hill", "jacobian",
-    "jvp", "log", "max", "min", "nca", "pow", "simulate", "simulate_to", "sin", "sqrt", "stepwise", "tanh",
+    "AUC", "Cmax", "Cmin", "ConstraintSet", "EventTable", "Gradient", "InputError", "Jacobian", "Model", "ModelError",
+    "Regimen", "SimulationError", "Solution", "Stepwise", "Stored", "TimeAbove", "Tmax", "abs", "cos", "exp", "hill",
+    "jacobian", "jvp", "log", "max", "min", "nca", "pow", "simulate", "simulate_to", "sin", "sqrt", "stepwise", "tanh",
     "value_and_grad", "where",
 ]  # fmt: skip
 

@@ -56,6 +56,20 @@ def solve(
     gradient: dict[str, Any] | None,
     tangents: dict[str, Any] | None,
 ) -> None: ...
+def map(
+    program: dict[str, Any], isa: str, threads: int, columns: list[NDArray[np.float64]], outputs: NDArray[np.float64]
+) -> None: ...
+def project(
+    program: dict[str, Any],
+    isa: str,
+    threads: int,
+    columns: list[NDArray[np.float64]],
+    constraints: dict[str, Any],
+    scales: list[NDArray[np.float64]],
+    values: NDArray[np.float64],
+    multipliers: NDArray[np.float64],
+    steps: NDArray[np.int32],
+) -> None: ...
 def run_program(isa: str, code: NDArray[np.int32], workspace: NDArray[np.float64], width: int) -> None: ...
 def run_step(
     model: Model,

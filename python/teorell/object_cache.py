@@ -25,7 +25,14 @@ def folder() -> Path:
 def source_version() -> str:
     """Changes whenever the emitter does: code of another teorell is never run."""
     here = Path(__file__).parent
-    emitters = ("machine_code.py", "adjoint_code.py", "tangent_code.py", "vector_ir.py", "lowering/program.py")
+    emitters = (
+        "machine_code.py",
+        "column_code.py",
+        "adjoint_code.py",
+        "tangent_code.py",
+        "vector_ir.py",
+        "lowering/program.py",
+    )
     return hashlib.sha256(b"".join((here / name).read_bytes() for name in emitters)).hexdigest()
 
 

@@ -1,0 +1,81 @@
+"""One constraint: what it demands of a patient, how far a patient is off, and what that costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from teorell.expression import Expression, constant, where
+from teorell.expression import max as larger
+
+__all__ = ["Constraint", "Side"]
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """`residual` = 0, or <= 0: dimensionless, in scales of its constraint."""
+
+    residual: Expression
+    equality: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Constraint:
+    """An equality of two expressions (lower and upper are one), or bounds of one.
+
+    A patient violates it where a residual is above the tolerance. The penalty of a residual r is weight * r^2, of bounds for
+    r > 0 alone. With a barrier it starts that far inside the bound: weight * h^2, where h is 0 up to -barrier, then
+    (r + barrier)^2 / (4 barrier), and r from barrier on; its slope has no jump anywhere.
+    """
+
+    name: str
+    value: Expression
+    lower: Expression | None
+    upper: Expression | None
+    scale: Expression  # positive: the size in which residuals are told
+    tolerance: float
+    weight: float = 1.0
+    group: str = ""
+    unit: str = ""
+    barrier: float = 0.0
+    source: str = ""
+
+    @property
+    def equality(self) -> bool:
+        return self.lower is not None and self.lower is self.upper
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """Its residuals: one, or two where there are two bounds."""
+        if self.equality:
+            assert self.lower is not None
+            return (Side((self.value - self.lower) / self.scale, True),)
+        found = []
+        if self.lower is not None:
+            found.append(Side((self.lower - self.value) / self.scale, False))
+        if self.upper is not None:
+            found.append(Side((self.value - self.upper) / self.scale, False))
+        return tuple(found)
+
+    @property
+    def penalty(self) -> Expression:
+        total = constant(0.0)
+        for side in self.sides:
+            r = side.residual
+            if side.equality:
+                h = r
+            elif self.barrier:
+                inside = larger(r + self.barrier, 0.0)
+                h = where(r < self.barrier, inside * inside / (4.0 * self.barrier), r)
+            else:
+                h = larger(r, 0.0)
+            total = total + self.weight * (h * h)
+        return total
+
+    @property
+    def demand(self) -> str:
+        """What it demands, in words of its bounds."""
+        if self.equality:
+            return f"{self.value!r} = {self.lower!r}"
+        if self.lower is not None and self.upper is not None:
+            return f"{self.lower!r} <= {self.value!r} <= {self.upper!r}"
+        return f"{self.value!r} {'>=' if self.upper is None else '<='} {self.lower if self.upper is None else self.upper!r}"

@@ -1,0 +1,78 @@
+"""How often constraints are violated in a population, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.parameters import Array
+
+__all__ = ["Violations", "wilson"]
+
+Z = 1.959963984540054  # of a two-sided 95 % interval
+
+
+@dataclass(frozen=True, eq=False)
+class Violations:
+    """Of each constraint, and of any: the share of patients that violate it, with its 95 % Wilson interval.
+
+    `residuals[name]` (patients,): how far a patient is outside, in scales of the constraint, at most 0 inside; of an
+    equality its size.
+    """
+
+    residuals: Mapping[str, Array]
+    violated: Mapping[str, NDArray[np.bool_]]  # name -> (patients,)
+    groups: Mapping[str, str]  # name -> group
+
+    @property
+    def any(self) -> NDArray[np.bool_]:
+        """(patients,) True where a patient violates one at least."""
+        result: NDArray[np.bool_] = np.any(list(self.violated.values()), axis=0)
+        return result
+
+    @property
+    def rate(self) -> float:
+        """The share of patients that violate one at least."""
+        return float(self.any.mean())
+
+    @property
+    def rates(self) -> dict[str, float]:
+        return {name: float(each.mean()) for name, each in self.violated.items()}
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Of the rates; "any" is that of `rate`."""
+        every = {**self.violated, "any": self.any}
+        return {name: wilson(int(each.sum()), each.size) for name, each in every.items()}
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame: a row a constraint, and `any`, with group, rate, its interval, and the largest residual."""
+        try:
+            import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+        except ImportError as error:
+            raise ImportError("no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'.") from error
+        rows = []
+        for name, each in {**self.violated, "any": self.any}.items():
+            low, high = wilson(int(each.sum()), each.size)
+            worst = float(self.residuals[name].max()) if name in self.residuals else math.nan
+            rows.append((name, self.groups.get(name, ""), float(each.mean()), low, high, worst))
+        return pd.DataFrame(rows, columns=["constraint", "group", "rate", "low", "high", "worst"])
+
+    def __repr__(self) -> str:
+        worst = sorted(self.rates.items(), key=lambda item: -item[1])[:3]
+        told = ", ".join(f"{name} {rate:.2%}" for name, rate in worst if rate) or "none"
+        return f"<Violations: {self.rate:.2%} of {self.any.size} patients; {told}>"
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """The 95 % score interval of a share (Wilson, J. Am. Stat. Assoc. 22, 1927, 209)."""
+    p, z2 = successes / n, Z * Z
+    centre, half = p + z2 / (2 * n), Z * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    below = 0.0 if successes == 0 else (centre - half) / (1 + z2 / n)
+    above = 1.0 if successes == n else (centre + half) / (1 + z2 / n)
+    return below, above
