@@ -391,3 +391,104 @@ def test_virtual_adults_of_others():
                                                          if name in human_adult().only("identities").inputs})  # fmt: skip
     assert not found.any.any()
     assert max(values.max() for values in found.residuals.values()) < 1e-12
+
+
+# ---------------------------------------------------------------- trajectories
+
+
+def oral():
+    model = tl.Model("oral")
+    ka, cl, v = model.parameters(ka=1.2, cl=3.0, v=20.0)
+    gut, central, gone = model.states("gut", "central", "gone")
+    model.flow(gut, central, ka * gut)
+    model.flow(central, gone, cl / v * central)
+    model.output("cp", central / v)
+    model.output("total", gut + central + gone)
+    return model
+
+
+def safe():
+    """Ceiling, floor, exposure, signs and mass balance of a day, and a bound on a parameter beside them."""
+    model = oral()
+    c = ConstraintSet("safe", model)
+    c.at_most("ceiling", c.reduction(tl.Cmax("cp", end=24.0)), 3.5)
+    c.at_least("floor", c.reduction(tl.Cmin("cp", start=12.0, end=24.0)), 1.2)
+    c.at_least("not negative", c.reduction(tl.Cmin("cp", end=24.0, name="least")), 0.0, scale=1.0)
+    most, least = c.reduction(tl.Cmax("total", end=11.9)), c.reduction(tl.Cmin("total", end=11.9))
+    c.equal("balance", most - least, 0.0, scale=100.0, tolerance=1e-6)
+    cl, v = (tl.expression.symbol("parameter", name) for name in ("cl", "v"))
+    c.at_most("exposure", c.reduction(tl.AUC("cp", start=12.0, end=24.0)) * cl / v, 1.4)
+    return model, c
+
+
+POPULATION = {"ka": np.array([0.6, 1.2, 2.5]), "cl": np.array([2.0, 3.0, 5.0])}
+TWICE = tl.Regimen.bolus(100.0, into="gut", every=12.0, doses=2)
+EXACT = {"rtol": 1e-10, "atol": 1e-12}
+
+
+def test_trajectories_as_their_curves_say():
+    model, c = safe()
+    times = np.linspace(0.0, 24.0, 24_001)
+    curves = tl.simulate(model, POPULATION, TWICE, times, **EXACT)
+    found = c.violations(c.simulated(POPULATION, TWICE, **EXACT))
+    cp, late = curves["cp"], times >= 12.0
+    assert found.violated["ceiling"].tolist() == (cp.max(axis=1) > 3.5).tolist()
+    assert found.violated["floor"].tolist() == (cp[:, late].min(axis=1) < 1.2).tolist()
+    assert not found.violated["not negative"].any()
+    assert not found.violated["balance"].any()
+    np.testing.assert_allclose(found.residuals["ceiling"], cp.max(axis=1) / 3.5 - 1.0, rtol=0, atol=1e-6)
+    area = np.trapezoid(cp[:, late], times[late], axis=1)
+    np.testing.assert_allclose(found.residuals["exposure"], area * POPULATION["cl"] / 20.0 / 1.4 - 1.0, atol=1e-5)
+
+
+def test_one_gradient_for_all_constraints():
+    _, c = safe()
+    value, gradient = c.value_and_grad(POPULATION, TWICE, **EXACT)
+    assert value == pytest.approx(c.penalty(c.simulated(POPULATION, TWICE, **EXACT)).sum(), rel=1e-12)
+    assert value > 0.0
+
+    def moved(name, h, patient=None):
+        given = dict(POPULATION, v=20.0)
+        given[name] = np.array(given[name])
+        given[name][... if patient is None else patient] += h
+        return c.value_and_grad(given, TWICE, **EXACT)[0]
+
+    for name in ("ka", "cl"):
+        for patient in range(3):
+            h = 1e-4 * POPULATION[name][patient]
+            difference = (moved(name, h, patient) - moved(name, -h, patient)) / (2 * h)
+            assert gradient.parameters[name][patient] == pytest.approx(difference, rel=1e-5, abs=1e-8)
+    assert float(gradient.parameters["v"]) == pytest.approx((moved("v", 2e-3) - moved("v", -2e-3)) / 4e-3, rel=1e-5)
+    doses = [tl.Regimen.bolus(amount, into="gut", every=12.0, doses=2) for amount in (100.01, 99.99)]
+    either = [c.value_and_grad(POPULATION, each, **EXACT)[0] for each in doses]
+    assert float(gradient.doses[0].amount) == pytest.approx((either[0] - either[1]) / 0.02, rel=1e-5)
+
+
+def test_a_patient_who_fails_violates_and_has_no_gradient():
+    model = tl.Model("blows up")
+    r = model.parameter("r", 1.0)
+    x = model.state("x", 1.0)
+    model.rate(x, r * x * x)
+    model.output("x", x)
+    c = ConstraintSet("finite", model)
+    c.at_most("x", c.reduction(tl.Cmax("x", end=2.0)), 1.1)
+    given = {"r": [0.1, 1.0]}
+    assert c.violations(c.simulated(given)).violated["x"].tolist() == [True, True]
+    value, gradient = c.value_and_grad(given, **EXACT)
+    assert value == pytest.approx((1 / 0.8 / 1.1 - 1) ** 2, rel=1e-6)
+    assert gradient.parameters["r"][1] == 0.0
+
+
+def test_trajectories_refused():
+    model = oral()
+    plain = ConstraintSet("plain", model)
+    plain.at_most("cl", tl.expression.symbol("parameter", "cl"), 1.0)
+    with pytest.raises(tl.InputError, match="no constraints on trajectories"):
+        plain.simulated()
+    with pytest.raises(tl.InputError, match="needs a model and an output"):
+        ConstraintSet().reduction(tl.Cmax("cp"))
+    with pytest.raises(TypeError, match="a reduction is a str"):
+        plain.reduction("cmax")
+    plain.at_most("foreign", plain.reduction(tl.Cmax("cp", end=3.0)) * plain.quantity("age"), 1.0)
+    with pytest.raises(tl.InputError, match="quantity 'age' is no parameter"):
+        plain.value_and_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +15,12 @@ from teorell.expression import Expression, constant, leaves, symbol
 from teorell.expression import abs as size_of
 from teorell.model import Model
 from teorell.parameters import Array, agree, is_tensor, numbers_or_tensor
+from teorell.reductions import Reduction
+from teorell.regimen import Given
 
 if TYPE_CHECKING:
     from teorell.constraints.projection import Projection
+    from teorell.gradient import Gradient
     from teorell.lowering.columns import ColumnProgram
 
 __all__ = ["ConstraintSet"]
@@ -41,6 +44,7 @@ class ConstraintSet:
         self._model = model
         self._units: dict[str, str] = {}
         self._fixed: frozenset[str] = frozenset()
+        self._reductions: dict[str, Reduction] = {}
         self._constraints: dict[str, Constraint] = {}
         self._programs: dict[object, ColumnProgram] = {}
 
@@ -60,6 +64,22 @@ class ConstraintSet:
     def quantities(self, *names: str, unit: str = "") -> tuple[Expression, ...]:
         """Several of one unit."""
         return tuple(self.quantity(name, unit) for name in names)
+
+    def reduction(self, one: Reduction) -> Expression:
+        """A number that sums up a curve, such as teorell.Cmax("cp", end=24.0), as a quantity: its name is that in
+        Solution.reductions. InputError for what has no output, or without a model.
+        """
+        if not isinstance(one, Reduction):
+            raise TypeError(f"a reduction is a {type(one).__name__} (what sums up a curve?). Give teorell.Cmax('cp').")
+        if self._model is None or not one.output:
+            raise InputError(
+                f"a reduction {one.word} of {self.name!r} needs a model and an output (a curve of what?). Give "
+                "ConstraintSet a model, and name the output."
+            )
+        name = one.name or f"{one.word}_{one.output}"
+        quantity = self.quantity(name)
+        self._reductions[name] = one
+        return quantity
 
     def equal(
         self,
@@ -125,6 +145,10 @@ class ConstraintSet:
         return tuple(self._constraints.values())
 
     @property
+    def reductions(self) -> tuple[Reduction, ...]:
+        return tuple(self._reductions.values())
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the quantities that constraints read, in their order."""
         read = {leaf.name for each in self.constraints for side in each.sides for leaf in leaves(side.residual)}
@@ -141,7 +165,7 @@ class ConstraintSet:
 
     def _of(self, names: Iterable[str]) -> ConstraintSet:
         result = ConstraintSet(self.name, self._model)
-        result._units, result._fixed = dict(self._units), self._fixed
+        result._units, result._fixed, result._reductions = dict(self._units), self._fixed, dict(self._reductions)
         result._constraints = {name: self._constraints[name] for name in names}
         return result
 
@@ -179,10 +203,9 @@ class ConstraintSet:
             return penalty(self._penalty_program(), columns, patients, options)
         from teorell.column_code import run_columns
 
-        program = self._penalty_program() if gradient else self._program("value", [self._total()])
-        result = run_columns(program, columns, patients, **options)
         if not gradient:
-            return result[0]
+            return run_columns(self._program("value", [self._total()]), columns, patients, **options)[0]
+        result = run_columns(self._penalty_program(), columns, patients, **options)
         return result[0], dict(zip(self.inputs, result[1:], strict=True))
 
     def residuals(self, values: Any, **options: Any) -> dict[str, Array]:
@@ -206,6 +229,29 @@ class ConstraintSet:
         residuals = self.residuals(values, **options)
         violated = {each.name: ~(residuals[each.name] <= each.tolerance) for each in self.constraints}
         return Violations(residuals, violated, {each.name: each.group for each in self.constraints})
+
+    def simulated(
+        self, parameters: Any = None, regimen: Given = None, times: Any = None, **options: Any
+    ) -> dict[str, Any]:
+        """Everything that the constraints read of a simulation, for `violations`: name -> () or (patients,).
+
+        Arguments are those of teorell.simulate after the model. A patient whose simulation failed has NaN, which violates.
+        """
+        from teorell.constraints.trajectory import simulated
+
+        found: dict[str, Any] = simulated(self, parameters, regimen, times, options)
+        return found
+
+    def value_and_grad(
+        self, parameters: Any = None, regimen: Given = None, times: Any = None, **options: Any
+    ) -> tuple[float, Gradient]:
+        """The sum of the penalties of all patients of a simulation, and its gradient by parameters and doses.
+
+        One adjoint serves all constraints. Patients that failed count for nothing. Arguments are those of teorell.simulate after the model.
+        """
+        from teorell.constraints.trajectory import value_and_grad
+
+        return value_and_grad(self, parameters, regimen, times, options)
 
     def project(self, values: Any, **options: Any) -> Projection:
         """The nearest patients that satisfy all constraints; see teorell.constraints.projection.project."""
@@ -280,7 +326,9 @@ class ConstraintSet:
         for name in self.inputs:
             if name not in names and name not in defaults:
                 raise InputError(f"quantity {name!r} is missing (constraints of {self.name!r} read it). Give a value.")
-            columns.append(numbers_or_tensor(given[name] if name in names else defaults[name], f"quantity {name!r}"))
+            value = given[name] if name in names else defaults[name]
+            failed = name in self._reductions  # NaN is what a failed simulation has
+            columns.append(np.asarray(value, np.float64) if failed else numbers_or_tensor(value, f"quantity {name!r}"))
         sizes = [(f"quantity {n!r}", int(c.shape[0])) for n, c in zip(self.inputs, columns, strict=True) if c.ndim]
         return columns, agree(sizes) or 1
 
@@ -289,6 +337,13 @@ class ConstraintSet:
         for each in self.constraints:
             total = total + each.penalty
         return total
+
+    def _penalty(self, values: Mapping[str, Array], patients: int) -> tuple[Array, dict[str, Array]]:
+        """Penalty and gradient of checked columns."""
+        from teorell.column_code import run_columns
+
+        result = run_columns(self._penalty_program(), [values[name] for name in self.inputs], patients)
+        return result[0], dict(zip(self.inputs, result[1:], strict=True))
 
     def _penalty_program(self) -> ColumnProgram:
         return self._program("penalty", [self._total()], gradient=True)
