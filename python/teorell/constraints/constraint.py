@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from teorell.expression import Expression, constant, where
 from teorell.expression import max as larger
 
-__all__ = ["Constraint", "Side"]
+if TYPE_CHECKING:
+    from teorell.lowering.builder import Builder
+    from teorell.lowering.columns import Term
+
+__all__ = ["Constraint", "Side", "difference", "reciprocal"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +53,12 @@ class Constraint:
         """Its residuals: one, or two where there are two bounds."""
         if self.equality:
             assert self.lower is not None
-            return (Side((self.value - self.lower) / self.scale, True),)
-        found = []
+            return (Side((self.value - self.lower) * reciprocal(self.scale), True),)
+        found, inverse = [], reciprocal(self.scale)
         if self.lower is not None:
-            found.append(Side((self.lower - self.value) / self.scale, False))
+            found.append(Side((self.lower - self.value) * inverse, False))
         if self.upper is not None:
-            found.append(Side((self.value - self.upper) / self.scale, False))
+            found.append(Side((self.value - self.upper) * inverse, False))
         return tuple(found)
 
     @property
@@ -71,6 +76,27 @@ class Constraint:
             total = total + self.weight * (h * h)
         return total
 
+    def term(self, side: Side) -> Term:
+        """The penalty of a side as instructions, with its slope: 2 weight h h', which needs no condition where h is 0."""
+
+        from teorell.lowering.program import Op  # not at the top: `import teorell` needs no lowering
+
+        def emit(b: Builder, r: int) -> tuple[int, int]:
+            zero, weight = b.constant(0.0), b.constant(self.weight)
+            h, slope = r, b.one
+            if self.barrier and not side.equality:
+                edge, quarter = b.constant(self.barrier), b.constant(0.25 / self.barrier)
+                inside = b.op(Op.MAX, b.add(r, edge), zero)
+                near = b.op(Op.LT, r, edge)
+                h = b.select(near, b.mul(b.mul(inside, inside), quarter), r)
+                slope = b.select(near, b.mul(inside, b.add(quarter, quarter)), b.one)
+            elif not side.equality:
+                h = b.op(Op.MAX, r, zero)
+            weighted = b.mul(weight, h)
+            return b.mul(weighted, h), b.mul(b.add(weighted, weighted), slope)
+
+        return emit
+
     @property
     def demand(self) -> str:
         """What it demands, in words of its bounds."""
@@ -79,3 +105,27 @@ class Constraint:
         if self.lower is not None and self.upper is not None:
             return f"{self.lower!r} <= {self.value!r} <= {self.upper!r}"
         return f"{self.value!r} {'>=' if self.upper is None else '<='} {self.lower if self.upper is None else self.upper!r}"
+
+
+# Divisions are what a penalty's time is made of: by numbers, also by one of two, they are done here.
+
+
+def reciprocal(expr: Expression) -> Expression:
+    """1 / expr."""
+    if expr.op == "constant":
+        return constant(1.0 / expr.value)
+    if _is_choice(expr):
+        return where(expr.args[0], 1.0 / expr.args[1].value, 1.0 / expr.args[2].value)
+    return 1.0 / expr
+
+
+def difference(a: Expression, b: Expression) -> Expression:
+    """a - b."""
+    if _is_choice(a) and _is_choice(b) and a.args[0] is b.args[0]:
+        return where(a.args[0], a.args[1].value - b.args[1].value, a.args[2].value - b.args[2].value)
+    return a - b
+
+
+def _is_choice(expr: Expression) -> bool:
+    """One of two numbers that are not 0."""
+    return expr.op == "where" and all(arg.op == "constant" and arg.value for arg in expr.args[1:])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from teorell.constraints.constraint import Constraint
+from teorell.constraints.constraint import Constraint, difference
 from teorell.constraints.violations import Violations
 from teorell.errors import InputError, suggestion
 from teorell.expression import Expression, constant, leaves, symbol
@@ -203,10 +203,8 @@ class ConstraintSet:
             return penalty(self._penalty_program(), columns, patients, options)
         from teorell.column_code import run_columns
 
-        if not gradient:
-            return run_columns(self._program("value", [self._total()]), columns, patients, **options)[0]
         result = run_columns(self._penalty_program(), columns, patients, **options)
-        return result[0], dict(zip(self.inputs, result[1:], strict=True))
+        return (result[0], dict(zip(self.inputs, result[1:], strict=True))) if gradient else result[0]
 
     def residuals(self, values: Any, **options: Any) -> dict[str, Array]:
         """name -> (patients,): how far outside each constraint a patient is, in its scale.
@@ -247,7 +245,8 @@ class ConstraintSet:
     ) -> tuple[float, Gradient]:
         """The sum of the penalties of all patients of a simulation, and its gradient by parameters and doses.
 
-        One adjoint serves all constraints. Patients that failed count for nothing. Arguments are those of teorell.simulate after the model.
+        One adjoint serves all constraints. Patients that failed count for nothing. Arguments are those of teorell.simulate
+        after the model.
         """
         from teorell.constraints.trajectory import value_and_grad
 
@@ -332,12 +331,6 @@ class ConstraintSet:
         sizes = [(f"quantity {n!r}", int(c.shape[0])) for n, c in zip(self.inputs, columns, strict=True) if c.ndim]
         return columns, agree(sizes) or 1
 
-    def _total(self) -> Expression:
-        total = constant(0.0)
-        for each in self.constraints:
-            total = total + each.penalty
-        return total
-
     def _penalty(self, values: Mapping[str, Array], patients: int) -> tuple[Array, dict[str, Array]]:
         """Penalty and gradient of checked columns."""
         from teorell.column_code import run_columns
@@ -346,20 +339,25 @@ class ConstraintSet:
         return result[0], dict(zip(self.inputs, result[1:], strict=True))
 
     def _penalty_program(self) -> ColumnProgram:
-        return self._program("penalty", [self._total()], gradient=True)
+        from teorell.lowering.columns import lower_sum  # not at the top: `import teorell` needs no lowering
 
-    def _program(self, key: object, exprs: Sequence[Expression], gradient: bool = False) -> ColumnProgram:
-        from teorell.lowering.columns import lower_columns  # not at the top: `import teorell` needs no lowering
+        if "penalty" not in self._programs:
+            terms = [(side.residual, each.term(side)) for each in self.constraints for side in each.sides]
+            self._programs["penalty"] = lower_sum(terms, self.inputs)
+        return self._programs["penalty"]
+
+    def _program(self, key: object, exprs: Sequence[Expression]) -> ColumnProgram:
+        from teorell.lowering.columns import lower_columns
 
         if key not in self._programs:
-            self._programs[key] = lower_columns(exprs, self.inputs, gradient)
+            self._programs[key] = lower_columns(exprs, self.inputs)
         return self._programs[key]
 
 
 def _width(low: Expression | None, high: Expression | None) -> Expression:
     """The scale of bounds: their distance, or the size of the only one."""
     if low is not None and high is not None:
-        return high - low
+        return difference(high, low)
     bound = low if high is None else high
     assert bound is not None
     return _size(bound)

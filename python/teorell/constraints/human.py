@@ -18,8 +18,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from teorell.constraints.constraint import reciprocal
 from teorell.constraints.constraint_set import ConstraintSet
-from teorell.expression import Expression, sqrt, where
+from teorell.expression import Expression, constant, sqrt, where
 
 __all__ = ["human_adult"]
 
@@ -99,10 +100,11 @@ def human_adult() -> ConstraintSet:
     tissues = [*ORGANS, "bone", "rest"]
     mass = {name: c.quantity(f"mass_{name}", "kg") for name in tissues}
     flow = {name: c.quantity(f"flow_{name}", "L/h") for name in tissues if name not in ("lung", "blood")}
-    surface = sqrt(height * 100.0 * weight / 3600.0)
+    of_output = 1.0 / output
+    surface = sqrt(height * weight * (100.0 / 3600.0))
 
-    def by_sex(male: float, of_women: float) -> Expression | float:
-        return male if male == of_women else where(female > 0.5, of_women, male)
+    def by_sex(male: float, of_women: float) -> Expression:
+        return constant(male) if male == of_women else where(female > 0.5, of_women, male)
 
     c.equal("masses", _sum(mass), weight, group="identities", source="organs and blood make the body")
     c.equal("flows", _sum(flow), output, group="identities", source="what the lung passes on")
@@ -116,25 +118,27 @@ def human_adult() -> ConstraintSet:
         group = "function" if name == "gfr" else "anthropometry"
         c.between(name, value, low, high, group=group, source=r.source)
     c.between(
-        "cardiac index", output / 60.0 / surface, CARDIAC_INDEX - DEVIATIONS * CARDIAC_INDEX_SD,
+        "cardiac index", output * (1.0 / 60.0) / surface, CARDIAC_INDEX - DEVIATIONS * CARDIAC_INDEX_SD,
         CARDIAC_INDEX + DEVIATIONS * CARDIAC_INDEX_SD, group="function", source="S, three sd",
     )  # fmt: skip
     plasma_flow = flow["kidney"] * (1.0 - haematocrit)
     c.at_most(
-        "filtration fraction", gfr * (surface / 1.73) * 0.06, 0.3 * plasma_flow, group="function",
+        "filtration fraction", gfr * surface * (0.06 / 1.73), 0.3 * plasma_flow, group="function",
         source="glomerular filtration is a fifth of the renal plasma flow, at most three tenths",
     )  # fmt: skip
     hepatic = flow["liver"] + flow["stomach"] + flow["gut"] + flow["spleen"] + flow["pancreas"]
-    c.between("hepatic flow", hepatic / output, 0.17, 0.31, group="flows", source="healthy humans of PK-Sim's database")
-    tall = height / by_sex(HEIGHT["male"], HEIGHT["female"])
+    c.between(
+        "hepatic flow", hepatic * of_output, 0.17, 0.31, group="flows", source="healthy humans of PK-Sim's database"
+    )
+    short = by_sex(HEIGHT["male"], HEIGHT["female"]) / height
     for name, organ in ORGANS.items():
         low, high = (by_sex(*(_limit(organ, sex, sign) for sex in (0, 1))) for sign in (-1.0, 1.0))
-        relative = mass[name] if organ.exponent == 0.0 else mass[name] / tall**organ.exponent
+        relative = mass[name] if organ.exponent == 0.0 else mass[name] * short**organ.exponent
         c.between(f"mass of {name}", relative, low, high, group="organs", unit="kg", source="A, D, W, three sd")
         if organ.flow is not None:
-            _bound_flow(c, name, flow[name] / output, by_sex(*organ.flow))
+            _bound_flow(c, name, flow[name] * of_output, by_sex(*organ.flow))
     c.between("mass of bone", mass["bone"] / weight, *BONE_SHARE, group="organs", source="PBPK toolkit, 95 % of adults")
-    _bound_flow(c, "bone", flow["bone"] / output, by_sex(*BONE_FLOW))
+    _bound_flow(c, "bone", flow["bone"] * of_output, by_sex(*BONE_FLOW))
     c.at_least("mass of rest", mass["rest"], 0.0, group="organs", unit="kg", source="a mass")
     c.at_least("flow to rest", flow["rest"], 0.0, group="flows", unit="L/h", source="a flow")
     return c
@@ -155,8 +159,8 @@ def _limit(organ: Organ, sex: int, sign: float) -> float:
     return mass * max(1.0 + sign * DEVIATIONS * cv, 0.05)
 
 
-def _bound_flow(c: ConstraintSet, name: str, share: Expression, reference: Expression | float) -> None:
+def _bound_flow(c: ConstraintSet, name: str, share: Expression, reference: Expression) -> None:
     width = DEVIATIONS * FLOW_CV
     c.between(
-        f"flow to {name}", share / reference, 1.0 - width, 1.0 + width, group="flows", source="A, D, three sd",
+        f"flow to {name}", share * reciprocal(reference), 1.0 - width, 1.0 + width, group="flows", source="A, D, three sd",
     )  # fmt: skip
