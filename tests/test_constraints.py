@@ -94,6 +94,20 @@ def test_torch():
     assert float(shared.grad) == pytest.approx(slopes["weight"].sum(), rel=1e-6)
 
 
+def test_torch_through_a_projection():
+    torch = pytest.importorskip("torch")
+    c, given = adults(), people(6)
+    scale = {name: np.abs(given[name]) for name in NAMES}
+    inputs = [torch.tensor(values, requires_grad=True) for values in given.values()]
+
+    def projected(*x):
+        found = c.project(dict(zip(NAMES, x, strict=True)), scale=scale)
+        return tuple(found.values[name] for name in NAMES)
+
+    np.testing.assert_array_equal(projected(*inputs)[0].detach(), c.project(given, scale=scale).values["weight"])
+    assert torch.autograd.gradcheck(projected, inputs, eps=1e-5, rtol=1e-4, atol=1e-6)
+
+
 # ---------------------------------------------------------------- violations
 
 

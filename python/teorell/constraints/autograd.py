@@ -1,9 +1,13 @@
-"""Penalties of torch tensors: value and gradient come from one run, so the way back is a product."""
+"""Penalties and projections of torch tensors.
+
+Value and gradient of a penalty come from one run, so the way back is a product; that of a projection is its pull_back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,13 +17,16 @@ from teorell.autograd import common_type, numpy_of
 from teorell.column_code import run_columns
 from teorell.lowering.columns import ColumnProgram
 
-__all__ = ["penalty"]
+if TYPE_CHECKING:
+    from teorell.constraints.projection import Projection
+
+__all__ = ["penalty", "project_tensors"]
 
 
 def penalty(program: ColumnProgram, columns: Sequence[Any], patients: int, options: Mapping[str, Any]) -> Tensor:
     """(patients,) in the type that the floating tensors promote to, differentiable once."""
     inputs = [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in columns]
-    result: Tensor = Penalty.apply(program, patients, options, *inputs)  # type: ignore[no-untyped-call,unused-ignore]
+    result: Tensor = Penalty.apply(program, patients, options, *inputs)
     return result.to(common_type([x for x in columns if isinstance(x, Tensor)]))
 
 
@@ -34,8 +41,35 @@ class Penalty(Function):
         return found[0].clone()
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator,unused-ignore]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         (slopes,) = ctx.saved_tensors
         found = [cotangent * slope for slope in slopes]
         return None, None, None, *(g.sum() if shared else g for g, shared in zip(found, ctx.shared, strict=True))
+
+
+def project_tensors(
+    project: Callable[[Mapping[str, Any]], Projection], names: Sequence[str], columns: Sequence[Any]
+) -> Projection:
+    """The projection of columns () or (patients,), its values as tensors of the type that the floating ones promote to."""
+    inputs = [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in columns]
+    found = project({name: numpy_of(x.detach()) for name, x in zip(names, inputs, strict=True)})
+    moved = Project.apply(found, tuple(names), *inputs)
+    wanted = common_type([x for x in columns if isinstance(x, Tensor)])
+    return replace(found, values={name: x.to(wanted) for name, x in zip(names, moved, strict=True)})
+
+
+class Project(Function):
+    """What a projection has made of its columns."""
+
+    @staticmethod
+    def forward(ctx: Any, found: Projection, names: tuple[str, ...], *inputs: Tensor) -> tuple[Tensor, ...]:
+        ctx.found, ctx.names, ctx.shared = found, names, [x.ndim == 0 for x in inputs]
+        return tuple(torch.tensor(found.values[name]) for name in names)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
+        slopes = ctx.found.pull_back({name: numpy_of(x) for name, x in zip(ctx.names, cotangents, strict=True)})
+        found = [torch.from_numpy(slopes[name]) for name in ctx.names]
+        return None, None, *(g.sum() if shared else g for g, shared in zip(found, ctx.shared, strict=True))

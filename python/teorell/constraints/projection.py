@@ -27,7 +27,7 @@ MOST_STEPS = 200
 class Projection:
     """Patients moved onto the feasible set, and what it took."""
 
-    values: Mapping[str, Array]  # name -> (patients,) of every quantity that constraints read; NaN where none was found
+    values: Mapping[str, Any]  # name -> (patients,) of every quantity that constraints read; NaN where none was found
     distance: Array  # (patients,) sqrt(sum of ((x - x0) / scale)^2); 0 where the patient was feasible
     steps: NDArray[np.int32]  # (patients,) taken; -1 where no feasible point was found
     active: Mapping[str, NDArray[np.bool_]]  # constraint -> (patients,) does it hold the patient where it is?
@@ -67,7 +67,7 @@ def project(
 ) -> Projection:
     """The nearest points that satisfy all constraints: least sum of ((x - x0) / scale)^2 over the quantities that may move.
 
-    values: as for ConstraintSet.penalty, in NumPy.
+    values: as for ConstraintSet.penalty; torch tensors give tensors, which torch can differentiate once.
     scale: name -> positive number or (patients,); what is not named has its own size |x0|, or 1 where that is 0: relative
         changes are what counts.
     hold: quantities that stay as they are, besides those declared fixed.
@@ -77,11 +77,12 @@ def project(
     names those that contradict each other.
     """
     columns, patients = constraints._columns(values)
-    if any(is_tensor(column) for column in columns):
-        raise TypeError(
-            "values hold torch tensors (a projection is NumPy's). Give .detach().numpy(), and use pull_back."
-        )
     names = constraints.inputs
+    if any(is_tensor(column) for column in columns):
+        from teorell.constraints.autograd import project_tensors
+
+        options: dict[str, Any] = {"scale": scale, "hold": hold, "threads": threads, "executor": executor}
+        return project_tensors(lambda given: project(constraints, given, **options), names, columns)
     held = _named((hold,) if isinstance(hold, str) else tuple(hold), names, "hold") | constraints._fixed
     free = tuple(name for name in names if name not in held)
     if not free:
