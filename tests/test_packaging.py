@@ -46,6 +46,7 @@ RANKS = [
     {"differentiate", "nn"},
     {"constraints", "event_columns", "nca", "pbpk", "plot"},
     {"event_table", "manifest"},
+    {"fitting"},
     {"population", "stores"},
     {"chunks"},
     {"streaming"},

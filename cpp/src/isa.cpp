@@ -81,7 +81,7 @@ template <class V, class Method, class Executor>
 void integrate(const Programs& programs, const Batch& batch, Executor executor, Run& run, double* workspace) {
     PatientQueue queue{run};
     NoTape nothing;
-    const std::int64_t size = static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
+    const std::int64_t size = std::int64_t{programs.at.slots} * Pack<V>::width;
     Group<V, Method, Executor, PatientQueue>(programs, batch, executor, queue, workspace, workspace + size,
                                              workspace + 2 * size, nothing)
         .run();
@@ -208,7 +208,7 @@ bool work(const Programs& programs, const Batch& batch, const Derivatives& deriv
 template <class V, class Action>
 void by_groups(const ColumnProgram& p, const Columns& c, Run& run, double* ws, Action with_group) {
     constexpr int W = Pack<V>::width;
-    constexpr std::int64_t block = 64 * W;
+    constexpr std::int64_t block = std::int64_t{64} * W;
     for (std::int64_t i = 0; i < static_cast<std::int64_t>(p.slots) * W; ++i) ws[i] = 0.0;
     for (int k = 0; k < p.n_constants; ++k)
         for (int l = 0; l < W; ++l) ws[(p.constants + k) * W + l] = p.constant_values[k];

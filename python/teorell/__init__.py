@@ -7,7 +7,8 @@ A `tl.Model` says the equations, a `tl.Regimen` the doses, `tl.simulate` runs a 
 
 from __future__ import annotations
 
-from teorell.constraints import ConstraintSet
+from typing import TYPE_CHECKING, Any
+
 from teorell.covariates import Stepwise
 from teorell.differentiate import Jacobian, jacobian, jvp, value_and_grad
 from teorell.errors import InputError, ModelError
@@ -23,16 +24,36 @@ from teorell.simulate import simulate
 from teorell.solution import SimulationError, Solution
 from teorell.streaming import Stored, simulate_to
 
+if TYPE_CHECKING:
+    from teorell.constraints import ConstraintSet
+    from teorell.fitting import Additive, Combined, Fit, LogNormal, Proportional, fit
+
 __all__ = [
-    "AUC", "Cmax", "Cmin", "ConstraintSet", "EventTable", "Gradient", "InputError", "Jacobian", "Model", "ModelError",
-    "Regimen", "SimulationError", "Solution", "Stepwise", "Stored", "TimeAbove", "Tmax", "abs", "cos", "exp", "hill",
-    "jacobian", "jvp", "log", "max", "min", "nca", "pow", "simulate", "simulate_to", "sin", "sqrt", "stepwise", "tanh",
-    "value_and_grad", "where",
+    "AUC", "Additive", "Cmax", "Cmin", "Combined", "ConstraintSet", "EventTable", "Fit", "Gradient", "InputError",
+    "Jacobian", "LogNormal", "Model", "ModelError", "Proportional", "Regimen", "SimulationError", "Solution",
+    "Stepwise", "Stored", "TimeAbove", "Tmax", "abs", "cos", "exp", "fit", "hill", "jacobian", "jvp", "log", "max",
+    "min", "nca", "pow", "simulate", "simulate_to", "sin", "sqrt", "stepwise", "tanh", "value_and_grad", "where",
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> str:
-    if name == "__version__":  # looked up when asked for: reading the metadata takes longer than the import
+_LATER = {"ConstraintSet": "constraints"} | dict.fromkeys(
+    ("Additive", "Combined", "Fit", "LogNormal", "Proportional", "fit"), "fitting"
+)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def __getattr__(name: str) -> Any:
+    # What is not for everybody is imported when it is asked for: the import of the rest is short.
+    from importlib import import_module
+
+    if name in _LATER:
+        return getattr(import_module(f"teorell.{_LATER[name]}"), name)
+    if name in ("constraints", "fitting"):
+        return import_module(f"teorell.{name}")
+    if name == "__version__":  # reading the metadata takes longer than the import
         from importlib.metadata import PackageNotFoundError, version
 
         try:

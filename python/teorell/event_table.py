@@ -79,8 +79,8 @@ class EventTable:
         }  # fmt: skip
         self.dv = table.numbers("DV")[seen]
         missing = table.numbers("MDV")[seen]
-        self.mdv = np.where(np.isnan(missing), np.isnan(self.dv), missing != 0.0)
         self.blq = table.numbers("BLQ", 0.0)[seen] != 0.0
+        self.mdv = np.where(np.isnan(missing), np.isnan(self.dv) & ~self.blq, missing != 0.0)
         self.lloq = table.numbers("LLOQ")[seen]
         self.cmt = state[seen]
 

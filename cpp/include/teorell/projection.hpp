@@ -181,21 +181,22 @@ template <class V>
 class Projector {
   public:
     static constexpr int W = Pack<V>::width;
+    static constexpr std::int64_t wide = W;  // for places in memory
     static std::int64_t memory(const Constraints& c) {
-        return LeastDistance::size(c) + c.row_starts[c.n_rows] + W * (4 * c.n_free + c.n_rows);
+        return LeastDistance::size(c) + c.row_starts[c.n_rows] + wide * (std::int64_t{4} * c.n_free + c.n_rows);
     }
 
     Projector(const Constraints& constraints, const Projected& projected, std::int64_t patients, double* memory)
         : c(constraints), p(projected), patients(patients), n(c.n_free), problem(constraints, memory) {
         entries = memory + LeastDistance::size(c);
         start = entries + c.row_starts[c.n_rows];
-        scale = start + W * n, point = scale + W * n, way = point + W * n, lambda = way + W * n;
+        scale = start + wide * n, point = scale + wide * n, way = point + wide * n, lambda = way + wide * n;
     }
 
     // Patients first, ..., first + count - 1, whose inputs lie in the workspace.
     template <class Evaluate>
     void run(std::int64_t first, int count, double* ws, std::int32_t inputs, std::int32_t outputs, Evaluate evaluate) {
-        x = ws + inputs * W, r = ws + outputs * W;
+        x = ws + wide * inputs, r = ws + wide * outputs;
         for (int l = 0; l < count; ++l) seat(l, first + l);
         int waiting = count;
         for (int step = 0; step <= c.most_steps && waiting > 0; ++step) {
@@ -219,11 +220,11 @@ class Projector {
     LeastDistance problem;
     double *entries, *start, *scale, *point, *way, *lambda;  // [entry]; of each lane x0, s, z, its next change, lambda
     double *x = nullptr, *r = nullptr;                       // regions of the workspace
-    double moved[W], share[W], merit[W], slope[W], mu[W], sigma[W];
-    bool done[W];
+    double moved[W] = {}, share[W] = {}, merit[W] = {}, slope[W] = {}, mu[W] = {}, sigma[W] = {};
+    bool done[W] = {};
 
     double& at(int l, int j) const { return x[c.free_inputs[j] * W + l]; }
-    double* of(double* region, int l) const { return region + l * n; }
+    double* of(double* region, int l) const { return region + std::int64_t{l} * n; }
 
     void seat(int l, std::int64_t patient) {
         done[l] = false, moved[l] = share[l] = mu[l] = 0.0, sigma[l] = 1.0;
@@ -280,7 +281,7 @@ class Projector {
 
     // The change to the nearest point that satisfies the linearised constraints; false where there is none.
     bool find_way(int l) {
-        double *z = of(point, l), *d = of(way, l), *multiplier = lambda + l * c.n_rows;
+        double *z = of(point, l), *d = of(way, l), *multiplier = lambda + std::int64_t{l} * c.n_rows;
         // The quadratic of the step has its minimum at z - z / sigma; distances are those from there.
         const double rest = 1.0 / sigma[l];
         for (int i = 0; i < c.n_rows; ++i) {

@@ -1,0 +1,42 @@
+"""Profile likelihoods: how much worse the best fit becomes when one parameter is held elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from teorell.parameters import Array
+
+__all__ = ["Profile", "interval"]
+
+CHI_SQUARE = 3.841458820694124  # 95 % point with one degree of freedom
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Of one parameter in each problem."""
+
+    name: str
+    values: Array  # (problems, points)
+    rise: Array  # (problems, points) of the objective above its minimum
+    low: Array  # (problems,) of the 95 % interval; infinite where it does not end within the points
+    high: Array
+
+
+def interval(points: Array, rise: Array) -> tuple[Array, Array]:
+    """Where the rise (problems, points) reaches CHI_SQUARE on both sides of its minimum, by the root of the rise, which is
+    straight where the likelihood is that of a normal; points ascend."""
+    low, high = np.full(len(points), -np.inf), np.full(len(points), np.inf)
+    root = np.sqrt(np.maximum(rise, 0.0))
+    target = np.sqrt(CHI_SQUARE)
+    for k in range(len(points)):
+        best = int(np.argmin(rise[k]))
+        for ends, order in ((low, range(best, 0, -1)), (high, range(best, points.shape[1] - 1))):
+            step = -1 if ends is low else 1
+            for i in order:
+                a, b = root[k, i], root[k, i + step]
+                if a <= target < b:
+                    ends[k] = points[k, i] + (target - a) / (b - a) * (points[k, i + step] - points[k, i])
+                    break
+    return low, high

@@ -1,0 +1,105 @@
+"""The scale on which parameters are searched: logarithms of those that are positive, others as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.errors import InputError, suggestion
+from teorell.model import Model
+from teorell.parameters import Array, numbers
+
+__all__ = ["LogNormal", "Scale", "scale_of"]
+
+
+@dataclass(frozen=True)
+class LogNormal:
+    """A prior: the logarithm is normal about that of `median`, with standard deviation `sd`."""
+
+    median: float
+    sd: float
+
+    def __post_init__(self) -> None:
+        for name in ("median", "sd"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0.0 < value < np.inf):
+                raise InputError(f"{name} of a prior is {value!r} (it is positive). Give a number above 0.")
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Of the estimated parameters: which are searched as logarithms, where they start, bounds and priors on that scale."""
+
+    names: tuple[str, ...]
+    logarithmic: NDArray[np.bool_]  # (p,)
+    start: Array  # (p,)
+    low: Array  # (p,)
+    high: Array
+    prior: Array  # (p, 2): mean and standard deviation; infinite standard deviation where there is none
+
+    def values(self, points: Array) -> Array:
+        """(k, p) natural values of points (k, p)."""
+        return np.where(self.logarithmic, np.exp(np.where(self.logarithmic, points, 0.0)), points)
+
+    def slope(self, values: Array) -> Array:
+        """d value / d point."""
+        return np.where(self.logarithmic, values, 1.0)
+
+    def starts(self, n: int, seed: int) -> Array:
+        """(n, p): the start, then others about it: a factor of up to about 7 on the log scale, else as much of its size."""
+        z = np.random.default_rng(seed).standard_normal((n, len(self.names)))
+        z[0] = 0.0
+        spread = np.where(self.logarithmic, 0.7, 0.5 * np.maximum(np.abs(self.start), 1e-3))
+        points: Array = np.clip(self.start + spread * z, self.low, self.high)
+        return points
+
+
+def scale_of(
+    model: Model, estimate: Mapping[str, Any], bounds: Mapping[str, Any], priors: Mapping[str, LogNormal]
+) -> Scale:
+    """The scale of a fit. InputError where names, starts, bounds or priors do not fit."""
+    if not isinstance(estimate, Mapping) or not estimate:
+        raise InputError("there is nothing to estimate (names and where to start are needed). Give {'cl': 3.0}.")
+    names = tuple(estimate)
+    for what, given in (("bounds", bounds), ("priors", priors)):
+        for name in given:
+            if name not in names:
+                raise InputError(f"{what} name {name!r} (it is not estimated). {suggestion(name, names)}")
+    logarithmic, rows, prior = [], [], []
+    for name in names:
+        if name not in model.parameter_names:
+            raise InputError(
+                f"unknown parameter {name!r} (model {model.name!r} does not declare it). "
+                f"{suggestion(name, model.parameter_names)}"
+            )
+        start = float(_one(estimate[name], f"the start of {name!r}"))
+        info = model.parameter_info(name)
+        low, high = (float(_one(b, f"a bound of {name!r}")) for b in bounds.get(name, (-1e300, 1e300)))
+        low = max(low, -1e300 if info.lower is None else float(info.lower))
+        high = min(high, 1e300 if info.upper is None else float(info.upper))
+        positive = start > 0.0 and (low >= 0.0 or name not in bounds)
+        low = max(low, 1e-300) if positive else low
+        if not low <= start <= high:
+            raise InputError(
+                f"{name!r} starts at {start:g} (outside of its bounds, {low:g} to {high:g}). Start within them."
+            )
+        if name in priors and not (positive and isinstance(priors[name], LogNormal)):
+            raise InputError(
+                f"the prior of {name!r} does not suit (it is for positive parameters). Give a teorell.LogNormal."
+            )
+        logarithmic.append(positive)
+        rows.append([float(np.log(each)) if positive else each for each in (start, low, high)])
+        prior.append((np.log(priors[name].median), priors[name].sd) if name in priors else (0.0, np.inf))
+    start_at, lows, highs = np.array(rows).T
+    return Scale(names, np.array(logarithmic), start_at, lows, highs, np.array(prior))
+
+
+def _one(value: Any, what: str) -> Array:
+    array = numbers(value, what)
+    if array.ndim:
+        raise InputError(f"{what} is an array (one number serves all subjects). Give one number.")
+    return array
