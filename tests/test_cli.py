@@ -167,3 +167,39 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
 def test_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "teorell.cli", "--help"], capture_output=True, text=True, check=True)
     assert "simulate" in done.stdout
+
+
+MODEL = """import teorell as tl
+model = tl.Model("oral")
+ka, cl, v = model.parameters(ka=1.5, cl=3.0, v=30.0)
+depot, central = model.states("depot", "central")
+model.flow(depot, central, ka * depot)
+model.flow(central, None, cl / v * central)
+model.output("cp", central / v)
+"""
+
+
+def test_fit(tmp_path, capsys, monkeypatch):
+    """A model file and a table in, estimates, residuals and a picture out."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "oral.py").write_text(MODEL)
+    t = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 24.0])
+    curve = 100 * 1.2 / (30 * (1.2 - 0.1)) * (np.exp(-0.1 * t) - np.exp(-1.2 * t))
+    lines = ["ID,TIME,AMT,EVID,DV", "1,0,100,1,."] + [f"1,{a},0,0,{b}" for a, b in zip(t, curve, strict=True)]
+    (tmp_path / "data.csv").write_text("\n".join(lines))
+    command = ["fit", "oral.py", "data.csv", "--estimate", "ka=1", "cl=2", "v=20", "--starts", "1", "--out", "found"]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "1 patients" in shown
+    assert "estimates.csv" in shown
+    rows = (tmp_path / "found" / "estimates.csv").read_text().splitlines()
+    names, values = rows[0].split(","), rows[1].split(",")
+    found = dict(zip(names, values, strict=True))
+    assert float(found["cl"]) == pytest.approx(3.0, rel=1e-4)
+    assert len((tmp_path / "found" / "residuals.csv").read_text().splitlines()) == 8
+    assert main([*command[:4], "ka"]) == 2
+    assert "Write it as cl=3.0" in capsys.readouterr().err
+    assert main(["fit", "none.py", *command[2:]]) == 2
+    (tmp_path / "empty.py").write_text("")
+    assert main(["fit", "empty.py", *command[2:]]) == 2
+    assert "makes no teorell.Model" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The command line: `teorell simulate`, `teorell doctor`, `teorell bench`."""
+"""The command line: `teorell simulate`, `teorell fit`, `teorell doctor`, `teorell bench`."""
 
 from __future__ import annotations
 
@@ -53,8 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         from teorell.benchmark import main as bench
 
         return bench(arguments[1:])
-    options = _parser().parse_args(arguments)
     try:
+        if arguments[:1] == ["fit"]:
+            from teorell.fitting.command import main as fit
+
+            return fit(arguments[1:])
+        options = _parser().parse_args(arguments)
         if options.command == "doctor":
             from teorell.doctor import report
 
@@ -79,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         return DRUGS[name.lower()]
 
     parser = argparse.ArgumentParser(prog="teorell", description="Simulate virtual populations with PBPK models.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="simulate | doctor | bench")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="simulate | fit | doctor | bench")
     run = commands.add_parser("simulate", help="virtual adults taking a drug, whole-body model")
     run.add_argument("drug", type=drug, nargs="?", default="theophylline", help=f"{' or '.join(DRUGS)}")
     run.add_argument("--route", choices=("oral", "iv"), default="oral", help="iv is a short infusion (default: oral)")
@@ -91,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--executor", choices=("machine_code", "interpreter"), help="default: the faster one that works")
     run.add_argument("--observed", type=Path, help="CSV with columns ID, TIME and DV (or CONC) to draw and compare")
     run.add_argument("--out", type=Path, default=Path("teorell-results"), help="folder for the files written")
+    commands.add_parser("fit", help="a model to the observations of a table", add_help=False)
     commands.add_parser("doctor", help="what this installation found, and what it will use")
     commands.add_parser("bench", help="patients per second on this machine", add_help=False)
     return parser
