@@ -211,6 +211,20 @@ def test_covariates_and_fixed_parameters():
     np.testing.assert_allclose(found.estimates["cl"], 3.0, rtol=1e-6)
 
 
+@pytest.mark.parametrize("optimizer", ["L-BFGS-B", "SLSQP"])
+def test_scipys_optimisers_find_the_same(optimizer):
+    rng = np.random.default_rng(9)
+    curves = bateman(TIMES, 1.2, 3.0, 30.0) * np.exp(0.1 * rng.standard_normal((2, 10)))
+    model = oral()
+    observed = table(TIMES, curves, model)
+    ours = tl.fit(model, observed, {"ka": 1.0, "cl": 2.0, "v": 20.0}, starts=1, **TIGHT)
+    scipys = tl.fit(model, observed, {"ka": 1.0, "cl": 2.0, "v": 20.0}, starts=1, optimizer=optimizer, **TIGHT)
+    np.testing.assert_allclose(scipys.objective, ours.objective, rtol=0, atol=1e-4)
+    assert (ours.objective <= scipys.objective + 1e-9).all()
+    for name in ("ka", "cl", "v"):
+        np.testing.assert_allclose(scipys.estimates[name], ours.estimates[name], rtol=1e-2)
+
+
 def test_bounds_hold():
     model = oral()
     observed = table(TIMES, bateman(TIMES, 1.2, 3.0, 30.0), model)
@@ -294,6 +308,7 @@ BAD = {
     "start is an array": (lambda m, t: tl.fit(m, t, {"cl": [1.0, 2.0]}), "is an array"),
     "start not finite": (lambda m, t: tl.fit(m, t, {"cl": np.nan}), "not finite"),
     "fixed and estimated": (lambda m, t: tl.fit(m, t, START, fixed={"cl": 1.0}), "estimated and fixed"),
+    "optimizer": (lambda m, t: tl.fit(m, t, START, optimizer="simplex"), "unknown optimizer 'simplex'"),
     "starts": (lambda m, t: tl.fit(m, t, START, starts=0), "starts is 0"),
     "error of size 0": (lambda m, t: tl.Additive(0.0), "residual error is 0"),
     "negative error": (lambda m, t: tl.Proportional(-1.0), "cv of the residual error is -1.0"),

@@ -19,6 +19,7 @@ from teorell.fitting.profile import Profile, interval
 from teorell.fitting.residual_error import Additive, Error, likelihood
 from teorell.fitting.result import Fit
 from teorell.fitting.scale import LogNormal, Scale, scale_of
+from teorell.fitting.scipy_search import check, search
 from teorell.model import Model
 from teorell.parameters import Array
 from teorell.progress import Progress, reporting
@@ -41,6 +42,7 @@ def fit(
     bounds: Mapping[str, tuple[float, float]] | None = None,
     starts: int = 5,
     seed: int = 0,
+    optimizer: str | None = None,
     progress: bool | Progress | None = None,
     **options: Any,
 ) -> Fit:
@@ -55,6 +57,8 @@ def fit(
     priors: name -> teorell.LogNormal, which makes it a maximum a posteriori.
     bounds: name -> (low, high), within those of the model.
     starts: how many points to start from: the one given, and others about it drawn with `seed`.
+    optimizer: None is Fisher scoring of all subjects and starts at once; "L-BFGS-B" and "SLSQP" are
+        SciPy's, one problem after the other, with the same exact gradients.
     options: those of teorell.simulate (rtol, threads, ...).
 
     Raises InputError, before any work, for what does not fit together. A problem that does not converge has its message.
@@ -64,16 +68,22 @@ def fit(
         raise TypeError(f"error is a {type(chosen).__name__} (how do observations scatter?). Give teorell.Additive().")
     if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
         raise InputError(f"starts is {starts!r} (one is the least). Give a whole number of 1 or more.")
+    if optimizer is not None:
+        check(optimizer)
     scale = scale_of(model, estimate, bounds or {}, priors or {})
     data = data_of(model, observations, output, scale.names, dict(fixed or {}), options)
     free = len(scale.names) + len(chosen.estimated) - int(np.isfinite(scale.prior[:, 1]).sum())
     enough(data, free, pooled)
     work = _Work(data, scale, chosen, pooled)
-    with reporting(progress, work.problems * starts) as report:
-        found = minimise(
-            lambda which, points: work.evaluate(which % work.problems, points),
-            np.repeat(work.starts(starts, seed), work.problems, axis=0), work.low, work.high, progress=report,
-        )  # fmt: skip
+    first = np.repeat(work.starts(starts, seed), work.problems, axis=0)
+
+    def evaluate(which: NDArray[np.int64], points: Array) -> tuple[Array, Array, Array]:
+        return work.evaluate(which % work.problems, points)
+
+    if optimizer is not None:
+        return _result(work, search(optimizer, evaluate, first, work.low, work.high), starts)
+    with reporting(progress, len(first)) as report:
+        found = minimise(evaluate, first, work.low, work.high, progress=report)
     return _result(work, found, starts)
 
 
