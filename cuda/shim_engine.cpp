@@ -20,7 +20,7 @@ bool no_map(const ColumnProgram&, const Columns&, Run&, double*) { return false;
 bool no_projection(const ColumnProgram&, const Columns&, const Constraints&, const Projected&, Run&, double*) {
     return false;
 }
-std::int64_t no_memory(const Constraints&, bool) { return 0; }
+std::int64_t no_memory(const ColumnProgram&, const Constraints*) { return 0; }
 
 const Kernel shim{"cuda-shim", 1, 1, has_fma, not_here, no_map, no_projection, no_memory, no_program, no_step};
 

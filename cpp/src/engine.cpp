@@ -151,7 +151,7 @@ void map(const Kernel& kernel, const ColumnProgram& program, const Columns& colu
     run.patients = columns.patients;
     const int width = program.machine ? program.width : kernel.interpreter_width;
     const auto work = [&](double* workspace) { return kernel.map(program, columns, run, workspace); };
-    const auto size = static_cast<std::size_t>(program.slots) * static_cast<std::size_t>(width);
+    const auto size = static_cast<std::size_t>(kernel.column_memory(program, nullptr));
     if (!on_threads(useful_threads(threads, columns.patients, 16 * width), size, run, work, watch))
         throw std::invalid_argument("machine code of another width than this build's. Compile it for this build.");
     watch(run.finished);
@@ -165,10 +165,8 @@ void project(const Kernel& kernel, const ColumnProgram& program, const Columns& 
     const auto work = [&](double* workspace) {
         return kernel.project(program, columns, constraints, projected, run, workspace);
     };
-    const std::int64_t size = (static_cast<std::int64_t>(program.slots) * width + 7) / 8 * 8 +
-                              kernel.projection_memory(constraints, program.machine == nullptr);
-    if (!on_threads(useful_threads(threads, columns.patients, 64 * width), static_cast<std::size_t>(size), run, work,
-                    watch))
+    const auto size = static_cast<std::size_t>(kernel.column_memory(program, &constraints));
+    if (!on_threads(useful_threads(threads, columns.patients, 16 * width), size, run, work, watch))
         throw std::invalid_argument("machine code of another width than this build's. Compile it for this build.");
     watch(run.finished);
 }

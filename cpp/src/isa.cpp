@@ -204,31 +204,40 @@ bool work(const Programs& programs, const Batch& batch, const Derivatives& deriv
     return false;
 }
 
-// Groups of patients whose inputs lie in the workspace: `with_group(first, count)`.
-template <class V, class Action>
-void by_groups(const ColumnProgram& p, const Columns& c, Run& run, double* ws, Action with_group) {
+// Patients of one block, column by column: many columns side by side would be too many streams of memory.
+template <class V>
+constexpr std::int64_t block_of = std::int64_t{16} * Pack<V>::width;
+
+// Groups of patients whose inputs lie in the workspace: `with_group(first, place, count)`, the first patient of the
+// group and its place in the block; then `with_block(first, count)`. columns: [input][block].
+template <class V, class Group, class Block>
+void by_groups(const ColumnProgram& p, const Columns& c, Run& run, double* ws, double* columns, Group with_group,
+               Block with_block) {
     constexpr int W = Pack<V>::width;
-    constexpr std::int64_t block = std::int64_t{64} * W;
+    constexpr std::int64_t block = block_of<V>;
     for (std::int64_t i = 0; i < static_cast<std::int64_t>(p.slots) * W; ++i) ws[i] = 0.0;
     for (int k = 0; k < p.n_constants; ++k)
         for (int l = 0; l < W; ++l) ws[(p.constants + k) * W + l] = p.constant_values[k];
+    for (std::int64_t i = 0; i < p.n_inputs * block; ++i) columns[i] = 0.0;
     for (;;) {
         const std::int64_t first = __atomic_fetch_add(&run.next, block, __ATOMIC_RELAXED);
         if (first >= c.patients || __atomic_load_n(&run.cancel, __ATOMIC_RELAXED) != 0) return;
-        const std::int64_t end = c.patients - first < block ? c.patients : first + block;
-        for (std::int64_t i = first; i < end; i += W) {
-            const int count = end - i < W ? static_cast<int>(end - i) : W;
-            for (int k = 0; k < p.n_inputs; ++k) {
-                double* slot = ws + static_cast<std::int64_t>(p.inputs + k) * W;
-                const double* column = c.inputs[k] + i * c.strides[k];
-                if (c.strides[k] == 1 && count == W)
-                    for (int l = 0; l < W; ++l) slot[l] = column[l];
-                else
-                    for (int l = 0; l < W; ++l) slot[l] = column[(l < count ? l : 0) * c.strides[k]];
-            }
-            with_group(i, count);
+        const std::int64_t count = c.patients - first < block ? c.patients - first : block;
+        for (int k = 0; k < p.n_inputs; ++k) {
+            const std::int64_t stride = c.strides[k];
+            const double* from = c.inputs[k] + first * stride;
+            double* to = columns + k * block;
+            for (std::int64_t i = 0; i < count; ++i) to[i] = from[i * stride];
+            for (std::int64_t i = count; i < block; ++i) to[i] = to[0];  // lanes without a patient
         }
-        __atomic_fetch_add(&run.finished, end - first, __ATOMIC_RELAXED);
+        for (std::int64_t place = 0; place < count; place += W) {
+            for (int k = 0; k < p.n_inputs; ++k)
+                Pack<V>::store(ws + static_cast<std::int64_t>(p.inputs + k) * W,
+                               Pack<V>::load(columns + k * block + place));
+            with_group(first + place, place, static_cast<int>(count - place < W ? count - place : W));
+        }
+        with_block(first, count);
+        __atomic_fetch_add(&run.finished, count, __ATOMIC_RELAXED);
     }
 }
 
@@ -243,21 +252,46 @@ void evaluate(const ColumnProgram& p, double* ws) {
 template <class V>
 void map_columns(const ColumnProgram& p, const Columns& c, Run& run, double* ws) {
     constexpr int W = Pack<V>::width;
-    by_groups<V>(p, c, run, ws, [&](std::int64_t first, int count) {
-        evaluate<V>(p, ws);
-        for (int k = 0; k < p.n_outputs; ++k)
-            for (int l = 0; l < count; ++l) c.outputs[k * c.patients + first + l] = ws[(p.outputs + k) * W + l];
-    });
+    constexpr std::int64_t block = block_of<V>;
+    double *columns = ws + static_cast<std::int64_t>(p.slots) * W, *found = columns + p.n_inputs * block;
+    by_groups<V>(
+        p, c, run, ws, columns,
+        [&](std::int64_t, std::int64_t place, int) {
+            evaluate<V>(p, ws);
+            for (int k = 0; k < p.n_outputs; ++k)
+                Pack<V>::store(found + k * block + place,
+                               Pack<V>::load(ws + static_cast<std::int64_t>(p.outputs + k) * W));
+        },
+        [&](std::int64_t first, std::int64_t count) {
+            for (int k = 0; k < p.n_outputs; ++k)
+                for (std::int64_t i = 0; i < count; ++i) c.outputs[k * c.patients + first + i] = found[k * block + i];
+        });
 }
 
 template <class V>
 void project_columns(const ColumnProgram& p, const Columns& c, const Constraints& constraints,
                      const Projected& projected, Run& run, double* ws) {
-    double* memory = ws + (static_cast<std::int64_t>(p.slots) * Pack<V>::width + 7) / 8 * 8;
+    double *columns = ws + static_cast<std::int64_t>(p.slots) * Pack<V>::width,
+           *memory = columns + p.n_inputs * block_of<V>;
     Projector<V> projector(constraints, projected, c.patients, memory);
-    by_groups<V>(p, c, run, ws, [&](std::int64_t first, int count) {
-        projector.run(first, count, ws, p.inputs, p.outputs, [&](double* at) { evaluate<V>(p, at); });
-    });
+    by_groups<V>(
+        p, c, run, ws, columns,
+        [&](std::int64_t first, std::int64_t, int count) {
+            projector.run(first, count, ws, p.inputs, p.outputs, [&](double* at) { evaluate<V>(p, at); });
+        },
+        [](std::int64_t, std::int64_t) {});
+}
+
+// Doubles of one thread.
+template <class V>
+std::int64_t size_of(const ColumnProgram& p, const Constraints* constraints) {
+    const std::int64_t common = static_cast<std::int64_t>(p.slots) * Pack<V>::width + p.n_inputs * block_of<V>;
+    return common + (constraints ? Projector<V>::memory(*constraints) : p.n_outputs * block_of<V>);
+}
+
+std::int64_t column_memory(const ColumnProgram& program, const Constraints* constraints) {
+    return program.machine == nullptr ? size_of<Lanes<interpreter_width>>(program, constraints)
+                                      : size_of<Lanes<register_width>>(program, constraints);
 }
 
 bool project_program(const ColumnProgram& program, const Columns& columns, const Constraints& constraints,
@@ -269,11 +303,6 @@ bool project_program(const ColumnProgram& program, const Columns& columns, const
     else
         project_columns<Lanes<register_width>>(program, columns, constraints, projected, run, workspace);
     return true;
-}
-
-std::int64_t projection_memory(const Constraints& constraints, bool interpreted) {
-    return interpreted ? Projector<Lanes<interpreter_width>>::memory(constraints)
-                       : Projector<Lanes<register_width>>::memory(constraints);
 }
 
 bool map_program(const ColumnProgram& program, const Columns& columns, Run& run, double* workspace) {
@@ -307,7 +336,7 @@ bool one_step(const Programs& programs, const char* method, double* workspace, i
 #define TEORELL_NAME(name) TEORELL_TEXT(name)
 
 extern const Kernel kernel;
-const Kernel kernel{TEORELL_NAME(TEORELL_ISA), register_width,    interpreter_width, has_fma, work, map_program,
-                    project_program,           projection_memory, interpret_program, one_step};
+const Kernel kernel{TEORELL_NAME(TEORELL_ISA), register_width, interpreter_width, has_fma, work, map_program,
+                    project_program,           column_memory,  interpret_program, one_step};
 
 TEORELL_END

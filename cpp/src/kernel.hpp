@@ -56,13 +56,12 @@ struct Kernel {
     // patients, then reverses them. False: unknown method or width.
     bool (*work)(const Programs& programs, const Batch& batch, const Derivatives& derivatives, const char* method,
                  const MachineCode& code, Run& run, double* workspace);
-    // Works until the queue is empty. workspace: slots * width doubles, aligned to 64 bytes. False: unknown width.
+    // Works until the queue is empty. workspace: column_memory doubles, aligned to 64 bytes. False: unknown width.
     bool (*map)(const ColumnProgram& program, const Columns& columns, Run& run, double* workspace);
-    // The same with a program whose outputs are constraints: the nearest points that satisfy them. workspace: as for
-    // map, and `projection_memory` doubles after it, in a multiple of 8 from its start.
+    // The same with a program whose outputs are constraints: the nearest points that satisfy them.
     bool (*project)(const ColumnProgram& program, const Columns& columns, const Constraints& constraints,
                     const Projected& projected, Run& run, double* workspace);
-    std::int64_t (*projection_memory)(const Constraints& constraints, bool interpreted);
+    std::int64_t (*column_memory)(const ColumnProgram& program, const Constraints* constraints);  // null: of map
     // Runs one program, or one whole step of a method, over `width` lanes; for tests.
     bool (*interpret)(const std::int32_t* code, double* workspace, int width);
     bool (*step)(const Programs& programs, const char* method, double* workspace, int width);

@@ -47,6 +47,7 @@ class ConstraintSet:
         self._reductions: dict[str, Reduction] = {}
         self._constraints: dict[str, Constraint] = {}
         self._programs: dict[object, ColumnProgram] = {}
+        self._inputs: tuple[str, ...] | None = None
 
     # --- declaring
 
@@ -151,8 +152,10 @@ class ConstraintSet:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the quantities that constraints read, in their order."""
-        read = {leaf.name for each in self.constraints for side in each.sides for leaf in leaves(side.residual)}
-        return tuple(name for name in self._known() if name in read)
+        if self._inputs is None:
+            read = {leaf.name for each in self.constraints for side in each.sides for leaf in leaves(side.residual)}
+            self._inputs = tuple(name for name in self._known() if name in read)
+        return self._inputs
 
     def only(self, groups: Iterable[str] | str) -> ConstraintSet:
         """The constraints of some groups, as a set of its own. InputError for a group that is not there."""
@@ -302,6 +305,7 @@ class ConstraintSet:
                 )
         self._constraints[name] = constraint
         self._programs.clear()
+        self._inputs = None
 
     def _columns(self, values: Any) -> tuple[list[Any], int]:
         """One column a quantity that is read, () or (patients,), and the number of patients."""
