@@ -1,4 +1,5 @@
-"""Penalties and projections of the ready set of constraints: against eager torch in double precision, and in seconds.
+"""Penalties and projections of the ready set of constraints: against eager torch in double
+precision, and in seconds.
 
 python bench/constraints.py --patients 100000
 """
@@ -18,14 +19,16 @@ from teorell.expression import Expression, topological
 from torch import Tensor
 
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
-    "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "neg": torch.neg, "max": torch.maximum,
-    "min": torch.minimum, "sqrt": torch.sqrt, "abs": torch.abs, "pow": torch.pow, "lt": torch.lt, "le": torch.le,
-    "where": torch.where,
+    "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "neg": torch.neg,
+    "max": torch.maximum, "min": torch.minimum, "sqrt": torch.sqrt, "abs": torch.abs,
+    "pow": torch.pow, "lt": torch.lt, "le": torch.le, "where": torch.where,
 }  # fmt: skip
 
 
 def in_torch(constraints: tuple[Constraint, ...]) -> Callable[[dict[str, Tensor]], Tensor]:
-    """The total penalty as torch computes it: each operation once, as someone would write it by hand."""
+    """The total penalty as torch computes it: each operation once, as someone would write it by
+    hand.
+    """
     expressions = [each.penalty for each in constraints]
     order = topological(expressions)
 
@@ -49,18 +52,25 @@ def adults(n: int, spread: float) -> dict[str, np.ndarray]:
     female = (rng.uniform(size=n) < 0.5).astype(float)
     sex = female.astype(int)
     weight, output = np.array([73.0, 60.0])[sex], np.array([390.0, 354.0])[sex]
-    mass = {name: np.array(organ.mass)[sex] for name, organ in ORGANS.items()} | {"bone": np.array([10.5, 7.8])[sex]}
-    flow = {name: np.array(organ.flow)[sex] * output for name, organ in ORGANS.items() if organ.flow}
+    mass = {name: np.array(organ.mass)[sex] for name, organ in ORGANS.items()} | {
+        "bone": np.array([10.5, 7.8])[sex]
+    }
+    flow = {
+        name: np.array(organ.flow)[sex] * output for name, organ in ORGANS.items() if organ.flow
+    }
     flow["bone"] = np.array(BONE_FLOW)[sex] * output
     mass["rest"], flow["rest"] = weight - sum(mass.values()), output - sum(flow.values())
     given = {
         "body_weight": weight, "height": np.array([HEIGHT["male"], HEIGHT["female"]])[sex],
-        "haematocrit": np.array([0.45, 0.38])[sex], "gfr": np.full(n, 100.0), "cardiac_output": output,
+        "haematocrit": np.array([0.45, 0.38])[sex], "gfr": np.full(n, 100.0),
+        "cardiac_output": output,
     }  # fmt: skip
     given |= {f"mass_{name}": each for name, each in mass.items()} | {
         f"flow_{name}": each for name, each in flow.items()
     }
-    return {"female": female} | {name: each * np.exp(spread * rng.standard_normal(n)) for name, each in given.items()}
+    return {"female": female} | {
+        name: each * np.exp(spread * rng.standard_normal(n)) for name, each in given.items()
+    }
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -77,7 +87,9 @@ def main() -> None:
     print(report())
     c, n = human_adult(), options.patients
     given = adults(n, 0.05)
-    tensors = {name: torch.tensor(values, requires_grad=name != "female") for name, values in given.items()}
+    tensors = {
+        name: torch.tensor(values, requires_grad=name != "female") for name, values in given.items()
+    }
     penalty = in_torch(c.constraints)
 
     def eager() -> Tensor:
@@ -89,15 +101,24 @@ def main() -> None:
 
     ours, slopes = c.penalty(given, gradient=True)
     assert np.allclose(eager().detach().numpy(), ours, rtol=1e-10, atol=1e-14)
-    assert all(np.allclose(tensors[k].grad, slopes[k], rtol=1e-9, atol=1e-12) for k in slopes if k != "female")  # type: ignore[arg-type]
-    rounds = [(timed(lambda: c.penalty(given, gradient=True)), timed(eager)) for _ in range(options.rounds)]
+    assert all(
+        np.allclose(tensors[k].grad, slopes[k], rtol=1e-9, atol=1e-12)
+        for k in slopes
+        if k != "female"
+    )  # type: ignore[arg-type]
+    rounds = [
+        (timed(lambda: c.penalty(given, gradient=True)), timed(eager))
+        for _ in range(options.rounds)
+    ]
     kernel, torches = np.median(rounds, axis=0)
     ratio = np.median([b / a for a, b in rounds])
     print(
-        f"{c!r}\nmedians of {options.rounds}, {n} patients, torch {torch.__version__} on {torch.get_num_threads()} threads"
+        f"{c!r}\nmedians of {options.rounds}, {n} patients, torch {torch.__version__} on "
+        f"{torch.get_num_threads()} threads"
     )
     print(
-        f"  penalty, value and gradient: {1e3 * kernel:.1f} ms; eager torch {1e3 * torches:.0f} ms, {ratio:.0f} times"
+        f"  penalty, value and gradient: {1e3 * kernel:.1f} ms; eager torch {1e3 * torches:.0f} "
+        f"ms, {ratio:.0f} times"
     )
     for spread in (0.02, 0.05, 0.1):
         given = adults(n, spread)
@@ -108,9 +129,9 @@ def main() -> None:
         worst = max(values.max() for values in c.residuals(found.values).values())
         active = np.mean(sum(each.astype(int) for each in found.active.values()))
         print(
-            f"  projection, errors of {spread:.0%}: {seconds:.2f} s; {before.rate:.1%} violate something, {active:.1f} "
-            f"active constraints, median of {np.median(found.steps):.0f} steps; not found {int((~found.success).sum())}, "
-            f"worst residual {worst:.1e}"
+            f"  projection, errors of {spread:.0%}: {seconds:.2f} s; {before.rate:.1%} violate "
+            f"something, {active:.1f} active constraints, median of {np.median(found.steps):.0f} "
+            f"steps; not found {int((~found.success).sum())}, worst residual {worst:.1e}"
         )
 
 

@@ -1,4 +1,5 @@
-"""What event tables and steady states cost: reading, and beyond the same doses given as regimens; intervals saved.
+"""What event tables and steady states cost: reading, and beyond the same doses given as regimens;
+intervals saved.
 
 python bench/event_tables.py --patients 100000
 """
@@ -42,9 +43,12 @@ def table(n: int) -> dict[str, np.ndarray]:
     """Four doses of 100 mg 12 h apart in one record, and 8 observations, of each patient."""
     times = np.array([0.0, 1, 2, 4, 8, 12, 24, 36, 48])
     dose = np.arange(9) == 0
-    columns = {"TIME": times, "EVID": dose * 1, "AMT": dose * 100.0, "CMT": np.where(dose, "STO", "VEN"),
+    columns = {"TIME": times, "EVID": dose * 1, "AMT": dose * 100.0, "CMT": np.where(dose, "STO",
+    "VEN"),
                "II": dose * 12.0, "ADDL": dose * 3}  # fmt: skip
-    return {"ID": np.repeat(np.arange(n), 9)} | {name: np.tile(column, n) for name, column in columns.items()}
+    return {"ID": np.repeat(np.arange(n), 9)} | {
+        name: np.tile(column, n) for name, column in columns.items()
+    }
 
 
 def main() -> None:
@@ -64,7 +68,9 @@ def main() -> None:
     runs = {
         "one regimen": lambda: tl.simulate(problem.model, patients, regimen, grid, output),
         "a list of regimens": lambda: tl.simulate(problem.model, patients, own, grid, output),
-        "event table": lambda: tl.simulate(problem.model, patients, events.regimen, events.times, output),
+        "event table": lambda: tl.simulate(
+            problem.model, patients, events.regimen, events.times, output
+        ),
     }
     for run in runs.values():
         run()
@@ -75,13 +81,16 @@ def main() -> None:
     print(f"A, {n} patients, 4 doses, 8 samples, rtol 1e-6; reading the table: {reading:.2f} s")
     for name, each in spent.items():
         ratio = np.median(np.array(each) / np.array(spent["one regimen"]))
-        print(f"  {name:20} {np.median(each):6.2f} s, {ratio:.3f} of one regimen (median of {rounds})")
+        print(
+            f"  {name:20} {np.median(each):6.2f} s, {ratio:.3f} of one regimen (median of {rounds})"
+        )
     frame_out, _ = timed(lambda: runs["event table"]().to_dataframe())
     beyond = reading + frame_out - np.median(spent["one regimen"])
     print(f"  in and out (reading, events, DataFrame) beyond the solve: {beyond:.2f} s")
 
     print(
-        "steady state of 2,000 patients against 12 simulated intervals: time (median, least - greatest), attempted steps"
+        "steady state of 2,000 patients against 12 simulated intervals: time (median, least - "
+        "greatest), attempted steps"
     )
     for kind in "AB":
         problem = benchmark.problem(kind)
@@ -91,11 +100,14 @@ def main() -> None:
             twelve = tl.Regimen.bolus(100, into="STO", every=every, doses=12)
             runs = {
                 "steady": lambda p=problem, r=steady, f=few: tl.simulate(p.model, f, r, [0.0]),
-                "twelve": lambda p=problem, r=twelve, f=few, e=every: tl.simulate(p.model, f, r, [12 * e]),
+                "twelve": lambda p=problem, r=twelve, f=few, e=every: tl.simulate(
+                    p.model, f, r, [12 * e]
+                ),
             }
             work = {name: attempts(run) for name, run in runs.items()}
             ratios = [timed(runs["steady"])[0] / timed(runs["twelve"])[0] for _ in range(rounds)]
-            print(f"  {kind}, every {every:g} h: {np.median(ratios):.2f} ({min(ratios):.2f} - {max(ratios):.2f}), "
+            print(f"  {kind}, every {every:g} h: {np.median(ratios):.2f} ({min(ratios):.2f} - "
+            f"{max(ratios):.2f}), "
                   f"{work['steady'] / work['twelve']:.2f}")  # fmt: skip
 
 

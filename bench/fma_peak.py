@@ -1,7 +1,8 @@
 """The double-precision fused-multiply-add peak of one core, measured: python bench/fma_peak.py
 
-Twelve independent chains of fma on full vector registers, more than latency times ports of any processor we know;
-made by llvmlite as the model code is, for the instruction set asked for. A vector of 8 counts 16 flops an instruction.
+Twelve independent chains of fma on full vector registers, more than latency times ports of any
+processor we know; made by llvmlite as the model code is, for the instruction set asked for. A
+vector of 8 counts 16 flops an instruction.
 """
 
 from __future__ import annotations
@@ -23,21 +24,25 @@ TUNING = {
 
 
 def source(width: int) -> str:
-    """IR of `peak(n, x)`, which runs n * UNROLL * CHAINS fma on vectors of `width` and returns a lane of their sum."""
+    """IR of `peak(n, x)`, which runs n * UNROLL * CHAINS fma on vectors of `width` and returns a
+    lane of their sum.
+    """
     vector = f"<{width} x double>"
     phis, body = [], []
     for k in range(CHAINS):
         phis.append(f"  %a{k} = phi {vector} [ %x, %entry ], [ %a{k}.{UNROLL}, %loop ]")
         for u in range(UNROLL):
             old = f"%a{k}" if u == 0 else f"%a{k}.{u}"
-            body.append((u, f"  %a{k}.{u + 1} = call {vector} @fma({vector} {old}, {vector} %m, {vector} %x)"))
+            arguments = f"{vector} {old}, {vector} %m, {vector} %x"
+            body.append((u, f"  %a{k}.{u + 1} = call {vector} @fma({arguments})"))
     body.sort(key=lambda item: item[0])
     sums = [f"  %s0 = fadd {vector} %a0.{UNROLL}, %a1.{UNROLL}"]
     sums += [f"  %s{k - 1} = fadd {vector} %s{k - 2}, %a{k}.{UNROLL}" for k in range(2, CHAINS)]
     calls = "\n".join(line for _, line in body).replace("@fma", f"@llvm.fma.v{width}f64")
+    attributes = f'"min-legal-vector-width"="{64 * width}" "prefer-vector-width"="512"'
     return f"""
 declare {vector} @llvm.fma.v{width}f64({vector}, {vector}, {vector})
-define double @peak(i64 %n, double %start) "min-legal-vector-width"="{64 * width}" "prefer-vector-width"="512" {{
+define double @peak(i64 %n, double %start) {attributes} {{
 entry:
   %x0 = insertelement {vector} undef, double %start, i32 0
   %x = shufflevector {vector} %x0, {vector} undef, <{width} x i32> zeroinitializer
@@ -61,7 +66,9 @@ done:
 
 
 def measure(isa: str, repeats: int = 5) -> float | None:
-    """GFLOP/s of one core, the median of the repeats; None where it does not apply (no x86-64, no FMA)."""
+    """GFLOP/s of one core, the median of the repeats; None where it does not apply (no x86-64, no
+    FMA).
+    """
     if isa not in ("v3", "v4"):
         return None
     llvm.initialize_native_target()
@@ -74,7 +81,9 @@ def measure(isa: str, repeats: int = 5) -> float | None:
     module.verify()
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
-    peak = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64, ctypes.c_double)(engine.get_function_address("peak"))
+    peak = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64, ctypes.c_double)(
+        engine.get_function_address("peak")
+    )
     n = 2_000_000
     peak(n, 0.9)
     rates = []
@@ -92,7 +101,10 @@ def main() -> None:
     parser.add_argument("--isa", nargs="*", help="v3, v4 (default: those this processor runs)")
     for isa in parser.parse_args().isa or [build["name"] for build in solve.instruction_sets()]:
         rate = measure(isa)
-        print(f"{isa}: " + (f"{rate:.1f} GFLOP/s" if rate is not None else "not measured (no vector fma)"))
+        print(
+            f"{isa}: "
+            + (f"{rate:.1f} GFLOP/s" if rate is not None else "not measured (no vector fma)")
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""The peers of gradients.py: the gradient of the sum of 97 venous concentrations by all parameters, from the same models.
+"""The peers of gradients.py: the gradient of the sum of 97 venous concentrations by all parameters,
+from the same models.
 
-Each maker takes a problem and returns a Run: of the first n patients (n, parameters), mg/L per unit of the parameter.
+Each maker takes a problem and returns a Run: of the first n patients (n, parameters), mg/L per unit
+of the parameter.
 """
 
 from __future__ import annotations
@@ -22,9 +24,13 @@ __all__ = ["PEERS"]
 
 
 def diffrax(problem: benchmark.Problem, solver: str) -> benchmark.Run:
-    """Diffrax's discrete adjoint (RecursiveCheckpointAdjoint): all patients in one vmap, from dose to dose in one scan."""
+    """Diffrax's discrete adjoint (RecursiveCheckpointAdjoint): all patients in one vmap, from dose
+    to dose in one scan.
+    """
     stay_on_one_processor()
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+    os.environ.setdefault(
+        "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    )
     jax, jnp, dfx = (importlib.import_module(name) for name in ("jax", "jax.numpy", "diffrax"))
     jax.config.update("jax_enable_x64", True)
     model, states = problem.model, len(problem.model.state_names)
@@ -38,23 +44,29 @@ def diffrax(problem: benchmark.Problem, solver: str) -> benchmark.Run:
         return jnp.stack(dy)
 
     def initial(p: Any) -> Any:
-        """(states,) before the first dose; a constant or one parameter each, which is all that the two problems have."""
+        """(states,) before the first dose; a constant or one parameter each, which is all that the
+        two problems have.
+        """
         exprs = [model.initials()[name] for name in model.state_names]
-        return jnp.array([p[places[expr.name]] if expr.op == "parameter" else expr.value for expr in exprs])
+        return jnp.array(
+            [p[places[expr.name]] if expr.op == "parameter" else expr.value for expr in exprs]
+        )
 
     def loss(p: Any, rtol: float, atol: float) -> Any:
         def to_next_dose(y: Any, begin: Any) -> tuple[Any, Any]:
             solution = dfx.diffeqsolve(
-                dfx.ODETerm(derivative), getattr(dfx, solver)(), begin, begin + benchmark.EVERY, None,
-                y.at[problem.depot].add(benchmark.DOSE), args=p, max_steps=16384,
-                saveat=dfx.SaveAt(ts=begin + jnp.linspace(0.0, benchmark.EVERY, benchmark.BETWEEN + 1)[1:]),
-                stepsize_controller=dfx.PIDController(rtol=rtol, atol=atol),
-                adjoint=dfx.RecursiveCheckpointAdjoint(),
+                dfx.ODETerm(derivative), getattr(dfx, solver)(), begin, begin + benchmark.EVERY,
+                None, y.at[problem.depot].add(benchmark.DOSE), args=p, max_steps=16384,
+                saveat=dfx.SaveAt(ts=begin + jnp.linspace(0.0, benchmark.EVERY,
+                benchmark.BETWEEN + 1)[1:]), stepsize_controller=dfx.PIDController(rtol=rtol,
+                atol=atol), adjoint=dfx.RecursiveCheckpointAdjoint(),
             )  # fmt: skip
             return solution.ys[-1], solution.ys[:, problem.venous]
 
         start = initial(p)
-        _, amounts = jax.lax.scan(to_next_dose, start, jnp.arange(benchmark.DOSES) * benchmark.EVERY)
+        _, amounts = jax.lax.scan(
+            to_next_dose, start, jnp.arange(benchmark.DOSES) * benchmark.EVERY
+        )
         return (start[problem.venous] + amounts.sum()) / p[places["V_ven"]]
 
     gradient = jax.jit(jax.vmap(jax.grad(loss), in_axes=(0, None, None)))
@@ -68,10 +80,11 @@ def stay_on_one_processor() -> None:
 
 
 def amici(problem: benchmark.Problem, method: str) -> benchmark.Run:
-    """AMICI (CVODES and KLU, C++ generated from SBML), method "adjoint" or "forward", patient after patient.
+    """AMICI (CVODES and KLU, C++ generated from SBML), method "adjoint" or "forward", patient after
+    patient.
 
-    AMICI differentiates a log-likelihood, whose slope by a value y is (measurement - y) / noise^2. With measurements of
-    1e10 and noise of 1e5 that is 1, to 1e-10: the gradient is that of the sum.
+    AMICI differentiates a log-likelihood, whose slope by a value y is (measurement - y) / noise^2.
+    With measurements of 1e10 and noise of 1e5 that is 1, to 1e-10: the gradient is that of the sum.
     """
     sundials, parameters, module = amici_module(problem.kind)
     native = module.get_model()
@@ -95,7 +108,9 @@ def amici(problem: benchmark.Problem, method: str) -> benchmark.Run:
             native.set_free_parameters(row[theirs])
             result = sundials.run_simulation(native, solver, data)
             if result.status != 0:
-                raise RuntimeError(f"AMICI failed on problem {problem.kind}, patient {i} (status {result.status}).")
+                raise RuntimeError(
+                    f"AMICI failed on problem {problem.kind}, patient {i} (status {result.status})."
+                )
             out[i] = np.asarray(result.sllh)[ours]
         return out
 
@@ -104,7 +119,9 @@ def amici(problem: benchmark.Problem, method: str) -> benchmark.Run:
 
 @lru_cache(maxsize=2)
 def amici_module(kind: str) -> tuple[Any, list[str], Any]:
-    """AMICI's solvers, the names of our parameters, and the extension that it compiles for the problem."""
+    """AMICI's solvers, the names of our parameters, and the extension that it compiles for the
+    problem.
+    """
     package, importer, utils, sundials = (
         importlib.import_module(name)
         for name in ("amici", "amici.importers.sbml", "amici.importers.utils", "amici.sim.sundials")
@@ -118,7 +135,9 @@ def amici_module(kind: str) -> tuple[Any, list[str], Any]:
 
 
 def sbml(problem: benchmark.Problem) -> str:
-    """The problem as SBML: rate rules, the first dose in the initial amount, the others as events."""
+    """The problem as SBML: rate rules, the first dose in the initial amount,
+    the others as events.
+    """
     libsbml = importlib.import_module("libsbml")
 
     def formula(text: str) -> Any:
@@ -135,11 +154,17 @@ def sbml(problem: benchmark.Problem) -> str:
         parameter.setValue(float(problem.patients(1)[name][0]))
     depot = model.state_names[problem.depot]
     for name in model.state_names:
-        state, first, rule = target.createParameter(), target.createInitialAssignment(), target.createRateRule()
+        state, first, rule = (
+            target.createParameter(),
+            target.createInitialAssignment(),
+            target.createRateRule(),
+        )
         state.setId(name)
         state.setConstant(False)
         first.setSymbol(name)
-        first.setMath(formula(to_text(initials[name]) + (f" + {benchmark.DOSE}" if name == depot else "")))
+        first.setMath(
+            formula(to_text(initials[name]) + (f" + {benchmark.DOSE}" if name == depot else ""))
+        )
         rule.setVariable(name)
         rule.setMath(formula(to_text(derivatives[name])))
     for dose in range(1, benchmark.DOSES):

@@ -1,10 +1,12 @@
-"""Should the adjoint keep the stages of a step, or compute them again? Both, in microseconds a step of a group of lanes.
+"""Should the adjoint keep the stages of a step, or compute them again? Both, in microseconds a step
+of a group of lanes.
 
     python bench/keep_or_recompute.py
 
-Computing again is the machine code `stages`. Keeping is the memory traffic alone: the stages, the state and the factors
-written by the forward solve and read in reverse, for a whole patient or for one interval between doses; it also needs
-all lanes of a group at one step, which costs what the shortest patients wait for the longest.
+Computing again is the machine code `stages`. Keeping is the memory traffic alone: the stages, the
+state and the factors written by the forward solve and read in reverse, for a whole patient or for
+one interval between doses; it also needs all lanes of a group at one step, which costs what the
+shortest patients wait for the longest.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ def least(action) -> float:
 
 
 def recompute(kind: str) -> tuple[float, int]:
-    """Seconds to compute the stages of one step of a group of lanes, and the doubles that keeping them would take."""
+    """Seconds to compute the stages of one step of a group of lanes, and the doubles that keeping
+    them would take.
+    """
     model = {"A": reference_models.problem_a, "B": reference_models.problem_b}[kind]()
     programs = programs_of(model, model.output_names, (), "vjp")
     build = solve.instruction_sets()[0]
@@ -71,12 +75,15 @@ def keep(doubles: int, steps: int) -> float:
 
 
 if __name__ == "__main__":
-    print(f"{platform.processor() or platform.machine()}, {solve.instruction_sets()[0]['name']}, one thread")
+    print(
+        f"{platform.processor() or platform.machine()}, {solve.instruction_sets()[0]['name']}, one "
+        "thread"
+    )
     for kind, steps in STEPS.items():
         again, doubles = recompute(kind)
         size = doubles * steps * 8 / 1e6
         whole, part = (keep(doubles, count) * 1e6 for count in (steps, steps // 4))
         print(
-            f"{kind}: computed again {again * 1e6:.2f} us; kept for a patient ({size:.1f} MB) {whole:.2f} us, "
-            f"for one of four intervals {part:.2f} us"
+            f"{kind}: computed again {again * 1e6:.2f} us; kept for a patient ({size:.1f} MB) "
+            f"{whole:.2f} us, for one of four intervals {part:.2f} us"
         )

@@ -1,8 +1,8 @@
 """What one step costs and what bounds it: python bench/operations.py
 
-Counts the instructions of the machine code of a Rodas5P step of one lane group, part by part, for problems A and B,
-and holds the time of a step, inferred from a run on one thread, against the time that its arithmetic would take at the
-measured peak of fused multiply-adds (bench/fma_peak.py).
+Counts the instructions of the machine code of a Rodas5P step of one lane group, part by part, for
+problems A and B, and holds the time of a step, inferred from a run on one thread, against the time
+that its arithmetic would take at the measured peak of fused multiply-adds (bench/fma_peak.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ import teorell as tl
 from teorell import machine_code, reference_models, solve
 from teorell.lowering import Programs, lower
 
-PARTS = {"factor": "LU", "combine": "stage combinations", "stage": "rhs and solve", "finish": "error norm"}
+PARTS = {
+    "factor": "LU",
+    "combine": "stage combinations",
+    "stage": "rhs and solve",
+    "finish": "error norm",
+}
 ARITHMETIC = re.compile(r"v?(fn?madd|fn?msub|fml|mul|add|sub|div|sqrt)\w*p?d?$")
 TIMES, DOSES = np.linspace(0.0, 48.0, 97), {"into": "STO", "every": 12.0, "doses": 4}
 
@@ -45,21 +50,30 @@ def instructions(assembly: str) -> dict[str, Counter[str]]:
 def machine_instructions(programs: Programs, isa: str) -> dict[str, Counter[str]]:
     builds = solve.instruction_sets()
     build = next(b for b in builds if b["name"] == isa)
-    target = machine_code.target_for(isa, build["register_width"], build["fma"], best=build is builds[0])
+    target = machine_code.target_for(
+        isa, build["register_width"], build["fma"], best=build is builds[0]
+    )
     source = machine_code.emit(programs, solve.tableau("rodas5p"), target)
-    return instructions(machine_code.llvm_machine(target).emit_assembly(llvm.parse_assembly(source)))
+    return instructions(
+        machine_code.llvm_machine(target).emit_assembly(llvm.parse_assembly(source))
+    )
 
 
 def main() -> None:
     isa = solve.selected_isa(None)
     width = next(b["register_width"] for b in solve.instruction_sets() if b["name"] == isa)
     peak = fma_peak.measure(isa)  # GFLOP/s
-    print(f"instruction set {isa}, {width} lanes; peak of fused multiply-adds {peak:.1f} GFLOP/s on one core")
+    print(
+        f"instruction set {isa}, {width} lanes; peak of fused multiply-adds {peak:.1f} GFLOP/s on "
+        "one core"
+    )
     for kind, model in (("A", reference_models.problem_a()), ("B", reference_models.problem_b())):
         programs = lower(model)
         counts = machine_instructions(programs, isa)
         total: Counter[str] = Counter()
-        print(f"\n{kind}: one step of {width} patients   instructions  arithmetic  divisions  stack")
+        print(
+            f"\n{kind}: one step of {width} patients   instructions  arithmetic  divisions  stack"
+        )
         for part, label in PARTS.items():
             rows: Counter[str] = Counter()
             for name, row in counts.items():
@@ -67,10 +81,12 @@ def main() -> None:
                     rows.update({key: n * (8 if part == "stage" else 1) for key, n in row.items()})
             total.update(rows)
             print(
-                f"   {label:30s} {rows['all']:9d} {rows['arithmetic']:11d} {rows['divisions']:10d} {rows['stack']:6d}"
+                f"   {label:30s} {rows['all']:9d} {rows['arithmetic']:11d} {rows['divisions']:10d} "
+                f"{rows['stack']:6d}"
             )
         print(
-            f"   {'all':30s} {total['all']:9d} {total['arithmetic']:11d} {total['divisions']:10d} {total['stack']:6d}"
+            f"   {'all':30s} {total['all']:9d} {total['arithmetic']:11d} {total['divisions']:10d} "
+            f"{total['stack']:6d}"
         )
         patients = 4000 if kind == "A" else 1500
         parameters = reference_models.population(kind, patients)

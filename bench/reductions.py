@@ -1,4 +1,5 @@
-"""What reductions cost: beyond a solve with one sample, and beside a curve of 97 samples reduced with NumPy.
+"""What reductions cost: beyond a solve with one sample, and beside a curve of 97 samples reduced
+with NumPy.
 
 python bench/reductions.py --patients 20000
 """
@@ -27,7 +28,8 @@ def main() -> None:
     regimen = tl.Regimen.bolus(benchmark.DOSE, into="STO", every=12.0, doses=2)
     last, grid = [24.0], np.linspace(0.0, 24.0, 97)
     asked = [
-        tl.Cmax(name), tl.Tmax(name), tl.Cmin(name, start=12.0), tl.AUC(name), tl.TimeAbove(name, threshold=0.5),
+        tl.Cmax(name), tl.Tmax(name), tl.Cmin(name, start=12.0), tl.AUC(name), tl.TimeAbove(name,
+        threshold=0.5),
     ]  # fmt: skip
 
     def on_a_grid() -> None:
@@ -50,7 +52,9 @@ def main() -> None:
     }
 
     def gradient(reductions: list[tl.Cmax]) -> None:
-        weights = {f"{one.word}_{name}": 1.0 for one in reductions if one.word != "tmax"} or np.ones((1, 1, 1))
+        weights = {
+            f"{one.word}_{name}": 1.0 for one in reductions if one.word != "tmax"
+        } or np.ones((1, 1, 1))
         tl.value_and_grad(weights, model, patients, regimen, last, [name], reductions=reductions)
 
     spent: dict[str, list[float]] = {each: [] for each in runs}

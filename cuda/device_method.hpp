@@ -1,6 +1,6 @@
-// The coefficients of a method where device code can reach them: nvcc lets a kernel use the values of a host constexpr
-// array, not the array. These tables are empty objects that give the values; they are indexed as the arrays of
-// tableau.hpp.
+// The coefficients of a method where device code can reach them: nvcc lets a kernel use the values
+// of a host constexpr array, not the array. These tables are empty objects that give the values;
+// they are indexed as the arrays of tableau.hpp.
 #pragma once
 
 #include "teorell/host_device.hpp"

@@ -1,5 +1,6 @@
-// The forward solve, one patient a thread: the time loop of cpp/include/teorell/integrate.hpp with `double` as its
-// pack. A thread that finishes a patient takes the next from the queue, as a lane does.
+// The forward solve, one patient a thread: the time loop of cpp/include/teorell/integrate.hpp with
+// `double` as its pack. A thread that finishes a patient takes the next from the queue, as a lane
+// does.
 #pragma once
 
 #include "device_method.hpp"
@@ -23,7 +24,9 @@ struct DeviceQueue {
         const unsigned long long i = fetch_add(&counters->next, 1ull);
         return i < counters->patients ? static_cast<std::int64_t>(i) : -1;
     }
-    TEORELL_HD bool cancelled() const { return *static_cast<volatile const int*>(&counters->cancel) != 0; }
+    TEORELL_HD bool cancelled() const {
+        return *static_cast<volatile const int*>(&counters->cancel) != 0;
+    }
     TEORELL_HD void finished() { fetch_add(&counters->finished, 1ull); }
 };
 
@@ -40,10 +43,12 @@ TEORELL_HD inline std::int64_t workspace_size(const Layout& at) {
     return 2 * static_cast<std::int64_t>(at.slots) + (n_nodes + n_checks) * at.n_out;
 }
 
-// workspaces: [gridDim.x * blockDim.x][workspace_size]. Everything pointed to lies in device memory.
+// workspaces: [gridDim.x * blockDim.x][workspace_size]. Everything pointed to lies in device
+// memory.
 template <class Method>
-__global__ void solve_patients(const __grid_constant__ Programs programs, const __grid_constant__ Batch batch,
-                               double* workspaces, Counters* counters) {
+__global__ void solve_patients(const __grid_constant__ Programs programs,
+                               const __grid_constant__ Batch batch, double* workspaces,
+                               Counters* counters) {
     using M = OnDevice<Method>;
     const std::int64_t thread = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     double* workspace = workspaces + thread * workspace_size(programs.at);

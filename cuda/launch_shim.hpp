@@ -1,5 +1,5 @@
-// Lets the same kernel source compile as host C++: a launch is two loops, blockIdx and threadIdx are their variables.
-// What the tests run instead of a GPU (tests/test_cuda_shim.py).
+// Lets the same kernel source compile as host C++: a launch is two loops, blockIdx and threadIdx
+// are their variables. What the tests run instead of a GPU (tests/test_cuda_shim.py).
 #pragma once
 
 #include "teorell/host_device.hpp"
@@ -16,7 +16,8 @@ inline thread_local LaunchIndex blockIdx, threadIdx, blockDim, gridDim;
 
 // Runs the threads of a launch one after the other.
 template <class... Parameters, class... Arguments>
-void launch(void (*kernel)(Parameters...), unsigned blocks, unsigned threads, const Arguments&... arguments) {
+void launch(void (*kernel)(Parameters...), unsigned blocks, unsigned threads,
+            const Arguments&... arguments) {
     gridDim.x = blocks;
     blockDim.x = threads;
     for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x)
@@ -26,7 +27,8 @@ void launch(void (*kernel)(Parameters...), unsigned blocks, unsigned threads, co
 #endif
 
 // Adds to a counter that all threads of a launch share; returns what it was.
-TEORELL_HD inline unsigned long long fetch_add(unsigned long long* counter, unsigned long long value) {
+TEORELL_HD inline unsigned long long fetch_add(unsigned long long* counter,
+                                               unsigned long long value) {
 #if defined(__CUDA_ARCH__)
     return atomicAdd(counter, value);
 #else

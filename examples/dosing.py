@@ -1,4 +1,7 @@
-"""Every kind of dose, drawn: the pictures of docs/dosing.md. Run it in the folder where the pictures should go."""
+"""Every kind of dose, drawn: the pictures of docs/dosing.md.
+
+Run it in the folder where the pictures should go.
+"""
 
 import matplotlib
 
@@ -26,26 +29,50 @@ kinds = {
     "oral": [("100 mg into the depot", {}, Regimen.bolus(100, into=depot, **repeated))],
     "infusion": [
         ("over 5 h", {}, Regimen.infusion(100, into=central, duration=5, **repeated)),
-        ("over 18 h, overlapping", {}, Regimen.infusion(100, into=central, duration=18, **repeated)),
+        (
+            "over 18 h, overlapping",
+            {},
+            Regimen.infusion(100, into=central, duration=18, **repeated),
+        ),
     ],
     "lag": [
         ("no lag", {}, Regimen.bolus(100, into=depot, **repeated)),
         ("lag 3 h", {"lag": 3.0}, Regimen.bolus(100, into=depot, **repeated)),
     ],
     "bioavailability": [
-        ("rate given: shorter", {"f": 0.5}, Regimen.infusion(100, into=central, rate=20, **repeated)),
-        ("duration given: slower", {"f": 0.5}, Regimen.infusion(100, into=central, duration=5, **repeated)),
+        (
+            "rate given: shorter",
+            {"f": 0.5},
+            Regimen.infusion(100, into=central, rate=20, **repeated),
+        ),
+        (
+            "duration given: slower",
+            {"f": 0.5},
+            Regimen.infusion(100, into=central, duration=5, **repeated),
+        ),
     ],
     "modelled": [
         ("duration 5 h", {}, Regimen.infusion(100, into=central, duration="modelled", **repeated)),
-        ("duration 9 h", {"d": 9.0}, Regimen.infusion(100, into=central, duration="modelled", **repeated)),
+        (
+            "duration 9 h",
+            {"d": 9.0},
+            Regimen.infusion(100, into=central, duration="modelled", **repeated),
+        ),
     ],
     "steady_state": [
         ("from the first dose", {}, Regimen.bolus(100, into=depot, every=6, doses=8)),
-        ("at steady state", {}, Regimen.bolus(100, into=depot, every=6, doses=8, steady_state=True)),
+        (
+            "at steady state",
+            {},
+            Regimen.bolus(100, into=depot, every=6, doses=8, steady_state=True),
+        ),
     ],
     "constant_infusion": [
-        ("has run for ever, ends at 6 h", {}, Regimen.infusion(0, into=central, rate=12, time=6, steady_state=True)),
+        (
+            "has run for ever, ends at 6 h",
+            {},
+            Regimen.infusion(0, into=central, rate=12, time=6, steady_state=True),
+        ),
     ],
     "added": [
         (
@@ -55,8 +82,16 @@ kinds = {
             + Regimen.bolus(40, into=depot, time=12, every=24, doses=2, steady_state="add"),
         ),
     ],
-    "reset": [("reset at 20 h", {}, Regimen.bolus(100, into=depot, every=6, doses=8) + Regimen.reset(time=20))],
-    "covariate": [("clearance 4, 8, 2 L/h", {"cl": growing}, Regimen.bolus(100, into=central, **repeated))],
+    "reset": [
+        (
+            "reset at 20 h",
+            {},
+            Regimen.bolus(100, into=depot, every=6, doses=8) + Regimen.reset(time=20),
+        )
+    ],
+    "covariate": [
+        ("clearance 4, 8, 2 L/h", {"cl": growing}, Regimen.bolus(100, into=central, **repeated))
+    ],
 }
 for name, curves in kinds.items():
     figure, axes = plt.subplots(figsize=(5.2, 2.2), layout="constrained")

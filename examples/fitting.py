@@ -1,4 +1,5 @@
-"""The picture of docs/fitting.md: R's Theoph, twelve people, each fitted. Writes docs/fitting.png, or where it is told.
+"""The picture of docs/fitting.md: R's Theoph, twelve people, each fitted. Writes docs/fitting.png,
+or where it is told.
 
     python examples/fitting.py [picture.png]
 
@@ -32,11 +33,15 @@ theoph["ID"] = theoph["ID"].astype(int)
 samples = theoph[["ID", "TIME", "DV"]].assign(AMT=0.0, EVID=0)
 first = theoph.groupby("ID").first().reset_index()
 doses = first[["ID"]].assign(TIME=0.0, DV=np.nan, AMT=first["Dose"] * first["Wt"], EVID=1)
-table = pd.concat([doses, samples]).sort_values(["ID", "TIME", "EVID"], ascending=[True, True, False])
+table = pd.concat([doses, samples]).sort_values(
+    ["ID", "TIME", "EVID"], ascending=[True, True, False]
+)
 
 fit = tl.fit(model, tl.EventTable(table, model), {"ka": 1.5, "cl": 3.0, "v": 30.0})
 print(fit.summary())
-path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "fitting.png"
+path = (
+    Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "fitting.png"
+)
 try:
     fit.plot().savefig(path, dpi=110)
 except ImportError:

@@ -1,4 +1,6 @@
-"""A model of one's own in ten lines: two compartments, a thousand patients, a dose every twelve hours."""
+"""A model of one's own in ten lines: two compartments, a thousand patients, a dose every twelve
+hours.
+"""
 
 import numpy as np
 import teorell as tl

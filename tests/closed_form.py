@@ -1,8 +1,9 @@
 """A model with every kind of event and a closed form, for tests of derivatives.
 
-One compartment with boluses and infusions, and a substance that decays at a rate k1 until the time 2 tau - 1, k2 from then
-on. The closed form takes complex numbers: its derivatives are those of the complex step (Squire and Trapp, SIAM Rev. 40
-(1998) 110-112), exact to rounding. Comparisons look at the real parts.
+One compartment with boluses and infusions, and a substance that decays at a rate k1 until the time
+2 tau - 1, k2 from then
+on. The closed form takes complex numbers: its derivatives are those of the complex step (Squire and
+Trapp, SIAM Rev. 40 (1998) 110-112), exact to rounding. Comparisons look at the real parts.
 """
 
 import numpy as np
@@ -23,7 +24,10 @@ def model():
 
 
 def values(parameters, lines, times, patients):
-    """(patients, times, 2). parameters: name -> value; lines: (into, doses, fields by name), complex or not."""
+    """(patients, times, 2).
+
+    parameters: name -> value; lines: (into, doses, fields by name), complex or not.
+    """
     p = {"cl": 4.0, "v": 20.0, "k1": 0.1, "k2": 0.5, "tau": 2.6} | parameters
     cl, v, k1, k2, tau = (np.asarray(p[name])[..., None] for name in ("cl", "v", "k1", "k2", "tau"))
     k, theta = cl / v, 2 * tau - 1
@@ -41,7 +45,9 @@ def values(parameters, lines, times, patients):
             start = first + dose * f.get("every", 0.0)
             since = np.where(t.real >= start.real, t - start, 0.0)
             if into == "other":
-                other += np.where(t.real >= start.real, amount * np.exp(decay(start) - decay(t)), 0.0)
+                other += np.where(
+                    t.real >= start.real, amount * np.exp(decay(start) - decay(t)), 0.0
+                )
             elif "duration" in f or "rate" in f:
                 duration = f["duration"] if "duration" in f else amount / f["rate"]
                 after = np.where(since.real >= duration.real, since - duration, 0.0)
@@ -61,8 +67,13 @@ def regimen(lines):
 
 
 def derivative(entry, parameters, lines, times, patients):
-    """d values / d an Input, (patients, times, 2); by an array that of each patient by the patient's own element."""
-    parameters, lines = dict(parameters), [(into, doses, dict(fields)) for into, doses, fields in lines]
+    """d values / d an Input, (patients, times, 2); by an array that of each patient by the
+    patient's own element.
+    """
+    parameters, lines = (
+        dict(parameters),
+        [(into, doses, dict(fields)) for into, doses, fields in lines],
+    )
     place = parameters if entry.kind == "parameter" else lines[entry.line][2]
     place[entry.name] = np.asarray(place[entry.name]) + 1j * STEP
     return values(parameters, lines, times, patients).imag / STEP

@@ -21,5 +21,7 @@ def shared() -> Path:
     """The folder with reference data that lies beside the checkout."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
-        pytest.skip(f"NOT RUN: needs the reference data in {folder}, which is not part of the repository")
+        pytest.skip(
+            f"NOT RUN: needs the reference data in {folder}, which is not part of the repository"
+        )
     return folder

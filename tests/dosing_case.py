@@ -1,4 +1,6 @@
-"""Doses for tests: regimens from plain lines, and doses and events without a model, as teorell.run makes them."""
+"""Doses for tests: regimens from plain lines, and doses and events without a model, as teorell.run
+makes them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from teorell.regimen import Regimen, dose_table
 
 
 def line(kind, into, doses, fields):
-    """A line of a regimen: a bolus, an infusion of a `duration`, at a `rate`, `short`, or with either modelled, a reset."""
+    """A line of a regimen: a bolus, an infusion of a `duration`, at a `rate`, `short`, or with
+    either modelled, a reset.
+    """
     if kind == "reset":
         return Regimen.reset(**fields)
     if kind == "bolus":
@@ -23,11 +27,18 @@ def regimen_of(lines):
     return sum((line(*one) for one in lines), Regimen.none())
 
 
-def doses_and_events(regimen, states, infused, patients=1, switches=(), rules=None, parameters=None):
-    """states, infused: name -> number. rules: state -> Dosing. parameters: symbol -> () or (patients,) of those in rules."""
+def doses_and_events(
+    regimen, states, infused, patients=1, switches=(), rules=None, parameters=None
+):
+    """states, infused: name -> number. rules: state -> Dosing.
+
+    parameters: symbol -> () or (patients,) of those in rules.
+    """
     values = {leaf: np.asarray(value) for leaf, value in (parameters or {}).items()}
     table = dose_table(regimen, tuple(states), patients)
-    differ = any(value.ndim for value in (*values.values(), *(switch.threshold for switch in switches)))
+    differ = any(
+        value.ndim for value in (*values.values(), *(switch.threshold for switch in switches))
+    )
     if differ and table.patients == 1:
         table = table.repeated(patients)
 

@@ -1,7 +1,9 @@
-"""A Rosenbrock method in NumPy along given steps: the function whose derivative the discrete adjoint is.
+"""A Rosenbrock method in NumPy along given steps: the function whose derivative the discrete
+adjoint is.
 
-Written from the formulas of cpp/include/teorell/tableau.hpp, with dense matrices and symbolic Jacobians, and nothing of
-lowering or the core but the tableau and the times at which the solver's steps end.
+Written from the formulas of cpp/include/teorell/tableau.hpp, with dense matrices and symbolic
+Jacobians, and nothing of lowering or the core but the tableau and the times at which the solver's
+steps end.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ def step_ends(run, last):
 
 
 class Frozen:
-    """A model along fixed steps; parameters and doses may differ along a leading axis, the batch."""
+    """A model along fixed steps; parameters and doses may differ along a
+    leading axis, the batch.
+    """
 
     def __init__(self, model, ends, times, method="rodas5p"):
         self.ends, self.times, self.tableau = ends, np.asarray(times), solve.tableau(method)
@@ -38,16 +42,22 @@ class Frozen:
         self.initials = [model.initials()[name] for name in names]
         self.outputs = list(model.outputs().values())
         self.time = symbol("time", "time")
-        self.entries = [(i, j) for i, rate in enumerate(self.rates) for j, state in enumerate(self.states)
+        self.entries = [(i, j) for i, rate in enumerate(self.rates) for j,
+        state in enumerate(self.states)
                         if state in leaves(rate)]  # fmt: skip
         self.slopes = [derivative(self.rates[i], self.states[j]) for i, j in self.entries]
         self.in_time = [derivative(rate, self.time) for rate in self.rates]
 
     def solve(self, parameters, doses):
-        """Outputs (batch, times, outputs). parameters: name -> (batch,); doses: (time, number of the state, (batch,))."""
+        """Outputs (batch, times, outputs).
+
+        parameters: name -> (batch,); doses: (time, number of the state, (batch,)).
+        """
         self.values = {symbol("parameter", name): value for name, value in parameters.items()}
         batch = len(next(iter(parameters.values())))
-        y = np.stack([np.broadcast_to(v, batch) for v in evaluate_all(self.initials, self.values)], axis=1)
+        y = np.stack(
+            [np.broadcast_to(v, batch) for v in evaluate_all(self.initials, self.values)], axis=1
+        )
         found, sample, t = np.empty((batch, len(self.times), len(self.outputs))), 0, 0.0
         for end in [*self.ends[1:], None]:
             for when, state, amount in doses:
@@ -63,7 +73,10 @@ class Frozen:
                 self.times[sample] < end or (self.times[sample] == end and not at_dose)
             ):
                 now = self.times[sample]
-                found[:, sample], sample = self.evaluate(self.outputs, now, dense((now - t) / (end - t))), sample + 1
+                found[:, sample], sample = (
+                    self.evaluate(self.outputs, now, dense((now - t) / (end - t))),
+                    sample + 1,
+                )
             y, t = y_new, end
 
     def evaluate(self, exprs, t, y):

@@ -1,4 +1,6 @@
-"""The 29 dosing scenarios that NONMEM has solved (mrgsolve/nmtests, GPL-2: read where they lie, never copied)."""
+"""The 29 dosing scenarios that NONMEM has solved (mrgsolve/nmtests, GPL-2: read where they lie,
+never copied).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,19 @@ from pathlib import Path
 import numpy as np
 import teorell as tl
 
-SCENARIOS = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "nmtests" / "dosing_1001_nonmem.csv"
+SCENARIOS = (
+    Path(__file__).resolve().parent.parent.parent
+    / "shared"
+    / "data"
+    / "nmtests"
+    / "dosing_1001_nonmem.csv"
+)
 
 
 def one_compartment():
-    """ADVAN2 TRANS2: depot, central; lag, bioavailability and the modelled rate and duration are of the central one."""
+    """ADVAN2 TRANS2: depot, central; lag, bioavailability and the modelled rate and duration are of
+    the central one.
+    """
     model = tl.Model("ADVAN2 TRANS2")
     cl, v, ka = model.parameters(cl=1.1, v=20.0, ka=1.5)
     lagt, bioav, rat2, dur2 = model.parameters(lagt=0.0, bioav=1.0, rat2=10.0, dur2=2.0)

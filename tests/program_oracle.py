@@ -4,8 +4,9 @@ import numpy as np
 from teorell.lowering import SCALARS, Op, instructions
 
 _BINARY = {
-    Op.DIV: np.divide, Op.MIN: lambda a, b: np.where(a < b, a, b), Op.MAX: lambda a, b: np.where(a > b, a, b),
-    Op.LT: lambda a, b: np.where(a < b, 1.0, 0.0), Op.LE: lambda a, b: np.where(a <= b, 1.0, 0.0),
+    Op.DIV: np.divide, Op.MIN: lambda a, b: np.where(a < b, a, b), Op.MAX: lambda a,
+    b: np.where(a > b, a, b), Op.LT: lambda a, b: np.where(a < b, 1.0, 0.0), Op.LE: lambda a,
+    b: np.where(a <= b, 1.0, 0.0),
 }  # fmt: skip
 _MAGIC = 1.5 * 2.0**52
 

@@ -10,14 +10,17 @@ import numpy as np
 import teorell as tl
 from teorell import Regimen
 
-KINDS = ["zarr", "parquet"] if importlib.util.find_spec("zarr") else ["parquet"]  # zarr 3 needs Python 3.11
+# zarr 3 needs Python 3.11
+KINDS = ["zarr", "parquet"] if importlib.util.find_spec("zarr") else ["parquet"]
 N = 61
 TIMES = np.linspace(0.0, 12.0, 7)
 CHUNK = 8
 
 
 def two_outputs():
-    """The amount is eliminated at a constant rate: of some patients it turns negative, and they fail."""
+    """The amount is eliminated at a constant rate: of some patients it turns negative, and they
+    fail.
+    """
     model = tl.Model("zero order", time_unit="hours")
     rate = model.parameter("rate", 1.0, unit="mg/h")
     k = model.parameter("k", 0.3)
@@ -34,14 +37,20 @@ DRAWN = np.random.default_rng(5)
 TABLE = DRAWN.uniform(0.5, 1.2, (N, 3))
 PEOPLE = {"rate": 4.4 * TABLE[:, 1], "k": TABLE[:, 0].astype(np.float32)}
 AMOUNTS = DRAWN.uniform(30.0, 40.0, N)
-REGIMEN = Regimen.bolus(AMOUNTS, into="b") + Regimen.bolus(5.0, into="a", time=1.0, every=2.0, doses=3)
+REGIMEN = Regimen.bolus(AMOUNTS, into="b") + Regimen.bolus(
+    5.0, into="a", time=1.0, every=2.0, doses=3
+)
 SHARED = Regimen.bolus(40.0, into="b")
 ALL = (MODEL, PEOPLE, REGIMEN, TIMES)
 
 
 def contents(path: Path) -> dict[str, bytes]:
     """Every file of a store."""
-    return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
 
 
 class Doses:

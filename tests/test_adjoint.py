@@ -1,5 +1,6 @@
-"""The discrete adjoint and forward sensitivities of the core: against differences of the frozen steps, against each other,
-against tight solutions, published sensitivities and closed forms; and their bits."""
+"""The discrete adjoint and forward sensitivities of the core: against differences of the frozen
+steps, against each other, against tight solutions, published sensitivities and closed forms; and
+their bits."""
 
 from __future__ import annotations
 
@@ -38,11 +39,14 @@ def chain(states=110):
     return model
 
 
-# Exact for the computed solution --------------------------------------------------------------------------------------
+# Exact for the computed solution
+# --------------------------------------------------------------------------------------
 
 
 def frozen_differences(case, doses, step=1e-4):
-    """d (sum of all outputs) / d log of each parameter and amount, by Richardson's central differences."""
+    """d (sum of all outputs) / d log of each parameter and amount, by Richardson's central
+    differences.
+    """
     times = case.times
     last, case.times = case.times[-1], np.array([1000.0])
     ends = step_ends(lambda attempts: case.solve(max_steps=attempts), last)
@@ -54,10 +58,12 @@ def frozen_differences(case, doses, step=1e-4):
     for e in (step, step / 2):
         signs = np.concatenate([np.eye(count), -np.eye(count)]) * e
         parameters = {
-            name: value * (1 + signs[:, k]) for k, (name, value) in enumerate(zip(case.names, columns, strict=True))
+            name: value * (1 + signs[:, k])
+            for k, (name, value) in enumerate(zip(case.names, columns, strict=True))
         }
         given = [
-            (when, state, amount * (1 + signs[:, len(columns) + k])) for k, (when, state, amount) in enumerate(doses)
+            (when, state, amount * (1 + signs[:, len(columns) + k]))
+            for k, (when, state, amount) in enumerate(doses)
         ]
         values = frozen.solve(parameters, given).sum(axis=(1, 2))
         total[e] = (values[:count] - values[count:]) / (2 * e)
@@ -73,11 +79,16 @@ def test_gradient_is_that_of_the_frozen_steps(kind):
         doses = [(0.0, sto, 100.0), (12.0, sto, 100.0)]
     elif kind == "chain":
         case, doses = (
-            Case(chain(), None, tl.Regimen.bolus(30, into="x3", time=2.0), np.linspace(0.0, 4.0, 9)),
+            Case(
+                chain(), None, tl.Regimen.bolus(30, into="x3", time=2.0), np.linspace(0.0, 4.0, 9)
+            ),
             [(2.0, 3, 30.0)],
         )
     elif kind == "oral":
-        case, doses = Case(oral(), None, tl.Regimen.bolus(80, into="gut", time=1.0), times), [(1.0, 0, 80.0)]
+        case, doses = (
+            Case(oral(), None, tl.Regimen.bolus(80, into="gut", time=1.0), times),
+            [(1.0, 0, 80.0)],
+        )
     else:
         model = tl.Model("in time")
         a, b = model.parameters(a=0.7, b=1.3)
@@ -92,23 +103,35 @@ def test_gradient_is_that_of_the_frozen_steps(kind):
     found = gradient.parameters[0] * [float(np.ravel(column)[0]) for column in case.columns]
     boluses = gradient.event_value.reshape(-1) * [amount for _, _, amount in doses]
     scale = np.abs(exact[: len(found)]).max()
-    np.testing.assert_allclose(np.concatenate([found, boluses]) / scale, exact / scale, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(
+        np.concatenate([found, boluses]) / scale, exact / scale, rtol=0, atol=1e-8
+    )
 
 
 @pytest.mark.parametrize("kind", ["A", "B", "chain"])
 def test_forward_and_reverse_agree(kind):
-    case = problem(kind, 9) if kind in PROBLEMS else Case(chain(), {"k": np.linspace(20, 60, 5)}, None, [1.0, 3.0], 5)
-    weights = np.random.default_rng(1).normal(size=(case.patients, len(case.times), len(case.outputs)))
+    case = (
+        problem(kind, 9)
+        if kind in PROBLEMS
+        else Case(chain(), {"k": np.linspace(20, 60, 5)}, None, [1.0, 3.0], 5)
+    )
+    weights = np.random.default_rng(1).normal(
+        size=(case.patients, len(case.times), len(case.outputs))
+    )
     reverse = case.pull_back(weights)
     raw, jacobian = case.push_forward(Tangents(np.eye(len(case.names))[:, None, :]))
     forward = np.einsum("itod,ito->id", jacobian, weights)
-    np.testing.assert_allclose(case.scaled(forward), case.scaled(reverse.parameters), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        case.scaled(forward), case.scaled(reverse.parameters), rtol=0, atol=1e-10
+    )
     assert np.array_equal(raw.values, case.solve().values)
 
 
 @pytest.mark.parametrize("kind", ["A", "B", "chain"])
 def test_gradient_is_that_of_the_solution(kind):
-    """Within 1e-5 of the largest: differences of solutions at rtol 1e-12, for the gradient at rtol 1e-6."""
+    """Within 1e-5 of the largest: differences of solutions at rtol 1e-12, for the gradient at rtol
+    1e-6.
+    """
     case = problem(kind, 3) if kind in PROBLEMS else Case(chain(), None, None, [0.5, 1.0])
     found = case.pull_back(np.ones((case.patients, len(case.times), len(case.outputs)))).parameters
     tight = {"rtol": 1e-12, "atol": case.options["atol"] * 1e-5}
@@ -141,7 +164,9 @@ def test_robertson_sensitivities(shared):
     _, jacobian = case.push_forward(Tangents(np.eye(3)[:, None, :]))
     expected = np.array(given["dy_dp"])
     scale = np.abs(expected).max(axis=1, keepdims=True)  # of each parameter
-    np.testing.assert_allclose(jacobian[0] / scale, expected / scale, rtol=0, atol=given["tolerance_used_by_OSP"])
+    np.testing.assert_allclose(
+        jacobian[0] / scale, expected / scale, rtol=0, atol=given["tolerance_used_by_OSP"]
+    )
     exact = np.empty((2, 3, 3))
     for k, value in enumerate((0.04, 1e4, 3e7)):
         sides = []
@@ -155,11 +180,15 @@ def test_robertson_sensitivities(shared):
         weights = np.zeros((1, 2, 3))
         weights[0, 1, state] = 1.0
         np.testing.assert_allclose(
-            case.pull_back(weights).parameters[0] / scale[1], jacobian[0, 1, state] / scale[1], rtol=0, atol=1e-10
+            case.pull_back(weights).parameters[0] / scale[1],
+            jacobian[0, 1, state] / scale[1],
+            rtol=0,
+            atol=1e-10,
         )
 
 
-# Events -----------------------------------------------------------------------------------------------------------------
+# Events
+# --------------------------------------------------------------------------------------------------
 
 
 def busy(patients=6, **options):
@@ -181,7 +210,15 @@ def busy(patients=6, **options):
     )
     switches = [SwitchTimes(np.asarray(7.3 + spread), 1.0, 0.0)]
     parameters = {"vmax": 9.0 + spread, "late": 7.3 + spread}
-    return Case(model, parameters, regimen, np.linspace(0.0, 12.0, 25), patients, switches=switches, **options)
+    return Case(
+        model,
+        parameters,
+        regimen,
+        np.linspace(0.0, 12.0, 25),
+        patients,
+        switches=switches,
+        **options,
+    )
 
 
 @pytest.mark.parametrize("before", [False, True])
@@ -203,7 +240,9 @@ def test_adjointness_through_events(before, method):
 
 @pytest.mark.parametrize("row", range(8))
 def test_event_derivatives_are_those_of_tight_solutions(row):
-    """Values to 1e-8 and times within 10 rtol, by differences on both sides; no sample lies at an event here."""
+    """Values to 1e-8 and times within 10 rtol, by differences on both sides; no sample lies at an
+    event here.
+    """
     rtol = 1e-7
     case = busy(1, rtol=rtol, atol=np.full(3, 1e-10))
     case.times = np.linspace(0.05, 12.05, 25)
@@ -213,7 +252,11 @@ def test_event_derivatives_are_those_of_tight_solutions(row):
 
     kind, value = case.events.kind, case.events.value
     # The rate of an infusion stands in two rows, that of its start and that of its end.
-    rows = np.flatnonzero((value == value[row]) & np.isin(kind, (1, 2))) if kind[row] in (1, 2) else [row]
+    rows = (
+        np.flatnonzero((value == value[row]) & np.isin(kind, (1, 2)))
+        if kind[row] in (1, 2)
+        else [row]
+    )
 
     def total(field, change):
         table = case.table(case.regimen)
@@ -231,7 +274,9 @@ def test_event_derivatives_are_those_of_tight_solutions(row):
 
 
 def test_a_sample_at_the_dose_takes_the_side_on_which_it_sees_it():
-    """One compartment, bolus at 2: the sample at 2 sees it, and sees more of it decayed if it had come earlier."""
+    """One compartment, bolus at 2: the sample at 2 sees it, and sees more of it decayed if it had
+    come earlier.
+    """
     model = tl.Model("decay")
     (k,) = model.parameters(k=0.3)
     (x,) = model.states("x")
@@ -255,7 +300,9 @@ def test_a_dose_of_nothing_and_an_infusion_that_ends_on_a_sample():
     assert alone.event_value[0] == pytest.approx(
         np.exp(-0.6), rel=1e-2
     )  # the steps are those of a solution that is zero
-    both = Case(model, None, tl.Regimen.bolus(1.0, into="x") + regimen, [3.0]).pull_back(np.ones((1, 1, 1)))
+    both = Case(model, None, tl.Regimen.bolus(1.0, into="x") + regimen, [3.0]).pull_back(
+        np.ones((1, 1, 1))
+    )
     assert both.event_value[1] == pytest.approx(np.exp(-0.6), rel=1e-6)
     case = Case(model, None, tl.Regimen.infusion(10.0, into="x", duration=2.0), [2.0], rtol=1e-9)
     found = case.pull_back(np.ones((1, 1, 1)))
@@ -267,11 +314,15 @@ def test_a_dose_of_nothing_and_an_infusion_that_ends_on_a_sample():
     )  # seen on the side on which the infusion had ended earlier
 
 
-# Bits, memory, failures -------------------------------------------------------------------------------------------------
+# Bits, memory, failures
+# -------------------------------------------------------------------------------------------------
 
 
 def bits(gradient):
-    return [getattr(gradient, name).tobytes() for name in ("parameters", "initial", "event_value", "event_time")]
+    return [
+        getattr(gradient, name).tobytes()
+        for name in ("parameters", "initial", "event_value", "event_time")
+    ]
 
 
 def test_bits_do_not_depend_on_how_it_is_computed():
@@ -295,12 +346,16 @@ def test_bits_do_not_depend_on_batch_mates():
     moved.columns = [column[order] if column.ndim else column for column in case.columns]
     rows = case.events.time.size // 23
     table = case.events
-    shuffled = {name: np.ascontiguousarray(getattr(table, name).reshape(23, rows)[order].reshape(-1))
-                for name in ("time", "kind", "target", "value", "role", "source", "number")}  # fmt: skip
+    shuffled = {
+        name: np.ascontiguousarray(getattr(table, name).reshape(23, rows)[order].reshape(-1))
+        for name in ("time", "kind", "target", "value", "role", "source", "number")
+    }
     moved.events = replace(table, **shuffled)
     other = moved.pull_back(w[order])
     assert np.array_equal(other.parameters, whole.parameters[order])
-    assert np.array_equal(other.event_time.reshape(23, rows), whole.event_time.reshape(23, rows)[order])
+    assert np.array_equal(
+        other.event_time.reshape(23, rows), whole.event_time.reshape(23, rows)[order]
+    )
 
 
 def test_forward_bits_do_not_depend_on_the_executor():

@@ -1,4 +1,6 @@
-"""Torch tensors through the solver: every derivative torch can ask for is right, or refused in one sentence."""
+"""Torch tensors through the solver: every derivative torch can ask for is right, or refused in one
+sentence.
+"""
 
 import re
 
@@ -24,7 +26,13 @@ def number(value):
 
 
 # ka, cl, v, amount, time: some shared by all patients, some not
-INPUTS = (number([1.0, 1.5, 2.0]), number(5.0), number([20.0, 25.0, 30.0]), number(100.0), number([0.2, 0.3, 0.1]))
+INPUTS = (
+    number([1.0, 1.5, 2.0]),
+    number(5.0),
+    number([20.0, 25.0, 30.0]),
+    number(100.0),
+    number([0.2, 0.3, 0.1]),
+)
 CLEARANCES = torch.linspace(3.0, 8.0, 4, dtype=torch.float64)
 
 
@@ -53,25 +61,35 @@ def leaves():
     return [x.clone().requires_grad_() for x in INPUTS]
 
 
-# ---------------------------------------------------------------- every way to ask for a first derivative
+# ---------------------------------------------------------------- every way to ask for a first
+# derivative
 
 
 def test_gradcheck_both_ways(values):
-    assert torch.autograd.gradcheck(values, leaves(), check_forward_ad=True, check_undefined_grad=True)
+    assert torch.autograd.gradcheck(
+        values, leaves(), check_forward_ad=True, check_undefined_grad=True
+    )
 
 
 def test_gradcheck_of_reductions(both):
-    for function in (both, lambda *inputs: both(*inputs)[1]):  # with and without a cotangent of the values
-        assert torch.autograd.gradcheck(function, leaves(), check_forward_ad=True, check_undefined_grad=True)
+    # with and without a cotangent of the values
+    for function in (both, lambda *inputs: both(*inputs)[1]):
+        assert torch.autograd.gradcheck(
+            function, leaves(), check_forward_ad=True, check_undefined_grad=True
+        )
 
 
 def test_reductions_through_vmap(both):
     of_cl = lambda cl: both(INPUTS[0], cl, *INPUTS[2:])[1]  # noqa: E731
     mapped = func.vmap(of_cl)(CLEARANCES)
-    torch.testing.assert_close(mapped, torch.stack([of_cl(cl) for cl in CLEARANCES]), rtol=1e-13, atol=0.0)
+    torch.testing.assert_close(
+        mapped, torch.stack([of_cl(cl) for cl in CLEARANCES]), rtol=1e-13, atol=0.0
+    )
     for kind in (func.jacrev, func.jacfwd):
         slopes = func.vmap(kind(of_cl))(CLEARANCES)
-        torch.testing.assert_close(slopes, torch.stack([kind(of_cl)(cl) for cl in CLEARANCES]), rtol=1e-13, atol=1e-13)
+        torch.testing.assert_close(
+            slopes, torch.stack([kind(of_cl)(cl) for cl in CLEARANCES]), rtol=1e-13, atol=1e-13
+        )
 
 
 def test_backward_is_the_adjoint_of_forward(values):
@@ -87,7 +105,9 @@ def test_backward_is_the_adjoint_of_forward(values):
 
 def test_jacobians_agree(values):
     every = tuple(range(len(INPUTS)))
-    backward, forward = (kind(values, argnums=every)(*INPUTS) for kind in (func.jacrev, func.jacfwd))
+    backward, forward = (
+        kind(values, argnums=every)(*INPUTS) for kind in (func.jacrev, func.jacfwd)
+    )
     for x, b, f in zip(INPUTS, backward, forward, strict=True):
         assert b.shape == (3, 6, 2, *x.shape)
         torch.testing.assert_close(b, f, rtol=1e-13, atol=1e-13)
@@ -114,7 +134,9 @@ def test_vmap_over_shared_and_individual_numbers(values, dims):
     loss = lambda cl, v: values(INPUTS[0], cl, v, *INPUTS[3:]).square().sum()  # noqa: E731
     mapped = func.vmap(func.grad(loss, argnums=(0, 1)), dims)(cl, v)
     one = [
-        func.grad(loss, argnums=(0, 1))(CLEARANCES[k if dims[0] == 0 else 0], volumes[0 if dims[1] is None else k])
+        func.grad(loss, argnums=(0, 1))(
+            CLEARANCES[k if dims[0] == 0 else 0], volumes[0 if dims[1] is None else k]
+        )
         for k in range(4)
     ]
     for k, gradients in enumerate(zip(*one, strict=True)):
@@ -141,13 +163,20 @@ def test_vmap_over_tangents_and_cotangents(values):
     derivative = func.jacfwd(run)(INPUTS[1])
     torch.testing.assert_close(forward, torch.stack([derivative, -2 * derivative]))
     out, pull_back = func.vjp(run, INPUTS[1])
-    (gradients,) = func.vmap(pull_back)(torch.stack([torch.ones_like(out), 3 * torch.ones_like(out)]))
+    (gradients,) = func.vmap(pull_back)(
+        torch.stack([torch.ones_like(out), 3 * torch.ones_like(out)])
+    )
     torch.testing.assert_close(gradients, torch.stack([derivative.sum(), 3 * derivative.sum()]))
 
 
 def test_vmap_with_a_regimen_for_each_patient():
     problem = OneCompartment(amounts=[100.0, 50.0])
-    loss = lambda cl: autograd.solve(problem, [number(1.0), cl, number(20.0), number(0.0), number(0.0)])[0][1].sum()  # noqa: E731
+
+    def loss(cl):
+        return autograd.solve(problem, [number(1.0), cl, number(20.0), number(0.0), number(0.0)])[
+            0
+        ][1].sum()
+
     mapped = func.vmap(func.grad(loss))(CLEARANCES)
     torch.testing.assert_close(mapped, torch.stack([func.grad(loss)(cl) for cl in CLEARANCES]))
 
@@ -155,7 +184,9 @@ def test_vmap_with_a_regimen_for_each_patient():
 # ---------------------------------------------------------------- what is not there is said
 
 SECOND = {
-    "gradient of a gradient": lambda f, x: torch.autograd.grad(torch.autograd.grad(f(x), x, create_graph=True)[0], x),
+    "gradient of a gradient": lambda f, x: torch.autograd.grad(
+        torch.autograd.grad(f(x), x, create_graph=True)[0], x
+    ),
     "forward over backward": lambda f, x: func.hessian(f)(x),
     "backward over backward": lambda f, x: func.jacrev(func.jacrev(f))(x),
     "forward over forward": lambda f, x: func.jacfwd(func.jacfwd(f))(x),
@@ -257,8 +288,12 @@ def test_a_failed_patient_disturbs_nobody(problem):
     values.square().sum().backward()
 
     others, well = number(1.0).requires_grad_(), number([5.0, 6.0]).requires_grad_()
-    autograd.solve(problem, [others, well, number(20.0), number(100.0), number(0.0)])[0].square().sum().backward()
-    torch.testing.assert_close(cl.grad, torch.stack([well.grad[0], number(0.0), well.grad[1]]), rtol=1e-14, atol=0)
+    autograd.solve(problem, [others, well, number(20.0), number(100.0), number(0.0)])[
+        0
+    ].square().sum().backward()
+    torch.testing.assert_close(
+        cl.grad, torch.stack([well.grad[0], number(0.0), well.grad[1]]), rtol=1e-14, atol=0
+    )
     torch.testing.assert_close(ka.grad, others.grad, rtol=1e-14, atol=0)
 
 
@@ -282,7 +317,9 @@ def test_values_are_the_same_bits_with_and_without_tensors(model):
     cl = np.array([3.0, 4.0, 5.0])
     plain = tl.simulate(model, {"cl": cl, "v": 25.0}, tl.Regimen.bolus(100.0, into="gut"), TIMES)
     tensors = {"cl": torch.tensor(cl), "v": number(25.0)}
-    solution = tl.simulate(model, tensors, tl.Regimen.bolus(number(100.0), into="gut"), torch.tensor(TIMES))
+    solution = tl.simulate(
+        model, tensors, tl.Regimen.bolus(number(100.0), into="gut"), torch.tensor(TIMES)
+    )
     assert isinstance(solution.values, torch.Tensor)
     assert isinstance(plain.values, np.ndarray)
     assert np.array_equal(solution.values.numpy(), plain.values)
@@ -294,8 +331,15 @@ def test_values_are_the_same_bits_with_and_without_tensors(model):
 
 def test_what_a_solution_offers_works_on_tensors(model):
     cl = number([3.0, 4.0]).requires_grad_()
-    solution = tl.simulate(model, {"cl": cl}, tl.Regimen.bolus(100.0, into="gut"), np.linspace(0, 24, 25))
-    plain = tl.simulate(model, {"cl": cl.detach().numpy()}, tl.Regimen.bolus(100.0, into="gut"), np.linspace(0, 24, 25))
+    solution = tl.simulate(
+        model, {"cl": cl}, tl.Regimen.bolus(100.0, into="gut"), np.linspace(0, 24, 25)
+    )
+    plain = tl.simulate(
+        model,
+        {"cl": cl.detach().numpy()},
+        tl.Regimen.bolus(100.0, into="gut"),
+        np.linspace(0, 24, 25),
+    )
     assert solution["cp"].requires_grad
     assert np.array_equal(solution.nca("cp").cmax, plain.nca("cp").cmax)
     solution.plot("cp")
@@ -307,17 +351,36 @@ def test_what_a_solution_offers_works_on_tensors(model):
 
 DOSES = {
     "bolus": lambda x: tl.Regimen.bolus(x["amount"], into="gut", time=x["time"]),
-    "repeated": lambda x: tl.Regimen.bolus(x["amount"], into="gut", time=x["time"], every=x["every"], doses=3),
-    "infusion": lambda x: tl.Regimen.infusion(x["amount"], into="central", duration=x["duration"], time=x["time"]),
-    "rate": lambda x: tl.Regimen.infusion(x["amount"], into="central", rate=x["rate"], time=x["time"]),
+    "repeated": lambda x: tl.Regimen.bolus(
+        x["amount"], into="gut", time=x["time"], every=x["every"], doses=3
+    ),
+    "infusion": lambda x: tl.Regimen.infusion(
+        x["amount"], into="central", duration=x["duration"], time=x["time"]
+    ),
+    "rate": lambda x: tl.Regimen.infusion(
+        x["amount"], into="central", rate=x["rate"], time=x["time"]
+    ),
     "overlapping": lambda x: (
         tl.Regimen.infusion(
-            x["amount"], into="central", duration=x["duration"], time=x["time"], every=x["every"], doses=2
+            x["amount"],
+            into="central",
+            duration=x["duration"],
+            time=x["time"],
+            every=x["every"],
+            doses=2,
         )
         + tl.Regimen.bolus(50.0, into="gut", time=x["time"])
     ),
 }
-NUMBERS = {"amount": 100.0, "time": 0.3, "every": 2.6, "duration": 3.1, "rate": 31.0, "cl": 5.0, "v": 20.0}
+NUMBERS = {
+    "amount": 100.0,
+    "time": 0.3,
+    "every": 2.6,
+    "duration": 3.1,
+    "rate": 31.0,
+    "cl": 5.0,
+    "v": 20.0,
+}
 
 
 @pytest.mark.parametrize("name", DOSES)
@@ -333,7 +396,13 @@ def test_gradcheck_through_the_solver(model, name, shape):
         return tl.simulate(model, parameters, DOSES[name](x), TIMES, rtol=1e-12, atol=1e-12).values
 
     assert torch.autograd.gradcheck(
-        run, tuple(used.values()), eps=1e-4, atol=1e-6, rtol=1e-5, check_forward_ad=True, check_batched_grad=False
+        run,
+        tuple(used.values()),
+        eps=1e-4,
+        atol=1e-6,
+        rtol=1e-5,
+        check_forward_ad=True,
+        check_batched_grad=False,
     )
 
 
@@ -346,10 +415,13 @@ def test_transforms_through_simulate(model):
     mapped = func.vmap(func.grad(exposure, argnums=(0, 1)), (None, 0))(cl, amounts)
     assert [tuple(x.shape) for x in mapped] == [(2, 3), (2,)]
     for k, amount in enumerate(amounts):
-        for found, expected in zip(mapped, func.grad(exposure, argnums=(0, 1))(cl, amount), strict=True):
+        for found, expected in zip(
+            mapped, func.grad(exposure, argnums=(0, 1))(cl, amount), strict=True
+        ):
             torch.testing.assert_close(found[k], expected, rtol=1e-12, atol=1e-12)
     hand = func.jvp(lambda amount: exposure(cl, amount), (amounts[0],), (number(1.0),))[1]
-    torch.testing.assert_close(hand, exposure(cl, amounts[0]) / amounts[0], rtol=1e-9, atol=0)  # linear in the dose
+    # linear in the dose
+    torch.testing.assert_close(hand, exposure(cl, amounts[0]) / amounts[0], rtol=1e-9, atol=0)
 
 
 def test_bounds_and_doses_are_checked_when_their_values_are_read(model):
@@ -359,12 +431,14 @@ def test_bounds_and_doses_are_checked_when_their_values_are_read(model):
     bounded.flow(a, None, k * a)
     bounded.output("a", a)
     wrong = [
-        (lambda: tl.simulate(bounded, {"k": number(0.1)}, tl.Regimen.bolus(1.0, "a"), TIMES), "below its lower bound"),
-        (lambda: tl.simulate(bounded, {"k": number([1.0, np.inf])}, tl.Regimen.bolus(1.0, "a"), TIMES), "not finite"),
-        (lambda: tl.simulate(bounded, None, tl.Regimen.bolus(number(-1.0), "a"), TIMES), "zero or more"),
-        (lambda: tl.simulate(bounded, None, tl.Regimen.bolus(1.0, "a", every=number(0.0), doses=2), TIMES), "above zero"),
-        (lambda: tl.simulate(bounded, None, tl.Regimen.infusion(1.0, "a", rate=number(0.0)), TIMES), "above zero"),
-        (lambda: tl.simulate(bounded, {"k": number([1.0, 2.0])}, tl.Regimen.bolus(torch.ones(3), "a"), TIMES), "patients"),
+        (lambda: tl.simulate(bounded, {"k": number(0.1)}, tl.Regimen.bolus(1.0, "a"), TIMES),
+        "below its lower bound"), (lambda: tl.simulate(bounded, {"k": number([1.0, np.inf])},
+        tl.Regimen.bolus(1.0, "a"), TIMES), "not finite"), (lambda: tl.simulate(bounded, None,
+        tl.Regimen.bolus(number(-1.0), "a"), TIMES), "zero or more"), (lambda: tl.simulate(bounded,
+        None, tl.Regimen.bolus(1.0, "a", every=number(0.0), doses=2), TIMES), "above zero"),
+        (lambda: tl.simulate(bounded, None, tl.Regimen.infusion(1.0, "a", rate=number(0.0)), TIMES),
+        "above zero"), (lambda: tl.simulate(bounded, {"k": number([1.0, 2.0])},
+        tl.Regimen.bolus(torch.ones(3), "a"), TIMES), "patients"),
     ]  # fmt: skip
     for ask, words in wrong:
         with pytest.raises(tl.InputError, match=words) as caught:
@@ -376,19 +450,37 @@ def test_unfit_tensors_are_refused(model):
     regimen = tl.Regimen.bolus(100.0, into="gut")
     one = number(1.0)
     wrong = [
-        (lambda: tl.simulate(model, {"cl": torch.ones(3, device="meta")}, regimen, TIMES), "lies on device meta"),
+        (
+            lambda: tl.simulate(model, {"cl": torch.ones(3, device="meta")}, regimen, TIMES),
+            "lies on device meta",
+        ),
         (lambda: tl.Regimen.bolus(torch.ones(3, device="meta"), into="gut"), "lies on device meta"),
-        (lambda: tl.simulate(model, {"cl": torch.ones(3).half()}, regimen, TIMES), "tensor of float16"),
-        (lambda: tl.simulate(model, {"cl": torch.ones(3).bfloat16()}, regimen, TIMES), "tensor of bfloat16"),
-        (lambda: tl.simulate(model, {"cl": torch.ones(3).cfloat()}, regimen, TIMES), "tensor of complex64"),
+        (
+            lambda: tl.simulate(model, {"cl": torch.ones(3).half()}, regimen, TIMES),
+            "tensor of float16",
+        ),
+        (
+            lambda: tl.simulate(model, {"cl": torch.ones(3).bfloat16()}, regimen, TIMES),
+            "tensor of bfloat16",
+        ),
+        (
+            lambda: tl.simulate(model, {"cl": torch.ones(3).cfloat()}, regimen, TIMES),
+            "tensor of complex64",
+        ),
         (lambda: tl.simulate(model, {"cl": torch.ones(3) > 0}, regimen, TIMES), "tensor of bool"),
-        (lambda: tl.simulate(model, {"cl": torch.ones(3).to_sparse()}, regimen, TIMES), "torch.sparse"),
+        (
+            lambda: tl.simulate(model, {"cl": torch.ones(3).to_sparse()}, regimen, TIMES),
+            "torch.sparse",
+        ),
         (lambda: tl.simulate(model, {"cl": torch.ones((3, 1))}, regimen, TIMES), "has shape"),
         (
             lambda: tl.simulate(model, None, regimen, torch.tensor(TIMES).requires_grad_()),
             "times is a tensor with a deriv",
         ),
-        (lambda: tl.simulate(model, None, [tl.Regimen.bolus(one, into="gut")], TIMES), "patient 0 holds a tensor"),
+        (
+            lambda: tl.simulate(model, None, [tl.Regimen.bolus(one, into="gut")], TIMES),
+            "patient 0 holds a tensor",
+        ),
     ]
     for ask, words in wrong:
         with pytest.raises(tl.InputError, match=words) as caught:
@@ -399,7 +491,9 @@ def test_unfit_tensors_are_refused(model):
 
 
 def test_whole_numbers_are_data(model):
-    whole = tl.simulate(model, {"cl": torch.tensor([3, 4])}, tl.Regimen.bolus(torch.tensor(100), "gut"), TIMES).values
+    whole = tl.simulate(
+        model, {"cl": torch.tensor([3, 4])}, tl.Regimen.bolus(torch.tensor(100), "gut"), TIMES
+    ).values
     real = tl.simulate(model, {"cl": [3.0, 4.0]}, tl.Regimen.bolus(100.0, "gut"), TIMES).values
     assert not whole.requires_grad
     assert whole.dtype == torch.float64
@@ -412,7 +506,8 @@ def test_failures_are_reported_and_have_no_gradient():
     x = model.state("x")
     model.rate(x, k * x * x)
     model.output("x", x)
-    k, amount = number([0.01, 1.0, 0.02]).requires_grad_(), number(1.0).requires_grad_()  # infinite at 1 / k
+    # infinite at 1 / k
+    k, amount = number([0.01, 1.0, 0.02]).requires_grad_(), number(1.0).requires_grad_()
     solution = tl.simulate(model, {"k": k}, tl.Regimen.bolus(amount, into="x"), TIMES)
     assert (solution.status != 0).tolist() == [False, True, False]
     assert solution.values.isnan().any((1, 2)).tolist() == [False, True, False]
@@ -420,23 +515,33 @@ def test_failures_are_reported_and_have_no_gradient():
         solution.raise_for_status()
     solution.values.square().sum().backward()
     well, dose = number([0.01, 0.02]).requires_grad_(), number(1.0).requires_grad_()
-    tl.simulate(model, {"k": well}, tl.Regimen.bolus(dose, into="x"), TIMES).values.square().sum().backward()
+    tl.simulate(
+        model, {"k": well}, tl.Regimen.bolus(dose, into="x"), TIMES
+    ).values.square().sum().backward()
     assert torch.equal(k.grad, torch.stack([well.grad[0], number(0.0), well.grad[1]]))
     assert torch.equal(amount.grad, dose.grad)
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own look at what crosses a graph break
+# torch's own look at what crosses a graph break
+@pytest.mark.filterwarnings("ignore:The .grad attribute")
 def test_inside_torch_compile(model):
     def loss(cl, amount):
         regimen = tl.Regimen.bolus(2 * amount, into="gut", time=0.25)
-        return tl.simulate(model, {"cl": cl.exp()}, regimen, np.linspace(0.5, 12.0, 5)).values.square().mean().sqrt()
+        return (
+            tl.simulate(model, {"cl": cl.exp()}, regimen, np.linspace(0.5, 12.0, 5))
+            .values.square()
+            .mean()
+            .sqrt()
+        )
 
     def asked(function):
         cl, amount = number([1.0, 1.2]).requires_grad_(), number(50.0).requires_grad_()
         function(cl, amount).backward()
         return cl.grad, amount.grad
 
-    for one, other in zip(asked(torch.compile(loss, backend="aot_eager")), asked(loss), strict=True):
+    for one, other in zip(
+        asked(torch.compile(loss, backend="aot_eager")), asked(loss), strict=True
+    ):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
     torch.compiler.reset()
 
@@ -452,16 +557,22 @@ class Gradients(torch.utils.data.Dataset):
 
     def __getitem__(self, k):
         cl = number(k + 1.0).requires_grad_()
-        values = tl.simulate(self.model, {"cl": cl}, tl.Regimen.bolus(100.0, into="gut"), TIMES).values.sum()
+        values = tl.simulate(
+            self.model, {"cl": cl}, tl.Regimen.bolus(100.0, into="gut"), TIMES
+        ).values.sum()
         values.backward()
         return values.detach(), cl.grad
 
 
-@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning", "ignore:This process.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.*use of fork:DeprecationWarning", "ignore:This process.*fork:DeprecationWarning"
+)
 def test_workers_of_a_loader_may_simulate(model):
     data = Gradients(model)
     here = [data[k] for k in range(len(data))]  # the parent has compiled, and started threads
-    there = torch.utils.data.DataLoader(data, batch_size=1, num_workers=2, multiprocessing_context="fork")
+    there = torch.utils.data.DataLoader(
+        data, batch_size=1, num_workers=2, multiprocessing_context="fork"
+    )
     for (value, gradient), (values, gradients) in zip(here, there, strict=True):
         assert values.item() == value.item()
         assert gradients.item() == gradient.item()

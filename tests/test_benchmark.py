@@ -1,4 +1,6 @@
-"""The benchmark measures what it says: its error metric, its peers, its reference, checked by independent methods."""
+"""The benchmark measures what it says: its error metric, its peers, its reference, checked by
+independent methods.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def test_population_and_reference_are_those_of_the_yardstick(problem: benchmark.
     columns = [list(shared["params"]).index(name) for name in problem.model.parameter_names]
     np.testing.assert_allclose(problem.matrix(20), shared["pop"][:, columns], rtol=1e-14)
     states = [list(shared["states"]).index(name) for name in problem.model.state_names]
-    venous, everything = benchmark.errors(benchmark.reference(problem), shared["Y"][:, :, states], problem)
+    venous, everything = benchmark.errors(
+        benchmark.reference(problem), shared["Y"][:, :, states], problem
+    )
     assert venous < 1e-9
     assert everything < 1e-8
 
@@ -63,7 +67,9 @@ def test_reference_agrees_with_scipy_radau(problem: benchmark.Problem) -> None:
         y = y.copy()
         y[problem.depot] += benchmark.DOSE
         grid = benchmark.TIMES[first : first + 25]
-        part = integrate.solve_ivp(derivative, grid[[0, -1]], y, "Radau", grid, rtol=1e-8, atol=1e-11)
+        part = integrate.solve_ivp(
+            derivative, grid[[0, -1]], y, "Radau", grid, rtol=1e-8, atol=1e-11
+        )
         scale = np.abs(exact[first + 1 : first + 25]).max(axis=0)
         difference = np.abs(part.y.T[1:] - exact[first + 1 : first + 25]).max(axis=0)
         assert (difference / scale).max() < 1e-6
@@ -112,7 +118,9 @@ def test_each_installed_peer_solves_the_problem(name: str, problem: benchmark.Pr
     assert everything < 1e-4
 
 
-def test_teorell_is_within_the_error_that_the_documentation_says(problem: benchmark.Problem) -> None:
+def test_teorell_is_within_the_error_that_the_documentation_says(
+    problem: benchmark.Problem,
+) -> None:
     values = benchmark.teorell(problem).run(benchmark.CHECKED, 1e-6, 1e-9)
     venous, everything = benchmark.errors(values, benchmark.reference(problem), problem)
     assert venous < 1e-6
@@ -136,15 +144,35 @@ def test_race_takes_turns_and_counts_patients() -> None:
     assert calls == [("x", 5), ("y", 5)] * 3
     assert rates["x"].patients == 5
     assert len(rates["y"].rounds) == 2
-    ratio, least, greatest = benchmark.Rates((2.0, 6.0, 4.0), 1).over(benchmark.Rates((1.0, 2.0, 1.0), 1))
+    ratio, least, greatest = benchmark.Rates((2.0, 6.0, 4.0), 1).over(
+        benchmark.Rates((1.0, 2.0, 1.0), 1)
+    )
     assert (ratio, least, greatest) == (3.0, 2.0, 4.0)
 
 
 def test_command_prints_speed_error_and_settings(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--problem", "A", "--patients", "40", "--repeats", "1", "--no-peers", "--threads", "2"]
+    arguments = [
+        "--problem",
+        "A",
+        "--patients",
+        "40",
+        "--repeats",
+        "1",
+        "--no-peers",
+        "--threads",
+        "2",
+    ]
     assert benchmark.main(arguments) == 0
     text = capsys.readouterr().out
-    for word in ("instruction set", "rtol 1e-06", "atol 1e-09", "1 thread", "2 threads", "rtol 1e-11", "rodas5p"):
+    for word in (
+        "instruction set",
+        "rtol 1e-06",
+        "atol 1e-09",
+        "1 thread",
+        "2 threads",
+        "rtol 1e-11",
+        "rodas5p",
+    ):
         assert word in text
     rows = re.findall(r"^teorell .*?([\d,]+)  \(.*?\)\s+(\S+)\s+(\S+)  ", text, re.MULTILINE)
     assert len(rows) >= 2

@@ -47,22 +47,37 @@ def test_simulate(drug: str, route: str, tmp_path: Path, capsys: Captured) -> No
 
 def test_simulate_is_repeatable(tmp_path: Path) -> None:
     for name, seed in (("a", "7"), ("b", "7"), ("c", "8")):
-        assert main(["simulate", "--patients", "5", "--seed", seed, "--out", str(tmp_path / name)]) == 0
+        assert (
+            main(["simulate", "--patients", "5", "--seed", seed, "--out", str(tmp_path / name)])
+            == 0
+        )
     read = [(tmp_path / name / "patients.csv").read_text() for name in "abc"]
     assert read[0] == read[1] != read[2]
 
 
 def test_observed_profiles_are_compared(tmp_path: Path, capsys: Captured) -> None:
     observed = tmp_path / "observed.csv"
-    rows = ["1,0,.,320,1", "1,1,7.0,0,0", "1,4,7.0,0,0", "1,12,4.0,0,0", "1,20,2.0,0,0", "1,24,1.4,0,0"]
+    rows = [
+        "1,0,.,320,1",
+        "1,1,7.0,0,0",
+        "1,4,7.0,0,0",
+        "1,12,4.0,0,0",
+        "1,20,2.0,0,0",
+        "1,24,1.4,0,0",
+    ]
     observed.write_text("\n".join(["id,time,dv,amt,evid", *rows]))
-    assert main(["simulate", "--patients", "60", "--observed", str(observed), "--out", str(tmp_path)]) == 0
+    assert (
+        main(["simulate", "--patients", "60", "--observed", str(observed), "--out", str(tmp_path)])
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "observed: 1 person, 5 samples" in printed
     assert "within the 5-95 % band: 100 %" in printed
 
 
-def test_without_matplotlib(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("matplotlib", "matplotlib.figure", "matplotlib.pyplot"):
         monkeypatch.setitem(sys.modules, name, None)
     assert main(["simulate", "--patients", "3", "--out", str(tmp_path)]) == 0
@@ -127,7 +142,15 @@ def test_doctor(capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TEORELL_CACHE", str(tmp_path / "cache"))
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
-    for word in ("instruction set", "executor", "llvmlite", "threads", "numpy", "matplotlib", "self-test"):
+    for word in (
+        "instruction set",
+        "executor",
+        "llvmlite",
+        "threads",
+        "numpy",
+        "matplotlib",
+        "self-test",
+    ):
         assert word in printed
     assert "self-test        passed" in printed
     assert str(object_cache.folder()) in printed
@@ -165,7 +188,9 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
 
 
 def test_as_a_module() -> None:
-    done = subprocess.run([sys.executable, "-m", "teorell.cli", "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "teorell.cli", "--help"], capture_output=True, text=True, check=True
+    )
     assert "simulate" in done.stdout
 
 
@@ -185,9 +210,23 @@ def test_fit(tmp_path, capsys, monkeypatch):
     (tmp_path / "oral.py").write_text(MODEL)
     t = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 24.0])
     curve = 100 * 1.2 / (30 * (1.2 - 0.1)) * (np.exp(-0.1 * t) - np.exp(-1.2 * t))
-    lines = ["ID,TIME,AMT,EVID,DV", "1,0,100,1,."] + [f"1,{a},0,0,{b}" for a, b in zip(t, curve, strict=True)]
+    lines = ["ID,TIME,AMT,EVID,DV", "1,0,100,1,."] + [
+        f"1,{a},0,0,{b}" for a, b in zip(t, curve, strict=True)
+    ]
     (tmp_path / "data.csv").write_text("\n".join(lines))
-    command = ["fit", "oral.py", "data.csv", "--estimate", "ka=1", "cl=2", "v=20", "--starts", "1", "--out", "found"]
+    command = [
+        "fit",
+        "oral.py",
+        "data.csv",
+        "--estimate",
+        "ka=1",
+        "cl=2",
+        "v=20",
+        "--starts",
+        "1",
+        "--out",
+        "found",
+    ]
     assert main(command) == 0
     shown = capsys.readouterr().out
     assert "1 patients" in shown

@@ -1,4 +1,6 @@
-"""Constraints: penalties and slopes, violation rates, the nearest feasible patients, against closed forms and SciPy."""
+"""Constraints: penalties and slopes, violation rates, the nearest feasible patients, against closed
+forms and SciPy.
+"""
 
 import numpy as np
 import pytest
@@ -23,8 +25,8 @@ def adults():
 def people(n, seed=1):
     rng = np.random.default_rng(seed)
     return {
-        "weight": rng.lognormal(4.3, 0.4, n), "height": rng.normal(1.7, 0.1, n), "a": rng.lognormal(3.0, 0.3, n),
-        "b": rng.lognormal(4.0, 0.3, n),
+        "weight": rng.lognormal(4.3, 0.4, n), "height": rng.normal(1.7, 0.1, n),
+        "a": rng.lognormal(3.0, 0.3, n), "b": rng.lognormal(4.0, 0.3, n),
     }  # fmt: skip
 
 
@@ -67,7 +69,9 @@ def test_gradients_against_differences():
         h = 1e-5 * given[name]
         either = [c.penalty(given | {name: given[name] + sign * h}) for sign in (1.0, -1.0)]
         difference = (either[0] - either[1]) / (2 * h)
-        np.testing.assert_allclose(gradient[name], difference, rtol=1e-5, atol=1e-7 * np.abs(difference).max())
+        np.testing.assert_allclose(
+            gradient[name], difference, rtol=1e-5, atol=1e-7 * np.abs(difference).max()
+        )
 
 
 def test_the_same_bits_however_they_run():
@@ -104,7 +108,9 @@ def test_torch_through_a_projection():
         found = c.project(dict(zip(NAMES, x, strict=True)), scale=scale)
         return tuple(found.values[name] for name in NAMES)
 
-    np.testing.assert_array_equal(projected(*inputs)[0].detach(), c.project(given, scale=scale).values["weight"])
+    np.testing.assert_array_equal(
+        projected(*inputs)[0].detach(), c.project(given, scale=scale).values["weight"]
+    )
     assert torch.autograd.gradcheck(projected, inputs, eps=1e-5, rtol=1e-4, atol=1e-6)
 
 
@@ -119,7 +125,9 @@ def test_violations():
     found = c.violations({"x": [-0.5, 0.5, 0.8, 1.0, 1.2, 2.0]})
     assert found.violated["range"].tolist() == [True, False, False, False, True, True]
     assert found.violated["one"].tolist() == [True, True, False, False, False, True]
-    np.testing.assert_allclose(found.residuals["range"], [0.5, -0.5, -0.2, 0.0, 0.2, 1.0], atol=1e-15)
+    np.testing.assert_allclose(
+        found.residuals["range"], [0.5, -0.5, -0.2, 0.0, 0.2, 1.0], atol=1e-15
+    )
     assert found.rates == {"range": 0.5, "one": 0.5}
     assert found.rate == pytest.approx(4 / 6)
     frame = found.to_dataframe().set_index("constraint")
@@ -132,7 +140,9 @@ def test_wilson_intervals_are_scipys():
 
     for successes, n in ((0, 10), (1, 10), (7, 1000), (500, 1000), (10, 10)):
         known = binomtest(successes, n).proportion_ci(method="wilson")
-        np.testing.assert_allclose(wilson(successes, n), (known.low, known.high), rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(
+            wilson(successes, n), (known.low, known.high), rtol=1e-12, atol=1e-15
+        )
 
 
 def test_what_is_no_number_is_a_violation():
@@ -149,11 +159,17 @@ def test_onto_a_plane():
     c, rng = ConstraintSet(), np.random.default_rng(2)
     x = c.quantities("x", "y", "z")
     c.equal("plane", x[0] + 2.0 * x[1] - 3.0 * x[2], 4.0)
-    points, s, a = rng.standard_normal((3, 50)), np.array([1.0, 0.5, 2.0]), np.array([1.0, 2.0, -3.0])
+    points, s, a = (
+        rng.standard_normal((3, 50)),
+        np.array([1.0, 0.5, 2.0]),
+        np.array([1.0, 2.0, -3.0]),
+    )
     found = c.project(dict(zip("xyz", points, strict=True)), scale=dict(zip("xyz", s, strict=True)))
     off = a @ points - 4.0
     expected = points - (s**2 * a)[:, None] * off / (s**2 @ a**2)
-    np.testing.assert_allclose([found.values[name] for name in "xyz"], expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        [found.values[name] for name in "xyz"], expected, rtol=1e-12, atol=1e-12
+    )
     np.testing.assert_allclose(found.distance, np.abs(off) / np.sqrt(s**2 @ a**2), rtol=1e-12)
 
 
@@ -163,7 +179,9 @@ def test_onto_a_box():
         c.between(name, c.quantity(name), -1.0, 0.5)
     points = rng.uniform(-3.0, 3.0, (2, 200))
     found = c.project(dict(zip("xy", points, strict=True)), scale={"x": 1.0, "y": 1.0})
-    np.testing.assert_allclose([found.values[name] for name in "xy"], np.clip(points, -1.0, 0.5), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(
+        [found.values[name] for name in "xy"], np.clip(points, -1.0, 0.5), rtol=0, atol=1e-15
+    )
     inside = (np.abs(points + 0.25) <= 0.75).all(axis=0)
     assert (found.steps[inside] == 0).all()
     assert (found.active["x"] == (np.abs(points[0] + 0.25) > 0.75)).all()
@@ -175,7 +193,9 @@ def test_onto_a_circle():
     x, y = c.quantities("x", "y")
     c.equal("circle", x * x + y * y, 1.0)
     angle, radius = np.linspace(0.1, 6.2, 40), np.tile([0.2, 0.9, 1.1, 30.0], 10)
-    found = c.project({"x": radius * np.cos(angle), "y": radius * np.sin(angle)}, scale={"x": 1.0, "y": 1.0})
+    found = c.project(
+        {"x": radius * np.cos(angle), "y": radius * np.sin(angle)}, scale={"x": 1.0, "y": 1.0}
+    )
     assert found.success.all()
     np.testing.assert_allclose(found.values["x"], np.cos(angle), atol=1e-7)
     np.testing.assert_allclose(found.distance, np.abs(radius - 1.0), rtol=1e-9)
@@ -190,13 +210,13 @@ def test_nearest_as_slsqp_says():
     for i in range(12):
         x0 = np.array([given[name][i] for name in NAMES])
         rules = [
-            ("eq", lambda x: (x[2] + x[3]) / x[0] - 1.0), ("ineq", lambda x: x[0] / x[1] ** 2 - 18.5),
-            ("ineq", lambda x: 45.0 - x[0] / x[1] ** 2), ("ineq", lambda x: x[2] - 0.2 * x[0]),
-            ("ineq", lambda x: 5.0 - np.log(x[0])),
+            ("eq", lambda x: (x[2] + x[3]) / x[0] - 1.0), ("ineq",
+            lambda x: x[0] / x[1] ** 2 - 18.5), ("ineq", lambda x: 45.0 - x[0] / x[1] ** 2),
+            ("ineq", lambda x: x[2] - 0.2 * x[0]), ("ineq", lambda x: 5.0 - np.log(x[0])),
         ]  # fmt: skip
         known = minimize(
-            lambda x, x0=x0: (((x - x0) / x0) ** 2).sum(), x0, constraints=[{"type": t, "fun": f} for t, f in rules],
-            method="SLSQP", options={"ftol": 1e-14, "maxiter": 500},
+            lambda x, x0=x0: (((x - x0) / x0) ** 2).sum(), x0, constraints=[{"type": t,
+            "fun": f} for t, f in rules], method="SLSQP", options={"ftol": 1e-14, "maxiter": 500},
         )  # fmt: skip
         np.testing.assert_allclose([found.values[name][i] for name in NAMES], known.x, rtol=1e-6)
         assert found.distance[i] == pytest.approx(np.sqrt(known.fun), rel=1e-9)
@@ -233,11 +253,16 @@ def test_derivatives_of_a_projection(hold):
             moved = c.project(given | {name: given[name] + sign * h}, scale=scale, hold=hold)
             either.append(moved)
             good &= moved.success
-            for each, active in found.active.items():  # where the active constraints change there is a kink
+            # where the active constraints change there is a kink
+            for each, active in found.active.items():
                 good &= moved.active[each] == active
-        difference = sum(weights[n] * (either[0].values[n] - either[1].values[n]) for n in NAMES) / (2 * h)
+        difference = sum(
+            weights[n] * (either[0].values[n] - either[1].values[n]) for n in NAMES
+        ) / (2 * h)
         size = np.abs(difference[good]).max()
-        np.testing.assert_allclose(slopes[name][good], difference[good], rtol=1e-5, atol=1e-6 * size)
+        np.testing.assert_allclose(
+            slopes[name][good], difference[good], rtol=1e-5, atol=1e-6 * size
+        )
     assert good.sum() > 30
 
 
@@ -344,18 +369,30 @@ def reference(sex):
     female = float(sex == "female")
     weight, output = (60.0, 354.0) if female else (BODY_WEIGHT, CARDIAC_OUTPUT)
     given = {
-        "female": female, "body_weight": weight, "height": HEIGHT[sex], "haematocrit": 0.38 if female else 0.45,
-        "gfr": 100.0, "cardiac_output": output,
+        "female": female, "body_weight": weight, "height": HEIGHT[sex],
+        "haematocrit": 0.38 if female else 0.45, "gfr": 100.0, "cardiac_output": output,
     }  # fmt: skip
     k = int(female)
-    masses = {name: organ.mass[k] for name, organ in TABLE.items()} | {"bone": 7.8 if female else 10.5}
+    masses = {name: organ.mass[k] for name, organ in TABLE.items()} | {
+        "bone": 7.8 if female else 10.5
+    }
     flows = {name: organ.flow[k] * output for name, organ in TABLE.items() if organ.flow}
     flows["bone"] = BONE_FLOW[k] * output
     if not female:
-        masses = {name: organ.mass for name, organ in ORGANS.items() if name != "rest"} | {"blood": BLOOD_MASS}
-        flows = {name: organ.flow * output for name, organ in ORGANS.items() if name not in ("lung", "rest")}
+        masses = {name: organ.mass for name, organ in ORGANS.items() if name != "rest"} | {
+            "blood": BLOOD_MASS
+        }
+        flows = {
+            name: organ.flow * output
+            for name, organ in ORGANS.items()
+            if name not in ("lung", "rest")
+        }
     masses["rest"], flows["rest"] = weight - sum(masses.values()), output - sum(flows.values())
-    return given | {f"mass_{n}": m for n, m in masses.items()} | {f"flow_{n}": q for n, q in flows.items()}
+    return (
+        given
+        | {f"mass_{n}": m for n, m in masses.items()}
+        | {f"flow_{n}": q for n, q in flows.items()}
+    )
 
 
 @pytest.mark.parametrize("sex", ["male", "female"])
@@ -369,11 +406,16 @@ def test_reference_adults_satisfy_the_ready_set(sex):
 
 
 def test_perturbed_adults_become_valid():
-    """Reference adults with independent errors of 10 %: hardly one is valid, and all are after the projection."""
+    """Reference adults with independent errors of 10 %: hardly one is valid, and all are after the
+    projection.
+    """
     c, rng = human_adult(), np.random.default_rng(8)
     n = 2000
     given = {name: np.full(n, value) for name, value in reference("male").items()}
-    raw = {name: v if name == "female" else v * np.exp(0.1 * rng.standard_normal(n)) for name, v in given.items()}
+    raw = {
+        name: v if name == "female" else v * np.exp(0.1 * rng.standard_normal(n))
+        for name, v in given.items()
+    }
     assert c.violations(raw).rate > 0.99
     found = c.project(raw)
     assert found.success.all()
@@ -383,26 +425,46 @@ def test_perturbed_adults_become_valid():
 
 
 def test_virtual_adults_of_others():
-    """Identities of 1,000 virtual adults of the PBPK toolkit hold; blood within organs is counted with these there."""
+    """Identities of 1,000 virtual adults of the PBPK toolkit hold; blood within organs is counted
+    with these there.
+    """
     from pathlib import Path
 
-    path = Path(__file__).resolve().parents[2] / "shared" / "data" / "pbpktoolkit" / "virtPop_gen.csv"
+    path = (
+        Path(__file__).resolve().parents[2] / "shared" / "data" / "pbpktoolkit" / "virtPop_gen.csv"
+    )
     if not path.exists():
         pytest.skip("../shared/data is not here")
     import pandas as pd
 
     table = pd.read_csv(path)
-    masses = {"lung": "lu", "adipose": "ad", "bone": "bo", "brain": "br", "gonads": "go", "heart": "he", "kidney": "ki",
-              "muscle": "mu", "skin": "sk", "stomach": "st", "spleen": "sp", "pancreas": "pa", "liver": "li"}  # fmt: skip
+    masses = {"lung": "lu", "adipose": "ad", "bone": "bo", "brain": "br", "gonads": "go",
+    "heart": "he", "kidney": "ki",
+              "muscle": "mu", "skin": "sk", "stomach": "st", "spleen": "sp", "pancreas": "pa",
+              "liver": "li"}  # fmt: skip
     given = {f"mass_{name}": table[f"V{short}"] for name, short in masses.items()}
-    given |= {f"flow_{name}": table[f"Q{short}"] for name, short in masses.items() if name not in ("lung", "liver")}
     given |= {
-        "mass_gut": table.Vsm_int + table.Vla_int, "mass_blood": table.Vve + table.Var, "flow_liver": table.Qha,
-        "mass_rest": table.Vth + table.Vln + table.Vot, "flow_rest": table.Qth + table.Qln + table.Qot,
-        "flow_gut": table.Qsm_int + table.Qla_int, "cardiac_output": table.Qlu, "body_weight": table.BW,
+        f"flow_{name}": table[f"Q{short}"]
+        for name, short in masses.items()
+        if name not in ("lung", "liver")
+    }
+    given |= {
+        "mass_gut": table.Vsm_int + table.Vla_int, "mass_blood": table.Vve + table.Var,
+        "flow_liver": table.Qha, "mass_rest": table.Vth + table.Vln + table.Vot,
+        "flow_rest": table.Qth + table.Qln + table.Qot, "flow_gut": table.Qsm_int + table.Qla_int,
+        "cardiac_output": table.Qlu, "body_weight": table.BW,
     }  # fmt: skip
-    found = human_adult().only("identities").violations({name: column.to_numpy() for name, column in given.items()
-                                                         if name in human_adult().only("identities").inputs})  # fmt: skip
+    found = (
+        human_adult()
+        .only("identities")
+        .violations(
+            {
+                name: column.to_numpy()
+                for name, column in given.items()
+                if name in human_adult().only("identities").inputs
+            }
+        )
+    )
     assert not found.any.any()
     assert max(values.max() for values in found.residuals.values()) < 1e-12
 
@@ -422,7 +484,9 @@ def oral():
 
 
 def safe():
-    """Ceiling, floor, exposure, signs and mass balance of a day, and a bound on a parameter beside them."""
+    """Ceiling, floor, exposure, signs and mass balance of a day, and a bound on a parameter beside
+    them.
+    """
     model = oral()
     c = ConstraintSet("safe", model)
     c.at_most("ceiling", c.reduction(tl.Cmax("cp", end=24.0)), 3.5)
@@ -450,15 +514,21 @@ def test_trajectories_as_their_curves_say():
     assert found.violated["floor"].tolist() == (cp[:, late].min(axis=1) < 1.2).tolist()
     assert not found.violated["not negative"].any()
     assert not found.violated["balance"].any()
-    np.testing.assert_allclose(found.residuals["ceiling"], cp.max(axis=1) / 3.5 - 1.0, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        found.residuals["ceiling"], cp.max(axis=1) / 3.5 - 1.0, rtol=0, atol=1e-6
+    )
     area = np.trapezoid(cp[:, late], times[late], axis=1)
-    np.testing.assert_allclose(found.residuals["exposure"], area * POPULATION["cl"] / 20.0 / 1.4 - 1.0, atol=1e-5)
+    np.testing.assert_allclose(
+        found.residuals["exposure"], area * POPULATION["cl"] / 20.0 / 1.4 - 1.0, atol=1e-5
+    )
 
 
 def test_one_gradient_for_all_constraints():
     _, c = safe()
     value, gradient = c.value_and_grad(POPULATION, TWICE, **EXACT)
-    assert value == pytest.approx(c.penalty(c.simulated(POPULATION, TWICE, **EXACT)).sum(), rel=1e-12)
+    assert value == pytest.approx(
+        c.penalty(c.simulated(POPULATION, TWICE, **EXACT)).sum(), rel=1e-12
+    )
     assert value > 0.0
 
     def moved(name, h, patient=None):
@@ -471,11 +541,19 @@ def test_one_gradient_for_all_constraints():
         for patient in range(3):
             h = 1e-4 * POPULATION[name][patient]
             difference = (moved(name, h, patient) - moved(name, -h, patient)) / (2 * h)
-            assert gradient.parameters[name][patient] == pytest.approx(difference, rel=1e-5, abs=1e-8)
-    assert float(gradient.parameters["v"]) == pytest.approx((moved("v", 2e-3) - moved("v", -2e-3)) / 4e-3, rel=1e-5)
-    doses = [tl.Regimen.bolus(amount, into="gut", every=12.0, doses=2) for amount in (100.01, 99.99)]
+            assert gradient.parameters[name][patient] == pytest.approx(
+                difference, rel=1e-5, abs=1e-8
+            )
+    assert float(gradient.parameters["v"]) == pytest.approx(
+        (moved("v", 2e-3) - moved("v", -2e-3)) / 4e-3, rel=1e-5
+    )
+    doses = [
+        tl.Regimen.bolus(amount, into="gut", every=12.0, doses=2) for amount in (100.01, 99.99)
+    ]
     either = [c.value_and_grad(POPULATION, each, **EXACT)[0] for each in doses]
-    assert float(gradient.doses[0].amount) == pytest.approx((either[0] - either[1]) / 0.02, rel=1e-5)
+    assert float(gradient.doses[0].amount) == pytest.approx(
+        (either[0] - either[1]) / 0.02, rel=1e-5
+    )
 
 
 def test_a_patient_who_fails_violates_and_has_no_gradient():

@@ -1,4 +1,6 @@
-"""Parameters that change over time: against exact solutions, and their derivatives against differences."""
+"""Parameters that change over time: against exact solutions, and their derivatives against
+differences.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ def integral(times, starts, values):
     """Of a step function from 0 to each time."""
     ends = np.append(starts[1:], np.inf)
     return np.array(
-        [sum(v * max(0.0, min(t, e) - s) for s, e, v in zip(starts, ends, values, strict=True)) for t in times]
+        [
+            sum(v * max(0.0, min(t, e) - s) for s, e, v in zip(starts, ends, values, strict=True))
+            for t in times
+        ]
     )
 
 
@@ -33,7 +38,9 @@ def integral(times, starts, values):
 def test_a_clearance_that_changes(executor):
     values = np.array([[2.0, 5.0, 1.0], [1.0, 1.0, 8.0], [3.0, 0.0, 2.0]])
     steps = tl.stepwise([0.0, 4.0, 9.5], values)
-    solution = tl.simulate(one_compartment(), {"cl": steps}, None, TIMES, executor=executor, **TIGHT)
+    solution = tl.simulate(
+        one_compartment(), {"cl": steps}, None, TIMES, executor=executor, **TIGHT
+    )
     for curve, own in zip(solution["cp"], values, strict=True):
         np.testing.assert_allclose(
             curve, 5.0 * np.exp(-integral(TIMES, np.array([0.0, 4.0, 9.5]), own) / 10.0), rtol=1e-9
@@ -43,16 +50,24 @@ def test_a_clearance_that_changes(executor):
 def test_a_patient_alone_has_the_same_bits():
     values = np.array([[2.0, 5.0, 1.0], [1.0, 1.0, 8.0], [3.0, 0.0, 2.0]])
     regimen = Regimen.bolus(50, into="central", every=3, doses=3)
-    together = tl.simulate(one_compartment(), {"cl": tl.stepwise([0.0, 4.0, 9.5], values)}, regimen, TIMES)
+    together = tl.simulate(
+        one_compartment(), {"cl": tl.stepwise([0.0, 4.0, 9.5], values)}, regimen, TIMES
+    )
     for i, own in enumerate(values):
-        alone = tl.simulate(one_compartment(), {"cl": tl.stepwise([0.0, 4.0, 9.5], own)}, regimen, TIMES)
+        alone = tl.simulate(
+            one_compartment(), {"cl": tl.stepwise([0.0, 4.0, 9.5], own)}, regimen, TIMES
+        )
         np.testing.assert_array_equal(alone.values[0], together.values[i])
 
 
 def test_one_schedule_for_patients_who_differ_otherwise():
     steps = tl.stepwise([0.0, 4.0], [2.0, 5.0])
-    together = tl.simulate(one_compartment(), {"cl": steps, "v": [10.0, 20.0]}, None, TIMES, **TIGHT)
-    expected = [5.0 * np.exp(-integral(TIMES, np.array([0.0, 4.0]), [2.0, 5.0]) / v) for v in (10.0, 20.0)]
+    together = tl.simulate(
+        one_compartment(), {"cl": steps, "v": [10.0, 20.0]}, None, TIMES, **TIGHT
+    )
+    expected = [
+        5.0 * np.exp(-integral(TIMES, np.array([0.0, 4.0]), [2.0, 5.0]) / v) for v in (10.0, 20.0)
+    ]
     np.testing.assert_allclose(together["cp"], expected, rtol=1e-9)
 
 
@@ -73,14 +88,18 @@ def test_gradients_against_differences(shared):
     starts = [0.0, 4.0, 9.5]
     cl = rng.uniform(1.0, 4.0, (3,) if shared else (2, 3))
     lag = np.array([0.5, 1.5])
-    regimen = Regimen.bolus(60, "central", time=1.2) + Regimen.infusion(40, "central", duration=3.0, time=5.1)
+    regimen = Regimen.bolus(60, "central", time=1.2) + Regimen.infusion(
+        40, "central", duration=3.0, time=5.1
+    )
     weights = rng.standard_normal((2, TIMES.size, 1))
 
     def given(cl, lag, v):
         return {"cl": tl.stepwise(starts, cl), "lag": tl.stepwise([0.0, 5.0], lag), "v": v}
 
     def loss(cl, lag, v):
-        return float((weights * tl.simulate(model, given(cl, lag, v), regimen, TIMES, **TIGHT).values).sum())
+        return float(
+            (weights * tl.simulate(model, given(cl, lag, v), regimen, TIMES, **TIGHT).values).sum()
+        )
 
     v = np.array([10.0, 14.0])
     _, gradient = tl.value_and_grad(weights, model, given(cl, lag, v), regimen, TIMES, **TIGHT)
@@ -100,7 +119,9 @@ def test_gradients_against_differences(shared):
     problem = run.by([tl.differentiate._entry(run, name) for name in dots])
     _, derivative, _ = problem.push_forward(problem.given, list(dots.values()))
     forward = (weights * derivative).sum()
-    np.testing.assert_allclose(forward, sum((gradient.parameters[n] * d).sum() for n, d in dots.items()), rtol=1e-8)
+    np.testing.assert_allclose(
+        forward, sum((gradient.parameters[n] * d).sum() for n, d in dots.items()), rtol=1e-8
+    )
 
 
 def test_forward_derivatives_by_a_parameter_that_changes():
@@ -108,7 +129,9 @@ def test_forward_derivatives_by_a_parameter_that_changes():
     model, values = one_compartment(), np.array([[2.0, 5.0], [1.0, 3.0]])
     given = {"cl": tl.stepwise([0.0, 4.0], values), "v": 10.0}
     jacobian = tl.jacobian(model, given, None, TIMES, wrt=["cl", "v"], **TIGHT)
-    np.testing.assert_allclose(jacobian.derivatives[..., 0], jacobian.values * -TIMES[None, :, None] / 10.0, rtol=1e-7)
+    np.testing.assert_allclose(
+        jacobian.derivatives[..., 0], jacobian.values * -TIMES[None, :, None] / 10.0, rtol=1e-7
+    )
     _, by_first = tl.jvp(model, given, None, TIMES, {"cl": [1.0, 0.0, 1.0, 0.0]}, **TIGHT)
     before = np.minimum(TIMES, 4.0)[None, :, None]
     np.testing.assert_allclose(by_first, jacobian.values * -before / 10.0, rtol=1e-7)

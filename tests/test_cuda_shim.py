@@ -1,4 +1,6 @@
-"""The CUDA kernel source, compiled as host C++ behind cuda/launch_shim.hpp, gives the bits of the CPU back end."""
+"""The CUDA kernel source, compiled as host C++ behind cuda/launch_shim.hpp, gives the bits of the
+CPU back end.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# One simulation: saturable elimination, infusion and bolus, a switch in time, one patient who cannot be solved.
+# One simulation: saturable elimination, infusion and bolus, a switch in time, one patient who
+# cannot be solved.
 PROBLEM = """
 import sys
 import numpy as np
@@ -33,7 +36,8 @@ model = tl.Model("shim")
 ka, vmax, km, v, q = model.parameters(ka=1.2, vmax=9.0, km=2.0, v=20.0, q=4.0)
 depot, central, peripheral = model.states("depot", "central", "peripheral")
 model.flow(depot, central, ka * depot)
-model.flow(central, None, vmax * tl.where(model.time > 20.0, 0.5, 1.0) * (central / v) / (km + central / v))
+half = tl.where(model.time > 20.0, 0.5, 1.0)
+model.flow(central, None, vmax * half * (central / v) / (km + central / v))
 model.flow(central, peripheral, q / v * central - q / 40.0 * peripheral)
 model.output("cp", central / v)
 model.output("log", tl.log(1.0 + peripheral))
@@ -46,8 +50,10 @@ parameters["vmax"][17] = 1e308
 regimen = tl.Regimen.bolus(100, into="depot", every=12, doses=3)
 regimen = regimen + tl.Regimen.infusion(50, into="central", duration=1.5)
 times = np.linspace(0.0, 48.0, 97)
-solution = tl.simulate(model, parameters, regimen, times, rtol=1e-7, atol=1e-9, executor="interpreter", threads=1)
-np.savez(sys.argv[1], name=instruction_sets()[0]["name"], fma=instruction_sets()[0]["fma"], values=solution.values,
+options = dict(rtol=1e-7, atol=1e-9, executor="interpreter", threads=1)
+solution = tl.simulate(model, parameters, regimen, times, **options)
+best = instruction_sets()[0]
+np.savez(sys.argv[1], name=best["name"], fma=best["fma"], values=solution.values,
          status=solution.status, steps=solution.steps, rejected=solution.rejected)
 """
 
@@ -56,7 +62,9 @@ def run(folder: Path, name: str, *arguments: str) -> dict[str, np.ndarray]:
     script = folder / "problem.py"
     script.write_text(PROBLEM)
     result = folder / f"{name}.npz"
-    done = subprocess.run([sys.executable, script, result, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, script, result, *arguments], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     with np.load(result) as arrays:
         return dict(arrays)
@@ -68,8 +76,15 @@ def cpu(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def shim(tmp_path_factory: pytest.TempPathFactory, cpu: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+def shim(
+    tmp_path_factory: pytest.TempPathFactory, cpu: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    compiler = (
+        os.environ.get("CXX")
+        or shutil.which("c++")
+        or shutil.which("g++")
+        or shutil.which("clang++")
+    )
     if compiler is None or importlib.util.find_spec("pybind11") is None:
         pytest.skip("NOT RUN: needs a C++ compiler and pybind11")
     import pybind11
@@ -80,9 +95,26 @@ def shim(tmp_path_factory: pytest.TempPathFactory, cpu: dict[str, np.ndarray]) -
     link = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
     sources = [ROOT / "cuda" / "shim_engine.cpp", ROOT / "cpp" / "bindings" / "module.cpp"]
     include = [ROOT / "cpp" / "include", pybind11.get_include(), sysconfig.get_path("include")]
-    command = [compiler, "-std=c++17", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-psabi", *fma, *link]
-    command += ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", *(f"-I{path}" for path in include)]
-    done = subprocess.run([*command, *sources, "-o", extension], capture_output=True, text=True, check=False)
+    command = [
+        compiler,
+        "-std=c++17",
+        "-O1",
+        "-fPIC",
+        "-shared",
+        "-fvisibility=hidden",
+        "-Wno-psabi",
+        *fma,
+        *link,
+    ]
+    command += [
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-ffp-contract=off",
+        *(f"-I{path}" for path in include),
+    ]
+    done = subprocess.run(
+        [*command, *sources, "-o", extension], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return run(folder, "shim", str(extension))
 

@@ -1,4 +1,6 @@
-"""The expansions of exp, log, pow, tanh, sin, cos against mpmath, with and without fused multiply-add."""
+"""The expansions of exp, log, pow, tanh, sin, cos against mpmath, with and without fused
+multiply-add.
+"""
 
 import math
 from fractions import Fraction
@@ -18,7 +20,12 @@ def fused(a, b, c):
     """fma, correctly rounded, lane by lane."""
     result = a * b + c
     for lane, (x, y, z) in enumerate(zip(*np.broadcast_arrays(a, b, c), strict=True)):
-        if math.isfinite(x) and math.isfinite(y) and math.isfinite(z) and math.isfinite(result[lane]):
+        if (
+            math.isfinite(x)
+            and math.isfinite(y)
+            and math.isfinite(z)
+            and math.isfinite(result[lane])
+        ):
             exact = Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z))
             if exact:
                 result[lane] = exact.numerator / exact.denominator
@@ -29,10 +36,13 @@ def run(build, *arguments, fma=plain):
     """The values of `build(builder, *slots)` for arrays of arguments."""
     constants = Constants()
     builder = Builder(constants)
-    builder.store(build(builder, *[builder.slot("params", k) for k in range(len(arguments))]), "out")
+    builder.store(
+        build(builder, *[builder.slot("params", k) for k in range(len(arguments))]), "out"
+    )
     layout = Layout.of(
-        n_const=len(constants.values), n_coef=0, n=0, n_lu=0, n_ft=0, n_out=1, n_params=len(arguments), n_switches=0,
-        n_temp=builder.schedule(), stages=0, one=0, n_infused=0,
+        n_const=len(constants.values), n_coef=0, n=0, n_lu=0, n_ft=0, n_out=1,
+        n_params=len(arguments), n_switches=0, n_temp=builder.schedule(), stages=0, one=0,
+        n_infused=0,
     )  # fmt: skip
     arrays = np.broadcast_arrays(*[np.asarray(argument, dtype=float) for argument in arguments])
     workspace = np.zeros((layout.slots, arrays[0].size))
@@ -66,11 +76,13 @@ def anywhere(low, high, n):
 
 ARGUMENTS = {
     "exp": [RNG.uniform(-1.0, 1.0, 3000), RNG.uniform(-746.0, 710.0, 3000), anywhere(-60, 0, 200)],
-    "log": [RNG.uniform(0.5, 2.0, 3000), anywhere(-1022, 1023, 2000), 5e-324 * RNG.integers(1, 2**40, 200),
+    "log": [RNG.uniform(0.5, 2.0, 3000), anywhere(-1022, 1023, 2000), 5e-324 * RNG.integers(1,
+    2**40, 200),
             1.0 + RNG.uniform(-1e-6, 1e-6, 500)],
     "tanh": [RNG.uniform(-1.0, 1.0, 3000), RNG.uniform(-25.0, 25.0, 2000), anywhere(-1060, 0, 500)],
-    "sin": [RNG.uniform(-4.0, 4.0, 3000), RNG.uniform(-1e5, 1e5, 3000), np.arange(-2000, 2000) * (math.pi / 2)],
-    "cos": [RNG.uniform(-4.0, 4.0, 3000), RNG.uniform(-1e5, 1e5, 3000), np.arange(-2000, 2000) * (math.pi / 2)],
+    "sin": [RNG.uniform(-4.0, 4.0, 3000), RNG.uniform(-1e5, 1e5, 3000), np.arange(-2000,
+    2000) * (math.pi / 2)], "cos": [RNG.uniform(-4.0, 4.0, 3000), RNG.uniform(-1e5, 1e5, 3000),
+    np.arange(-2000, 2000) * (math.pi / 2)],
 }  # fmt: skip
 LIMITS = {"exp": 1.0, "log": 1.0, "tanh": 2.0, "sin": 1.0, "cos": 1.0}
 
@@ -80,7 +92,10 @@ LIMITS = {"exp": 1.0, "log": 1.0, "tanh": 2.0, "sin": 1.0, "cos": 1.0}
 def test_accuracy(name, fma):
     for arguments in ARGUMENTS[name]:
         chosen = arguments if fma is plain else arguments[:300]
-        assert ulps(run(FUNCTIONS[name], chosen, fma=fma), getattr(mpmath, name), chosen) < LIMITS[name]
+        assert (
+            ulps(run(FUNCTIONS[name], chosen, fma=fma), getattr(mpmath, name), chosen)
+            < LIMITS[name]
+        )
 
 
 @pytest.mark.parametrize("fma", [plain, fused])
@@ -95,7 +110,10 @@ def test_accuracy_of_powers(fma):
         (RNG.uniform(0.5, 2.0, n), RNG.uniform(-1000.0, 1000.0, n), 16.0),
     ]
     for x, y, limit in cases:
-        assert ulps(run(lambda b, u, v: power(b, u, v, None), x, y, fma=fma), mpmath.power, x, y) < limit
+        assert (
+            ulps(run(lambda b, u, v: power(b, u, v, None), x, y, fma=fma), mpmath.power, x, y)
+            < limit
+        )
 
 
 @pytest.mark.parametrize(
@@ -111,8 +129,25 @@ def test_whole_exponents_admit_negative_bases(exponent):
 
 INF, NAN = math.inf, math.nan
 SPECIAL = {
-    "exp": [(INF, INF), (-INF, 0.0), (NAN, NAN), (0.0, 1.0), (710.0, INF), (-746.0, 0.0), (1e300, INF), (-1e300, 0.0)],
-    "log": [(0.0, -INF), (-0.0, -INF), (-1.0, NAN), (-INF, NAN), (INF, INF), (NAN, NAN), (1.0, 0.0)],
+    "exp": [
+        (INF, INF),
+        (-INF, 0.0),
+        (NAN, NAN),
+        (0.0, 1.0),
+        (710.0, INF),
+        (-746.0, 0.0),
+        (1e300, INF),
+        (-1e300, 0.0),
+    ],
+    "log": [
+        (0.0, -INF),
+        (-0.0, -INF),
+        (-1.0, NAN),
+        (-INF, NAN),
+        (INF, INF),
+        (NAN, NAN),
+        (1.0, 0.0),
+    ],
     "tanh": [(INF, 1.0), (-INF, -1.0), (NAN, NAN), (0.0, 0.0), (1e300, 1.0), (-30.0, -1.0)],
     "sin": [(INF, NAN), (-INF, NAN), (NAN, NAN), (0.0, 0.0), (1e300, NAN)],
     "cos": [(INF, NAN), (-INF, NAN), (NAN, NAN), (0.0, 1.0), (1e300, NAN)],
@@ -127,9 +162,12 @@ def test_special_values(name):
 
 def test_special_powers():
     cases = np.array([
-        (0.0, 2.5, 0.0), (0.0, -2.5, INF), (0.0, 0.0, 1.0), (5.0, 0.0, 1.0), (INF, 0.0, 1.0), (-2.0, 0.0, 1.0),
-        (INF, 0.5, INF), (INF, -0.5, 0.0), (-2.0, 0.5, NAN), (NAN, 1.5, NAN), (2.0, NAN, NAN), (1.0, 1e300, 1.0),
-        (2.0, 1e300, INF), (2.0, -1e300, 0.0), (0.5, 1e300, 0.0), (1.0 + 2**-52, 1e30, INF), (1.0 - 2**-53, 1e30, 0.0),
-        (2.0, INF, INF), (0.5, INF, 0.0), (4.0, 0.5, 2.0), (10.0, 3.0, 1000.0),
+        (0.0, 2.5, 0.0), (0.0, -2.5, INF), (0.0, 0.0, 1.0), (5.0, 0.0, 1.0), (INF, 0.0, 1.0), (-2.0,
+        0.0, 1.0), (INF, 0.5, INF), (INF, -0.5, 0.0), (-2.0, 0.5, NAN), (NAN, 1.5, NAN), (2.0, NAN,
+        NAN), (1.0, 1e300, 1.0), (2.0, 1e300, INF), (2.0, -1e300, 0.0), (0.5, 1e300, 0.0),
+        (1.0 + 2**-52, 1e30, INF), (1.0 - 2**-53, 1e30, 0.0), (2.0, INF, INF), (0.5, INF, 0.0),
+        (4.0, 0.5, 2.0), (10.0, 3.0, 1000.0),
     ])  # fmt: skip
-    np.testing.assert_array_equal(run(lambda b, x, y: power(b, x, y, None), cases[:, 0], cases[:, 1]), cases[:, 2])
+    np.testing.assert_array_equal(
+        run(lambda b, x, y: power(b, x, y, None), cases[:, 0], cases[:, 1]), cases[:, 2]
+    )

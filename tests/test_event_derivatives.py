@@ -1,4 +1,6 @@
-"""Derivatives of the table of events and of rules of doses: against differences of the table, and against each other."""
+"""Derivatives of the table of events and of rules of doses: against differences of the table, and
+against each other.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,12 @@ RULES = {
     "gut": Dosing(lag=p * q / 4, bioavailability=exp(-q / 8), rate=r, duration=d * (1 + p / 16)),
     "central": Dosing(lag=p / 2, rate=r * (1 + q / 16), duration=d),
 }
-# Sums of 1/16 have no rounding errors; a field is far enough from the others' effects for the differences below.
+# Sums of 1/16 have no rounding errors; a field is far enough from the others' effects for the
+# differences below.
 sixteenths = {
     "amount": st.integers(16, 800), "time": st.integers(8, 400), "every": st.integers(8, 200),
-    "duration": st.integers(16, 400), "rate": st.integers(16, 160), p: st.integers(16, 80), q: st.integers(16, 80),
-    r: st.integers(16, 160), d: st.integers(16, 400),
+    "duration": st.integers(16, 400), "rate": st.integers(16, 160), p: st.integers(16, 80),
+    q: st.integers(16, 80), r: st.integers(16, 160), d: st.integers(16, 400),
 }  # fmt: skip
 H = 2.0**-9
 NUMBERS = ("amount", "time", "every", "extent")
@@ -50,12 +53,16 @@ NUMBERS = ("amount", "time", "every", "extent")
 
 @st.composite
 def cases(draw):
-    """Patients, lines as (kind, into, doses, fields), values of parameters, rules, thresholds, and a seed."""
+    """Patients, lines as (kind, into, doses, fields), values of parameters, rules, thresholds, and
+    a seed.
+    """
     patients = draw(st.integers(1, 4))
 
     def array(elements):
         shared = draw(st.booleans())
-        return np.array(draw(elements) if shared else [draw(elements) for _ in range(patients)], np.float64)
+        return np.array(
+            draw(elements) if shared else [draw(elements) for _ in range(patients)], np.float64
+        )
 
     lines = []
     for _ in range(draw(st.integers(0, 4))):
@@ -66,7 +73,9 @@ def cases(draw):
         lines.append((kind, draw(st.sampled_from(sorted(STATES))), draw(st.integers(1, 4)), fields))
     ruled = any(kind.startswith("modelled") for kind, *_ in lines) or draw(st.booleans())
     parameters = {name: array(sixteenths[name]) / 16 for name in (p, q, r, d)} if ruled else {}
-    thresholds = [array(st.sampled_from([-1.0, np.inf, 2.5, 7.0])) for _ in range(draw(st.integers(0, 2)))]
+    thresholds = [
+        array(st.sampled_from([-1.0, np.inf, 2.5, 7.0])) for _ in range(draw(st.integers(0, 2)))
+    ]
     seed = draw(st.integers(0, 2**32 - 1))
     return patients, lines, parameters, RULES if ruled else {}, thresholds, seed
 
@@ -74,7 +83,9 @@ def cases(draw):
 def table(patients, lines, parameters, rules, thresholds):
     """The doses, the switches and the events."""
     switches = [SwitchTimes(threshold, 1.0, 0.0) for threshold in thresholds]
-    doses, found = doses_and_events(regimen_of(lines), STATES, INFUSED, patients, switches, rules, parameters)
+    doses, found = doses_and_events(
+        regimen_of(lines), STATES, INFUSED, patients, switches, rules, parameters
+    )
     return doses, switches, found
 
 
@@ -113,11 +124,16 @@ def at_rows(doses, dot, rows):
 
 def of_rules(doses, parameter_dots):
     """The tangents (rows,) of what the rules say."""
-    result = {field: np.zeros(len(doses.amount)) for field in ("lag", "bioavailability", "rate", "duration")}
+    result = {
+        field: np.zeros(len(doses.amount))
+        for field in ("lag", "bioavailability", "rate", "duration")
+    }
     for rule in doses.rules:
         for name, dot in parameter_dots.items():
             if name.name in rule.slopes:
-                result[rule.field][rule.rows] += rule.slopes[name.name] * at_rows(doses, dot, rule.rows)
+                result[rule.field][rule.rows] += rule.slopes[name.name] * at_rows(
+                    doses, dot, rule.rows
+                )
     return result
 
 
@@ -141,7 +157,9 @@ def test_tangents_are_differences_of_the_table(case):
     sequence = sorted(range(found.time.size), key=names(found).__getitem__)
 
     def moved(h):
-        """Value and time, where everything has gone h along the direction, in the order of `names`."""
+        """Value and time, where everything has gone h along the direction, in
+        the order of `names`.
+        """
         line_dots, parameter_dots, switch_dots = dots
         there = [
             (kind, into, doses, fields | {f: fields[f] + h * dot for f, dot in each.items()})
@@ -157,10 +175,13 @@ def test_tangents_are_differences_of_the_table(case):
 
     differences = {}
     for h in (H, 2 * H, 4 * H):
-        differences[h] = [(up - down) / (2 * h) for up, down in zip(moved(h), moved(-h), strict=True)]
+        differences[h] = [
+            (up - down) / (2 * h) for up, down in zip(moved(h), moved(-h), strict=True)
+        ]
     for which, tangent in enumerate(tangents):
         one, two, four = (differences[h][which] for h in (H, 2 * H, 4 * H))
-        first, second = (4 * one - two) / 3, (4 * two - four) / 3  # Richardson: the error is of order h^6
+        # Richardson: the error is of order h^6
+        first, second = (4 * one - two) / 3, (4 * two - four) / 3
         expected = (16 * first - second) / 15
         np.testing.assert_allclose(tangent[sequence], expected, rtol=1e-7, atol=1e-7)
 
@@ -171,7 +192,9 @@ def test_the_two_ways_are_adjoint(case):
     line_dots, parameter_dots, switch_dots = random_tangents(lines, parameters, thresholds, seed)
     doses, switches, found = table(patients, lines, parameters, rules, thresholds)
     value_bar, time_bar = np.random.default_rng(seed).standard_normal((2, found.time.size))
-    value_dot, time_dot = push_forward(doses, switches, found, line_dots, parameter_dots, switch_dots)
+    value_dot, time_dot = push_forward(
+        doses, switches, found, line_dots, parameter_dots, switch_dots
+    )
     forward = value_dot @ value_bar + time_dot @ time_bar
     numbers_bar, rules_bar = pull_back(doses, found, value_bar, time_bar)
     parts = [numbers_bar[name] * dot for name, dot in of_numbers(doses, line_dots).items()]
@@ -189,12 +212,15 @@ def test_the_two_ways_are_adjoint(case):
 def test_the_two_ways_are_adjoint_where_patients_share_the_table(case, patients):
     """Then tangents and cotangents are (rows, patients), and each column is as if it were alone."""
     _, lines, parameters, rules, _, seed = case
-    lines = [(*one[:3], {field: np.ravel(value)[0] for field, value in one[3].items()}) for one in lines]
+    lines = [
+        (*one[:3], {field: np.ravel(value)[0] for field, value in one[3].items()}) for one in lines
+    ]
     parameters = {name: np.ravel(value)[0] for name, value in parameters.items()}
     doses, _, found = table(patients, lines, parameters, rules, [])
     assert found.offsets.size == 2
     rng = np.random.default_rng(seed)
-    number_dots, rule_dots = ({k: rng.standard_normal((len(doses.amount), patients)) for k in of(doses, {})}
+    number_dots, rule_dots = ({k: rng.standard_normal((len(doses.amount),
+    patients)) for k in of(doses, {})}
                               for of in (of_numbers, of_rules))  # fmt: skip
     by_rate, by_duration = doses.table.kind == MODELLED_RATE, doses.table.kind == MODELLED_DURATION
     number_dots["extent"][by_rate | by_duration] = 0.0
@@ -204,7 +230,9 @@ def test_the_two_ways_are_adjoint_where_patients_share_the_table(case, patients)
     bars = rng.standard_normal((2, found.time.size, patients))
     pulled = pull_back(doses, found, *bars)
     for k in range(patients):
-        alone = doses.push_forward(*({name: dot[:, k] for name, dot in of.items()} for of in (number_dots, rule_dots)))
+        alone = doses.push_forward(
+            *({name: dot[:, k] for name, dot in of.items()} for of in (number_dots, rule_dots))
+        )
         for together, apart in zip(rows, push_forward_rows(doses, found, alone), strict=True):
             np.testing.assert_array_equal(together[:, k], apart)
         for together, apart in zip(pulled, pull_back(doses, found, *bars[..., k]), strict=True):
@@ -213,7 +241,9 @@ def test_the_two_ways_are_adjoint_where_patients_share_the_table(case, patients)
     forward = sum(np.sum(row * bar) for row, bar in zip(rows, bars, strict=True))
     pairs = zip(pulled, (number_dots, rule_dots), strict=True)
     parts = [mine[name] * dot for mine, dots in pairs for name, dot in dots.items()]
-    assert abs(forward - sum(part.sum() for part in parts)) < 1e-13 * (1.0 + sum(np.abs(part).sum() for part in parts))
+    assert abs(forward - sum(part.sum() for part in parts)) < 1e-13 * (
+        1.0 + sum(np.abs(part).sum() for part in parts)
+    )
 
 
 @given(cases())
@@ -229,9 +259,13 @@ def test_a_patient_alone_has_the_same_bits(case):
         def one(value, patient=patient):
             return value[patient] if np.ndim(value) else value
 
-        alone = [(*each[:3], {field: one(value) for field, value in each[3].items()}) for each in lines]
+        alone = [
+            (*each[:3], {field: one(value) for field, value in each[3].items()}) for each in lines
+        ]
         values = {name: one(value) for name, value in parameters.items()}
-        doses_alone, switches, found_alone = table(1, alone, values, rules, [one(each) for each in thresholds])
+        doses_alone, switches, found_alone = table(
+            1, alone, values, rules, [one(each) for each in thresholds]
+        )
         rows = slice(*found.offsets[patient : patient + 2])
         records = slice(*doses.table.offsets[patient : patient + 2])
         for name in ("time", "kind", "target", "value", "role", "number"):
@@ -246,14 +280,22 @@ def test_a_patient_alone_has_the_same_bits(case):
 
 
 def test_rows_know_where_they_come_from():
-    regimen = Regimen.bolus(1, "gut", time=[5, 1]) + Regimen.infusion(6, "central", duration=2, time=[2, 3])
+    regimen = Regimen.bolus(1, "gut", time=[5, 1]) + Regimen.infusion(
+        6, "central", duration=2, time=[2, 3]
+    )
     switches = [SwitchTimes(np.array([4.0, 0.0]), 1.0, 0.0)]
     doses, found = doses_and_events(regimen, STATES, INFUSED, 2, switches)
-    assert found.role.reshape(2, 4).tolist() == [[START, END, SWITCHING, DOSE], [SWITCHING, DOSE, START, END]]
+    assert found.role.reshape(2, 4).tolist() == [
+        [START, END, SWITCHING, DOSE],
+        [SWITCHING, DOSE, START, END],
+    ]
     assert found.source.reshape(2, 4).tolist() == [[1, 1, 0, 0], [0, 2, 3, 3]]
     np.testing.assert_array_equal(found.time.reshape(2, 4), [[2, 4, 4, 5], [0, 1, 3, 5]])
     np.testing.assert_array_equal(found.value.reshape(2, 4), [[3, 3, 0, 1], [0, 1, 3, 3]])
-    value_bar, time_bar = np.array([10.0, 20, 0, 30, 0, 30, 10, 20]), np.array([1.0, 2, 8, 3, 8, 3, 1, 2])
+    value_bar, time_bar = (
+        np.array([10.0, 20, 0, 30, 0, 30, 10, 20]),
+        np.array([1.0, 2, 8, 3, 8, 3, 1, 2]),
+    )
     numbers, _ = pull_back(doses, found, value_bar, time_bar)
     np.testing.assert_array_equal(numbers["amount"], [30, 15, 30, 15])
     np.testing.assert_array_equal(numbers["time"], [3, 3, 3, 3])
@@ -289,10 +331,13 @@ def test_short_infusions_are_boluses_without_a_derivative_by_duration():
         rows = slice(*found.offsets[patient : patient + 2])
         assert found.kind[rows].tolist() == [BOLUS, BOLUS]
         assert numbers["amount"][patient] == value_bar[rows].sum()
-    np.testing.assert_allclose(numbers["time"], np.add.reduceat(time_bar, found.offsets[:-1]), rtol=1e-14)
+    np.testing.assert_allclose(
+        numbers["time"], np.add.reduceat(time_bar, found.offsets[:-1]), rtol=1e-14
+    )
     with pytest.raises(
         InputError,
-        match=r"by the duration or rate of an infusion into 'central' .*for 2 records, the first is of patient 0",
+        match=r"by the duration or rate of an infusion into 'central' .*for 2 records, the first "
+        r"is of patient 0",
     ):
         check_defined(doses, np.array([1.0, 1.0, -1.0]))
     check_defined(doses, np.array([0.0, 1.0, 0.0]))
@@ -314,7 +359,10 @@ def test_an_infusion_of_nothing_at_a_rate_is_a_bolus_by_its_amount():
 def test_switches_of_a_list_of_regimens():
     """Rows of patients lie one after the other, as many as each has."""
     given_list = [Regimen.bolus(1, "gut", time=3), None, Regimen.bolus(1, "gut", every=1, doses=2)]
-    switches = [SwitchTimes(np.array([2.0, np.inf, -1.0]), 1.0, 0.0), SwitchTimes(np.asarray(0.5), 0.0, 1.0)]
+    switches = [
+        SwitchTimes(np.array([2.0, np.inf, -1.0]), 1.0, 0.0),
+        SwitchTimes(np.asarray(0.5), 0.0, 1.0),
+    ]
     _, found = doses_and_events(given_list, STATES, INFUSED, 3, switches)
     assert found.offsets.tolist() == [0, 3, 5, 9]
     bar = np.arange(10.0, 19.0)
@@ -326,7 +374,9 @@ def test_switches_of_a_list_of_regimens():
     assert dot.shape == (9,)
     assert dot @ bar == 1.0 * first[0] + 5.0 * second.sum()
     _, equal = doses_and_events([None, None], STATES, INFUSED, 2, switches[1:])
-    np.testing.assert_array_equal(push_forward_switches(equal, switches[1:], [np.array([1.0, 2.0])]), [1.0, 2.0])
+    np.testing.assert_array_equal(
+        push_forward_switches(equal, switches[1:], [np.array([1.0, 2.0])]), [1.0, 2.0]
+    )
 
 
 def test_a_threshold_at_zero_moves_to_later_times():

@@ -1,4 +1,6 @@
-"""Event tables: what NONMEM makes of them, hand-made ones, and every mistake with its row and column."""
+"""Event tables: what NONMEM makes of them, hand-made ones, and every mistake with its row and
+column.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def run(table, model=None, **options):
     return tl.simulate(model, events.parameters, events.regimen, events.times, **(TIGHT | options))
 
 
-@pytest.mark.skipif(not SCENARIOS.exists(), reason=f"SKIPPED LOUDLY: no NONMEM scenarios at {SCENARIOS}")
+@pytest.mark.skipif(
+    not SCENARIOS.exists(), reason=f"SKIPPED LOUDLY: no NONMEM scenarios at {SCENARIOS}"
+)
 def test_all_scenarios_are_those_of_nonmem():
     frame = printed()
     model = one_compartment()
@@ -33,10 +37,14 @@ def test_all_scenarios_are_those_of_nonmem():
     expected = frame["CP_NONMEM"].to_numpy()[events.records]
     error = np.abs(solution["cp"] - expected)
     worst = [int(events.ids[i]) for i in np.unique(solution.patient[error > tolerance(expected)])]
-    assert not worst, f"scenarios {worst}: {np.max(error / tolerance(expected)):.3g} of the tolerance"
+    assert not worst, (
+        f"scenarios {worst}: {np.max(error / tolerance(expected)):.3g} of the tolerance"
+    )
 
 
-@pytest.mark.skipif(not SCENARIOS.exists(), reason=f"SKIPPED LOUDLY: no NONMEM scenarios at {SCENARIOS}")
+@pytest.mark.skipif(
+    not SCENARIOS.exists(), reason=f"SKIPPED LOUDLY: no NONMEM scenarios at {SCENARIOS}"
+)
 def test_a_subject_alone_has_the_same_bits():
     frame = printed()
     together = run(frame)
@@ -86,19 +94,29 @@ def test_records_become_doses_samples_and_covariates():
     np.testing.assert_array_equal(events.parameters["v"], [20, 30])
     steps = events.parameters["cl"]
     assert isinstance(steps, Stepwise)
-    assert (steps.values.tolist(), steps.times.tolist(), steps.offsets.tolist()) == ([1, 2, 3], [0, 1, 0], [0, 2, 3])
+    assert (steps.values.tolist(), steps.times.tolist(), steps.offsets.tolist()) == (
+        [1, 2, 3],
+        [0, 1, 0],
+        [0, 2, 3],
+    )
 
 
 def test_the_value_of_a_record_holds_over_the_interval_that_ends_at_it():
-    table = columns(TIME=[0, 4, 10], EVID=[1, 0, 0], AMT=[100, 0, 0], CMT=[2, 2, 2], CL=[9.0, 2.0, 5.0])
+    table = columns(
+        TIME=[0, 4, 10], EVID=[1, 0, 0], AMT=[100, 0, 0], CMT=[2, 2, 2], CL=[9.0, 2.0, 5.0]
+    )
     model = one_compartment()
     curves = {}
     for rule in ("next", "previous"):
         events = EventTable(table, model, covariates=rule)
         solution = tl.simulate(model, events.parameters, events.regimen, events.times, **TIGHT)
         curves[rule] = solution["cp"]
-    np.testing.assert_allclose(curves["next"], 5000.0 * np.exp([-8.0 / 20.0, -38.0 / 20.0]), rtol=1e-8)
-    np.testing.assert_allclose(curves["previous"], 5000.0 * np.exp([-36.0 / 20.0, -48.0 / 20.0]), rtol=1e-8)
+    np.testing.assert_allclose(
+        curves["next"], 5000.0 * np.exp([-8.0 / 20.0, -38.0 / 20.0]), rtol=1e-8
+    )
+    np.testing.assert_allclose(
+        curves["previous"], 5000.0 * np.exp([-36.0 / 20.0, -48.0 / 20.0]), rtol=1e-8
+    )
 
 
 def test_missing_columns_take_their_defaults():
@@ -109,7 +127,8 @@ def test_missing_columns_take_their_defaults():
     assert events.regimen.into.tolist() == [0, 0]
     solution = tl.simulate(model, events.parameters, events.regimen, events.times, **TIGHT)
     expected = [
-        tl.simulate(model, {}, Regimen.bolus(a, "depot"), [t], **TIGHT)["cp"][0, 0] for a, t in ((100, 2), (50, 3))
+        tl.simulate(model, {}, Regimen.bolus(a, "depot"), [t], **TIGHT)["cp"][0, 0]
+        for a, t in ((100, 2), (50, 3))
     ]
     np.testing.assert_allclose(solution["cp"], expected, rtol=1e-12)
 
@@ -117,7 +136,9 @@ def test_missing_columns_take_their_defaults():
 def test_a_table_costs_the_same_curves_as_regimens():
     model = one_compartment()
     rows = [
-        (i, t, a, e) for i in range(4) for t, a, e in ((0, 100 + i, 1), (3, 0, 0), (12, 50, 1), (12, 0, 0), (20, 0, 0))
+        (i, t, a, e)
+        for i in range(4)
+        for t, a, e in ((0, 100 + i, 1), (3, 0, 0), (12, 50, 1), (12, 0, 0), (20, 0, 0))
     ]
     frame = pd.DataFrame(rows, columns=["ID", "TIME", "AMT", "EVID"])
     solution = run(frame, model)
@@ -140,7 +161,9 @@ def tables(draw):
 
 
 def superposition(frame):
-    """Boluses into the central compartment, each record's observations seeing what stands above it or is implied."""
+    """Boluses into the central compartment, each record's observations seeing what stands above it
+    or is implied.
+    """
     k, found = 1.1 / 20.0, []
     for _, records in frame.groupby("ID"):
         table = records.to_numpy()
@@ -167,28 +190,33 @@ def test_tied_times_zero_amounts_and_the_order_of_subjects(frame, random):
     shuffled = pd.concat([frame[frame["ID"] == one] for one in subjects])
     renamed = shuffled.rename(columns=str.lower)[sorted(str.lower(c) for c in frame.columns)]
     again = run(renamed)
-    parts = {one: solution.values[solution.patient == k] for k, one in enumerate(frame["ID"].unique())}
+    parts = {
+        one: solution.values[solution.patient == k] for k, one in enumerate(frame["ID"].unique())
+    }
     np.testing.assert_array_equal(again.values, np.concatenate([parts[one] for one in subjects]))
 
 
 BAD = {
     "no time": ({"ID": [1]}, "has no column TIME"),
-    "text": (columns(TIME=[0, 1], AMT=["5", "five"]), r"row 2 \(index 1\), column AMT is five \(not a number"),
-    "back": (columns(TIME=[0, 5, 4]), r"row 3 \(index 2\), column TIME is 4 \(time goes back"),
-    "negative time": (columns(TIME=[-1, 5]), "a simulation starts at 0"),
-    "negative amount": (columns(TIME=[0], AMT=[-5]), "column AMT is -5"),
-    "evid": (columns(TIME=[0, 1], EVID=[0, 7]), r"row 2 .*column EVID is 7"),
+    "text": (columns(TIME=[0, 1], AMT=["5", "five"]),
+    r"row 2 \(index 1\), column AMT is five \(not a number"), "back": (columns(TIME=[0, 5, 4]),
+    r"row 3 \(index 2\), column TIME is 4 \(time goes back"), "negative time": (columns(TIME=[-1,
+    5]), "a simulation starts at 0"), "negative amount": (columns(TIME=[0], AMT=[-5]),
+    "column AMT is -5"), "evid": (columns(TIME=[0, 1], EVID=[0, 7]), r"row 2 .*column EVID is 7"),
     "no dose": (columns(TIME=[0], EVID=[0], AMT=[5]), "the record is no dose"),
     "cmt": (columns(TIME=[0], CMT=[3]), "column CMT is 3 .the model has no such compartment"),
-    "ss ii": (columns(TIME=[0], AMT=[5], SS=[1], II=[-2]), "column II is -2 .steady state needs an interval"),
-    "ss no ii": (columns(TIME=[0], AMT=[5], SS=[1]), "column II is missing .steady state needs an interval, unless"),
+    "ss ii": (columns(TIME=[0], AMT=[5], SS=[1], II=[-2]),
+    "column II is -2 .steady state needs an interval"), "ss no ii": (columns(TIME=[0], AMT=[5],
+    SS=[1]), "column II is missing .steady state needs an interval, unless"),
     "addl": (columns(TIME=[0], AMT=[5], ADDL=[2]), "additional doses need an interval"),
     "addl half": (columns(TIME=[0], AMT=[5], ADDL=[1.5], II=[2]), "it counts doses"),
     "rate": (columns(TIME=[0], AMT=[5], RATE=[-3]), "column RATE is -3"),
-    "no rule": (columns(TIME=[0], AMT=[5], RATE=[-2], CMT=[1]), "the duration is the model's, which has no rule"),
-    "subject again": ({"ID": [1, 2, 1], "TIME": [0, 0, 0]}, r"row 3 .*column ID is 1 \(this subject has records"),
+    "no rule": (columns(TIME=[0], AMT=[5], RATE=[-2], CMT=[1]),
+    "the duration is the model's, which has no rule"), "subject again": ({"ID": [1, 2, 1],
+    "TIME": [0, 0, 0]}, r"row 3 .*column ID is 1 \(this subject has records"),
     "two columns": ({"ID": [1], "TIME": [0], "time": [0]}, "both mean TIME"),
-    "no covariate": ({"ID": [1, 2], "TIME": [0, 0], "CL": [1.0, np.nan]}, r"row 2 .*no value of this covariate"),
+    "no covariate": ({"ID": [1, 2], "TIME": [0, 0], "CL": [1.0, np.nan]},
+    r"row 2 .*no value of this covariate"),
 }  # fmt: skip
 
 
@@ -229,17 +257,21 @@ def test_names_of_compartments():
     table = columns(TIME=[0, 1], AMT=[5, 0], CMT=["central", "central"])
     assert EventTable(table, one_compartment()).regimen.into.tolist() == [1]
     numbered = columns(TIME=[0, 1], AMT=[5, 0], CMT=[11, 11])
-    assert EventTable(numbered, one_compartment(), compartments={11: "central"}).regimen.into.tolist() == [1]
+    assert EventTable(
+        numbered, one_compartment(), compartments={11: "central"}
+    ).regimen.into.tolist() == [1]
     with pytest.raises(InputError, match="compartments names 'centrall'"):
         EventTable(numbered, one_compartment(), compartments={11: "centrall"})
 
 
 def test_gradients_through_a_table_with_everything():
-    """Steady state, a reset, a lag, a modelled duration, a covariate that changes: by parameters, against differences."""
+    """Steady state, a reset, a lag, a modelled duration, a covariate that changes: by parameters,
+    against differences.
+    """
     table = columns(
-        TIME=[0, 2, 9, 9, 15, 20, 24, 30], EVID=[1, 0, 1, 0, 0, 4, 0, 0], AMT=[50, 0, 40, 0, 0, 70, 0, 0],
-        CMT=[2, 2, 2, 2, 2, 1, 2, 2], RATE=[0, 0, -2, 0, 0, 0, 0, 0], II=[8, 0, 0, 0, 0, 0, 0, 0],
-        SS=[1, 0, 0, 0, 0, 0, 0, 0], ADDL=[1, 0, 0, 0, 0, 0, 0, 0],
+        TIME=[0, 2, 9, 9, 15, 20, 24, 30], EVID=[1, 0, 1, 0, 0, 4, 0, 0], AMT=[50, 0, 40, 0, 0, 70,
+        0, 0], CMT=[2, 2, 2, 2, 2, 1, 2, 2], RATE=[0, 0, -2, 0, 0, 0, 0, 0], II=[8, 0, 0, 0, 0, 0,
+        0, 0], SS=[1, 0, 0, 0, 0, 0, 0, 0], ADDL=[1, 0, 0, 0, 0, 0, 0, 0],
         CL=[1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 3.0],
     )  # fmt: skip
     model = one_compartment()
@@ -267,6 +299,8 @@ def test_gradients_through_a_table_with_everything():
         for s in (-2, -1, 1, 2):
             values = steps.values.copy()
             values[k] += s * 1e-4
-            shifted.append(loss(point | {"cl": Stepwise(values, steps.times, steps.offsets, steps.order)}))
+            shifted.append(
+                loss(point | {"cl": Stepwise(values, steps.times, steps.offsets, steps.order)})
+            )
         expected = (shifted[0] - 8 * shifted[1] + 8 * shifted[2] - shifted[3]) / 12e-4
         np.testing.assert_allclose(of_steps[k], expected, rtol=1e-6, err_msg=str(k))

@@ -1,5 +1,5 @@
-"""Against truths that owe nothing to this engine: closed forms, the matrix exponential, manufactured solutions; the
-order of the methods; and that the error follows the tolerance."""
+"""Against truths that owe nothing to this engine: closed forms, the matrix exponential,
+manufactured solutions; the order of the methods; and that the error follows the tolerance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from teorell.lowering import lower
 TIMES = np.linspace(0.0, 48.0, 97)
 TIGHT = {"rtol": 1e-10, "atol": 1e-12}
 
-# Linear models: rates between compartments, and out of them (1/h) ---------------------------------------------------
+# Linear models: rates between compartments, and out of them (1/h)
+# ---------------------------------------------------
 
 
 def linear(rates):
@@ -41,8 +42,9 @@ MODELS = {
         ("central", "deep"): 0.2, ("deep", "central"): 0.01,
     },
     "oral, three": {
-        ("gut", "central"): 1.3, ("gut", None): 0.2, ("central", None): 0.3, ("central", "shallow"): 1.1,
-        ("shallow", "central"): 0.4, ("central", "deep"): 0.2, ("deep", "central"): 0.01,
+        ("gut", "central"): 1.3, ("gut", None): 0.2, ("central", None): 0.3, ("central",
+        "shallow"): 1.1, ("shallow", "central"): 0.4, ("central", "deep"): 0.2, ("deep",
+        "central"): 0.01,
     },
     "stiff": {("central", None): 0.3, ("central", "shallow"): 2e6, ("shallow", "central"): 5e5},
 }  # fmt: skip
@@ -50,17 +52,22 @@ MODELS = {
 
 @functools.cache
 def propagator(matrix, dt):
-    """expm(dt matrix), of a matrix as a tuple of rows; remembered, for scipy is slow where BLAS has many threads."""
+    """expm(dt matrix), of a matrix as a tuple of rows; remembered, for scipy is slow where BLAS has
+    many threads.
+    """
     return expm(dt * np.array(matrix))
 
 
 def truth(matrix, times, boluses=(), infusions=(), samples="after"):
-    """Amounts (times, n) of a linear model that starts empty, stretch by stretch with the matrix exponential.
+    """Amounts (times, n) of a linear model that starts empty, stretch by stretch with the matrix
+    exponential.
 
-    boluses: (time, number of the state, amount); infusions: (start, end, number of the state, amount).
+    boluses: (time, number of the state, amount); infusions: (start, end, number of the state,
+    amount).
     """
     n = len(matrix)
-    z, bordered = np.append(np.zeros(n), 1.0), np.zeros((n + 1, n + 1))  # amounts, and the one that feeds infusions
+    # amounts, and the one that feeds infusions
+    z, bordered = np.append(np.zeros(n), 1.0), np.zeros((n + 1, n + 1))
     bordered[:n, :n] = matrix
     found, now = np.full((len(times), n), np.nan), 0.0
     stops = sorted({0.0, *times, *(b[0] for b in boluses), *(t for i in infusions for t in i[:2])})
@@ -92,7 +99,9 @@ def worst(values, exact):
 def test_bolus(name, method):
     model, matrix, names = linear(MODELS[name])
     into = "gut" if "gut" in names else "central"
-    solution = tl.simulate(model, None, tl.Regimen.bolus(100.0, into=into), TIMES, method=method, **TIGHT)
+    solution = tl.simulate(
+        model, None, tl.Regimen.bolus(100.0, into=into), TIMES, method=method, **TIGHT
+    )
     assert solution.status.tolist() == [0]
     assert worst(solution.values[0], truth(matrix, TIMES, [(0.0, names.index(into), 100.0)])) < 2e-9
 
@@ -124,11 +133,17 @@ def test_multiple_doses_of_both_kinds(name):
 
 
 def test_closed_forms_of_a_population():
-    """Every patient with its own parameters, dose and times, against the formulas of the textbooks."""
+    """Every patient with its own parameters, dose and times, against the
+    formulas of the textbooks.
+    """
     rng = np.random.default_rng(11)
     n = 40
     ka, cl, v = rng.uniform(0.5, 3.0, n), rng.uniform(1.0, 9.0, n), rng.uniform(10.0, 60.0, n)
-    dose, start, duration = rng.uniform(10.0, 300.0, n), rng.uniform(0.0, 5.0, n), rng.uniform(0.5, 6.0, n)
+    dose, start, duration = (
+        rng.uniform(10.0, 300.0, n),
+        rng.uniform(0.0, 5.0, n),
+        rng.uniform(0.5, 6.0, n),
+    )
     model = tl.Model("oral, one compartment")
     p = dict(zip(("ka", "cl", "v"), model.parameters(ka=1.0, cl=1.0, v=1.0), strict=True))
     gut, central = model.states("gut", "central")
@@ -161,7 +176,11 @@ def test_steady_state_of_many_doses():
     every, doses = 6.0, 60
     times = np.arange(doses) * every
     solution = tl.simulate(
-        model, None, tl.Regimen.bolus(10.0, into="central", every=every, doses=doses), times, **TIGHT
+        model,
+        None,
+        tl.Regimen.bolus(10.0, into="central", every=every, doses=doses),
+        times,
+        **TIGHT,
     )
     left = math.exp(matrix[0, 0] * every)
     exact = 10.0 * (1.0 - left ** np.arange(1, doses + 1)) / (1.0 - left)
@@ -177,13 +196,16 @@ def test_michaelis_menten_elimination():
     (x,) = model.states("x")
     model.flow(x, None, vmax * x / (km + x))
     vmaxes = np.array([2.0, 10.0, 40.0])
-    solution = tl.simulate(model, {"vmax": vmaxes}, tl.Regimen.bolus(100.0, into="x"), TIMES[:49], **TIGHT)
+    solution = tl.simulate(
+        model, {"vmax": vmaxes}, tl.Regimen.bolus(100.0, into="x"), TIMES[:49], **TIGHT
+    )
     exponent = math.log(20.0) + (100.0 - np.outer(vmaxes, TIMES[:49])) / 5.0
     exact = 5.0 * lambertw(np.exp(exponent)).real
     np.testing.assert_allclose(solution.values[:, :, 0], exact, rtol=1e-8, atol=1e-10)
 
 
-# Order --------------------------------------------------------------------------------------------------------------
+# Order
+# --------------------------------------------------------------------------------------------------
 
 
 def manufactured():
@@ -193,8 +215,12 @@ def manufactured():
     t = model.time
     sx, sy, sz = 2.0 + tl.sin(t), 1.0 + tl.exp(-t), 2.0 * tl.cos(0.5 * t)  # the solution
     model.rate(x, tl.cos(t) + x * y - sx * sy - 0.8 * (x - sx) - 0.3 * (x * x - sx * sx))
-    model.rate(y, -tl.exp(-t) + tl.sin(y * z) - tl.sin(sy * sz) + x / (1.0 + y * y) - sx / (1.0 + sy * sy))
-    model.rate(z, -tl.sin(0.5 * t) - 0.5 * (z - sz) * (1.0 + x * x) + tl.exp(-y) * (x - sx) + t * (y - sy))
+    model.rate(
+        y, -tl.exp(-t) + tl.sin(y * z) - tl.sin(sy * sz) + x / (1.0 + y * y) - sx / (1.0 + sy * sy)
+    )
+    model.rate(
+        z, -tl.sin(0.5 * t) - 0.5 * (z - sz) * (1.0 + x * x) + tl.exp(-y) * (x - sx) + t * (y - sy)
+    )
 
     def exact(t):
         return np.stack([2.0 + np.sin(t), 1.0 + np.exp(-t), 2.0 * np.cos(0.5 * t)], axis=-1)
@@ -234,7 +260,9 @@ def time_alone():
 
 
 def aligned(shape):
-    """Zeros whose first element lies on a multiple of 64 bytes, as the engine's own workspaces do."""
+    """Zeros whose first element lies on a multiple of 64 bytes, as the engine's
+    own workspaces do.
+    """
     size = int(np.prod(shape))
     raw = np.zeros(size + 8)
     first = (-raw.ctypes.data % 64) // 8
@@ -242,7 +270,9 @@ def aligned(shape):
 
 
 def fixed_steps(model, method, counts, end):
-    """End states (counts, n) of `counts[i]` equal steps from 0 to `end`, through the core's own step: a lane each."""
+    """End states (counts, n) of `counts[i]` equal steps from 0 to `end`, through the core's own
+    step: a lane each.
+    """
     programs = lower(model, None)
     isa = solve.instruction_sets()[0]
     width, layout, core = isa["register_width"], programs.layout, solve.core_model(programs)
@@ -252,7 +282,8 @@ def fixed_steps(model, method, counts, end):
         ws = aligned((layout.slots, width))
         ws[layout.const : layout.const + layout.n_const] = programs.constants[:, None]
         ws[layout.params : layout.params + layout.n_params] = model.parameter_defaults[:, None]
-        ws[layout.scalar + 5] = ws[layout.atol : layout.atol + layout.n] = 1e-6  # rtol, atol: no step is rejected here
+        # rtol, atol: no step is rejected here
+        ws[layout.scalar + 5] = ws[layout.atol : layout.atol + layout.n] = 1e-6
         for program in (programs.prepare, programs.initial):
             solve._core.run_program(isa["name"], np.ascontiguousarray(program), ws, width)
         yn, ynew = (slice(region, region + layout.n) for region in (layout.yn, layout.ynew))
@@ -285,7 +316,9 @@ def test_convergence_slope_is_the_order(problem, counts, method):
 
 @pytest.mark.parametrize("method", solve.METHODS)
 def test_convergence_slope_with_stiffness(method):
-    """Prothero and Robinson, with a rate so large that the classical order is not seen; no less than 2 remains."""
+    """Prothero and Robinson, with a rate so large that the classical order is not seen; no less
+    than 2 remains.
+    """
     model = tl.Model("Prothero-Robinson")
     (y,) = model.states("y", initial=1.0, signed=True)
     t = model.time
@@ -296,13 +329,16 @@ def test_convergence_slope_with_stiffness(method):
     assert -np.polyfit(np.log(counts), np.log(errors), 1)[0] > 1.8, errors
 
 
-# Tolerance ----------------------------------------------------------------------------------------------------------
+# Tolerance
+# --------------------------------------------------------------------------------------------------
 
 DECADES = 10.0 ** -np.arange(3, 11)
 
 
 def check_follows(errors, most):
-    """Every decade of tolerance is felt: no error above `most` rtol, none far below, and a slope near one."""
+    """Every decade of tolerance is felt: no error above `most` rtol, none far below, and a slope
+    near one.
+    """
     errors = np.array(errors)
     ratio = errors / DECADES
     assert (ratio < most).all(), ratio
@@ -325,17 +361,23 @@ def test_error_follows_tolerance_nonlinear(method):
 @pytest.mark.parametrize("method", solve.METHODS)
 def test_error_follows_tolerance_doses(method):
     model, matrix, names = linear(MODELS["oral, three"])
-    exact = truth(matrix, TIMES, [(0.0, names.index("gut"), 100.0), (24.0, names.index("gut"), 100.0)])
+    exact = truth(
+        matrix, TIMES, [(0.0, names.index("gut"), 100.0), (24.0, names.index("gut"), 100.0)]
+    )
     errors = []
     for rtol in DECADES:
         regimen = tl.Regimen.bolus(100.0, into="gut", every=24, doses=2)
-        solution = tl.simulate(model, None, regimen, TIMES, rtol=rtol, atol=1e-3 * rtol, method=method)
+        solution = tl.simulate(
+            model, None, regimen, TIMES, rtol=rtol, atol=1e-3 * rtol, method=method
+        )
         errors.append(worst(solution.values[0], exact))
     check_follows(errors, most=30.0)
 
 
 def test_absolute_tolerance_of_each_state():
-    """A loose atol for one state loosens that state, and costs fewer steps; a mapping and an array say the same."""
+    """A loose atol for one state loosens that state, and costs fewer steps; a mapping and an array
+    say the same.
+    """
     model, exact = manufactured()
     times = np.linspace(0.0, 6.0, 61)
     named = tl.simulate(model, None, None, times, rtol=1e-9, atol={"y": 1e-2, "z": 1e-2, "x": 1e-9})

@@ -1,4 +1,6 @@
-"""Both executors, every lane width and every instruction set with fused multiply-add give the same bits."""
+"""Both executors, every lane width and every instruction set with fused multiply-add give the same
+bits.
+"""
 
 import numpy as np
 import pytest
@@ -19,7 +21,9 @@ def model_with_everything():
     model.initial(x, 1.0 + k)
     model.initial(y, 2.0)
     model.rate(x, -k * x + tl.exp(-y) * tl.sin(t) + tl.where(t < 3.0, 0.4, 0.1) + 0.2)
-    model.rate(y, -tl.hill(y, 0.5, e) + tl.min(x * x, 0.8) * tl.log(1.0 + z * z) + tl.max(x - 1.0, 0.0))
+    model.rate(
+        y, -tl.hill(y, 0.5, e) + tl.min(x * x, 0.8) * tl.log(1.0 + z * z) + tl.max(x - 1.0, 0.0)
+    )
     model.rate(
         z,
         -tl.tanh(z) * tl.sqrt(1.0 + y * y)
@@ -31,7 +35,11 @@ def model_with_everything():
     return model
 
 
-MODELS = {"A": reference_models.problem_a, "B": reference_models.problem_b, "everything": model_with_everything}
+MODELS = {
+    "A": reference_models.problem_a,
+    "B": reference_models.problem_b,
+    "everything": model_with_everything,
+}
 
 
 def run(name, n, **options):
@@ -59,7 +67,10 @@ def same(a, b):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("method", solve.METHODS)
 def test_executors_agree(name, method):
-    a, b = (run(name, 37, method=method, executor=executor) for executor in ("machine_code", "interpreter"))
+    a, b = (
+        run(name, 37, method=method, executor=executor)
+        for executor in ("machine_code", "interpreter")
+    )
     assert (a.status == 0).all()
     same(a, b)
 
@@ -67,7 +78,9 @@ def test_executors_agree(name, method):
 @pytest.mark.parametrize("isa", SETS)
 def test_executors_agree_on_every_instruction_set(isa, monkeypatch):
     monkeypatch.setenv("TEORELL_ISA", isa)
-    same(*(run("everything", 11, executor=executor) for executor in ("machine_code", "interpreter")))
+    same(
+        *(run("everything", 11, executor=executor) for executor in ("machine_code", "interpreter"))
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -88,7 +101,9 @@ def test_programs_do_not_depend_on_the_lane(program, isa):
     width = SETS[isa]["interpreter_width"]
     rng = np.random.default_rng(5)
     start = rng.uniform(0.1, 2.0, (programs.layout.slots, width))
-    start[programs.layout.const : programs.layout.const + programs.layout.n_const] = programs.constants[:, None]
+    start[programs.layout.const : programs.layout.const + programs.layout.n_const] = (
+        programs.constants[:, None]
+    )
     code = np.ascontiguousarray(getattr(programs, program))
     wide = start.copy()
     solve._core.run_program(isa, code, wide, width)

@@ -1,4 +1,6 @@
-"""Expressions: one object for one structure, values as NumPy has them, derivatives as complex steps have them."""
+"""Expressions: one object for one structure, values as NumPy has them, derivatives as complex steps
+have them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from teorell import expression as tx
 from teorell.errors import ModelError, suggestion
-from teorell.expression import Expression, derivative, evaluate, leaves, symbol, to_text, topological
+from teorell.expression import (
+    Expression,
+    derivative,
+    evaluate,
+    leaves,
+    symbol,
+    to_text,
+    topological,
+)
 
 x, y, k = symbol("state", "x"), symbol("state", "y"), symbol("parameter", "k")
 time = symbol("time", "time")
@@ -25,7 +35,9 @@ SYMBOLS = {"x": x, "y": y, "k": k, "time": time}
 
 
 def _grow(inner: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]:
-    """Smooth functions that stay finite and analytic for symbols in [0.2, 3]; kinks are tested by themselves."""
+    """Smooth functions that stay finite and analytic for symbols in [0.2, 3]; kinks are tested by
+    themselves.
+    """
     one: list[Callable[[Any], Expression]] = [
         lambda a: -a,
         lambda a: tx.exp(tx.tanh(a)),
@@ -55,7 +67,10 @@ def _grow(inner: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]
 
 
 expressions = st.recursive(
-    st.one_of(st.sampled_from(list(SYMBOLS.values())), st.sampled_from([0.5, 2.0, -1.5, 3.0]).map(tx.constant)),
+    st.one_of(
+        st.sampled_from(list(SYMBOLS.values())),
+        st.sampled_from([0.5, 2.0, -1.5, 3.0]).map(tx.constant),
+    ),
     _grow,
     max_leaves=12,
 )
@@ -65,7 +80,8 @@ points = st.tuples(*[st.floats(0.2, 3.0) for _ in SYMBOLS])
 @given(expressions, points)
 @settings(max_examples=150, deadline=None)
 def test_derivative_matches_complex_step(expr: Expression, point: tuple[float, ...]) -> None:
-    # Where a condition changes the derivative is one-sided, and an imaginary step takes either side.
+    # Where a condition changes the derivative is one-sided, and an imaginary step takes either
+    # side.
     assume(point[0] != point[1] and 1.0 not in point)
     values: dict[Expression, Any] = dict(zip(SYMBOLS.values(), point, strict=True))
     for s in (x, k, time):
@@ -77,8 +93,11 @@ def test_derivative_matches_complex_step(expr: Expression, point: tuple[float, .
 @given(expressions, points)
 @settings(max_examples=100, deadline=None)
 def test_text_reads_back_as_the_same_object(expr: Expression, point: tuple[float, ...]) -> None:
-    functions = {name: getattr(tx, name) for name in ("exp", "log", "sqrt", "tanh", "sin", "cos", "where")}
-    # pow keeps the operator where ** would expand: none of the generated powers that remain is of that kind.
+    functions = {
+        name: getattr(tx, name) for name in ("exp", "log", "sqrt", "tanh", "sin", "cos", "where")
+    }
+    # pow keeps the operator where ** would expand: none of the generated powers that remain is of
+    # that kind.
     assert tx.as_expression(eval(to_text(expr), {**functions, **SYMBOLS})) is expr
 
 
@@ -186,16 +205,42 @@ def test_nodes_are_freed() -> None:
 @pytest.mark.parametrize(
     ("simple", "expected"),
     [
-        (x + 0, x), (0 + x, x), (x - 0, x), (0 - x, -x), (x * 1, x), (1 * x, x), (x * 0, tx.constant(0)), (x / 1, x),
-        (-tx.as_expression(-x), x), (x * -1, -x), (x / -1, -x), (0 / x, tx.constant(0)), (x + -y, x - y),
-        (x - -y, x + y), (x + -2, x - 2), (x - -2, x + 2),
-        (x**0, tx.constant(1)), (x**1, x), (x**2, x * x), (x**-1, 1 / x), (x**0.5, tx.sqrt(x)), (x**-2, 1 / (x * x)),
-        (~~(x < y), x < y), (tx.where(1, x, y), x), (tx.where(x < y, k, k), k), ((x < y) & True, x < y),
-        ((x < y) | True, tx.constant(1)), (tx.constant(2) * 3 + 4, tx.constant(10)), (tx.exp(0), tx.constant(1)),
-        (tx.min(2, 3), tx.constant(2)), (tx.max(2, 3), tx.constant(3)), (tx.hill(x, k, 1), x / (k + x)),
-        (tx.constant(-0.0), tx.constant(0.0)), (tx.constant(1) < 2, tx.constant(1)),
+        (x + 0, x),
+        (0 + x, x),
+        (x - 0, x),
+        (0 - x, -x),
+        (x * 1, x),
+        (1 * x, x),
+        (x * 0, tx.constant(0)),
+        (x / 1, x),
+        (-tx.as_expression(-x), x),
+        (x * -1, -x),
+        (x / -1, -x),
+        (0 / x, tx.constant(0)),
+        (x + -y, x - y),
+        (x - -y, x + y),
+        (x + -2, x - 2),
+        (x - -2, x + 2),
+        (x**0, tx.constant(1)),
+        (x**1, x),
+        (x**2, x * x),
+        (x**-1, 1 / x),
+        (x**0.5, tx.sqrt(x)),
+        (x**-2, 1 / (x * x)),
+        (~~(x < y), x < y),
+        (tx.where(1, x, y), x),
+        (tx.where(x < y, k, k), k),
+        ((x < y) & True, x < y),
+        ((x < y) | True, tx.constant(1)),
+        (tx.constant(2) * 3 + 4, tx.constant(10)),
+        (tx.exp(0), tx.constant(1)),
+        (tx.min(2, 3), tx.constant(2)),
+        (tx.max(2, 3), tx.constant(3)),
+        (tx.hill(x, k, 1), x / (k + x)),
+        (tx.constant(-0.0), tx.constant(0.0)),
+        (tx.constant(1) < 2, tx.constant(1)),
     ],
-)  # fmt: skip
+)
 def test_simplifications(simple: Expression, expected: Expression) -> None:
     assert simple is expected
 
@@ -287,7 +332,9 @@ def test_constants_are_finite(bad: float) -> None:
 
 
 def test_impossible_constants() -> None:
-    with pytest.raises(ModelError, match=r"log\(-1\) is not a finite number \(all is constant here\)"):
+    with pytest.raises(
+        ModelError, match=r"log\(-1\) is not a finite number \(all is constant here\)"
+    ):
         tx.log(-1)
     with pytest.raises(ModelError, match=r"exp\(1000\)"):
         tx.exp(1000)
@@ -303,19 +350,49 @@ two, one = np.float64(2.0), np.int32(1)
 @pytest.mark.parametrize(
     ("numpys", "ours"),
     [
-        (np.exp(x), tx.exp(x)), (np.log(x), tx.log(x)), (np.sqrt(x), tx.sqrt(x)), (np.tanh(x), tx.tanh(x)),
-        (np.sin(x), tx.sin(x)), (np.cos(x), tx.cos(x)), (np.absolute(x), tx.abs(x)), (np.fabs(x), tx.abs(x)),
-        (np.minimum(x, 2), tx.min(x, 2)), (np.maximum(two, x), tx.max(2, x)), (np.power(x, k), x**k),
-        (np.add(x, one), x + 1), (np.subtract(1.0, x), 1 - x), (np.multiply(two, x), 2 * x), (np.divide(x, y), x / y),
-        (np.negative(x), -x), (np.positive(x), x), (np.square(x), x * x), (np.reciprocal(x), 1 / x),
-        (np.less(x, y), x < y), (np.less_equal(x, y), x <= y), (np.greater(x, y), x > y),
-        (np.greater_equal(x, y), x >= y), (np.logical_and(x < y, y < 1), (x < y) & (y < 1)),
-        (np.logical_or(x < y, y < 1), (x < y) | (y < 1)), (np.logical_not(x < y), ~(x < y)),
-        (two + x, 2 + x), (two - x, 2 - x), (two * x, 2 * x), (two / x, 2 / x), (two**x, 2**x), (x**two, x * x),
-        (one * x, x), (np.float32(0.5) * x, 0.5 * x), (np.asarray(2.0) * x, 2 * x), (np.bool_(True) & (x < y), x < y),
-        (two < x, x > 2), (two <= x, x >= 2), (two > x, x < 2), (two >= x, x <= 2), (np.sum([x, y, k]), x + y + k),
+        (np.exp(x), tx.exp(x)),
+        (np.log(x), tx.log(x)),
+        (np.sqrt(x), tx.sqrt(x)),
+        (np.tanh(x), tx.tanh(x)),
+        (np.sin(x), tx.sin(x)),
+        (np.cos(x), tx.cos(x)),
+        (np.absolute(x), tx.abs(x)),
+        (np.fabs(x), tx.abs(x)),
+        (np.minimum(x, 2), tx.min(x, 2)),
+        (np.maximum(two, x), tx.max(2, x)),
+        (np.power(x, k), x**k),
+        (np.add(x, one), x + 1),
+        (np.subtract(1.0, x), 1 - x),
+        (np.multiply(two, x), 2 * x),
+        (np.divide(x, y), x / y),
+        (np.negative(x), -x),
+        (np.positive(x), x),
+        (np.square(x), x * x),
+        (np.reciprocal(x), 1 / x),
+        (np.less(x, y), x < y),
+        (np.less_equal(x, y), x <= y),
+        (np.greater(x, y), x > y),
+        (np.greater_equal(x, y), x >= y),
+        (np.logical_and(x < y, y < 1), (x < y) & (y < 1)),
+        (np.logical_or(x < y, y < 1), (x < y) | (y < 1)),
+        (np.logical_not(x < y), ~(x < y)),
+        (two + x, 2 + x),
+        (two - x, 2 - x),
+        (two * x, 2 * x),
+        (two / x, 2 / x),
+        (two**x, 2**x),
+        (x**two, x * x),
+        (one * x, x),
+        (np.float32(0.5) * x, 0.5 * x),
+        (np.asarray(2.0) * x, 2 * x),
+        (np.bool_(True) & (x < y), x < y),
+        (two < x, x > 2),
+        (two <= x, x >= 2),
+        (two > x, x < 2),
+        (two >= x, x <= 2),
+        (np.sum([x, y, k]), x + y + k),
     ],
-)  # fmt: skip
+)
 def test_numpy_functions_and_scalars_make_expressions(numpys: Expression, ours: Expression) -> None:
     assert numpys is ours
 
@@ -330,7 +407,10 @@ def test_numpy_comparison_for_equality_is_identity() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: np.log10(x), r"np\.log10 of an expression .*Write tl\.log\(x\) / math\.log\(10\)\."),
+        (
+            lambda: np.log10(x),
+            r"np\.log10 of an expression .*Write tl\.log\(x\) / math\.log\(10\)\.",
+        ),
         (lambda: np.fmin(x, y), r"np\.fmin of an expression .*Write tl\.min\(a, b\)\."),
         (lambda: np.arctan(x), r"np\.arctan of an expression .*Write it with tl\.exp, log"),
         (lambda: two // x, r"np\.floor_divide of an expression"),
@@ -343,7 +423,9 @@ def test_numpy_comparison_for_equality_is_identity() -> None:
         (lambda: np.where(x < y, x, y), r"Use tl\.where"),
     ],
 )
-def test_what_numpy_cannot_do_with_expressions_is_told(make: Callable[[], object], message: str) -> None:
+def test_what_numpy_cannot_do_with_expressions_is_told(
+    make: Callable[[], object], message: str
+) -> None:
     with pytest.raises(TypeError, match=message) as caught:
         make()
     assert re.fullmatch(r".+ \(.+\)\. .+\.", str(caught.value))
@@ -379,7 +461,9 @@ def test_wrong_types_and_truth() -> None:
             x + bad  # type: ignore[operator]
         with pytest.raises(TypeError):
             bad * x  # type: ignore[operator]
-        with pytest.raises(TypeError, match=r" \(only expressions and real scalars can be used there\)\. "):
+        with pytest.raises(
+            TypeError, match=r" \(only expressions and real scalars can be used there\)\. "
+        ):
             tx.exp(bad)  # type: ignore[arg-type]
     with pytest.raises(AttributeError, match="immutable"):
         x.op = "time"

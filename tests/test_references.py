@@ -1,4 +1,5 @@
-"""Against published solutions of stiff test problems, and against the reference solutions of problems A and B.
+"""Against published solutions of stiff test problems, and against the reference solutions of
+problems A and B.
 
 Both lie in ../shared (see the fixture `shared`), and the tests skip where it is not.
 """
@@ -13,7 +14,8 @@ import teorell as tl
 from teorell import reference_models, solve
 from teorell.expression import symbol
 
-# Published stiff problems ---------------------------------------------------------------------------------------------
+# Published stiff problems
+# ---------------------------------------------------------------------------------------------
 
 
 def rober(model, initial):
@@ -56,7 +58,8 @@ def test_published_problem_to_six_digits(name, method, shared):
     np.testing.assert_allclose(solution.values[0, 0], case["reference"], rtol=1e-6)
 
 
-# Problems A and B -----------------------------------------------------------------------------------------------------
+# Problems A and B
+# --------------------------------------------------------------------------------------------------
 
 MODELS = {"A": reference_models.problem_a, "B": reference_models.problem_b}
 PATIENTS = 20
@@ -86,7 +89,9 @@ def run(kind, **options):
 
 
 def errors(names, values, exact):
-    """The worst error as ../shared/yardstick/problem.py defines it: of the venous state, of all states but the depot."""
+    """The worst error as ../shared/yardstick/problem.py defines it: of the venous state, of all
+    states but the depot.
+    """
     scale = np.maximum(np.abs(exact), 1e-3 * np.abs(exact).max(axis=1, keepdims=True))
     scale[scale == 0.0] = 1.0
     error = (np.abs(values - exact) / scale).max(axis=(0, 1))
@@ -105,11 +110,14 @@ def test_population_and_states_are_the_yardsticks(reference):
     model, patients = MODELS[kind](), reference_models.population(kind, PATIENTS)
     assert list(model.state_names) == exact["states"].tolist()
     assert list(model.parameter_names) == exact["params"].tolist()
-    np.testing.assert_allclose(np.column_stack([patients[name] for name in exact["params"]]), exact["pop"], rtol=1e-14)
+    np.testing.assert_allclose(
+        np.column_stack([patients[name] for name in exact["params"]]), exact["pop"], rtol=1e-14
+    )
 
 
-# Method, rtol, and for A and B: the most that the worst of 20 patients may be off, venous and in any state. About thrice
-# what was measured; the fast binding of B lets some states, not the venous one, see order reduction (docs/numerics.md).
+# Method, rtol, and for A and B: the most that the worst of 20 patients may be off, venous and in
+# any state. About thrice what was measured; the fast binding of B lets some states, not the venous
+# one, see order reduction (docs/numerics.md).
 BOUNDS = [
     ("rodas5p", 1e-4, {"A": (1.5e-4, 5e-4), "B": (5e-5, 1e-2)}),
     ("rodas5p", 1e-6, {"A": (6e-7, 4e-6), "B": (6e-7, 6e-5)}),
@@ -121,7 +129,9 @@ BOUNDS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "rtol", "bounds"), BOUNDS, ids=[f"{method}-{rtol:g}" for method, rtol, _ in BOUNDS])
+@pytest.mark.parametrize(
+    ("method", "rtol", "bounds"), BOUNDS, ids=[f"{method}-{rtol:g}" for method, rtol, _ in BOUNDS]
+)
 def test_yardstick(reference, method, rtol, bounds):
     kind, exact = reference
     solution = run(kind, rtol=rtol, atol=1e-3 * rtol, method=method)

@@ -27,10 +27,18 @@ def events(regimen, patients, switches=()):
 def table(regimen, patients=1, switches=(), patient=0):
     """The rows of one patient as a list of (time, kind, target, value)."""
     found = events(regimen, patients, switches)
-    assert (found.kind.dtype, found.target.dtype, found.offsets.dtype) == (np.int32, np.int32, np.int64)
+    assert (found.kind.dtype, found.target.dtype, found.offsets.dtype) == (
+        np.int32,
+        np.int32,
+        np.int64,
+    )
     assert (found.time.dtype, found.value.dtype) == (np.float64, np.float64)
-    assert all(column.flags.c_contiguous for column in (found.time, found.kind, found.target, found.value))
-    first, last = (0, found.offsets[1]) if found.offsets.size == 2 else found.offsets[patient : patient + 2]
+    assert all(
+        column.flags.c_contiguous for column in (found.time, found.kind, found.target, found.value)
+    )
+    first, last = (
+        (0, found.offsets[1]) if found.offsets.size == 2 else found.offsets[patient : patient + 2]
+    )
     columns = (found.time, found.kind, found.target, found.value)
     return list(zip(*(column[first:last].tolist() for column in columns), strict=True))
 
@@ -48,8 +56,15 @@ def test_infusion_by_duration_and_by_rate_are_the_same():
 
 
 def test_infusion_of_no_duration_is_a_bolus_into_the_state():
-    assert table(Regimen.infusion(100, into="depot", duration=0, time=3))[-1] == (3.0, BOLUS, 2, 100.0)
-    assert table(Regimen.infusion(100, into="depot", duration=1e-13, time=1000)) == [(1000.0, BOLUS, 2, 100.0)]
+    assert table(Regimen.infusion(100, into="depot", duration=0, time=3))[-1] == (
+        3.0,
+        BOLUS,
+        2,
+        100.0,
+    )
+    assert table(Regimen.infusion(100, into="depot", duration=1e-13, time=1000)) == [
+        (1000.0, BOLUS, 2, 100.0)
+    ]
 
 
 def test_exactly_the_amount_goes_in_late():
@@ -60,7 +75,12 @@ def test_exactly_the_amount_goes_in_late():
 
 def test_overlapping_infusions_keep_their_own_rates():
     rows = table(Regimen.infusion(30, into="central", duration=3, every=2, doses=2))
-    assert rows == [(0.0, START, 0, 10.0), (2.0, START, 0, 10.0), (3.0, END, 0, 10.0), (5.0, END, 0, 10.0)]
+    assert rows == [
+        (0.0, START, 0, 10.0),
+        (2.0, START, 0, 10.0),
+        (3.0, END, 0, 10.0),
+        (5.0, END, 0, 10.0),
+    ]
 
 
 def test_order_at_equal_times():
@@ -96,7 +116,13 @@ def test_arrays_differ_by_patient():
 
 def test_list_has_one_regimen_a_patient():
     one = Regimen.bolus(5, into="gut", every=1, doses=2)
-    given_list = [None, one, Regimen.infusion(6, into="central", duration=2) + one, Regimen.none(), one]
+    given_list = [
+        None,
+        one,
+        Regimen.infusion(6, into="central", duration=2) + one,
+        Regimen.none(),
+        one,
+    ]
     found = events(given_list, 5)
     assert found.offsets.tolist() == [0, 0, 2, 6, 6, 8]
     for patient, regimen in enumerate(given_list):
@@ -104,7 +130,10 @@ def test_list_has_one_regimen_a_patient():
 
 
 def test_a_reset_ends_and_drops_what_began_before_it():
-    """In time, or in the order of writing at its own time. An end that does not come needs no row: all rates are zero."""
+    """In time, or in the order of writing at its own time.
+
+    An end that does not come needs no row: all rates are zero.
+    """
     regimen = (
         Regimen.bolus(1, into="gut", time=4)
         + Regimen.infusion(6, into="central", duration=3, time=1, every=3, doses=3)
@@ -114,25 +143,43 @@ def test_a_reset_ends_and_drops_what_began_before_it():
         + Regimen.infusion(6, into="central", duration=1, time=6)
     )
     assert table(regimen) == [
-        (1.0, START, 0, 2.0), (1.0, BOLUS, 0, 2.0), (4.0, RESET, 1, 0.0), (4.0, BOLUS, 0, 3.0), (6.0, START, 0, 6.0),
-        (7.0, END, 0, 6.0),
+        (1.0, START, 0, 2.0), (1.0, BOLUS, 0, 2.0), (4.0, RESET, 1, 0.0), (4.0, BOLUS, 0, 3.0),
+        (6.0, START, 0, 6.0), (7.0, END, 0, 6.0),
     ]  # fmt: skip
 
 
 def test_lines_count_in_the_order_of_their_times():
     lines = (
-        Regimen.reset(time=3) + Regimen.bolus(1, into="gut", time=5) + Regimen.bolus(2, into="gut", every=2, doses=4)
+        Regimen.reset(time=3)
+        + Regimen.bolus(1, into="gut", time=5)
+        + Regimen.bolus(2, into="gut", every=2, doses=4)
     )
-    assert table(lines) == [(0.0, BOLUS, 0, 2.0), (2.0, BOLUS, 0, 2.0), (3.0, RESET, 1, 0.0), (5.0, BOLUS, 0, 1.0)]
+    assert table(lines) == [
+        (0.0, BOLUS, 0, 2.0),
+        (2.0, BOLUS, 0, 2.0),
+        (3.0, RESET, 1, 0.0),
+        (5.0, BOLUS, 0, 1.0),
+    ]
 
 
 def test_resets_of_patients():
-    regimen = Regimen.bolus(1, into="gut", every=2, doses=3) + Regimen.reset(time=[1, 3]) + Regimen.reset(time=[3, 3.5])
-    assert table(regimen, 2, patient=0) == [(0.0, BOLUS, 0, 1.0), (1.0, RESET, 1, 0.0), (3.0, RESET, 1, 0.0)]
+    regimen = (
+        Regimen.bolus(1, into="gut", every=2, doses=3)
+        + Regimen.reset(time=[1, 3])
+        + Regimen.reset(time=[3, 3.5])
+    )
+    assert table(regimen, 2, patient=0) == [
+        (0.0, BOLUS, 0, 1.0),
+        (1.0, RESET, 1, 0.0),
+        (3.0, RESET, 1, 0.0),
+    ]
     assert table(regimen, 2, patient=1) == [
         (0.0, BOLUS, 0, 1.0), (2.0, BOLUS, 0, 1.0), (3.0, RESET, 1, 0.0), (3.5, RESET, 1, 0.0),
     ]  # fmt: skip
-    as_list = [Regimen.bolus(1, into="gut", every=2, doses=3) + Regimen.reset(time=1) + Regimen.reset(3), None]
+    as_list = [
+        Regimen.bolus(1, into="gut", every=2, doses=3) + Regimen.reset(time=1) + Regimen.reset(3),
+        None,
+    ]
     assert table(as_list, 2) == table(regimen, 2)
     assert table(as_list, 2, patient=1) == []
 
@@ -141,7 +188,9 @@ def test_switches():
     thresholds = np.array([-1.0, 0.0, 5.0, np.inf])
     for patient, expected in enumerate([(0.0, 7.0), (0.0, 7.0), (5.0, 7.0), (0.0, 3.0)]):
         for regimen in (None, [None] * 4):
-            ((time, kind, target, value),) = table(regimen, 4, [SwitchTimes(thresholds, 3.0, 7.0)], patient)
+            ((time, kind, target, value),) = table(
+                regimen, 4, [SwitchTimes(thresholds, 3.0, 7.0)], patient
+            )
             assert ((time, value), kind, target) == (expected, SWITCH, 0)
 
 
@@ -178,14 +227,21 @@ def test_list_array_and_single_patient_agree(population):
         given_in = sum(amount * doses for _, _, amount, _, _, _, doses in population[patient])
         boluses = sum(value for _, kind, _, value in rows if kind == BOLUS)
         signs = {START: -1, END: 1, BOLUS: 0}
-        infusions = sum(signs[kind] * Fraction(value) * Fraction(time) for time, kind, _, value in rows)  # exact
+        # exact
+        infusions = sum(
+            signs[kind] * Fraction(value) * Fraction(time) for time, kind, _, value in rows
+        )
         assert boluses + float(infusions) == pytest.approx(given_in, rel=1e-14, abs=1e-300)
 
 
 @settings(deadline=None)
-@given(lines.filter(bool), st.lists(st.tuples(numbers_, numbers_, numbers_), min_size=2, max_size=5))
+@given(
+    lines.filter(bool), st.lists(st.tuples(numbers_, numbers_, numbers_), min_size=2, max_size=5)
+)
 def test_arrays_agree_with_patients_alone(regimen, population):
-    """Amount, time and duration of the first line differ by patient; the result is as if each ran alone."""
+    """Amount, time and duration of the first line differ by patient; the result is as if each ran
+    alone.
+    """
     kind, into, _, _, _, every, doses = regimen[0]
     amounts, times, durations = (np.array(column) for column in zip(*population, strict=True))
     rest = sum((build(*line) for line in regimen[1:]), Regimen.none())
@@ -208,12 +264,16 @@ def test_many_patients_cross_the_chunks():
         for patient in (0, 65_535, 65_536, patients - 1):
             at = starts[patient] if isinstance(time, np.ndarray) else time
             alone = Regimen.bolus(amounts[patient], into="gut", time=at, every=12, doses=3)
-            assert table(regimen, patients, patient=patient) == table(alone + Regimen.bolus(1, into="depot", time=14))
+            assert table(regimen, patients, patient=patient) == table(
+                alone + Regimen.bolus(1, into="depot", time=14)
+            )
 
 
 def test_immutable_picklable_readable():
     amounts = np.array([1.0, 2.0])
-    regimen = Regimen.bolus(amounts, into="gut") + Regimen.infusion(3, into="central", rate=1.5, every=12, doses=2)
+    regimen = Regimen.bolus(amounts, into="gut") + Regimen.infusion(
+        3, into="central", rate=1.5, every=12, doses=2
+    )
     amounts[:] = 9.0
     assert [row[3] for row in table(regimen, 2) if row[1] == BOLUS] == [1.0]
     with pytest.raises(AttributeError):
@@ -236,8 +296,9 @@ def test_immutable_picklable_readable():
     )
     assert repr(pickle.loads(pickle.dumps(others))) == (
         "Regimen.infusion(1, into='gut', rate='modelled') + "
-        "Regimen.infusion(1, into='gut', duration='modelled', time=2, every=12, doses=1, steady_state=True) + "
-        "Regimen.reset(time=3) + Regimen.infusion(0, into='gut', rate=5, steady_state='add')"
+        "Regimen.infusion(1, into='gut', duration='modelled', time=2, every=12, doses=1, "
+        "steady_state=True) + Regimen.reset(time=3) + Regimen.infusion(0, into='gut', rate=5, "
+        "steady_state='add')"
     )
 
 
@@ -260,10 +321,16 @@ def test_immutable_picklable_readable():
         (lambda: Regimen.bolus(np.ones((2, 2)), into="gut"), "shape"),
         (lambda: Regimen.bolus([], into="gut"), "no patients"),
         (lambda: Regimen.bolus([1, 2], into="gut", time=[1, 2, 3]), "3 patients"),
-        (lambda: Regimen.bolus([1, 2], into="gut") + Regimen.bolus([1, 2, 3], into="gut"), "3 patients"),
+        (
+            lambda: Regimen.bolus([1, 2], into="gut") + Regimen.bolus([1, 2, 3], into="gut"),
+            "3 patients",
+        ),
         (lambda: Regimen.bolus("100", into="gut"), "type str"),
         (lambda: Regimen.bolus(1, into="gut", every=12), "an interval but no number"),
-        (lambda: Regimen.infusion(1, into="gut", duration=1, every=12), "an interval but no number"),
+        (
+            lambda: Regimen.infusion(1, into="gut", duration=1, every=12),
+            "an interval but no number",
+        ),
         (lambda: Regimen.bolus(1, into=2 * symbol("state", "gut")), r"into is 2 \* gut"),
         (lambda: Regimen.bolus(1, into=symbol("parameter", "gut")), "into is gut"),
         (lambda: Regimen.infusion(1, into="gut"), "'gut' has neither duration nor rate"),
@@ -276,18 +343,31 @@ def test_immutable_picklable_readable():
         (lambda: Regimen.infusion(1e250, into="gut", duration=1e-90), "overflow"),
         (lambda: Regimen.bolus(1, into="gut", every=1e308, doses=9), "overflow"),
         (lambda: Regimen.infusion(1, into="gut", rate="modeled"), "type str"),
-        (lambda: Regimen.infusion(1, into="gut", rate="modelled", duration=1), "both duration and rate"),
+        (
+            lambda: Regimen.infusion(1, into="gut", rate="modelled", duration=1),
+            "both duration and rate",
+        ),
         (lambda: Regimen.reset(time=-1), "time .*is -1"),
-        (lambda: Regimen.bolus(1, into="gut", steady_state=True), "steady state without an interval"),
-        (lambda: Regimen.infusion(1, into="gut", rate=1, steady_state=True), "steady state without an interval"),
-        (lambda: Regimen.bolus(1, into="gut", every=12, steady_state="yes"), "steady_state .* is 'yes'"),
+        (
+            lambda: Regimen.bolus(1, into="gut", steady_state=True),
+            "steady state without an interval",
+        ),
+        (
+            lambda: Regimen.infusion(1, into="gut", rate=1, steady_state=True),
+            "steady state without an interval",
+        ),
+        (
+            lambda: Regimen.bolus(1, into="gut", every=12, steady_state="yes"),
+            "steady_state .* is 'yes'",
+        ),
         (lambda: Regimen.bolus(1, into="gut", every=12, steady_state=1), "steady_state .* is 1"),
     ],
 )
 def test_bad_values(make, words):
     with pytest.raises(InputError, match=words) as caught:
         make()
-    assert re.fullmatch(r".+ \(.+\)\. .+\.", str(caught.value)), caught.value  # problem (reason). Remedy.
+    # problem (reason). Remedy.
+    assert re.fullmatch(r".+ \(.+\)\. .+\.", str(caught.value)), caught.value
 
 
 def test_into_takes_the_state_or_its_name():

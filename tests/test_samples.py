@@ -18,12 +18,16 @@ MODEL.output("cp", central / v, unit="mg/L")
 MODEL.output("gut", gut)
 GRID = np.linspace(0.0, 30.0, 61)
 CL = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-REGIMEN = Regimen.bolus(100, "gut", every=8, doses=4) + Regimen.infusion(30, "central", duration=5, time=3)
+REGIMEN = Regimen.bolus(100, "gut", every=8, doses=4) + Regimen.infusion(
+    30, "central", duration=5, time=3
+)
 
 
 def ragged(seed=0, patients=5):
     rng = np.random.default_rng(seed)
-    return [np.sort(rng.choice(61, size=rng.integers(0, 12), replace=True)) for _ in range(patients)]
+    return [
+        np.sort(rng.choice(61, size=rng.integers(0, 12), replace=True)) for _ in range(patients)
+    ]
 
 
 @pytest.mark.parametrize("executor", ["machine_code", "interpreter"])
@@ -31,7 +35,9 @@ def ragged(seed=0, patients=5):
 def test_samples_are_those_of_a_grid(samples, executor):
     chosen = ragged()
     whole = tl.simulate(MODEL, {"cl": CL}, REGIMEN, GRID, samples=samples, executor=executor)
-    own = tl.simulate(MODEL, {"cl": CL}, REGIMEN, [GRID[k] for k in chosen], samples=samples, executor=executor)
+    own = tl.simulate(
+        MODEL, {"cl": CL}, REGIMEN, [GRID[k] for k in chosen], samples=samples, executor=executor
+    )
     assert own.values.shape == (sum(map(len, chosen)), 2)
     for i, k in enumerate(chosen):
         rows = slice(own.offsets[i], own.offsets[i + 1])
@@ -70,11 +76,17 @@ def test_gradients_are_those_of_a_grid_with_weights_where_samples_are():
         got, gradient = tl.value_and_grad(loss, MODEL, {"cl": CL}, REGIMEN, times)
         np.testing.assert_allclose(got, value, rtol=1e-12)
         for name in ("cl", "v", "ka"):
-            np.testing.assert_allclose(gradient.parameters[name], expected.parameters[name], rtol=1e-11)
+            np.testing.assert_allclose(
+                gradient.parameters[name], expected.parameters[name], rtol=1e-11
+            )
         np.testing.assert_allclose(gradient.doses[0].amount, expected.doses[0].amount, rtol=1e-11)
     jacobian = tl.jacobian(MODEL, {"cl": CL}, REGIMEN, times, wrt=["cl"])
     per_patient = np.zeros(5)
-    np.add.at(per_patient, jacobian.patient, (own_weights[..., None] * jacobian.derivatives).sum(axis=(1, 2)))
+    np.add.at(
+        per_patient,
+        jacobian.patient,
+        (own_weights[..., None] * jacobian.derivatives).sum(axis=(1, 2)),
+    )
     np.testing.assert_allclose(per_patient, expected.parameters["cl"], rtol=1e-9)
 
 
@@ -100,8 +112,9 @@ def test_a_loss_by_patient_gets_the_rows_of_its_patients():
 def doses(orders, amounts, time, steady=0, kind=0):
     n = len(orders)
     return DoseTable(
-        ("gut", "central"), np.array([0, n]), np.ones(n, np.int32), np.full(n, kind, np.int8), np.full(n, steady, np.int8),
-        np.array(amounts, float), np.full(n, time), np.zeros(n), np.zeros(n), np.ones(n, np.int64), np.array(orders),
+        ("gut", "central"), np.array([0, n]), np.ones(n, np.int32), np.full(n, kind, np.int8),
+        np.full(n, steady, np.int8), np.array(amounts, float), np.full(n, time), np.zeros(n),
+        np.zeros(n), np.ones(n, np.int64), np.array(orders),
     )  # fmt: skip
 
 
@@ -115,7 +128,9 @@ def test_records_of_one_time_count_in_their_order(executor):
     np.testing.assert_allclose(solution["cp"], expected, rtol=1e-8)
     weights = np.array([[3.0], [5.0], [7.0], [11.0]])
     _, gradient = tl.value_and_grad(weights, MODEL, {}, table, at, outputs="cp", rtol=1e-9)
-    np.testing.assert_allclose(gradient.parameters["cl"], -11.0 * 7.0 * 0.1 * np.exp(-0.2), rtol=1e-6)
+    np.testing.assert_allclose(
+        gradient.parameters["cl"], -11.0 * 7.0 * 0.1 * np.exp(-0.2), rtol=1e-6
+    )
     forward = tl.jacobian(MODEL, {}, table, at, outputs="cp", wrt="v", rtol=1e-9)
     np.testing.assert_allclose(
         (forward.derivatives[:, 0, 0] * weights[:, 0]).sum(), gradient.parameters["v"], rtol=1e-9

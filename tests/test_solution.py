@@ -47,7 +47,8 @@ def test_access():
     with pytest.raises(tl.InputError, match="Did you mean 'tissue'"):
         solution["tisue"]
     assert repr(solution) == (
-        "<Solution of 'test model': 40 patients, 25 times from 0 to 12 h, outputs cp, tissue; all succeeded>"
+        "<Solution of 'test model': 40 patients, 25 times from 0 to 12 h, outputs cp, tissue; all "
+        "succeeded>"
     )
     assert "1 failed" in repr(make(2, [0, 4]))
 
@@ -70,7 +71,11 @@ def test_raise_for_status_names_patients_reasons_and_parameters():
     cl[7], kon[9], shift[9] = 1e4, 1e9, -50.0
     status = np.zeros(40)
     status[[7, 9, 20]] = 4, 2, 2
-    solution = make(40, status, {"cl": cl, "kon": kon, "shift": shift, "v": np.asarray(3.0), "same": np.ones(40)})
+    solution = make(
+        40,
+        status,
+        {"cl": cl, "kon": kon, "shift": shift, "v": np.asarray(3.0), "same": np.ones(40)},
+    )
     with pytest.raises(tl.SimulationError) as caught:
         solution.raise_for_status()
     message = str(caught.value)
@@ -90,7 +95,9 @@ def test_raise_for_status_names_patients_reasons_and_parameters():
 
 
 def test_raise_for_status_of_one():
-    with pytest.raises(tl.SimulationError, match=r"^1 of 1 patient failed\.\nStatus 4, 1 patient: "):
+    with pytest.raises(
+        tl.SimulationError, match=r"^1 of 1 patient failed\.\nStatus 4, 1 patient: "
+    ):
         make(1, [4]).raise_for_status()
 
 
@@ -122,7 +129,8 @@ def test_xarray():
 
 
 @pytest.mark.parametrize(
-    ("module", "call"), [("pandas", "to_dataframe"), ("xarray", "to_xarray"), ("matplotlib.pyplot", "plot")]
+    ("module", "call"),
+    [("pandas", "to_dataframe"), ("xarray", "to_xarray"), ("matplotlib.pyplot", "plot")],
 )
 def test_what_is_not_installed_is_named(monkeypatch, module, call):
     monkeypatch.setitem(sys.modules, module, None)
@@ -170,6 +178,7 @@ def test_plot_log_single_and_given_axes(pyplot):
     assert len(ax.get_lines()) == 3
     assert ax.get_yscale() == "log"
     failed = make(20, np.arange(20) == 4)
-    assert np.isfinite(failed.plot("cp").get_lines()[0].get_ydata()).all()  # the patient that failed is left out
+    # the patient that failed is left out
+    assert np.isfinite(failed.plot("cp").get_lines()[0].get_ydata()).all()
     with pytest.raises(tl.InputError, match="observed has 2 times and 1 value "):
         make(3).plot("cp", observed=([1.0, 2.0], [1.0]))

@@ -1,4 +1,6 @@
-"""Steady state: against closed forms, against many simulated intervals, and its derivatives against differences."""
+"""Steady state: against closed forms, against many simulated intervals, and its derivatives against
+differences.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def saturable():
 
 
 def periodic_infusion(t, amount, width, every, k):
-    """The amount at time t after a dose, t in [0, every), when an infusion over `width` starts every `every` for ever."""
+    """The amount at time t after a dose, t in [0, every), when an infusion over `width` starts
+    every `every` for ever.
+    """
     rate, total = amount / width, np.zeros_like(t)
     running = int(np.ceil(width / every))
     for j in range(running):
@@ -60,7 +64,9 @@ def test_bolus(cl):
     k = cl / 20.0
     expected = 100.0 / 20.0 / (1.0 - np.exp(-k * 12.0)) * np.exp(-k * TIMES)
     np.testing.assert_allclose(solution["cp"][0], expected, rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(solution["auc"][0], (expected[0] - expected) / k, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(
+        solution["auc"][0], (expected[0] - expected) / k, rtol=1e-8, atol=1e-9
+    )
     assert solution["auc"][0, 0] == 0.0
 
 
@@ -68,7 +74,9 @@ def test_bolus(cl):
 @pytest.mark.parametrize("width", [0.5, 5.0, 12.0, 13.0, 24.0, 41.0])
 def test_infusions_shorter_and_longer_than_their_interval(width, lag):
     model = one_compartment(lag="lag")
-    regimen = Regimen.infusion(100, into="central", duration=width, every=12, doses=4, steady_state=True)
+    regimen = Regimen.infusion(
+        100, into="central", duration=width, every=12, doses=4, steady_state=True
+    )
     solution = tl.simulate(model, {"lag": lag}, regimen, TIMES, **TIGHT)
     expected = periodic_infusion((TIMES - lag) % 12.0, 100.0, width, 12.0, 1.1 / 20.0) / 20.0
     np.testing.assert_allclose(solution["cp"][0], expected, rtol=2e-9)
@@ -81,7 +89,9 @@ def test_a_lag_brings_earlier_doses_forward():
     k = 1.1 / 20.0
     for curve, lag in zip(solution["cp"], (0.0, 4.0, 11.9), strict=True):
         age = (TIMES + 1e-3 - lag) % 12.0
-        np.testing.assert_allclose(curve, 3.5 / (1.0 - np.exp(-k * 12.0)) * np.exp(-k * age), rtol=1e-8)
+        np.testing.assert_allclose(
+            curve, 3.5 / (1.0 - np.exp(-k * 12.0)) * np.exp(-k * age), rtol=1e-8
+        )
 
 
 def test_an_infusion_that_has_run_for_ever_ends_at_its_time():
@@ -89,7 +99,9 @@ def test_an_infusion_that_has_run_for_ever_ends_at_its_time():
     regimen = Regimen.infusion(0, into="central", rate=[10.0, 30.0], steady_state=True, time=5.0)
     solution = tl.simulate(model, {}, regimen, [4.0, 5.0, 6.0], **TIGHT)
     np.testing.assert_allclose(solution["cp"][:, 1], [10.0 / 1.1, 30.0 / 1.1], rtol=1e-9)
-    np.testing.assert_allclose(solution["cp"][:, 2], solution["cp"][:, 1] * np.exp(-1.1 / 20.0), rtol=1e-9)
+    np.testing.assert_allclose(
+        solution["cp"][:, 2], solution["cp"][:, 1] * np.exp(-1.1 / 20.0), rtol=1e-9
+    )
     assert (solution["cp"][:, 0] == 0.0).all()
 
 
@@ -116,13 +128,17 @@ def test_adding_to_what_is_there():
     first = Regimen.bolus(100, into="depot", every=24, doses=2, steady_state=True)
     second = Regimen.bolus(50, into="central", time=7, every=8, doses=4, steady_state="add")
     together = tl.simulate(model, {}, first + second, TIMES, outputs="cp", **TIGHT)
-    alone = [tl.simulate(model, {}, one, TIMES, outputs="cp", **TIGHT).values for one in (first, second)]
+    alone = [
+        tl.simulate(model, {}, one, TIMES, outputs="cp", **TIGHT).values for one in (first, second)
+    ]
     np.testing.assert_allclose(together.values, sum(alone), rtol=1e-8, atol=1e-12)
 
 
 def test_replacing_drops_what_was_there_and_what_was_to_come():
     model = one_compartment(lag="lag")
-    before = Regimen.bolus(500, into="depot", every=4, doses=9) + Regimen.infusion(70, into="central", duration=30)
+    before = Regimen.bolus(500, into="depot", every=4, doses=9) + Regimen.infusion(
+        70, into="central", duration=30
+    )
     steady = Regimen.bolus(100, into="central", time=10, every=12, steady_state=True)
     given = tl.simulate(model, {}, before + steady, TIMES[TIMES >= 10], outputs="cp", **TIGHT)
     alone = tl.simulate(model, {}, steady, TIMES[TIMES >= 10], outputs="cp", **TIGHT)
@@ -151,7 +167,9 @@ def test_a_total_that_nothing_changes_is_kept():
     at = np.linspace(0.0, 6.0, 13)
     solution = tl.simulate(model, {"total": [1.0, 5.0]}, regimen, at, **TIGHT)
     simulated = tl.simulate(model, {"total": [1.0, 5.0]}, many, 199 * 6 + at, **TIGHT)
-    np.testing.assert_allclose(solution["total"], np.broadcast_to([[1.0], [5.0]], (2, 13)), rtol=1e-9)
+    np.testing.assert_allclose(
+        solution["total"], np.broadcast_to([[1.0], [5.0]], (2, 13)), rtol=1e-9
+    )
     np.testing.assert_allclose(solution["drug"], simulated["drug"], rtol=1e-8)
 
 
@@ -188,13 +206,20 @@ def test_equations_with_the_time_have_none():
 def test_a_lag_as_long_as_the_interval_is_refused():
     model = one_compartment(lag="lag")
     with pytest.raises(InputError, match="not shorter than its interval"):
-        tl.simulate(model, {"lag": 12.0}, Regimen.bolus(1, into="central", every=12, steady_state=True), [1.0])
+        tl.simulate(
+            model,
+            {"lag": 12.0},
+            Regimen.bolus(1, into="central", every=12, steady_state=True),
+            [1.0],
+        )
 
 
 def test_a_patient_alone_has_the_same_bits():
     model = saturable()
     vmax = np.array([8.0, 9.0, 10.0, 30.0, 60.0])
-    regimen = Regimen.bolus([60.0, 50, 40, 30, 20], into="depot", every=12, doses=2, steady_state=True)
+    regimen = Regimen.bolus(
+        [60.0, 50, 40, 30, 20], into="depot", every=12, doses=2, steady_state=True
+    )
     together = tl.simulate(model, {"vmax": vmax}, regimen, TIMES)
     for i in range(5):
         alone = tl.simulate(model, {"vmax": vmax[i : i + 1]}, regimen.part(i, i + 1), TIMES)
@@ -206,7 +231,9 @@ def test_records_followed_in_blocks_have_the_same_bits(monkeypatch):
     regimen = Regimen.bolus(40.0, into="depot", every=12, doses=2, steady_state=True)
     together = tl.simulate(saturable(), {"vmax": vmax}, regimen, TIMES).values
     monkeypatch.setattr("teorell.steady_state.BLOCK", 7)
-    np.testing.assert_array_equal(tl.simulate(saturable(), {"vmax": vmax}, regimen, TIMES).values, together)
+    np.testing.assert_array_equal(
+        tl.simulate(saturable(), {"vmax": vmax}, regimen, TIMES).values, together
+    )
 
 
 def test_equilibrium_without_doses():
@@ -216,31 +243,37 @@ def test_equilibrium_without_doses():
     model.flow(None, response, kin)
     model.flow(response, None, kout * response)
     model.rate(copy, ke * (response - copy))
-    solution = tl.simulate(model, {"kout": [0.5, 2.0]}, None, [0.0, 7.0], start="equilibrium", **TIGHT)
+    solution = tl.simulate(
+        model, {"kout": [0.5, 2.0]}, None, [0.0, 7.0], start="equilibrium", **TIGHT
+    )
     expected = np.array([[20.0, 20.0], [5.0, 5.0]])
     np.testing.assert_allclose(solution.values, np.stack([expected, expected], axis=1), rtol=1e-9)
 
 
 GRADIENT_CASES = {
     "bolus": (one_compartment(lag="lag", bioavailability="f"), {"cl": 0.7, "lag": 2.0, "f": 0.6},
-              lambda z: Regimen.bolus(z[0], "central", time=3.0 + z[1], every=z[2], doses=2, steady_state=True),
-              [80.0, 0.5, 9.0]),
+              lambda z: Regimen.bolus(z[0], "central", time=3.0 + z[1], every=z[2], doses=2,
+              steady_state=True), [80.0, 0.5, 9.0]),
     "infusion": (one_compartment(lag="lag", bioavailability="f"), {"cl": 0.7, "lag": 2.0, "f": 0.6},
-                 lambda z: Regimen.infusion(z[0], "central", duration=z[1], every=z[2], doses=2, steady_state=True),
-                 [80.0, 14.0, 9.0]),
+                 lambda z: Regimen.infusion(z[0], "central", duration=z[1], every=z[2], doses=2,
+                 steady_state=True), [80.0, 14.0, 9.0]),
     "rate": (one_compartment(lag="lag", bioavailability="f"), {"cl": 0.7, "lag": 2.0, "f": 0.6},
-             lambda z: Regimen.infusion(z[0], "central", rate=z[1], every=z[2], doses=2, steady_state=True),
-             [80.0, 10.0, 9.0]),
-    "modelled": (one_compartment(duration="d", bioavailability="f"), {"cl": 0.7, "d": 13.0, "f": 0.6},
-                 lambda z: Regimen.infusion(z[0], "central", duration="modelled", every=z[1], steady_state=True),
-                 [80.0, 9.0]),
+             lambda z: Regimen.infusion(z[0], "central", rate=z[1], every=z[2], doses=2,
+             steady_state=True), [80.0, 10.0, 9.0]),
+    "modelled": (one_compartment(duration="d", bioavailability="f"), {"cl": 0.7, "d": 13.0,
+    "f": 0.6},
+                 lambda z: Regimen.infusion(z[0], "central", duration="modelled", every=z[1],
+                 steady_state=True), [80.0, 9.0]),
     "for ever": (saturable(), {"vmax": 12.0, "km": 1.5},
-                 lambda z: Regimen.infusion(0, "central", rate=z[0], time=4.0, steady_state=True), [6.0]),
+                 lambda z: Regimen.infusion(0, "central", rate=z[0], time=4.0, steady_state=True),
+                 [6.0]),
     "saturable": (saturable(), {"vmax": 12.0, "km": 1.5},
-                  lambda z: Regimen.bolus(z[0], "depot", every=z[1], doses=2, steady_state=True), [60.0, 11.0]),
+                  lambda z: Regimen.bolus(z[0], "depot", every=z[1], doses=2, steady_state=True),
+                  [60.0, 11.0]),
     "added": (saturable(), {"vmax": 12.0, "km": 1.5},
               lambda z: Regimen.bolus(z[0], "depot", doses=1)
-              + Regimen.bolus(z[0], "depot", time=z[1], every=14.0, steady_state="add"), [40.0, 5.0]),
+              + Regimen.bolus(z[0], "depot", time=z[1], every=14.0, steady_state="add"), [40.0,
+              5.0]),
 }  # fmt: skip
 
 
@@ -253,34 +286,49 @@ def test_gradients_against_differences(name):
 
     def loss(z):
         given = dict(zip(keys, z[: len(keys)], strict=True))
-        solution = tl.simulate(model, given, regimen_of(z[len(keys) :]), at, outputs="cp", rtol=1e-12, atol=1e-14)
+        solution = tl.simulate(
+            model, given, regimen_of(z[len(keys) :]), at, outputs="cp", rtol=1e-12, atol=1e-14
+        )
         return float((weights * solution.values).sum())
 
     steps = 1e-4 * point
     expected = []
     for k, h in enumerate(steps):
-        moved = [loss(point + np.where(np.arange(len(point)) == k, s * h, 0.0)) for s in (-2, -1, 1, 2)]
+        moved = [
+            loss(point + np.where(np.arange(len(point)) == k, s * h, 0.0)) for s in (-2, -1, 1, 2)
+        ]
         expected.append((moved[0] - 8 * moved[1] + 8 * moved[2] - moved[3]) / (12 * h))
     regimen = regimen_of(point[len(keys) :])
-    _, gradient = tl.value_and_grad(weights, model, parameters, regimen, at, outputs="cp", rtol=1e-11, atol=1e-13)
+    _, gradient = tl.value_and_grad(
+        weights, model, parameters, regimen, at, outputs="cp", rtol=1e-11, atol=1e-13
+    )
     _, *found = (0.0, *(float(gradient.parameters[key]) for key in keys))
     scale = np.abs(point * expected).max()
-    np.testing.assert_allclose(np.array(found) * point[: len(keys)], expected[: len(keys)] * point[: len(keys)],
+    np.testing.assert_allclose(np.array(found) * point[: len(keys)],
+    expected[: len(keys)] * point[: len(keys)],
                                atol=1e-6 * scale)  # fmt: skip
     # By the numbers of the regimen, through forward sensitivities too.
     wrt = [*keys, *((0, field) for field in ("amount", "every", "duration", "rate", "time")
                     if getattr(regimen.lines[0], field) is not None
                     and (field != "every" or regimen.lines[0].has_interval))]  # fmt: skip
-    jacobian = tl.jacobian(model, parameters, regimen, at, outputs="cp", wrt=wrt, rtol=1e-11, atol=1e-13)
+    jacobian = tl.jacobian(
+        model, parameters, regimen, at, outputs="cp", wrt=wrt, rtol=1e-11, atol=1e-13
+    )
     forward = (weights[..., None] * jacobian.derivatives).sum(axis=(0, 1, 2))
     backward = [
-        float(gradient.parameters[key] if isinstance(key, str) else getattr(gradient.doses[0], key[1])) for key in wrt
+        float(
+            gradient.parameters[key] if isinstance(key, str) else getattr(gradient.doses[0], key[1])
+        )
+        for key in wrt
     ]
     np.testing.assert_allclose(backward, forward, rtol=1e-7, atol=1e-9 * np.abs(forward).max())
     if name != "added":
-        of_numbers = np.array([regimen_derivative(gradient.doses[0], regimen_of, point[len(keys) :], k)
+        of_numbers = np.array([regimen_derivative(gradient.doses[0], regimen_of, point[len(keys) :],
+        k)
                                for k in range(len(numbers))])  # fmt: skip
-        np.testing.assert_allclose(of_numbers * numbers, np.array(expected[len(keys) :]) * numbers, atol=1e-6 * scale)
+        np.testing.assert_allclose(
+            of_numbers * numbers, np.array(expected[len(keys) :]) * numbers, atol=1e-6 * scale
+        )
 
 
 def regimen_derivative(doses, regimen_of, numbers, k):
@@ -290,7 +338,9 @@ def regimen_derivative(doses, regimen_of, numbers, k):
     total = 0.0
     for field in ("amount", "time", "every", "duration", "rate"):
         if getattr(line, field) is not None and getattr(doses, field) is not None:
-            total += float(getattr(doses, field)) * float(getattr(moved, field) - getattr(line, field))
+            total += float(getattr(doses, field)) * float(
+                getattr(moved, field) - getattr(line, field)
+            )
     return total
 
 

@@ -1,4 +1,6 @@
-"""All that is refused: another simulation in the store, what others wrote, and wrong input, before anything is made."""
+"""All that is refused: another simulation in the store, what others wrote, and wrong input, before
+anything is made.
+"""
 
 from __future__ import annotations
 
@@ -40,25 +42,42 @@ def other_model():
     return model
 
 
-@pytest.mark.parametrize(("change", "named"), [
-    ({"rtol": 1e-8}, "rtol (1e-06 there, 1e-08 here)"),
-    ({"atol": {"a": 1e-8}}, "atol"),
-    ({"method": "rodas4p2"}, "method (rodas5p there, rodas4p2 here)"),
-    ({"samples": "before"}, "samples (after there, before here)"),
-    ({"start": "equilibrium"}, "start"),
-    ({"max_steps": 7}, "max_steps"),
-    ({"chunk": 9}, "chunk (8 there, 9 here)"),
-    ({"outputs": ["depot"]}, "outputs"),
-    ({"times": TIMES[:-1]}, "times"),
-    ({"parameters": PEOPLE | {"k": np.float32(0.3)}}, "parameters"),
-    ({"parameters": PEOPLE | {"k": np.nextafter(PEOPLE["k"], np.float32(9.0))}}, "parameters"),
-    ({"parameters": lambda start, stop: {"rate": PEOPLE["rate"][start:stop], "k": PEOPLE["k"][start:stop]}}, "parameters"),
-    ({"regimen": None}, "regimen"),
-    ({"regimen": REGIMEN + Regimen.reset(time=11.0)}, "regimen"),
-    ({"model": other_model()}, "model"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"rtol": 1e-8}, "rtol (1e-06 there, 1e-08 here)"),
+        ({"atol": {"a": 1e-8}}, "atol"),
+        ({"method": "rodas4p2"}, "method (rodas5p there, rodas4p2 here)"),
+        ({"samples": "before"}, "samples (after there, before here)"),
+        ({"start": "equilibrium"}, "start"),
+        ({"max_steps": 7}, "max_steps"),
+        ({"chunk": 9}, "chunk (8 there, 9 here)"),
+        ({"outputs": ["depot"]}, "outputs"),
+        ({"times": TIMES[:-1]}, "times"),
+        ({"parameters": PEOPLE | {"k": np.float32(0.3)}}, "parameters"),
+        ({"parameters": PEOPLE | {"k": np.nextafter(PEOPLE["k"], np.float32(9.0))}}, "parameters"),
+        (
+            {
+                "parameters": lambda start, stop: {
+                    "rate": PEOPLE["rate"][start:stop],
+                    "k": PEOPLE["k"][start:stop],
+                }
+            },
+            "parameters",
+        ),
+        ({"regimen": None}, "regimen"),
+        ({"regimen": REGIMEN + Regimen.reset(time=11.0)}, "regimen"),
+        ({"model": other_model()}, "model"),
+    ],
+)
 def test_another_simulation_is_refused_by_name(path, change, named):
-    given = {"model": MODEL, "parameters": PEOPLE, "regimen": REGIMEN, "times": TIMES, "chunk": CHUNK}
+    given = {
+        "model": MODEL,
+        "parameters": PEOPLE,
+        "regimen": REGIMEN,
+        "times": TIMES,
+        "chunk": CHUNK,
+    }
     tl.simulate_to(path, **given)
     before = contents(path)
     with pytest.raises(InputError) as error:
@@ -103,16 +122,21 @@ def everybody(start, stop):
 
 @pytest.mark.parametrize(("function", "message"), [
     (other_names, "parameter 'k' is an array for some patients and not for those from 24 on"),
-    (out_of_bounds, "among patients 16 to 23, counted from the first of them: parameter 'rate' is not finite (1 of 8"),
+    (out_of_bounds, "among patients 16 to 23, counted from the first of them: parameter 'rate' is "
+    "not finite (1 of 8"),
     (everybody, "start 16 and stop 24 gave 61 patients"),
 ])  # fmt: skip
 @pytest.mark.parametrize("executor", [None, Bare()])
 def test_what_later_chunks_get_wrong(path, function, message, executor):
     """It is said before that chunk is written, and the chunks before it stay."""
     with pytest.raises(InputError) as error:
-        tl.simulate_to(path, MODEL, function, SHARED, TIMES, chunk=CHUNK, patients=N, executor=executor)
+        tl.simulate_to(
+            path, MODEL, function, SHARED, TIMES, chunk=CHUNK, patients=N, executor=executor
+        )
     assert message in str(error.value)
-    assert json.loads((path / "_teorell.json").read_text())["complete"] == [[0, 2 + (function is other_names)]]
+    assert json.loads((path / "_teorell.json").read_text())["complete"] == [
+        [0, 2 + (function is other_names)]
+    ]
 
 
 def clashing():
@@ -139,9 +163,11 @@ class Unsendable(tl.Model):
     ({"patients": 7, "parameters": {"k": 0.3}, "regimen": SHARED}, "no array tells them apart"),
     ({"parameters": lambda start, stop: {}, "regimen": SHARED}, "Give patients="),
     ({"parameters": {"k": 0.3}, "regimen": Doses()}, "Give patients="),
-    ({"parameters": lambda start, stop: {}, "regimen": SHARED, "patients": 9}, "start 0 and stop 9 gave 1 patient"),
+    ({"parameters": lambda start, stop: {}, "regimen": SHARED, "patients": 9}, "start 0 and stop 9 "
+    "gave 1 patient"),
     ({"parameters": PEOPLE | {"k": PEOPLE["k"][:-1]}}, "has 60 patients"),
-    ({"parameters": PEOPLE | {"k": np.where(np.arange(N) == 60, np.nan, 1.0)}}, "the first is patient 60"),
+    ({"parameters": PEOPLE | {"k": np.where(np.arange(N) == 60, np.nan, 1.0)}}, "the first is "
+    "patient 60"),
     ({"parameters": PEOPLE | {"K": 1.0}}, "unknown parameter 'K'"),
     ({"regimen": Regimen.bolus(1.0, into="gut")}, "unknown compartment 'gut'"),
     ({"regimen": one_a_patient()[1:]}, "has 60"),
@@ -153,7 +179,8 @@ class Unsendable(tl.Model):
     ({"executor": "interpreter"}, "executor is a str"),
     ({"executor": object()}, "submitted"),
     ({"progress": "yes"}, "progress"),
-    ({"model": clashing(), "parameters": {"status": TABLE[:, 0]}, "regimen": None}, "hold 'status' twice"),
+    ({"model": clashing(), "parameters": {"status": TABLE[:, 0]}, "regimen": None}, "hold 'status' "
+    "twice"),
     ({"model": "unsendable", "executor": Bare()}, "cannot be sent to workers (no)"),
 ])  # fmt: skip
 def test_everything_wrong_is_said_before_anything_is_made(path, change, message, monkeypatch):
@@ -162,7 +189,11 @@ def test_everything_wrong_is_said_before_anything_is_made(path, change, message,
     if given["model"] == "unsendable":
         given["model"] = Unsendable("u")
         given |= {"parameters": None, "regimen": None, "outputs": [given["model"].state("x").name]}
-    where = path.parent / given.pop("path") if "csv" in str(given.get("path")) else given.pop("path", path)
+    where = (
+        path.parent / given.pop("path")
+        if "csv" in str(given.get("path"))
+        else given.pop("path", path)
+    )
     with pytest.raises(InputError) as error:
         tl.simulate_to(where, **given)
     assert message in str(error.value)
@@ -180,7 +211,13 @@ def test_tensors_are_refused(path):
         {"regimen": lambda start, stop: Regimen.bolus(k[start:stop], into="a")},
     ):
         with pytest.raises(InputError, match=r"tensor.*Give .*numpy\(\)"):
-            tl.simulate_to(path, **({"model": MODEL, "parameters": PEOPLE, "regimen": SHARED, "times": TIMES} | change))
+            tl.simulate_to(
+                path,
+                **(
+                    {"model": MODEL, "parameters": PEOPLE, "regimen": SHARED, "times": TIMES}
+                    | change
+                ),
+            )
     assert not path.exists()
 
 

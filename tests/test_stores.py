@@ -1,4 +1,6 @@
-"""What a store holds, whatever happens while it is written: killed at every step, on executors of every kind."""
+"""What a store holds, whatever happens while it is written: killed at every step, on executors of
+every kind.
+"""
 
 from __future__ import annotations
 
@@ -84,17 +86,30 @@ def test_a_parquet_is_the_table_of_the_solution(tmp_path, whole, monkeypatch):
     np.testing.assert_array_equal(patients["rate"], PEOPLE["rate"])
 
 
-@pytest.mark.parametrize(("parameters", "regimen", "same"), [
-    (pd.DataFrame(PEOPLE), REGIMEN, (PEOPLE, REGIMEN)),
-    (lambda start, stop: {"rate": PEOPLE["rate"][start:stop]}, SHARED, ({"rate": PEOPLE["rate"]}, SHARED)),
-    ({"k": 0.4}, lambda start, stop: REGIMEN.part(start, stop), ({"k": 0.4}, REGIMEN)),
-    (PEOPLE, one_a_patient(), (PEOPLE, one_a_patient())),
-    (PEOPLE, dose_table(REGIMEN, MODEL.state_names, N), (PEOPLE, REGIMEN)),
-    ({"k": 0.4}, Doses(), ({"k": 0.4}, REGIMEN)),
-    ({"k": tl.stepwise([0.0, 3.0], TABLE[:, :2])}, SHARED, ({"k": tl.stepwise([0.0, 3.0], TABLE[:, :2])}, SHARED)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("parameters", "regimen", "same"),
+    [
+        (pd.DataFrame(PEOPLE), REGIMEN, (PEOPLE, REGIMEN)),
+        (
+            lambda start, stop: {"rate": PEOPLE["rate"][start:stop]},
+            SHARED,
+            ({"rate": PEOPLE["rate"]}, SHARED),
+        ),
+        ({"k": 0.4}, lambda start, stop: REGIMEN.part(start, stop), ({"k": 0.4}, REGIMEN)),
+        (PEOPLE, one_a_patient(), (PEOPLE, one_a_patient())),
+        (PEOPLE, dose_table(REGIMEN, MODEL.state_names, N), (PEOPLE, REGIMEN)),
+        ({"k": 0.4}, Doses(), ({"k": 0.4}, REGIMEN)),
+        (
+            {"k": tl.stepwise([0.0, 3.0], TABLE[:, :2])},
+            SHARED,
+            ({"k": tl.stepwise([0.0, 3.0], TABLE[:, :2])}, SHARED),
+        ),
+    ],
+)
 def test_every_kind_of_population(path, parameters, regimen, same):
-    stored = tl.simulate_to(path, MODEL, parameters, regimen, TIMES, chunk=CHUNK, patients=N, samples="before")
+    stored = tl.simulate_to(
+        path, MODEL, parameters, regimen, TIMES, chunk=CHUNK, patients=N, samples="before"
+    )
     expected = tl.simulate(MODEL, *same, TIMES, samples="before")
     data = stored.open()
     if path.suffix == ".parquet":
@@ -105,7 +120,8 @@ def test_every_kind_of_population(path, parameters, regimen, same):
     assert np.isfinite(amount).mean() > 0.5
 
 
-# Dies at the n-th rename, fsync or text: between any two things that reach the disk, or halfway through the manifest.
+# Dies at the n-th rename, fsync or text: between any two things that reach the disk, or halfway
+# through the manifest.
 KILLED = """
 import os, pathlib, signal, sys
 import stores_case
@@ -210,10 +226,14 @@ def test_chunks_are_written_as_they_finish(path, finished, monkeypatch):
     monkeypatch.setattr(teorell.chunks, "UNKNOWN", 4)
     order, mark = [], Manifest.mark
     monkeypatch.setattr(
-        Manifest, "mark", lambda manifest, chunk, failed: order.append(chunk) or mark(manifest, chunk, failed)
+        Manifest,
+        "mark",
+        lambda manifest, chunk, failed: order.append(chunk) or mark(manifest, chunk, failed),
     )
     executor, seen = LastFirst(), []
-    tl.simulate_to(path, *ALL, chunk=CHUNK, executor=executor, progress=lambda done, total: seen.append(done))
+    tl.simulate_to(
+        path, *ALL, chunk=CHUNK, executor=executor, progress=lambda done, total: seen.append(done)
+    )
     assert order == [3, 2, 1, 0, 7, 6, 5, 4]
     assert executor.most == 4
     assert contents(path) == finished
@@ -241,7 +261,9 @@ def test_a_worker_that_breaks(path, finished):
     executor = Breaks()
     with pytest.raises(RuntimeError, match="the worker is gone"):
         tl.simulate_to(path, *ALL, chunk=CHUNK, executor=executor)
-    assert [future.cancelled() for future in executor.futures] == [number > 2 for number in range(8)]
+    assert [future.cancelled() for future in executor.futures] == [
+        number > 2 for number in range(8)
+    ]
     assert json.loads((path / "_teorell.json").read_text())["complete"] == [[0, 2]]
     tl.simulate_to(path, *ALL, chunk=CHUNK)
     assert contents(path) == finished
@@ -305,7 +327,8 @@ def peak():
         return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1e3
 def run(path, patients):
     function = lambda start, stop: {"k": np.full(stop - start, 0.3)}
-    tl.simulate_to(path, model, function, stores_case.SHARED, times, ["depot"], patients=patients, rtol=1e-3)
+    options = {"patients": patients, "rtol": 1e-3}
+    tl.simulate_to(path, model, function, stores_case.SHARED, times, ["depot"], **options)
 run(sys.argv[1], 10)
 before = peak()
 run(sys.argv[2], 50_000)
@@ -313,10 +336,14 @@ print(peak() - before)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="NOT RUN: needs /proc, where the peak is told")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="NOT RUN: needs /proc, where the peak is told"
+)
 def test_memory(path):
     """400 MB of values, in chunks of 64 MB, need less than 150 MB."""
     paths = os.pathsep.join([os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-c", LARGE, str(path.with_name(f"small{path.suffix}")), str(path)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths})
+    output = subprocess.run(
+        command, check=True, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}
+    )
     assert 60.0 < float(output.stdout) < 150.0

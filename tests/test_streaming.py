@@ -1,4 +1,6 @@
-"""Populations on disk: the bits of one simulation, whatever the store, the chunks, the interruptions and the executor."""
+"""Populations on disk: the bits of one simulation, whatever the store, the chunks, the
+interruptions and the executor.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def one_compartment():
 
 MODEL = one_compartment()
 CL = np.random.default_rng(0).uniform(0.5, 3.0, N)
-REGIMEN = Regimen.bolus(np.random.default_rng(1).uniform(50.0, 100.0, N), into="central", every=12, doses=2)
+REGIMEN = Regimen.bolus(
+    np.random.default_rng(1).uniform(50.0, 100.0, N), into="central", every=12, doses=2
+)
 ALL = (MODEL, {"cl": CL}, REGIMEN, TIMES)
 
 
@@ -84,7 +88,9 @@ def test_a_killed_process_leaves_what_it_finished(path):
             print(done, flush=True); time.sleep(0.05)
         tl.simulate_to({str(path)!r}, *t.ALL, chunk=20, progress=slow)
     """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if int(line) >= 100:
@@ -115,7 +121,9 @@ def test_nothing_that_others_wrote_is_removed(path):
 
 
 def spawned(workers):
-    """Processes that are not forked: a fork of threads is not safe, and Python says so from 3.12 on."""
+    """Processes that are not forked: a fork of threads is not safe, and Python says so from 3.12
+    on.
+    """
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
 
 
@@ -130,7 +138,9 @@ def test_executors_give_the_same_bits(path, pool):
 def test_a_dask_cluster_gives_the_same_bits(path):
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
         distributed.Client(cluster) as client,
     ):
         stored = tl.simulate_to(path, *ALL, chunk=50, executor=client)
@@ -172,9 +182,10 @@ def test_memory_does_not_grow_with_the_population(tmp_path):
         import test_streaming as t
         at = np.linspace(0.0, 24.0, 500)
         peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        tl.simulate_to({str(tmp_path / "a.zarr")!r}, t.MODEL, {{"cl": np.ones(2000)}}, None, at, chunk=1000)
+        few, many = {{"cl": np.ones(2000)}}, {{"cl": np.ones(30_000)}}
+        tl.simulate_to({str(tmp_path / "a.zarr")!r}, t.MODEL, few, None, at, chunk=1000)
         before = peak()
-        tl.simulate_to({str(tmp_path / "b.zarr")!r}, t.MODEL, {{"cl": np.ones(30_000)}}, None, at, chunk=1000)
+        tl.simulate_to({str(tmp_path / "b.zarr")!r}, t.MODEL, many, None, at, chunk=1000)
         print(peak() - before)
     """
     folder = os.path.dirname(__file__)

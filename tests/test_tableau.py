@@ -1,8 +1,8 @@
 """The coefficients of the methods satisfy the order conditions of Rosenbrock-Wanner methods.
 
-Conditions: Hairer & Wanner, Solving Ordinary Differential Equations II, IV.7, table 7.1 up to order 4; the nine of order 5
-follow the same rule (trees of order 5). Transformed coefficients are taken back by Gamma = (I/gamma - C)^-1,
-alpha = a Gamma, b = m Gamma.
+Conditions: Hairer & Wanner, Solving Ordinary Differential Equations II, IV.7, table 7.1 up to order
+4; the nine of order 5 follow the same rule (trees of order 5). Transformed coefficients are taken
+back by Gamma = (I/gamma - C)^-1, alpha = a Gamma, b = m Gamma.
 """
 
 import numpy as np
@@ -60,7 +60,11 @@ def test_embedded_solution_has_its_order_and_not_more(name):
     for order, value, target in all_conditions:
         if order <= t["error_order"]:
             assert value == pytest.approx(target, abs=2e-11), f"order {order}"
-    assert any(abs(value - target) > 1e-6 for order, value, target in all_conditions if order == t["error_order"] + 1)
+    assert any(
+        abs(value - target) > 1e-6
+        for order, value, target in all_conditions
+        if order == t["error_order"] + 1
+    )
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -74,7 +78,9 @@ def test_row_sums(name):
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("theta", [0.0, 0.1, 0.37, 0.5, 0.8, 1.0])
 def test_dense_output_order(name, theta):
-    """b(theta) satisfies the conditions with target scaled by theta^order, to one order less than the method."""
+    """b(theta) satisfies the conditions with target scaled by theta^order, to one order less than
+    the method.
+    """
     t, alpha, gamma = coefficients(name)
     m = np.append(t["a"][-1, :-1], 1.0)
     powers = (1 - theta) * theta ** np.arange(1, len(t["H"]) + 1)
@@ -86,7 +92,9 @@ def test_dense_output_order(name, theta):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_l_stable(name):
-    """R(z) -> 0 as z -> -infinity, and abs(R) <= 1 on the negative real axis and the imaginary axis."""
+    """R(z) -> 0 as z -> -infinity, and abs(R) <= 1 on the negative real axis and the imaginary
+    axis.
+    """
     t, alpha, gamma = coefficients(name)
     b = np.append(t["a"][-1, :-1], 1.0) @ gamma
     one, identity = np.ones(len(b)), np.eye(len(b))

@@ -1,6 +1,8 @@
-"""A depot and a compartment with every rule of doses, and the closed form of any history of doses and resets.
+"""A depot and a compartment with every rule of doses, and the closed form of any history of doses
+and resets.
 
-The closed form takes complex numbers: its derivatives are those of the complex step (closed_form.py).
+The closed form takes complex numbers: its derivatives are those of the complex step
+(closed_form.py).
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ DEFAULTS = {"k": 0.3, "ka": 1.1, "c0": 0.0, "lag": 0.75, "f": 0.625, "rate": 12.
 
 
 def two_states(**rules):
-    """A depot and a compartment. rules: state -> function of the parameters that gives the rules of its doses."""
+    """A depot and a compartment.
+
+    rules: state -> function of the parameters that gives the rules of its doses.
+    """
     model = tl.Model("two states")
     p = dict(zip(DEFAULTS, model.parameters(**DEFAULTS), strict=True))
     gut, central = model.states("gut", "central")
@@ -30,7 +35,12 @@ def two_states(**rules):
 
 
 def rules_of_central(p):
-    return {"lag": p["lag"], "bioavailability": p["f"], "rate": p["rate"], "duration": p["duration"]}
+    return {
+        "lag": p["lag"],
+        "bioavailability": p["f"],
+        "rate": p["rate"],
+        "duration": p["duration"],
+    }
 
 
 def rules_of_gut(p):
@@ -50,11 +60,17 @@ def of_patient(value, patient):
 
 
 def exact(parameters, lines, patients=1):
-    """(patients, times, 2): the amounts in both states. Numbers may be complex; lines as for dosing_case.regimen_of."""
+    """(patients, times, 2): the amounts in both states.
+
+    Numbers may be complex; lines as for dosing_case.regimen_of.
+    """
     found = []
     for patient in range(patients):
         p = {name: of_patient(value, patient) for name, value in (DEFAULTS | parameters).items()}
-        mine = [(*one[:3], {f: of_patient(value, patient) for f, value in one[3].items()}) for one in lines]
+        mine = [
+            (*one[:3], {f: of_patient(value, patient) for f, value in one[3].items()})
+            for one in lines
+        ]
         found.append(of_one(p, mine, TIMES))
     return np.array(found)
 
@@ -63,13 +79,16 @@ def of_one(p, lines, t):
     """(times, 2) of one patient."""
     gut, central = np.zeros((2, t.size), complex)
     k, ka = p["k"], p["ka"]
-    in_order = sorted(lines, key=lambda one: one[3]["time"].real)  # stable: as written at equal times
+    # stable: as written at equal times
+    in_order = sorted(lines, key=lambda one: one[3]["time"].real)
     last_reset = np.zeros(t.size, complex)
     for place, (kind, into, doses, fields) in enumerate(in_order):
         if kind == "reset":
             last_reset = np.where(t >= fields["time"].real, fields["time"], last_reset)
             continue
-        until = next((f["time"].real for kind, _, _, f in in_order[place + 1 :] if kind == "reset"), np.inf)
+        until = next(
+            (f["time"].real for kind, _, _, f in in_order[place + 1 :] if kind == "reset"), np.inf
+        )
         rule = RULES[into](p)
         amount = rule["bioavailability"] * fields["amount"]
         width = width_of(kind, fields, amount, rule)

@@ -1,5 +1,6 @@
-// The extension module `_core`: NumPy arrays in, views of them to the engine, nothing copied but the programs.
-// python/teorell/_core.pyi describes it to type checkers; python/teorell/solve.py is its only caller.
+// The extension module `_core`: NumPy arrays in, views of them to the engine, nothing copied but
+// the programs. python/teorell/_core.pyi describes it to type checkers; python/teorell/solve.py is
+// its only caller.
 #include <pybind11/functional.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -28,11 +29,12 @@ using Code = Array<std::int32_t>;
 // The programs of a model, owned: what Programs points into.
 class Model {
   public:
-    Model(const Array<std::int32_t>& layout, const Array<double>& constants, const py::dict& programs,
-          const Array<std::int32_t>& ft_rows, const Array<std::int32_t>& output_states,
-          const Array<std::uint8_t>& controlled, const Array<std::uint8_t>& is_signed,
-          const Array<double>& switch_before, const Array<std::int32_t>& entries,
-          const Array<std::int32_t>& output_coefs, const Array<std::int32_t>& sampled_states)
+    Model(const Array<std::int32_t>& layout, const Array<double>& constants,
+          const py::dict& programs, const Array<std::int32_t>& ft_rows,
+          const Array<std::int32_t>& output_states, const Array<std::uint8_t>& controlled,
+          const Array<std::uint8_t>& is_signed, const Array<double>& switch_before,
+          const Array<std::int32_t>& entries, const Array<std::int32_t>& output_coefs,
+          const Array<std::int32_t>& sampled_states)
         : constants_(constants.data(), constants.data() + constants.size()),
           ft_rows_(ft_rows.data(), ft_rows.data() + ft_rows.size()),
           output_states_(output_states.data(), output_states.data() + output_states.size()),
@@ -58,9 +60,11 @@ class Model {
             view_.stage_rhs[i] = moved(programs["rhs"], at.f, at.n, at.u + i * at.n);
             view_.stage_solve[i] = moved(programs["solve"], at.f, at.n, at.u + i * at.n);
             const std::int32_t block = at.block + 3 * i * at.n, udot = at.udot + i * at.n;
-            view_.stage_transposed[i] = moved(programs["solve_transposed"], at.block, 3 * at.n, block);
+            view_.stage_transposed[i] =
+                moved(programs["solve_transposed"], at.block, 3 * at.n, block);
             view_.stage_vjp[i] =
-                moved_again(at.u, at.n, at.u + i * at.n, moved(programs["stage_vjp"], at.block, 3 * at.n, block));
+                moved_again(at.u, at.n, at.u + i * at.n,
+                            moved(programs["stage_vjp"], at.block, 3 * at.n, block));
             view_.stage_jvp[i] = moved(programs["stage_jvp"], at.f, at.n, udot);
             view_.stage_solve_dot[i] = moved(programs["solve"], at.f, at.n, udot);
         }
@@ -104,14 +108,16 @@ class Model {
         const auto code = program.cast<Code>();
         return code_.emplace_back(code.data(), code.data() + code.size()).data();
     }
-    const std::int32_t* moved(const py::handle& program, std::int32_t from, std::int32_t count, std::int32_t to) {
+    const std::int32_t* moved(const py::handle& program, std::int32_t from, std::int32_t count,
+                              std::int32_t to) {
         const auto code = program.cast<Code>();
         auto& copy = code_.emplace_back(static_cast<std::size_t>(code.size()));
         relocate(code.data(), from, count, to, copy.data());
         return copy.data();
     }
     // The program moved last, another region of it moved too.
-    const std::int32_t* moved_again(std::int32_t from, std::int32_t count, std::int32_t to, const std::int32_t* code) {
+    const std::int32_t* moved_again(std::int32_t from, std::int32_t count, std::int32_t to,
+                                    const std::int32_t* code) {
         auto& copy = code_.emplace_back(code_.back().size());
         relocate(code, from, count, to, copy.data());
         return copy.data();
@@ -122,7 +128,9 @@ MachineCode machine_code(const py::object& code) {
     MachineCode result;
     if (code.is_none()) return result;
     const auto parts = code.cast<py::tuple>();
-    const auto function = [&](int i) { return reinterpret_cast<void (*)(double*)>(parts[i].cast<std::uintptr_t>()); };
+    const auto function = [&](int i) {
+        return reinterpret_cast<void (*)(double*)>(parts[i].cast<std::uintptr_t>());
+    };
     result.step = function(0);
     result.rhs = function(1);
     result.outputs = function(2);
@@ -134,24 +142,30 @@ MachineCode machine_code(const py::object& code) {
     return result;
 }
 
-// The arrays of a gradient (a dict, see solve.py), and the user's loss, called with the lock of the interpreter held.
+// The arrays of a gradient (a dict, see solve.py), and the user's loss, called with the lock of the
+// interpreter held.
 class GradientArrays {
   public:
     // The first exception of the loss goes into `error`.
-    const Gradient* view(const py::object& given, const Batch& batch, const Layout& at, std::exception_ptr& error) {
-        const auto out = [&](const char* name) { return given[name].cast<Array<double>>().mutable_data(); };
+    const Gradient* view(const py::object& given, const Batch& batch, const Layout& at,
+                         std::exception_ptr& error) {
+        const auto out = [&](const char* name) {
+            return given[name].cast<Array<double>>().mutable_data();
+        };
         if (given["cotangent"].is_none()) {
             loss_ = given["loss"];
-            n_times_ = batch.n_times, n_out_ = at.n_out, sample_offsets_ = batch.sample_offsets, status_ = batch.status,
-            error_ = &error;
+            n_times_ = batch.n_times, n_out_ = at.n_out, sample_offsets_ = batch.sample_offsets,
+            status_ = batch.status, error_ = &error;
             view_.loss = &GradientArrays::call;
             view_.context = this;
         } else {
             cotangent_ = given["cotangent"].cast<py::array_t<double>>();
             view_.cotangent = cotangent_.data();
-            const auto missing = static_cast<int>(3 - cotangent_.ndim());  // of rows, no stride from patient to patient
+            const auto missing = static_cast<int>(
+                3 - cotangent_.ndim());  // of rows, no stride from patient to patient
             for (int k = missing; k < 3; ++k)
-                view_.strides[k] = cotangent_.strides(k - missing) / static_cast<py::ssize_t>(sizeof(double));
+                view_.strides[k] =
+                    cotangent_.strides(k - missing) / static_cast<py::ssize_t>(sizeof(double));
         }
         view_.parameters = out("parameters");
         view_.initial = out("initial");
@@ -173,9 +187,11 @@ class GradientArrays {
     std::exception_ptr* error_ = nullptr;
     std::mutex mutex_;
 
-    static bool call(void* context, std::int64_t first, std::int64_t count, const double* values, double* slopes) {
+    static bool call(void* context, std::int64_t first, std::int64_t count, const double* values,
+                     double* slopes) {
         auto& self = *static_cast<GradientArrays*>(context);
-        const std::lock_guard<std::mutex> one_at_a_time(self.mutex_);  // before the interpreter's lock, never after it
+        const std::lock_guard<std::mutex> one_at_a_time(
+            self.mutex_);  // before the interpreter's lock, never after it
         const py::gil_scoped_acquire gil;
         try {
             std::vector<py::ssize_t> shape{count, self.n_times_, self.n_out_};
@@ -184,8 +200,10 @@ class GradientArrays {
             const Array<double> copy(shape, values);
             const Array<std::int32_t> status(static_cast<py::ssize_t>(count), self.status_ + first);
             const auto slope = self.loss_(copy, status, first).cast<Array<double>>();
-            if (slope.size() != copy.size()) throw std::invalid_argument("the loss gave slopes of another size");
-            std::memcpy(slopes, slope.data(), static_cast<std::size_t>(slope.size()) * sizeof(double));
+            if (slope.size() != copy.size())
+                throw std::invalid_argument("the loss gave slopes of another size");
+            std::memcpy(slopes, slope.data(),
+                        static_cast<std::size_t>(slope.size()) * sizeof(double));
             return true;
         } catch (...) {
             if (!*self.error_) *self.error_ = std::current_exception();
@@ -217,8 +235,9 @@ class TangentArrays {
             if (given[name].is_none()) return nullptr;
             const auto a = kept_.emplace_back(given[name].cast<py::array_t<double>>());
             for (int k = 0; k < 2; ++k)
-                strides[k] =
-                    k < a.ndim() - 1 && a.shape(k) > 1 ? a.strides(k) / static_cast<py::ssize_t>(sizeof(double)) : 0;
+                strides[k] = k < a.ndim() - 1 && a.shape(k) > 1
+                                 ? a.strides(k) / static_cast<py::ssize_t>(sizeof(double))
+                                 : 0;
             return a.data();
         };
         view_.parameters = array("parameters", view_.parameter_strides);
@@ -246,9 +265,11 @@ struct ColumnViews {
         for (const auto& column : columns) {
             if (column.ndim() > 0 && column.strides(0) % size != 0)
                 throw std::invalid_argument(
-                    "a parameter column does not step by whole float64 numbers; give an aligned array");
+                    "a parameter column does not step by whole float64 numbers; give an aligned "
+                    "array");
             starts.push_back(column.data());
-            strides.push_back(column.ndim() == 0 ? 0 : static_cast<std::int64_t>(column.strides(0) / size));
+            strides.push_back(
+                column.ndim() == 0 ? 0 : static_cast<std::int64_t>(column.strides(0) / size));
         }
     }
 };
@@ -294,13 +315,16 @@ void map_columns(const py::dict& program, const std::string& isa, int threads,
                  const std::vector<py::array_t<double>>& columns, Array<double>& outputs) {
     const ColumnViews views(columns);
     const ColumnProgram view = column_program(program);
-    if (static_cast<std::size_t>(view.n_inputs) != columns.size() || outputs.shape(0) != view.n_outputs)
+    if (static_cast<std::size_t>(view.n_inputs) != columns.size() ||
+        outputs.shape(0) != view.n_outputs)
         throw std::invalid_argument("other columns than the program has");
-    const Columns of{outputs.shape(1), views.starts.data(), views.strides.data(), outputs.mutable_data()};
+    const Columns of{outputs.shape(1), views.starts.data(), views.strides.data(),
+                     outputs.mutable_data()};
     Interruption interruption;
     {
         const py::gil_scoped_release release;
-        map(kernel_named(isa), view, of, threads, [&](std::int64_t) { return interruption.go_on(); });
+        map(kernel_named(isa), view, of, threads,
+            [&](std::int64_t) { return interruption.go_on(); });
     }
     interruption.rethrow();
 }
@@ -308,8 +332,8 @@ void map_columns(const py::dict& program, const std::string& isa, int threads,
 // constraints: a dict, see constraints/projection.py.
 void project_columns(const py::dict& program, const std::string& isa, int threads,
                      const std::vector<py::array_t<double>>& columns, const py::dict& given,
-                     const std::vector<py::array_t<double>>& scales, Array<double>& values, Array<double>& multipliers,
-                     Array<std::int32_t>& steps) {
+                     const std::vector<py::array_t<double>>& scales, Array<double>& values,
+                     Array<double>& multipliers, Array<std::int32_t>& steps) {
     const ColumnViews views(columns), metric(scales);
     const ColumnProgram view = column_program(program);
     const auto free_inputs = given["free"].cast<Code>(), starts = given["starts"].cast<Code>(),
@@ -335,15 +359,18 @@ void project_columns(const py::dict& program, const std::string& isa, int thread
     interruption.rethrow();
 }
 
-void solve_batch(const Model& model, const std::string& isa, const std::string& method, const py::object& code,
-                 int threads, const std::vector<py::array_t<double>>& columns, std::int64_t patients,
+void solve_batch(const Model& model, const std::string& isa, const std::string& method,
+                 const py::object& code, int threads,
+                 const std::vector<py::array_t<double>>& columns, std::int64_t patients,
                  const Array<double>& event_times, const Array<std::int32_t>& event_kinds,
                  const Array<std::int32_t>& event_targets, const Array<double>& event_values,
-                 const Array<std::int64_t>& event_offsets, const Array<double>& times, const py::object& sample_offsets,
-                 const py::object& sample_events, double rtol, const Array<double>& atol, double max_steps, bool before,
-                 Array<double>& values, Array<std::int32_t>& status, Array<double>& failure_time,
-                 Array<std::int64_t>& steps, Array<std::int64_t>& rejected, const py::object& reductions,
-                 const py::object& progress, const py::object& gradient, const py::object& tangents) {
+                 const Array<std::int64_t>& event_offsets, const Array<double>& times,
+                 const py::object& sample_offsets, const py::object& sample_events, double rtol,
+                 const Array<double>& atol, double max_steps, bool before, Array<double>& values,
+                 Array<std::int32_t>& status, Array<double>& failure_time,
+                 Array<std::int64_t>& steps, Array<std::int64_t>& rejected,
+                 const py::object& reductions, const py::object& progress,
+                 const py::object& gradient, const py::object& tangents) {
     const ColumnViews views(columns);
     using Counts = Array<std::int64_t>;
     const Counts own_offsets = sample_offsets.is_none() ? Counts() : sample_offsets.cast<Counts>();
@@ -376,7 +403,8 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
     const Kernel& kernel = kernel_named(isa);
     const MachineCode machine = machine_code(code);
 
-    // A Python error in the progress callback, or Ctrl-C, cancels the run and is raised once the threads have stopped.
+    // A Python error in the progress callback, or Ctrl-C, cancels the run and is raised once the
+    // threads have stopped.
     std::exception_ptr error;
     GradientArrays arrays;
     TangentArrays directions;
@@ -417,14 +445,16 @@ void on_aligned_copy(Array<double>& workspace, Action action) {
 }
 
 void run_program(const std::string& isa, const Code& code, Array<double>& workspace, int width) {
-    on_aligned_copy(workspace, [&](double* ws) { return kernel_named(isa).interpret(code.data(), ws, width); });
+    on_aligned_copy(
+        workspace, [&](double* ws) { return kernel_named(isa).interpret(code.data(), ws, width); });
 }
 
-void run_step(const Model& model, const std::string& isa, const std::string& method, const py::object& code,
-              Array<double>& workspace, int width) {
+void run_step(const Model& model, const std::string& isa, const std::string& method,
+              const py::object& code, Array<double>& workspace, int width) {
     const MachineCode machine = machine_code(code);
     on_aligned_copy(workspace, [&](double* ws) {
-        if (machine.step == nullptr) return kernel_named(isa).step(model.view(), method.c_str(), ws, width);
+        if (machine.step == nullptr)
+            return kernel_named(isa).step(model.view(), method.c_str(), ws, width);
         machine.step(ws);
         return true;
     });
@@ -460,29 +490,35 @@ py::list instruction_sets() {
 PYBIND11_MODULE(_core, module) {
     module.doc() = "Teorell's compiled core.";
     py::class_<Model>(module, "Model")
-        .def(py::init<const Array<std::int32_t>&, const Array<double>&, const py::dict&, const Array<std::int32_t>&,
-                      const Array<std::int32_t>&, const Array<std::uint8_t>&, const Array<std::uint8_t>&,
-                      const Array<double>&, const Array<std::int32_t>&, const Array<std::int32_t>&,
+        .def(py::init<const Array<std::int32_t>&, const Array<double>&, const py::dict&,
+                      const Array<std::int32_t>&, const Array<std::int32_t>&,
+                      const Array<std::uint8_t>&, const Array<std::uint8_t>&, const Array<double>&,
+                      const Array<std::int32_t>&, const Array<std::int32_t>&,
                       const Array<std::int32_t>&>(),
-             py::arg("layout"), py::arg("constants"), py::arg("programs"), py::arg("ft_rows"), py::arg("output_states"),
-             py::arg("controlled"), py::arg("is_signed"), py::arg("switch_before"), py::arg("entries"),
-             py::arg("output_coefs"), py::arg("sampled_states"));
-    module.def("solve", &solve_batch, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"),
-               py::arg("threads"), py::arg("columns"), py::arg("patients"), py::arg("event_times"),
-               py::arg("event_kinds"), py::arg("event_targets"), py::arg("event_values"), py::arg("event_offsets"),
-               py::arg("times"), py::arg("sample_offsets"), py::arg("sample_events"), py::arg("rtol"), py::arg("atol"),
-               py::arg("max_steps"), py::arg("before"), py::arg("values").noconvert(), py::arg("status").noconvert(),
-               py::arg("failure_time").noconvert(), py::arg("steps").noconvert(), py::arg("rejected").noconvert(),
-               py::arg("reductions"), py::arg("progress"), py::arg("gradient"), py::arg("tangents"));
-    module.def("map", &map_columns, py::arg("program"), py::arg("isa"), py::arg("threads"), py::arg("columns"),
-               py::arg("outputs").noconvert());
-    module.def("project", &project_columns, py::arg("program"), py::arg("isa"), py::arg("threads"), py::arg("columns"),
-               py::arg("constraints"), py::arg("scales"), py::arg("values").noconvert(),
-               py::arg("multipliers").noconvert(), py::arg("steps").noconvert());
-    module.def("run_program", &run_program, py::arg("isa"), py::arg("code"), py::arg("workspace").noconvert(),
-               py::arg("width"));
-    module.def("run_step", &run_step, py::arg("model"), py::arg("isa"), py::arg("method"), py::arg("code"),
+             py::arg("layout"), py::arg("constants"), py::arg("programs"), py::arg("ft_rows"),
+             py::arg("output_states"), py::arg("controlled"), py::arg("is_signed"),
+             py::arg("switch_before"), py::arg("entries"), py::arg("output_coefs"),
+             py::arg("sampled_states"));
+    module.def("solve", &solve_batch, py::arg("model"), py::arg("isa"), py::arg("method"),
+               py::arg("code"), py::arg("threads"), py::arg("columns"), py::arg("patients"),
+               py::arg("event_times"), py::arg("event_kinds"), py::arg("event_targets"),
+               py::arg("event_values"), py::arg("event_offsets"), py::arg("times"),
+               py::arg("sample_offsets"), py::arg("sample_events"), py::arg("rtol"),
+               py::arg("atol"), py::arg("max_steps"), py::arg("before"),
+               py::arg("values").noconvert(), py::arg("status").noconvert(),
+               py::arg("failure_time").noconvert(), py::arg("steps").noconvert(),
+               py::arg("rejected").noconvert(), py::arg("reductions"), py::arg("progress"),
+               py::arg("gradient"), py::arg("tangents"));
+    module.def("map", &map_columns, py::arg("program"), py::arg("isa"), py::arg("threads"),
+               py::arg("columns"), py::arg("outputs").noconvert());
+    module.def("project", &project_columns, py::arg("program"), py::arg("isa"), py::arg("threads"),
+               py::arg("columns"), py::arg("constraints"), py::arg("scales"),
+               py::arg("values").noconvert(), py::arg("multipliers").noconvert(),
+               py::arg("steps").noconvert());
+    module.def("run_program", &run_program, py::arg("isa"), py::arg("code"),
                py::arg("workspace").noconvert(), py::arg("width"));
+    module.def("run_step", &run_step, py::arg("model"), py::arg("isa"), py::arg("method"),
+               py::arg("code"), py::arg("workspace").noconvert(), py::arg("width"));
     module.def("methods", [] { return std::vector<std::string>{Rodas5P::name, Rodas4P2::name}; });
     module.def("tableau", [](const std::string& method) {
         if (method == Rodas5P::name) return describe_method<Rodas5P>();
@@ -497,8 +533,9 @@ PYBIND11_MODULE(_core, module) {
         return result;
     });
     module.attr("layout_fields") = py::make_tuple(
-        "const", "coef", "scalar", "y", "f", "lu", "yn", "ynew", "top", "atol", "u", "ft", "out", "params", "block",
-        "ukept", "ubar", "lam", "ynbar", "coefbar", "paramsbar", "outbar", "ysbar", "outcoef", "z", "ydot", "yndot",
-        "udot", "coefdot", "paramsdot", "outdot", "entries", "entries_ft", "temp", "slots", "n_const", "n_coef", "n",
-        "n_ft", "n_out", "n_params", "n_switches", "rates", "n_rates", "stages", "n_entries", "n_outcoef");
+        "const", "coef", "scalar", "y", "f", "lu", "yn", "ynew", "top", "atol", "u", "ft", "out",
+        "params", "block", "ukept", "ubar", "lam", "ynbar", "coefbar", "paramsbar", "outbar",
+        "ysbar", "outcoef", "z", "ydot", "yndot", "udot", "coefdot", "paramsdot", "outdot",
+        "entries", "entries_ft", "temp", "slots", "n_const", "n_coef", "n", "n_ft", "n_out",
+        "n_params", "n_switches", "rates", "n_rates", "stages", "n_entries", "n_outcoef");
 }

@@ -39,11 +39,12 @@ const std::vector<const Kernel*>& kernels() {
         std::vector<const Kernel*> found;
 #if defined(__x86_64__)
         __builtin_cpu_init();
-        const bool level3 =
-            __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-        const bool level4 = level3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                            __builtin_cpu_supports("avx512vl");
+        const bool level3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                            __builtin_cpu_supports("bmi2");
+        const bool level4 =
+            level3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+            __builtin_cpu_supports("avx512vl");
         if (level4) found.push_back(&v4::kernel);
         if (level3) found.push_back(&v3::kernel);
         found.push_back(&v2::kernel);
@@ -62,7 +63,8 @@ const Kernel& kernel_named(const std::string& name) {
         if (name == k->name) return *k;
         known += std::string(known.empty() ? "" : ", ") + k->name;
     }
-    throw std::invalid_argument("unknown instruction set '" + name + "' (this processor and build offer " + known +
+    throw std::invalid_argument("unknown instruction set '" + name +
+                                "' (this processor and build offer " + known +
                                 "). Choose one of these.");
 }
 
@@ -82,9 +84,11 @@ struct Deleter {
 using Workspace = std::unique_ptr<double[], Deleter>;
 
 Workspace allocate(std::size_t count) {
-    return Workspace(static_cast<double*>(::operator new[](count * sizeof(double), std::align_val_t{64})));
+    return Workspace(
+        static_cast<double*>(::operator new[](count * sizeof(double), std::align_val_t{64})));
 }
-// `work(workspace)` on each of some threads, with a workspace of its own; false from any of them is false.
+// `work(workspace)` on each of some threads, with a workspace of its own; false from any of them is
+// false.
 bool on_threads(int threads, std::size_t size, Run& run, const std::function<bool(double*)>& work,
                 const std::function<bool(std::int64_t)>& watch) {
     std::vector<Workspace> workspaces;
@@ -104,14 +108,16 @@ bool on_threads(int threads, std::size_t size, Run& run, const std::function<boo
     pool.reserve(static_cast<std::size_t>(threads));
     try {
         for (int i = 0; i < threads; ++i) pool.emplace_back(task, i);
-    } catch (const std::system_error&) {  // the system has no more threads: those that started do the work
+    } catch (const std::system_error&) {  // the system has no more threads: those that started do
+                                          // the work
         if (pool.empty()) throw;
         const std::lock_guard<std::mutex> lock(mutex);
         running -= threads - static_cast<int>(pool.size());
     }
     {
         std::unique_lock<std::mutex> lock(mutex);
-        while (!changed.wait_for(lock, std::chrono::milliseconds(50), [&] { return running == 0; })) {
+        while (
+            !changed.wait_for(lock, std::chrono::milliseconds(50), [&] { return running == 0; })) {
             lock.unlock();
             const bool go_on = watch(__atomic_load_n(&run.finished, __ATOMIC_RELAXED));
             lock.lock();
@@ -123,25 +129,28 @@ bool on_threads(int threads, std::size_t size, Run& run, const std::function<boo
 }
 
 int useful_threads(int threads, std::int64_t patients, int width) {
-    return static_cast<int>(std::max<std::int64_t>(1, std::min<std::int64_t>(threads, (patients + width - 1) / width)));
+    return static_cast<int>(
+        std::max<std::int64_t>(1, std::min<std::int64_t>(threads, (patients + width - 1) / width)));
 }
 }  // namespace
 
-void solve(const Kernel& kernel, const Programs& programs, const Batch& batch, const Derivatives& derivatives,
-           const std::string& method, const MachineCode& code, int threads,
-           const std::function<bool(std::int64_t)>& watch) {
+void solve(const Kernel& kernel, const Programs& programs, const Batch& batch,
+           const Derivatives& derivatives, const std::string& method, const MachineCode& code,
+           int threads, const std::function<bool(std::int64_t)>& watch) {
     Run run;
     run.patients = batch.patients;
     const int width = code.step ? code.width : kernel.interpreter_width;
     const int nodes = batch.reductions.count > 0 ? (n_nodes + n_checks) * programs.at.n_out : 0;
-    const std::size_t size = static_cast<std::size_t>((derivatives.gradient ? 3 : 2) * programs.at.slots + nodes) *
-                             static_cast<std::size_t>(width);
+    const std::size_t size =
+        static_cast<std::size_t>((derivatives.gradient ? 3 : 2) * programs.at.slots + nodes) *
+        static_cast<std::size_t>(width);
     const auto work = [&](double* workspace) {
         return kernel.work(programs, batch, derivatives, method.c_str(), code, run, workspace);
     };
     if (!on_threads(useful_threads(threads, batch.patients, width), size, run, work, watch))
-        throw std::invalid_argument("unknown method '" + method +
-                                    "' or machine code of another width. Choose a method that teorell lists.");
+        throw std::invalid_argument(
+            "unknown method '" + method +
+            "' or machine code of another width. Choose a method that teorell lists.");
     watch(run.finished);
 }
 
@@ -150,15 +159,19 @@ void map(const Kernel& kernel, const ColumnProgram& program, const Columns& colu
     Run run;
     run.patients = columns.patients;
     const int width = program.machine ? program.width : kernel.interpreter_width;
-    const auto work = [&](double* workspace) { return kernel.map(program, columns, run, workspace); };
+    const auto work = [&](double* workspace) {
+        return kernel.map(program, columns, run, workspace);
+    };
     const auto size = static_cast<std::size_t>(kernel.column_memory(program, nullptr));
     if (!on_threads(useful_threads(threads, columns.patients, 16 * width), size, run, work, watch))
-        throw std::invalid_argument("machine code of another width than this build's. Compile it for this build.");
+        throw std::invalid_argument(
+            "machine code of another width than this build's. Compile it for this build.");
     watch(run.finished);
 }
 
-void project(const Kernel& kernel, const ColumnProgram& program, const Columns& columns, const Constraints& constraints,
-             const Projected& projected, int threads, const std::function<bool(std::int64_t)>& watch) {
+void project(const Kernel& kernel, const ColumnProgram& program, const Columns& columns,
+             const Constraints& constraints, const Projected& projected, int threads,
+             const std::function<bool(std::int64_t)>& watch) {
     Run run;
     run.patients = columns.patients;
     const int width = program.machine ? program.width : kernel.interpreter_width;
@@ -167,7 +180,8 @@ void project(const Kernel& kernel, const ColumnProgram& program, const Columns& 
     };
     const auto size = static_cast<std::size_t>(kernel.column_memory(program, &constraints));
     if (!on_threads(useful_threads(threads, columns.patients, 16 * width), size, run, work, watch))
-        throw std::invalid_argument("machine code of another width than this build's. Compile it for this build.");
+        throw std::invalid_argument(
+            "machine code of another width than this build's. Compile it for this build.");
     watch(run.finished);
 }
 

@@ -1,6 +1,7 @@
-// One instruction-set build of the core; compiled once for each, with TEORELL_ISA and the compiler's -march set.
-// Only headers of this project and freestanding C++ here: a standard-library template instantiated for one instruction
-// set could be merged by the linker into code for another.
+// One instruction-set build of the core; compiled once for each, with TEORELL_ISA and the
+// compiler's -march set. Only headers of this project and freestanding C++ here: a standard-library
+// template instantiated for one instruction set could be merged by the linker into code for
+// another.
 #include <cstdlib>
 
 #include "kernel.hpp"
@@ -78,31 +79,33 @@ template <class V>
 constexpr std::int64_t patients_a_round = 6 * Pack<V>::width;
 
 template <class V, class Method, class Executor>
-void integrate(const Programs& programs, const Batch& batch, Executor executor, Run& run, double* workspace) {
+void integrate(const Programs& programs, const Batch& batch, Executor executor, Run& run,
+               double* workspace) {
     PatientQueue queue{run};
     NoTape nothing;
     const std::int64_t size = std::int64_t{programs.at.slots} * Pack<V>::width;
-    Group<V, Method, Executor, PatientQueue>(programs, batch, executor, queue, workspace, workspace + size,
-                                             workspace + 2 * size, nothing)
+    Group<V, Method, Executor, PatientQueue>(programs, batch, executor, queue, workspace,
+                                             workspace + size, workspace + 2 * size, nothing)
         .run();
 }
 
 double* allocate(std::int64_t count) {
-    auto* p = static_cast<double*>(std::aligned_alloc(64, static_cast<std::size_t>((count + 7) / 8 * 64)));
+    auto* p = static_cast<double*>(
+        std::aligned_alloc(64, static_cast<std::size_t>((count + 7) / 8 * 64)));
     if (p == nullptr) std::abort();
     return p;
 }
 
-// A few patients at a time are solved and recorded (own_values: part.values holds theirs alone), then `along` walks
-// their tape: enough for lanes to find work, few enough for the cache.
+// A few patients at a time are solved and recorded (own_values: part.values holds theirs alone),
+// then `along` walks their tape: enough for lanes to find work, few enough for the cache.
 template <class V, class Method, class Executor, class Along>
-void by_rounds(const Programs& programs, Batch& part, Tape& tape, Executor executor, Run& run, double* workspace,
-               double* nodes, bool own_values, Along along) {
+void by_rounds(const Programs& programs, Batch& part, Tape& tape, Executor executor, Run& run,
+               double* workspace, double* nodes, bool own_values, Along along) {
     constexpr std::int64_t round = patients_a_round<V>;
     double* staging = workspace + static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
     ShortQueue queue{run, 0, 0};
-    Group<V, Method, Executor, ShortQueue, Tape> group(programs, part, executor, queue, workspace, staging, nodes,
-                                                       tape);
+    Group<V, Method, Executor, ShortQueue, Tape> group(programs, part, executor, queue, workspace,
+                                                       staging, nodes, tape);
     for (;;) {
         const std::int64_t first = __atomic_fetch_add(&run.next, round, __ATOMIC_RELAXED);
         if (first >= run.patients) return;
@@ -129,8 +132,8 @@ std::int64_t most_rows(const Batch& batch, std::int64_t round) {
 }
 
 template <class V, class Method, class Executor>
-void pull_back(const Programs& programs, const Batch& batch, const Gradient& gradient, Executor executor, Run& run,
-               double* workspace) {
+void pull_back(const Programs& programs, const Batch& batch, const Gradient& gradient,
+               Executor executor, Run& run, double* workspace) {
     const auto size = static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
     const std::int64_t n_out = programs.at.n_out, strides[3] = {batch.n_times * n_out, n_out, 1};
     Batch part = batch;
@@ -141,10 +144,10 @@ void pull_back(const Programs& programs, const Batch& batch, const Gradient& gra
         slopes = values + size_of_values;
     }
     Tape tape(programs.at, patients_a_round<V>, gradient.recorded_steps, batch.reductions.count);
-    Reverse<V, Method, Executor> reverse(programs, part, gradient, executor, tape, workspace, workspace + size,
-                                         workspace + 2 * size);
-    by_rounds<V, Method>(programs, part, tape, executor, run, workspace, workspace + 3 * size, values != nullptr,
-                         [&](std::int64_t first, std::int64_t count) {
+    Reverse<V, Method, Executor> reverse(programs, part, gradient, executor, tape, workspace,
+                                         workspace + size, workspace + 2 * size);
+    by_rounds<V, Method>(programs, part, tape, executor, run, workspace, workspace + 3 * size,
+                         values != nullptr, [&](std::int64_t first, std::int64_t count) {
                              if (values == nullptr)
                                  reverse.run(first, count, gradient.cotangent, 0, gradient.strides);
                              else if (gradient.loss(gradient.context, first, count, values, slopes))
@@ -156,25 +159,27 @@ void pull_back(const Programs& programs, const Batch& batch, const Gradient& gra
 }
 
 template <class V, class Method, class Executor>
-void push_forward(const Programs& programs, const Batch& batch, const Tangents& tangents, Executor executor, Run& run,
-                  double* workspace) {
+void push_forward(const Programs& programs, const Batch& batch, const Tangents& tangents,
+                  Executor executor, Run& run, double* workspace) {
     const auto size = static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
     const Layout& at = programs.at;
-    const std::int64_t dots = tangents.directions * (at.n + at.n_coef + at.n_params) * Pack<V>::width;
+    const std::int64_t dots =
+        tangents.directions * (at.n + at.n_coef + at.n_params) * Pack<V>::width;
     double* carried = allocate(2 * dots);
     for (std::int64_t i = 0; i < 2 * dots; ++i) carried[i] = 0.0;
     Batch part = batch;
     Tape tape(programs.at, patients_a_round<V>, 4096, batch.reductions.count);
-    Forward<V, Method, Executor> forward(programs, part, tangents, executor, tape, workspace, workspace + size, carried,
-                                         carried + dots);
-    by_rounds<V, Method>(programs, part, tape, executor, run, workspace, workspace + 2 * size, false,
-                         [&](std::int64_t first, std::int64_t count) { forward.run(first, count); });
+    Forward<V, Method, Executor> forward(programs, part, tangents, executor, tape, workspace,
+                                         workspace + size, carried, carried + dots);
+    by_rounds<V, Method>(
+        programs, part, tape, executor, run, workspace, workspace + 2 * size, false,
+        [&](std::int64_t first, std::int64_t count) { forward.run(first, count); });
     std::free(carried);
 }
 
 template <class V, class Method, class Executor>
-void run_all(const Programs& programs, const Batch& batch, const Derivatives& derivatives, Executor executor, Run& run,
-             double* workspace) {
+void run_all(const Programs& programs, const Batch& batch, const Derivatives& derivatives,
+             Executor executor, Run& run, double* workspace) {
     if (derivatives.gradient != nullptr)
         pull_back<V, Method>(programs, batch, *derivatives.gradient, executor, run, workspace);
     else if (derivatives.tangents != nullptr)
@@ -184,35 +189,41 @@ void run_all(const Programs& programs, const Batch& batch, const Derivatives& de
 }
 
 template <class Method>
-bool work_with(const Programs& programs, const Batch& batch, const Derivatives& derivatives, const MachineCode& code,
-               Run& run, double* workspace) {
+bool work_with(const Programs& programs, const Batch& batch, const Derivatives& derivatives,
+               const MachineCode& code, Run& run, double* workspace) {
     if (code.step == nullptr) {
         using V = Lanes<interpreter_width>;
-        run_all<V, Method>(programs, batch, derivatives, Interpreted<V, Method>{programs}, run, workspace);
+        run_all<V, Method>(programs, batch, derivatives, Interpreted<V, Method>{programs}, run,
+                           workspace);
         return true;
     }
     if (code.width != register_width) return false;
-    run_all<Lanes<register_width>, Method>(programs, batch, derivatives, Compiled{code}, run, workspace);
+    run_all<Lanes<register_width>, Method>(programs, batch, derivatives, Compiled{code}, run,
+                                           workspace);
     return true;
 }
 
-bool work(const Programs& programs, const Batch& batch, const Derivatives& derivatives, const char* method,
-          const MachineCode& code, Run& run, double* workspace) {
+bool work(const Programs& programs, const Batch& batch, const Derivatives& derivatives,
+          const char* method, const MachineCode& code, Run& run, double* workspace) {
     const StandardFloatingPoint guard;
-    if (equal(method, Rodas5P::name)) return work_with<Rodas5P>(programs, batch, derivatives, code, run, workspace);
-    if (equal(method, Rodas4P2::name)) return work_with<Rodas4P2>(programs, batch, derivatives, code, run, workspace);
+    if (equal(method, Rodas5P::name))
+        return work_with<Rodas5P>(programs, batch, derivatives, code, run, workspace);
+    if (equal(method, Rodas4P2::name))
+        return work_with<Rodas4P2>(programs, batch, derivatives, code, run, workspace);
     return false;
 }
 
-// Patients of one block, column by column: many columns side by side would be too many streams of memory.
+// Patients of one block, column by column: many columns side by side would be too many streams of
+// memory.
 template <class V>
 constexpr std::int64_t block_of = std::int64_t{16} * Pack<V>::width;
 
-// Groups of patients whose inputs lie in the workspace: `with_group(first, place, count)`, the first patient of the
-// group and its place in the block; then `with_block(first, count)`. columns: [input][block].
+// Groups of patients whose inputs lie in the workspace: `with_group(first, place, count)`, the
+// first patient of the group and its place in the block; then `with_block(first, count)`. columns:
+// [input][block].
 template <class V, class Group, class Block>
-void by_groups(const ColumnProgram& p, const Columns& c, Run& run, double* ws, double* columns, Group with_group,
-               Block with_block) {
+void by_groups(const ColumnProgram& p, const Columns& c, Run& run, double* ws, double* columns,
+               Group with_group, Block with_block) {
     constexpr int W = Pack<V>::width;
     constexpr std::int64_t block = block_of<V>;
     for (std::int64_t i = 0; i < static_cast<std::int64_t>(p.slots) * W; ++i) ws[i] = 0.0;
@@ -234,7 +245,8 @@ void by_groups(const ColumnProgram& p, const Columns& c, Run& run, double* ws, d
             for (int k = 0; k < p.n_inputs; ++k)
                 Pack<V>::store(ws + static_cast<std::int64_t>(p.inputs + k) * W,
                                Pack<V>::load(columns + k * block + place));
-            with_group(first + place, place, static_cast<int>(count - place < W ? count - place : W));
+            with_group(first + place, place,
+                       static_cast<int>(count - place < W ? count - place : W));
         }
         with_block(first, count);
         __atomic_fetch_add(&run.finished, count, __ATOMIC_RELAXED);
@@ -253,7 +265,8 @@ template <class V>
 void map_columns(const ColumnProgram& p, const Columns& c, Run& run, double* ws) {
     constexpr int W = Pack<V>::width;
     constexpr std::int64_t block = block_of<V>;
-    double *columns = ws + static_cast<std::int64_t>(p.slots) * W, *found = columns + p.n_inputs * block;
+    double *columns = ws + static_cast<std::int64_t>(p.slots) * W,
+           *found = columns + p.n_inputs * block;
     by_groups<V>(
         p, c, run, ws, columns,
         [&](std::int64_t, std::int64_t place, int) {
@@ -264,7 +277,8 @@ void map_columns(const ColumnProgram& p, const Columns& c, Run& run, double* ws)
         },
         [&](std::int64_t first, std::int64_t count) {
             for (int k = 0; k < p.n_outputs; ++k)
-                for (std::int64_t i = 0; i < count; ++i) c.outputs[k * c.patients + first + i] = found[k * block + i];
+                for (std::int64_t i = 0; i < count; ++i)
+                    c.outputs[k * c.patients + first + i] = found[k * block + i];
         });
 }
 
@@ -277,7 +291,8 @@ void project_columns(const ColumnProgram& p, const Columns& c, const Constraints
     by_groups<V>(
         p, c, run, ws, columns,
         [&](std::int64_t first, std::int64_t, int count) {
-            projector.run(first, count, ws, p.inputs, p.outputs, [&](double* at) { evaluate<V>(p, at); });
+            projector.run(first, count, ws, p.inputs, p.outputs,
+                          [&](double* at) { evaluate<V>(p, at); });
         },
         [](std::int64_t, std::int64_t) {});
 }
@@ -285,7 +300,8 @@ void project_columns(const ColumnProgram& p, const Columns& c, const Constraints
 // Doubles of one thread.
 template <class V>
 std::int64_t size_of(const ColumnProgram& p, const Constraints* constraints) {
-    const std::int64_t common = static_cast<std::int64_t>(p.slots) * Pack<V>::width + p.n_inputs * block_of<V>;
+    const std::int64_t common =
+        static_cast<std::int64_t>(p.slots) * Pack<V>::width + p.n_inputs * block_of<V>;
     return common + (constraints ? Projector<V>::memory(*constraints) : p.n_outputs * block_of<V>);
 }
 
@@ -294,18 +310,22 @@ std::int64_t column_memory(const ColumnProgram& program, const Constraints* cons
                                       : size_of<Lanes<register_width>>(program, constraints);
 }
 
-bool project_program(const ColumnProgram& program, const Columns& columns, const Constraints& constraints,
-                     const Projected& projected, Run& run, double* workspace) {
+bool project_program(const ColumnProgram& program, const Columns& columns,
+                     const Constraints& constraints, const Projected& projected, Run& run,
+                     double* workspace) {
     const StandardFloatingPoint guard;
     if (program.machine != nullptr && program.width != register_width) return false;
     if (program.machine == nullptr)
-        project_columns<Lanes<interpreter_width>>(program, columns, constraints, projected, run, workspace);
+        project_columns<Lanes<interpreter_width>>(program, columns, constraints, projected, run,
+                                                  workspace);
     else
-        project_columns<Lanes<register_width>>(program, columns, constraints, projected, run, workspace);
+        project_columns<Lanes<register_width>>(program, columns, constraints, projected, run,
+                                               workspace);
     return true;
 }
 
-bool map_program(const ColumnProgram& program, const Columns& columns, Run& run, double* workspace) {
+bool map_program(const ColumnProgram& program, const Columns& columns, Run& run,
+                 double* workspace) {
     const StandardFloatingPoint guard;
     if (program.machine == nullptr)
         return map_columns<Lanes<interpreter_width>>(program, columns, run, workspace), true;
@@ -317,7 +337,8 @@ bool interpret_program(const std::int32_t* code, double* workspace, int width) {
     const StandardFloatingPoint guard;
     if (width == 1) return interpret<double>(code, workspace), true;
     if (width == register_width) return interpret<Lanes<register_width>>(code, workspace), true;
-    if (width == interpreter_width) return interpret<Lanes<interpreter_width>>(code, workspace), true;
+    if (width == interpreter_width)
+        return interpret<Lanes<interpreter_width>>(code, workspace), true;
     return false;
 }
 
@@ -336,7 +357,8 @@ bool one_step(const Programs& programs, const char* method, double* workspace, i
 #define TEORELL_NAME(name) TEORELL_TEXT(name)
 
 extern const Kernel kernel;
-const Kernel kernel{TEORELL_NAME(TEORELL_ISA), register_width, interpreter_width, has_fma, work, map_program,
-                    project_program,           column_memory,  interpret_program, one_step};
+const Kernel kernel{
+    TEORELL_NAME(TEORELL_ISA), register_width, interpreter_width, has_fma, work, map_program,
+    project_program,           column_memory,  interpret_program, one_step};
 
 TEORELL_END

@@ -2,7 +2,8 @@
 
 >>> import teorell as tl
 
-A `tl.Model` says the equations, a `tl.Regimen` the doses, `tl.simulate` runs a population and returns a `tl.Solution`.
+A `tl.Model` says the equations, a `tl.Regimen` the doses, `tl.simulate` runs a population and
+returns a `tl.Solution`.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
     from teorell.fitting import Additive, Combined, Fit, LogNormal, Proportional, fit
 
 __all__ = [
-    "AUC", "Additive", "Cmax", "Cmin", "Combined", "ConstraintSet", "EventTable", "Fit", "Gradient", "InputError",
-    "Jacobian", "LogNormal", "Model", "ModelError", "Proportional", "Regimen", "SimulationError", "Solution",
-    "Stepwise", "Stored", "TimeAbove", "Tmax", "abs", "cos", "exp", "fit", "hill", "jacobian", "jvp", "log", "max",
-    "min", "nca", "pow", "simulate", "simulate_to", "sin", "sqrt", "stepwise", "tanh", "value_and_grad", "where",
+    "AUC", "Additive", "Cmax", "Cmin", "Combined", "ConstraintSet", "EventTable", "Fit", "Gradient",
+    "InputError", "Jacobian", "LogNormal", "Model", "ModelError", "Proportional", "Regimen",
+    "SimulationError", "Solution", "Stepwise", "Stored", "TimeAbove", "Tmax", "abs", "cos", "exp",
+    "fit", "hill", "jacobian", "jvp", "log", "max", "min", "nca", "pow", "simulate", "simulate_to",
+    "sin", "sqrt", "stepwise", "tanh", "value_and_grad", "where",
 ]  # fmt: skip
 
 

@@ -57,7 +57,11 @@ def solve(
     tangents: dict[str, Any] | None,
 ) -> None: ...
 def map(
-    program: dict[str, Any], isa: str, threads: int, columns: list[NDArray[np.float64]], outputs: NDArray[np.float64]
+    program: dict[str, Any],
+    isa: str,
+    threads: int,
+    columns: list[NDArray[np.float64]],
+    outputs: NDArray[np.float64],
 ) -> None: ...
 def project(
     program: dict[str, Any],
@@ -70,7 +74,9 @@ def project(
     multipliers: NDArray[np.float64],
     steps: NDArray[np.int32],
 ) -> None: ...
-def run_program(isa: str, code: NDArray[np.int32], workspace: NDArray[np.float64], width: int) -> None: ...
+def run_program(
+    isa: str, code: NDArray[np.int32], workspace: NDArray[np.float64], width: int
+) -> None: ...
 def run_step(
     model: Model,
     isa: str,

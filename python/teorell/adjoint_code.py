@@ -1,4 +1,6 @@
-"""The reverse of a step as LLVM IR: what cpp/include/teorell/adjoint.hpp does, operation by operation, so with its bits."""
+"""The reverse of a step as LLVM IR: what cpp/include/teorell/adjoint.hpp does, operation by
+operation, so with its bits.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ T, TN, H, HINV = (SCALARS.index(name) for name in ("t", "tn", "h", "hinv"))
 
 
 class _Places:
-    """Slots of a stage: z = y_i + u_i in place of u_i; y_i, w_i, and the cotangent Y_i of y_i; the u_i that are kept."""
+    """Slots of a stage: z = y_i + u_i in place of u_i; y_i, w_i, and the cotangent Y_i of y_i; the
+    u_i that are kept.
+    """
 
     def __init__(self, e: Emitter) -> None:
         self.at, self.n = e.layout, e.layout.n
@@ -65,7 +69,9 @@ def emit_values(e: Emitter, method: Mapping[str, Any], states: range, read: froz
 
 
 def emit_whole(e: Emitter, method: Mapping[str, Any], i: int, k: int) -> str:
-    """Y_i of one state: the stage's own, and what y_{i+1} = y_i + u_i, or y_{n+1} = y_s + u_s, passes on."""
+    """Y_i of one state: the stage's own, and what y_{i+1} = y_i + u_i, or y_{n+1} = y_s + u_s,
+    passes on.
+    """
     place, last = _Places(e), i + 1 == method["stages"]
     own = e.load(place.Y(i, k))
     if not last and not adds_previous_stage(method["a"], i + 1):
@@ -80,15 +86,25 @@ def emit_gather(e: Emitter, method: Mapping[str, Any], i: int, states: range) ->
     at, s, place, a = e.layout, method["stages"], _Places(e), method["a"]
     if states.start == 0:
         tn = e.get(at.scalar + TN)
-        e.store(at.scalar + T, e.fma(e.constant(method["c"][0][i]), e.get(at.scalar + H), tn) if i else tn)
-    scaled = {j: e.binary("fmul", e.constant(method["C"][j][i]), e.get(at.scalar + HINV)) for j in range(i + 1, s)}
+        e.store(
+            at.scalar + T,
+            e.fma(e.constant(method["c"][0][i]), e.get(at.scalar + H), tn) if i else tn,
+        )
+    scaled = {
+        j: e.binary("fmul", e.constant(method["C"][j][i]), e.get(at.scalar + HINV))
+        for j in range(i + 1, s)
+    }
     position = {int(k): o for o, k in enumerate(e.programs.output_states)}
     for k in states:
         if i + 1 == s:
             r = e.load(at.lam + k)
         else:
             whole = emit_whole(e, method, i + 1, k)
-            r = whole if adds_previous_stage(a, i + 1) else e.binary("fmul", e.constant(a[i + 1][i]), whole)
+            r = (
+                whole
+                if adds_previous_stage(a, i + 1)
+                else e.binary("fmul", e.constant(a[i + 1][i]), whole)
+            )
         for j in range(i + 2, s):
             if not adds_previous_stage(a, j):
                 r = e.fma(e.constant(a[j][i]), e.load(place.Y(j, k)), r)
@@ -96,18 +112,27 @@ def emit_gather(e: Emitter, method: Mapping[str, Any], i: int, states: range) ->
             r = e.fma(scaled[j], e.load(place.w(j, k)), r)
         if k in position:
             for moment, weights in enumerate(method["H"]):
-                r = e.fma(e.constant(weights[i]), e.load(at.ubar + moment * len(position) + position[k]), r)
+                r = e.fma(
+                    e.constant(weights[i]),
+                    e.load(at.ubar + moment * len(position) + position[k]),
+                    r,
+                )
         e.store(place.w(i, k), r)
 
 
 def emit_stage_reverse(e: Emitter) -> None:
-    """solve_transposed and stage_vjp of any stage, whose slots are where the arguments %block and %z point."""
+    """solve_transposed and stage_vjp of any stage, whose slots are where the arguments %block and
+    %z point.
+    """
     at, n, place = e.layout, e.layout.n, _Places(e)
     e.regions = {range(at.block, at.block + 3 * n): "%block", range(at.u, at.u + n): "%z"}
     e.run(e.programs.solve_transposed)
     for k in range(n):
         e.store(place.w(0, k), e.get(place.w(0, k)))
-    e.run(e.programs.stage_vjp, {*range(at.coefbar, at.coefbar + at.n_coef), *range(place.Y(0, 0), place.Y(0, n))})
+    e.run(
+        e.programs.stage_vjp,
+        {*range(at.coefbar, at.coefbar + at.n_coef), *range(place.Y(0, 0), place.Y(0, n))},
+    )
 
 
 def emit_finish_reverse(e: Emitter, method: Mapping[str, Any]) -> None:
@@ -132,12 +157,16 @@ def emit_finish_reverse(e: Emitter, method: Mapping[str, Any]) -> None:
         total = e.get(at.ynbar + k)
         for i in range(s - 1, -1, -1):
             if not adds_previous_stage(method["a"], i):
-                total = e.binary("fadd", total, e.load(place.Y(i, k)) if i else emit_whole(e, method, 0, k))
+                total = e.binary(
+                    "fadd", total, e.load(place.Y(i, k)) if i else emit_whole(e, method, 0, k)
+                )
         e.store(at.lam + k, total)
 
 
 def emit_reverse(programs: Programs, method: Mapping[str, Any], target: Target) -> Iterator[str]:
-    """The functions of the IR module; the last are `reverse` and `outputs_vjp`, void(double* workspace)."""
+    """The functions of the IR module; the last are `reverse` and `outputs_vjp`, void(double*
+    workspace).
+    """
     at, s = programs.layout, method["stages"]
     whole = Emitter(programs, target)
 
@@ -150,19 +179,26 @@ def emit_reverse(programs: Programs, method: Mapping[str, Any], target: Target) 
     read = slots_read(programs.stage_vjp)
     pieces = [range(first, min(first + CHUNK, at.n)) for first in range(0, at.n, CHUNK)]
     for states in pieces:
-        yield part(f"values_{states.start}", partial(emit_values, method=method, states=states, read=read))
+        yield part(
+            f"values_{states.start}", partial(emit_values, method=method, states=states, read=read)
+        )
     stage = Emitter(programs, target)
     emit_stage_reverse(stage)
     yield stage.define("stage_reverse", "ptr noalias %ws, ptr noalias %block, ptr noalias %z")
     for i in range(s - 1, -1, -1):
         for states in pieces:
-            yield part(f"gather{i}_{states.start}", partial(emit_gather, method=method, i=i, states=states))
+            yield part(
+                f"gather{i}_{states.start}", partial(emit_gather, method=method, i=i, states=states)
+            )
         whole.call("stage_reverse", _Places(whole).y(i, 0), _Places(whole).z(i, 0))
     yield part("finish_reverse", partial(emit_finish_reverse, method=method))
     yield whole.define("reverse", internal=False)
     outputs = Emitter(programs, target)
     outputs.run(
         programs.outputs_vjp,
-        {*range(at.ysbar, at.ysbar + at.n), *range(at.outcoef, at.outcoef + len(programs.output_coefs))},
+        {
+            *range(at.ysbar, at.ysbar + at.n),
+            *range(at.outcoef, at.outcoef + len(programs.output_coefs)),
+        },
     )
     yield outputs.define("outputs_vjp", internal=False)

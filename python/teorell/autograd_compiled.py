@@ -1,9 +1,11 @@
-"""The same simulation as an operator that torch.compile keeps in its graph: `teorell::simulate`, and `teorell::pull_back`.
+"""The same simulation as an operator that torch.compile keeps in its graph: `teorell::simulate`,
+and `teorell::pull_back`.
 
-An operator takes numbers and tensors: the problem is named by its number in a register of this process. Torch derives no
-rules of torch.func for an operator of this kind (measured with torch 2.13: torch.func.grad raises, torch.func.jvp would
-return zeros in silence). So the Function of autograd.py serves eager mode and every transform, this operator serves compiled
-code without transforms, and it refuses to run where somebody asks for a derivative that it would lose.
+An operator takes numbers and tensors: the problem is named by its number in a register of this
+process. Torch derives no rules of torch.func for an operator of this kind (measured with torch
+2.13: torch.func.grad raises, torch.func.jvp would return zeros in silence). So the Function of
+autograd.py serves eager mode and every transform, this operator serves compiled code without
+transforms, and it refuses to run where somebody asks for a derivative that it would lose.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ _problems: WeakValueDictionary[int, Problem] = WeakValueDictionary()
 
 
 def register(problem: Problem) -> int:
-    """The number by which the operators name the problem, for as long as somebody holds the problem."""
+    """The number by which the operators name the problem, for as long as somebody holds the
+    problem.
+    """
     number = next(_numbers)
     _problems[number] = problem
     return number
@@ -37,8 +41,8 @@ def problem_of(number: int) -> Problem:
     problem = _problems.get(number)
     if problem is None:
         raise InputError(
-            f"no problem {number} in this process (a compiled graph outlived its Simulator, or came from elsewhere). "
-            "Make a teorell.nn.Simulator and compile it here."
+            f"no problem {number} in this process (a compiled graph outlived its Simulator, or "
+            "came from elsewhere). Make a teorell.nn.Simulator and compile it here."
         )
     return problem
 
@@ -52,11 +56,14 @@ def inside_a_transform() -> bool:
 
 @torch.library.custom_op("teorell::simulate", mutates_args=())
 def simulate(problem: int, inputs: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """The values (patients, times, outputs), float64, and the status (patients,), int32, at the problem's inputs."""
+    """The values (patients, times, outputs), float64, and the status (patients,), int32, at the
+    problem's inputs.
+    """
     if forward_ad._current_level >= 0:
         raise NotImplementedError(
-            "no forward derivative of a compiled simulation (torch would take it for zero). Leave torch.compile out, or "
-            "put torch.func.jvp and jacfwd around teorell.simulate in eager mode."
+            "no forward derivative of a compiled simulation (torch would take it for zero). Leave "
+            "torch.compile out, or put torch.func.jvp and jacfwd around teorell.simulate in eager "
+            "mode."
         )
     raw = problem_of(problem).solve([numpy_of(x) for x in inputs])
     return torch.from_numpy(raw.values), torch.from_numpy(raw.status)

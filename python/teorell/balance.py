@@ -1,4 +1,7 @@
-"""Does a model conserve mass? Flows do by construction; what can break the balance is a rate term."""
+"""Does a model conserve mass?
+
+Flows do by construction; what can break the balance is a rate term.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,11 @@ _TOLERANCE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Conservation:
-    """The total of `states` changes only by `inflows` and `outflows`, to `imbalance` (relative, the largest seen).
+    """The total of `states` changes only by `inflows` and `outflows`, to `imbalance` (relative, the
+    largest seen).
 
-    `left_out`: integrals that are no part of the total. `warnings`: a sentence for each flow that drains an empty state.
+    `left_out`: integrals that are no part of the total. `warnings`: a sentence for each flow that
+    drains an empty state.
     """
 
     states: tuple[str, ...]
@@ -38,17 +43,22 @@ class Conservation:
     def __str__(self) -> str:
         text = f"conserved over {count(len(self.states), 'state')} "
         text += f"to {self.imbalance:.0e} relative" if self.imbalance else "exactly"
-        text += f"; in: {', '.join(self.inflows) or 'none'}; out: {', '.join(self.outflows) or 'none'}"
+        text += (
+            f"; in: {', '.join(self.inflows) or 'none'}; out: {', '.join(self.outflows) or 'none'}"
+        )
         if self.left_out:
             text += f"; left out, as mere integrals: {', '.join(self.left_out)}"
         return "\n".join([text, *[f"warning: {warning}" for warning in self.warnings]])
 
 
-def check_conservation(model: Equations, states: tuple[str, ...] | None = None, warn: bool = True) -> Conservation:
-    """The balance over `states`; ModelError names the rate terms that break it. See Model.check_conservation.
+def check_conservation(
+    model: Equations, states: tuple[str, ...] | None = None, warn: bool = True
+) -> Conservation:
+    """The balance over `states`; ModelError names the rate terms that break it. See
+    Model.check_conservation.
 
-    In the sum of the derivatives every flow inside cancels and every flow across the border is declared, so the
-    sum of the rate terms must vanish by itself, relative to their own size.
+    In the sum of the derivatives every flow inside cancels and every flow across the border is
+    declared, so the sum of the rate terms must vanish by itself, relative to their own size.
     """
     chosen = model.state_names if states is None else states
     rates, values = _rates(model, chosen)
@@ -61,10 +71,14 @@ def check_conservation(model: Equations, states: tuple[str, ...] | None = None, 
         kept = tuple([name for name in chosen if name not in left_out])
         values = _rates(model, kept)[1]
         if not left_out or not kept or not _relative(values) <= _TOLERANCE:
-            terms = "; ".join(f"d {rate.state}/dt gets {to_text(rate.rate, limit=120)}" for rate in culprits)
+            terms = "; ".join(
+                f"d {rate.state}/dt gets {to_text(rate.rate, limit=120)}" for rate in culprits
+            )
             raise ModelError(
-                f"mass is not conserved over {', '.join(chosen[:6])}{'...' if len(chosen) > 6 else ''} (rate terms add "
-                f"up to a gain or loss: {terms}). Write each as a flow, with None for outside, or leave its state out."
+                "mass is not conserved over "
+                f"{', '.join(chosen[:6])}{'...' if len(chosen) > 6 else ''} (rate terms add up to "
+                f"a gain or loss: {terms}). Write each as a flow, with None for outside, or leave "
+                "its state out."
             )
         chosen = kept
     inside = set(chosen)
@@ -84,7 +98,9 @@ def check_conservation(model: Equations, states: tuple[str, ...] | None = None, 
 
 
 def integrals(model: Equations) -> tuple[str, ...]:
-    """States that only add something up, such as an AUC: no flow touches them and no equation reads them."""
+    """States that only add something up, such as an AUC: no flow touches them and no equation reads
+    them.
+    """
     used = {end for flow in model.flows for end in (flow.source, flow.sink)}
     for expr in model.derivatives().values():
         used |= {leaf.name for leaf in leaves(expr) if leaf.op == "state"}
@@ -99,8 +115,9 @@ def _rates(model: Equations, states: tuple[str, ...]) -> tuple[list[Rate], NDArr
     for k, rate in enumerate(rates):
         if not np.isfinite(values[k]).any():
             raise ModelError(
-                f"the balance of mass is unknown (the rate of {rate.state!r}, {to_text(rate.rate, limit=120)}, is not "
-                f"finite at any of {_POINTS} positive points). Check its formula and the parameters' bounds."
+                f"the balance of mass is unknown (the rate of {rate.state!r}, "
+                f"{to_text(rate.rate, limit=120)}, is not finite at any of {_POINTS} positive "
+                "points). Check its formula and the parameters' bounds."
             )
     return rates, values[:, np.isfinite(values).all(axis=0)] if rates else values
 
@@ -118,14 +135,17 @@ def draining_flows(model: Equations, inside: set[str]) -> tuple[str, ...]:
             empty = {**points, symbol("state", end): np.zeros(_POINTS)}
             if np.any(sign * _values([flow.rate], empty)[0] > least):
                 found.append(
-                    f"flow {flow} ({to_text(flow.rate, limit=120)}) takes from {end!r} even when it is empty, and "
-                    f"makes it negative. Let the rate vanish with {end!r}, or declare the state signed."
+                    f"flow {flow} ({to_text(flow.rate, limit=120)}) takes from {end!r} even when "
+                    f"it is empty, and makes it negative. Let the rate vanish with {end!r}, or "
+                    "declare the state signed."
                 )
     return tuple(found)
 
 
 def _points(model: Equations) -> dict[Expression, NDArray[np.float64]]:
-    """Random values for every symbol: parameters within a factor of 2 of their default and their bounds."""
+    """Random values for every symbol: parameters within a factor of 2 of their default and their
+    bounds.
+    """
     random = np.random.default_rng(1937)
     points = {symbol("time", "time"): 10.0 ** random.uniform(-2.0, 3.0, _POINTS)}
     for name in model.parameter_names:
@@ -137,7 +157,9 @@ def _points(model: Equations) -> dict[Expression, NDArray[np.float64]]:
     return points
 
 
-def _values(exprs: list[Expression], points: dict[Expression, NDArray[np.float64]]) -> NDArray[np.float64]:
+def _values(
+    exprs: list[Expression], points: dict[Expression, NDArray[np.float64]]
+) -> NDArray[np.float64]:
     """(expressions, points)"""
     rows: list[Any] = [np.broadcast_to(value, _POINTS) for value in evaluate_all(exprs, points)]
     return np.array(rows, dtype=np.float64).reshape(len(exprs), _POINTS)
@@ -153,7 +175,9 @@ def _relative(values: NDArray[np.float64]) -> float:
 
 
 def _unbalanced(values: NDArray[np.float64]) -> list[int]:
-    """The terms left over when those that vanish, and pairs and triples that cancel, are taken away."""
+    """The terms left over when those that vanish, and pairs and triples that cancel, are taken
+    away.
+    """
     left = list(range(values.shape[0]))
     for size in (1, 2, 3):
         if size == 3 and len(left) > 60:

@@ -1,8 +1,9 @@
 """Symbolic derivatives.
 
 Where a function has no derivative, one side is taken, the same everywhere in Teorell:
-abs at 0 has derivative +1; min and max where both agree take the second operand; `where` takes the branch it
-selects; comparisons have derivative 0; pow(a, b) has derivative 0 with respect to b where a <= 0.
+abs at 0 has derivative +1; min and max where both agree take the second operand; `where` takes the
+branch it selects; comparisons have derivative 0; pow(a, b) has derivative 0 with respect to b where
+a <= 0.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ _ZERO = constant(0.0)
 
 
 def derivative(expr: Expression, symbol: Expression) -> Expression:
-    """d expr / d symbol, remembered on every node visited; visits only nodes that depend on the symbol."""
+    """d expr / d symbol, remembered on every node visited; visits only nodes that depend on the
+    symbol.
+    """
     if symbol.op not in SYMBOLS:
         raise ModelError(
-            f"derivative with respect to {symbol!r} (it is not a symbol). Use a parameter, a state or the time."
+            f"derivative with respect to {symbol!r} (it is not a symbol). Use a parameter, a state "
+            "or the time."
         )
     bit = symbol._mask
     if not expr._mask & bit:
@@ -92,11 +96,14 @@ def _unary_rule(op: str, node: Expression, a: Expression, da: Expression) -> Exp
     return _ZERO  # not
 
 
-def _pow_rule(node: Expression, a: Expression, b: Expression, da: Expression, db: Expression) -> Expression:
+def _pow_rule(
+    node: Expression, a: Expression, b: Expression, da: Expression, db: Expression
+) -> Expression:
     result = b * a ** (b - 1.0) * da if da is not _ZERO else _ZERO
     if db is _ZERO:
         return result
-    # a^b log(a) is 0 * -inf at a = 0, its limit for b > 0 is 0; both branches of a select are computed, one is kept.
+    # a^b log(a) is 0 * -inf at a = 0, its limit for b > 0 is 0; both branches of a select are
+    # computed, one is kept.
     if a.op == "constant" and a.value <= 0.0:
         return result
     return result + select(a > 0.0, node * unary("log", a), _ZERO) * db

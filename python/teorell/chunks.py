@@ -1,4 +1,6 @@
-"""The chunks of a population, simulated one after the other here, or a few at a time by the workers of an executor."""
+"""The chunks of a population, simulated one after the other here, or a few at a time by the workers
+of an executor.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Task:
     patients: int
 
 
-def here(task: Task, population: Population, chunks: Iterable[Chunk], report: Progress | None, done: int) -> Results:
+def here(
+    task: Task, population: Population, chunks: Iterable[Chunk], report: Progress | None, done: int
+) -> Results:
     """Each chunk and its arrays by name, in order. done: patients before them."""
     for chunk in chunks:
         of_all = None if report is None else _counted(report, done, task.patients)
@@ -48,8 +52,13 @@ def here(task: Task, population: Population, chunks: Iterable[Chunk], report: Pr
         done += chunk.stop - chunk.start
 
 
-def elsewhere(executor: Any, task: Task, population: Population, chunks: Iterable[Chunk]) -> Results:
-    """The same by the executor's workers, as they finish. What is outstanding when the caller stops is cancelled."""
+def elsewhere(
+    executor: Any, task: Task, population: Population, chunks: Iterable[Chunk]
+) -> Results:
+    """The same by the executor's workers, as they finish.
+
+    What is outstanding when the caller stops is cancelled.
+    """
     limit = _in_flight(executor)
     running: dict[int, tuple[Chunk, Any]] = {}
     finished: SimpleQueue[int] = SimpleQueue()
@@ -77,32 +86,44 @@ def elsewhere(executor: Any, task: Task, population: Population, chunks: Iterabl
 
 
 def simulate_chunk(
-    task: Task, chunk: Chunk, parameters: Mapping[str, Any], regimen: Given, progress: Progress | None = None
+    task: Task,
+    chunk: Chunk,
+    parameters: Mapping[str, Any],
+    regimen: Given,
+    progress: Progress | None = None,
 ) -> dict[str, NDArray[Any]]:
     """What a worker does: it needs nothing but its arguments."""
     with among(chunk.start, chunk.stop, task.patients):
         options = {"progress": progress, **task.options}
-        solution = simulate(task.model, parameters, regimen, task.times, task.outputs or None, **options)
+        solution = simulate(
+            task.model, parameters, regimen, task.times, task.outputs or None, **options
+        )
     check_size(solution.status.size, chunk)
     return _arrays(solution, chunk.start)
 
 
 def _arrays(solution: Solution, start: int) -> dict[str, NDArray[Any]]:
-    """All of a solution that is stored, by name: (patients, times) or (patients,). `start`: its first patient."""
+    """All of a solution that is stored, by name: (patients, times) or (patients,).
+
+    `start`: its first patient.
+    """
     arrays = {"patient": start + np.arange(solution.status.size)}
     arrays |= {name: solution[name] for name in solution.outputs}
     arrays |= solution.reductions
     arrays |= {name: getattr(solution, name) for name in PER_PATIENT}
     given = solution.parameters or {}
-    return arrays | {name: value for name, value in given.items() if isinstance(value, np.ndarray) and value.ndim}
+    return arrays | {
+        name: value for name, value in given.items() if isinstance(value, np.ndarray) and value.ndim
+    }
 
 
 def check_size(patients: int, chunk: Chunk) -> None:
     """InputError unless the chunk has as many patients as asked for."""
     if patients != chunk.stop - chunk.start:
         raise InputError(
-            f"start {chunk.start} and stop {chunk.stop} gave {count(patients, 'patient')} (those from start to stop - 1 are "
-            f"{chunk.stop - chunk.start}). Let the functions return these."
+            f"start {chunk.start} and stop {chunk.stop} gave {count(patients, 'patient')} (those "
+            f"from start to stop - 1 are {chunk.stop - chunk.start}). Let the functions return "
+            "these."
         )
 
 
@@ -110,13 +131,16 @@ def check_executor(executor: Any, model: Model) -> None:
     """InputError for what takes no tasks, and for a model that cannot be sent."""
     if not callable(getattr(executor, "submit", None)):
         raise InputError(
-            f"executor is a {type(executor).__name__} (chunks are submitted to it). Give a ProcessPoolExecutor, a "
-            "dask.distributed.Client, or None; machine code or interpreter, the results are the same."
+            f"executor is a {type(executor).__name__} (chunks are submitted to it). Give a "
+            "ProcessPoolExecutor, a dask.distributed.Client, or None; machine code or interpreter, "
+            "the results are the same."
         )
     try:
         pickle.dumps(model)
     except Exception as error:
-        raise InputError(f"the model cannot be sent to workers ({error}). Make it a plain teorell.Model.") from None
+        raise InputError(
+            f"the model cannot be sent to workers ({error}). Make it a plain teorell.Model."
+        ) from None
 
 
 def _part(population: Population, chunk: Chunk) -> tuple[Mapping[str, Any], Given]:

@@ -34,7 +34,8 @@ def run_columns(
     executor: str | None = None,
     isa: str | None = None,
 ) -> Array:
-    """(outputs, patients): what the program makes of the columns, one float64 array an input, () or (patients,).
+    """(outputs, patients): what the program makes of the columns, one float64 array an input, () or
+    (patients,).
 
     Raises ImportError where executor="machine_code" is asked for and llvmlite is missing.
     """
@@ -55,29 +56,49 @@ def project_columns(
     threads: int | None = None,
     executor: str | None = None,
 ) -> tuple[Array, Array, NDArray[np.int32]]:
-    """The nearest points that satisfy constraints, which are the outputs of the program: values (free, patients), NaN where
-    none was found; multipliers (rows, patients); steps (patients,), -1 where none was found.
+    """The nearest points that satisfy constraints, which are the outputs of the program: values
+    (free, patients), NaN where none was found; multipliers (rows, patients); steps (patients,), -1
+    where none was found.
 
-    constraints: free (n,), numbers of the inputs that may move; starts (rows + 1,) and columns (entries,) of the
-    derivatives that follow the residuals; equality (rows,); tolerance and most_steps. scales: a column for each of the free.
+    constraints: free (n,), numbers of the inputs that may move; starts (rows + 1,) and columns
+    (entries,) of the derivatives that follow the residuals; equality (rows,); tolerance and
+    most_steps. scales: a column for each of the free.
     """
     rows, free = len(constraints["equality"]), len(constraints["free"])
-    values, multipliers, steps = np.empty((free, patients)), np.empty((rows, patients)), np.empty(patients, np.int32)
+    values, multipliers, steps = (
+        np.empty((free, patients)),
+        np.empty((rows, patients)),
+        np.empty(patients, np.int32),
+    )
     arguments, _engine = _arguments(program, executor, None)
     count = available_threads() if threads is None else threads
-    _core.project(*arguments, count, list(columns), dict(constraints), list(scales), values, multipliers, steps)
+    _core.project(
+        *arguments,
+        count,
+        list(columns),
+        dict(constraints),
+        list(scales),
+        values,
+        multipliers,
+        steps,
+    )
     return values, multipliers, steps
 
 
-def _arguments(program: ColumnProgram, executor: str | None, isa: str | None) -> tuple[tuple[dict[str, Any], str], Any]:
-    """The program as the core takes it and the build that runs it; and what must stay alive meanwhile."""
+def _arguments(
+    program: ColumnProgram, executor: str | None, isa: str | None
+) -> tuple[tuple[dict[str, Any], str], Any]:
+    """The program as the core takes it and the build that runs it; and what must stay alive
+    meanwhile.
+    """
     name, layout = selected_isa(isa), program.layout
     kind, _ = choose_executor(executor)
     code = _machine_code(program, name) if kind == "machine_code" else None
     given = {
-        "code": program.code, "constants": program.constants, "width": 0 if code is None else code.width,
-        "address": 0 if code is None else code.address,
-        **{field: getattr(layout, field) for field in ("slots", "const", "params", "out", "n_params", "n_out")},
+        "code": program.code, "constants": program.constants,
+        "width": 0 if code is None else code.width, "address": 0 if code is None else code.address,
+        **{field: getattr(layout, field) for field in ("slots", "const", "params", "out",
+        "n_params", "n_out")},
     }  # fmt: skip
     return (given, name), code
 
@@ -96,7 +117,9 @@ def _machine_code(program: ColumnProgram, isa: str) -> _Code:
         if key not in _compiled:
             builds = instruction_sets()
             build = next(b for b in builds if b["name"] == isa)
-            target = target_for(isa, build["register_width"], build["fma"], best=isa == builds[0]["name"])
+            target = target_for(
+                isa, build["register_width"], build["fma"], best=isa == builds[0]["name"]
+            )
             _compiled[key] = _compiled_code(program, target)
             while len(_compiled) > KEPT:
                 _compiled.popitem(last=False)

@@ -1,4 +1,6 @@
-"""A parameter that changes over time in steps: a covariate of a patient, such as the body weight of a growing child."""
+"""A parameter that changes over time in steps: a covariate of a patient, such as the body weight of
+a growing child.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,19 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Stepwise:
-    """Values that hold one after the other; give one in place of a number among the parameters. Make one with
-    `teorell.stepwise`.
+    """Values that hold one after the other; give one in place of a number among the parameters.
+    Make one with `teorell.stepwise`.
 
-    Patient i has rows offsets[i]:offsets[i + 1]; offsets of shape (2,) serve all patients. The first row of a patient
-    holds from the start of the simulation, whatever its time; each later one from its time on.
+    Patient i has rows offsets[i]:offsets[i + 1]; offsets of shape (2,) serve all patients. The
+    first row of a patient holds from the start of the simulation, whatever its time; each later one
+    from its time on.
     """
 
     values: Array  # (rows,) in the unit of the parameter
     times: Array  # (rows,) ascending within a patient
     offsets: NDArray[np.int64]  # (patients + 1,) or (2,)
-    order: Array | None = None  # (rows,) place among the records of an event table; after those of lower order
+    # (rows,) place among the records of an event table; after those of lower order
+    order: Array | None = None
 
     @property
     def patients(self) -> int:
@@ -55,7 +59,12 @@ class Stepwise:
         """The patients start to stop - 1."""
         first, last = self.offsets[start], self.offsets[stop]
         order = None if self.order is None else self.order[first:last]
-        return Stepwise(self.values[first:last], self.times[first:last], self.offsets[start : stop + 1] - first, order)
+        return Stepwise(
+            self.values[first:last],
+            self.times[first:last],
+            self.offsets[start : stop + 1] - first,
+            order,
+        )
 
     def __repr__(self) -> str:
         whose = "" if len(self.offsets) == 2 else f" of {count(self.patients, 'patient')}"
@@ -65,7 +74,9 @@ class Stepwise:
 def rows_at(
     steps: Stepwise, owner: NDArray[np.int64], time: Array, order: NDArray[np.int64] | None
 ) -> NDArray[np.int64]:
-    """(n,) the row that holds at a time of a patient; where both have an order, it decides at equal times."""
+    """(n,) the row that holds at a time of a patient; where both have an order, it decides at equal
+    times.
+    """
     mine = owner if steps.patients > 1 else np.zeros_like(owner)
     if steps.order is None or order is None:
         ranks = np.repeat([-1.0, 0.0], [len(steps.values), len(owner)])

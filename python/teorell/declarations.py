@@ -13,14 +13,26 @@ import numpy as np
 from teorell.errors import ModelError, suggestion
 from teorell.expression import Expression
 
-__all__ = ["Dosing", "Flow", "Parameter", "Rate", "State", "check_identifier", "look_up", "number", "text"]
+__all__ = [
+    "Dosing",
+    "Flow",
+    "Parameter",
+    "Rate",
+    "State",
+    "check_identifier",
+    "look_up",
+    "number",
+    "text",
+]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A number that may differ between patients; lower <= value <= upper, both in `unit`, which is a label."""
+    """A number that may differ between patients; lower <= value <= upper, both in `unit`, which is
+    a label.
+    """
 
     name: str
     default: float
@@ -34,8 +46,8 @@ class Parameter:
 class State:
     """An unknown of the differential equations, usually an amount.
 
-    `initial`: an expression of parameters, in `unit`. `signed`: may be negative. `controlled`: its error counts in the
-    step size.
+    `initial`: an expression of parameters, in `unit`. `signed`: may be negative. `controlled`: its
+    error counts in the step size.
     """
 
     name: str
@@ -60,7 +72,9 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A term (unit of the state per time) added to the derivative of one state, answerable to no other."""
+    """A term (unit of the state per time) added to the derivative of one state, answerable to no
+    other.
+    """
 
     state: str
     rate: Expression
@@ -68,7 +82,8 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Dosing:
-    """How doses into a state behave; expressions of parameters, None where the regimen alone decides.
+    """How doses into a state behave; expressions of parameters, None where the regimen alone
+    decides.
 
     `lag` and `duration` are times, `bioavailability` is a fraction, `rate` an amount per time.
     """
@@ -82,24 +97,39 @@ class Dosing:
 def check_identifier(name: object, kind: str) -> None:
     """ModelError unless `name` can name a parameter, a state, ... (`kind`)."""
     if not isinstance(name, str):
-        raise ModelError(f"{kind} name is {name!r} (its type is {type(name).__name__}). Give strings, one by one.")
+        raise ModelError(
+            f"{kind} name is {name!r} (its type is {type(name).__name__}). Give strings, one by "
+            "one."
+        )
     if not name.isidentifier():
-        raise ModelError(f"{kind} name is {name!r} (not an identifier). Use letters, digits and _, no digit first.")
+        raise ModelError(
+            f"{kind} name is {name!r} (not an identifier). Use letters, digits and _, no digit "
+            "first."
+        )
     if name == "time":
-        raise ModelError(f"{kind} name is 'time' (it means the time of the model). Choose another name.")
+        raise ModelError(
+            f"{kind} name is 'time' (it means the time of the model). Choose another name."
+        )
 
 
 def text(value: object, what: str) -> str:
     """`value` if it is a string, else ModelError; `what` names it there."""
     if not isinstance(value, str):
-        raise ModelError(f"{what} is {value!r} (its type is {type(value).__name__}). Give a string.")
+        raise ModelError(
+            f"{what} is {value!r} (its type is {type(value).__name__}). Give a string."
+        )
     return value
 
 
 def number(value: object, what: str) -> float:
-    """`value` as a float if it is a real number (infinity is one), else ModelError; `what` names it there."""
+    """`value` as a float if it is a real number (infinity is one), else ModelError; `what` names it
+    there.
+    """
     if not isinstance(value, (Real, np.bool_)):
-        raise ModelError(f"{what} is {repr(value)[:60]} (its type is {type(value).__name__}). Give a real number.")
+        raise ModelError(
+            f"{what} is {repr(value)[:60]} (its type is {type(value).__name__}). Give a real "
+            "number."
+        )
     if math.isnan(float(value)):
         raise ModelError(f"{what} is NaN (not a number). Give a real number.")
     return float(value)
@@ -108,5 +138,7 @@ def number(value: object, what: str) -> float:
 def look_up(name: str, known: Mapping[str, T], kind: str) -> T:
     """`known[name]`; ModelError with the nearest known name if there is none."""
     if name not in known:
-        raise ModelError(f"unknown {kind} {name!r} (the model does not declare it). {suggestion(name, known)}")
+        raise ModelError(
+            f"unknown {kind} {name!r} (the model does not declare it). {suggestion(name, known)}"
+        )
     return known[name]

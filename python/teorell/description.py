@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from teorell.balance import check_conservation
 from teorell.equations import Equations
 from teorell.errors import ModelError, count
-from teorell.expression import Expression, constant, derivative, leaves, number_text, symbol, to_text
+from teorell.expression import (
+    Expression,
+    constant,
+    derivative,
+    leaves,
+    number_text,
+    symbol,
+    to_text,
+)
 
 __all__ = ["describe"]
 
@@ -16,8 +24,13 @@ _WIDEST = 120  # states in the picture of the Jacobian
 
 
 def describe(model: Equations) -> str:
-    """Equations, parameters, states, outputs, doses, sparsity of the Jacobian and mass balance, as text."""
-    sizes = f"{count(len(model.state_names), 'state')}, {count(len(model.parameter_names), 'parameter')}"
+    """Equations, parameters, states, outputs, doses, sparsity of the Jacobian and mass balance, as
+    text.
+    """
+    sizes = (
+        f"{count(len(model.state_names), 'state')}, "
+        f"{count(len(model.parameter_names), 'parameter')}"
+    )
     parts = [f"{model.name}: {sizes}, time in {model.time_unit}"]
     names: dict[Expression, str] = {}
     defined = []
@@ -30,20 +43,27 @@ def describe(model: Equations) -> str:
         return to_text(expr, names, _LONGEST)
 
     parts += _section("Definitions", defined)
-    parts += _section("Equations", [(f"d {name}/dt =", text(expr)) for name, expr in model.derivatives().items()])
-    starts = [(f"{name}(0) =", text(e)) for name, e in model.initials().items() if e is not constant(0.0)]
+    parts += _section(
+        "Equations", [(f"d {name}/dt =", text(expr)) for name, expr in model.derivatives().items()]
+    )
+    starts = [
+        (f"{name}(0) =", text(e)) for name, e in model.initials().items() if e is not constant(0.0)
+    ]
     parts += _section("Initial values (0 for the others)", starts)
     states = [model.state_info(name) for name in model.state_names]
     told = [s for s in states if s.unit or s.signed or not s.controlled or s.description]
     parts += _section("States", [
-        (s.name, s.unit, "signed" if s.signed else "", "" if s.controlled else "uncontrolled", s.description)
-        for s in told
+        (s.name, s.unit, "signed" if s.signed else "", "" if s.controlled else "uncontrolled",
+        s.description) for s in told
     ])  # fmt: skip
     infos = [model.parameter_info(name) for name in model.parameter_names]
     parts += _section("Parameters", [
-        (p.name, number_text(p.default), p.unit, _bounds(p.lower, p.upper), p.description) for p in infos
+        (p.name, number_text(p.default), p.unit, _bounds(p.lower, p.upper),
+        p.description) for p in infos
     ])  # fmt: skip
-    outputs = [(f"{name} =", text(expr), model.output_unit(name)) for name, expr in model.outputs().items()]
+    outputs = [
+        (f"{name} =", text(expr), model.output_unit(name)) for name, expr in model.outputs().items()
+    ]
     parts += _section("Outputs", outputs)
     doses = []
     for name, rule in model.dosing_rules.items():
@@ -62,7 +82,9 @@ def describe(model: Equations) -> str:
 
 
 def _jacobian(model: Equations) -> list[str]:
-    """The pattern, a row for each equation and a column for each state: x varies with the states, c does not."""
+    """The pattern, a row for each equation and a column for each state: x varies with the states, c
+    does not.
+    """
     symbols = [symbol("state", name) for name in model.state_names]
     rows = []
     for expr in model.derivatives().values():
@@ -82,11 +104,16 @@ def _jacobian(model: Equations) -> list[str]:
     if len(symbols) > _WIDEST:
         return lines
     width = max(map(len, model.state_names), default=0)
-    return lines + [f"  {name:{width}}  {row}" for name, row in zip(model.state_names, rows, strict=True)]
+    return lines + [
+        f"  {name:{width}}  {row}" for name, row in zip(model.state_names, rows, strict=True)
+    ]
 
 
 def _section(title: str, rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """A title and aligned columns; nothing at all without rows. Columns that are empty throughout are left out."""
+    """A title and aligned columns; nothing at all without rows.
+
+    Columns that are empty throughout are left out.
+    """
     if not rows:
         return []
     kept = [column for column in zip(*rows, strict=True) if any(column)]

@@ -1,8 +1,10 @@
-"""Derivatives of simulations, with NumPy alone: gradients of a loss, and sensitivities of the values.
+"""Derivatives of simulations, with NumPy alone: gradients of a loss, and sensitivities of the
+values.
 
-A gradient costs a few simulations, however many parameters there are; `jacobian` costs more with each parameter, and is for
-a few. Derivatives are those of the solution that was computed, with its steps held fixed; at a dose exactly on a sample
-they are one-sided, those of the side that the sample sees.
+A gradient costs a few simulations, however many parameters there are; `jacobian` costs more with
+each parameter, and is for a few. Derivatives are those of the solution that was computed, with its
+steps held fixed; at a dose exactly on a sample they are one-sided, those of the side that the
+sample sees.
 """
 
 from __future__ import annotations
@@ -30,16 +32,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Jacobian", "jacobian", "jvp", "value_and_grad"]
 
-Key: TypeAlias = str | tuple[int, str]  # a parameter, or a field of a line of the regimen: (0, "amount")
+# a parameter, or a field of a line of the regimen: (0, "amount")
+Key: TypeAlias = str | tuple[int, str]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Jacobian(Solution):
     """A Solution with the derivatives of its values."""
 
-    derivatives: Array  # (patients, times, outputs, wrt), d output / d number; NaN where the value is
+    # (patients, times, outputs, wrt), d output / d number; NaN where the value is
+    derivatives: Array
     wrt: tuple[Key, ...]  # parameters, or (line of the regimen, field)
-    of_reductions: Mapping[str, Array] = field(default_factory=dict)  # name -> (patients, wrt); NaN where it is
+    # name -> (patients, wrt); NaN where it is
+    of_reductions: Mapping[str, Array] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}; derivatives by {', '.join(map(str, self.wrt))}>"
@@ -60,21 +65,28 @@ def value_and_grad(
     """A loss of the simulated values, and its gradient by parameters, doses and initial states.
 
     loss: one of
-        - weights, an array that broadcasts to (patients, times, outputs): the loss is sum(weights * values);
-        - a function values -> (value, slope): a number, and d value / d values in the shape of the values. The values of
-          a patient that failed are NaN from then on, and its slope is ignored;
-        - with by_patient=True, a function (values, patients) -> (value, slope) of some patients, whose numbers are given:
-          value (k,), one a patient, and slope (k, times, outputs); the loss is the sum over all patients. It is called
-          for a few patients at a time, from several threads but never from two at once, and no values are stored.
+        - weights, an array that broadcasts to (patients, times, outputs): the loss is sum(weights *
+          values);
+        - a function values -> (value, slope): a number, and d value / d values in the shape of the
+          values. The values of a patient that failed are NaN from then on, and its slope is
+          ignored;
+        - with by_patient=True, a function (values, patients) -> (value, slope) of some patients,
+          whose numbers are given: value (k,), one a patient, and slope (k, times, outputs); the
+          loss is the sum over all patients. It is called for a few patients at a time, from several
+          threads but never from two at once, and no values are stored.
         With reductions=[...] it may also be
-        - weights, a mapping of names to numbers or (patients,): the loss is the sum of weight * reduction;
-        - a function, as above, whose arguments are (values, reduced), or (values, reduced, patients), and which returns
-          (value, slope, slopes). reduced: name -> (patients,) or (k,); slopes: d value / d each of them by name, one that
-          is not named has none; slope is that of the values, None for none.
+        - weights, a mapping of names to numbers or (patients,): the loss is the sum of weight *
+          reduction;
+        - a function, as above, whose arguments are (values, reduced), or (values, reduced,
+          patients), and which returns (value, slope, slopes). reduced: name -> (patients,) or (k,);
+          slopes: d value / d each of them by name, one that is not named has none; slope is that of
+          the values, None for none.
     wrt: names of the parameters wanted; None is all that the model has.
-    model, parameters, regimen, times, outputs and options (rtol, method, threads, ...): as for teorell.simulate, in NumPy.
+    model, parameters, regimen, times, outputs and options (rtol, method, threads, ...): as for
+    teorell.simulate, in NumPy.
 
-    With weights or by_patient=True patients that failed are left out of the value. Nothing depends on the threads.
+    With weights or by_patient=True patients that failed are left out of the value. Nothing depends
+    on the threads.
     Raises InputError and TypeError as teorell.simulate does, and for a loss that does not fit.
     """
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
@@ -90,15 +102,23 @@ def value_and_grad(
     elif not callable(loss):
         value, (gradients, raw) = _sum_over_patients(problem, patients, weighted(loss, shape, own))
     elif by_patient:
-        value, (gradients, raw) = _sum_over_patients(problem, patients, told(loss, problem.reductions))
+        value, (gradients, raw) = _sum_over_patients(
+            problem, patients, told(loss, problem.reductions)
+        )
     else:
         solution = problem.solve(problem.given)
         of_row = np.arange(patients) if own is None else own.patient
         good = solution.status == 0
         number, slope, bars = told(loss, problem.reductions)(solution.values, solution.reduced)
         value = float(shaped(number, (), "value"))
-        slope = np.where(good[of_row].reshape(-1, *[1] * (len(shape) - 1)), slope_of(slope, shape), 0.0)
-        bars = None if bars is None else finite(np.where(good[:, None], bars, 0.0), np.arange(patients))
+        slope = np.where(
+            good[of_row].reshape(-1, *[1] * (len(shape) - 1)), slope_of(slope, shape), 0.0
+        )
+        bars = (
+            None
+            if bars is None
+            else finite(np.where(good[:, None], bars, 0.0), np.arange(patients))
+        )
         gradients, raw = problem.pull_back(problem.given, finite(slope, of_row), bars)
     return value, gradient_of(problem, gradients, raw)
 
@@ -115,12 +135,12 @@ def jacobian(
 ) -> Jacobian:
     """The solution and its forward sensitivities: derivatives of all values by a few numbers.
 
-    wrt: names of parameters, and (line, field) for a number of the regimen, such as (0, "amount"). A number that differs
-        by patient is each patient's own; a parameter that changes over time moves in all its values alike. Other arguments
-        are as for teorell.simulate, in NumPy.
+    wrt: names of parameters, and (line, field) for a number of the regimen, such as (0, "amount").
+        A number that differs by patient is each patient's own; a parameter that changes over time
+        moves in all its values alike. Other arguments are as for teorell.simulate, in NumPy.
 
-    Raises InputError and TypeError as teorell.simulate does, and for the duration or rate of an infusion so short that it
-    is a bolus.
+    Raises InputError and TypeError as teorell.simulate does, and for the duration or rate of an
+    infusion so short that it is a bolus.
     """
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
     keys = _keys(wrt)
@@ -143,12 +163,15 @@ def jvp(
 ) -> tuple[Solution, Array]:
     """The solution, and the derivative of its values (patients, times, outputs) in one direction.
 
-    tangents: by how much each number changes, a number or (patients,), by the names that `jacobian` takes; all others stay.
-        Of a parameter that changes over time a number, or one for each of its values.
+    tangents: by how much each number changes, a number or (patients,), by the names that `jacobian`
+        takes; all others stay. Of a parameter that changes over time a number, or one for each of
+        its values.
     Other arguments and errors are those of `jacobian`, which has the derivatives of reductions too.
     """
     if options.get("reductions"):
-        raise InputError("reductions in jvp (it returns the derivative of the values). Use teorell.jacobian.")
+        raise InputError(
+            "reductions in jvp (it returns the derivative of the values). Use teorell.jacobian."
+        )
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
     keys = _keys(tuple(tangents))
     problem = problem.by([_entry(problem, key) for key in keys])
@@ -158,10 +181,15 @@ def jvp(
         dot = numbers(tangents[key], f"the tangent of {key!r}")
         steps = problem.columns.steps.get(key) if isinstance(key, str) else None
         if dot.ndim and dot.size != (patients if steps is None else steps.values.size):
-            expected = count(patients, "patient") if steps is None else f"{count(steps.values.size, 'value')} of it"
+            expected = (
+                count(patients, "patient")
+                if steps is None
+                else f"{count(steps.values.size, 'value')} of it"
+            )
             raise InputError(
-                f"the tangent of {key!r} has {count(dot.size, 'value')} (there {'is' if expected[:2] == '1 ' else 'are'} "
-                f"{expected}). Give one number, or one for each."
+                f"the tangent of {key!r} has {count(dot.size, 'value')} (there "
+                f"{'is' if expected[:2] == '1 ' else 'are'} {expected}). Give one number, or one "
+                "for each."
             )
         dots.append(dot)
     raw, derivative, _ = problem.push_forward(problem.given, dots)
@@ -169,25 +197,37 @@ def jvp(
 
 
 def _numpy_problem(
-    model: Model, parameters: object, regimen: Given, times: object, outputs: Sequence[str] | str | None, options: Any
+    model: Model,
+    parameters: object,
+    regimen: Given,
+    times: object,
+    outputs: Sequence[str] | str | None,
+    options: Any,
 ) -> Problem:
     problem = problem_of(model, parameters, regimen, times, outputs, **options)
     if any(is_tensor(value) for value in problem.given):
         raise TypeError(
-            "parameters or regimen hold torch tensors (this function is NumPy's alone). Differentiate teorell.simulate with "
-            "torch, or give .detach().numpy() of them."
+            "parameters or regimen hold torch tensors (this function is NumPy's alone). "
+            "Differentiate teorell.simulate with torch, or give .detach().numpy() of them."
         )
     return problem
 
 
 def _keys(wrt: Sequence[Key] | Key) -> tuple[Key, ...]:
     """One or several numbers to differentiate by, none of them twice."""
-    one = isinstance(wrt, str) or (isinstance(wrt, tuple) and len(wrt) == 2 and isinstance(wrt[0], int))
+    one = isinstance(wrt, str) or (
+        isinstance(wrt, tuple) and len(wrt) == 2 and isinstance(wrt[0], int)
+    )
     keys: tuple[Any, ...] = (wrt,) if one else tuple(wrt)
     if not keys:
-        raise InputError("there is nothing to differentiate by (the list is empty). Name at least one parameter.")
+        raise InputError(
+            "there is nothing to differentiate by (the list is empty). Name at least one parameter."
+        )
     if len(set(keys)) < len(keys):
-        raise InputError(f"{', '.join(map(str, keys))} name one twice (a label must be unique). Leave the second out.")
+        raise InputError(
+            f"{', '.join(map(str, keys))} name one twice (a label must be unique). Leave the "
+            "second out."
+        )
     return keys
 
 
@@ -197,39 +237,51 @@ def _entry(problem: Problem, key: Key) -> Input:
         known = problem.model.parameter_names
         if key not in known:
             raise InputError(
-                f"unknown parameter {key!r} (model {problem.model.name!r} does not declare it). {suggestion(key, known)}"
+                f"unknown parameter {key!r} (model {problem.model.name!r} does not declare it). "
+                f"{suggestion(key, known)}"
             )
         return Input("parameter", key)
     if not isinstance(key, tuple) or len(key) != 2:
         raise InputError(
-            f"{key!r} is no number to differentiate by (a name is). Give 'cl', or (0, 'amount') for a dose."
+            f"{key!r} is no number to differentiate by (a name is). Give 'cl', or (0, 'amount') "
+            "for a dose."
         )
     if not isinstance(problem.regimen, Regimen | None):
         raise InputError(
-            f"no derivative by {key!r} (the doses of a list of regimens have none in this version). Give one Regimen "
-            "for all patients, whose numbers are (patients,) arrays."
+            f"no derivative by {key!r} (the doses of a list of regimens have none in this "
+            "version). Give one Regimen for all patients, whose numbers are (patients,) arrays."
         )
     lines = lines_of(problem.regimen)
     line, name = key
     if not isinstance(line, int) or not 0 <= line < len(lines):
         raise InputError(
-            f"unknown line {line!r} of the regimen (it has {len(lines)}, counted from 0). Give (0, 'amount')."
+            f"unknown line {line!r} of the regimen (it has {len(lines)}, counted from 0). Give (0, "
+            "'amount')."
         )
     if name not in given_fields(lines[line]):
         known = tuple(given_fields(lines[line]))
-        raise InputError(f"unknown field {name!r} of {lines[line]!r} (it has others). {suggestion(str(name), known)}")
+        raise InputError(
+            f"unknown field {name!r} of {lines[line]!r} (it has others). "
+            f"{suggestion(str(name), known)}"
+        )
     return Input("dose", name, line)
 
 
-def _sum_over_patients(problem: Problem, patients: int, loss: Loss) -> tuple[float, tuple[list[Array], RawGradient]]:
-    """The value of a loss by patient and its gradients, in one pass; patients that failed count for nothing."""
+def _sum_over_patients(
+    problem: Problem, patients: int, loss: Loss
+) -> tuple[float, tuple[list[Array], RawGradient]]:
+    """The value of a loss by patient and its gradients, in one pass; patients that failed count for
+    nothing.
+    """
     parts, own = np.zeros(patients), problem.own_times
 
     def slopes(values: Array, reduced: Array, of: NDArray[np.int64]) -> tuple[Array, Array | None]:
         value, slope, bars = loss(values, reduced, of)
         parts[of] = shaped(value, of.shape, "value")
         of_row = of if own is None else own.patient[own.rows(of)]
-        return finite(slope_of(slope, values.shape), of_row), None if bars is None else finite(bars, of)
+        return finite(slope_of(slope, values.shape), of_row), None if bars is None else finite(
+            bars, of
+        )
 
     found = problem.pull_back(problem.given, slopes)
     return total(parts), found

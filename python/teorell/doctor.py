@@ -26,8 +26,9 @@ OPTIONAL = {
     "numbalsoda": "peers in the benchmark",
 }
 NO_FMA = (
-    "this build has no fused multiply-add: results differ in the last bits from those of x86-64-v3, v4 and arm64 "
-    "(a * b + c is rounded twice here, by both executors). Use a processor with FMA where bits must match"
+    "this build has no fused multiply-add: results differ in the last bits from those of "
+    "x86-64-v3, v4 and arm64 (a * b + c is rounded twice here, by both executors). Use a processor "
+    "with FMA where bits must match"
 )
 
 
@@ -42,25 +43,36 @@ def report() -> str:
     try:
         from teorell import solve
     except ImportError as error:
-        warnings.append(f"the compiled core cannot be imported ({error}). Install with pip install . in the clone")
+        warnings.append(
+            f"the compiled core cannot be imported ({error}). Install with pip install . in the "
+            "clone"
+        )
     else:
         builds = {str(build["name"]): build for build in solve.instruction_sets()}
         chosen = solve.selected_isa(None)
         asked = " (by TEORELL_ISA)" if os.environ.get("TEORELL_ISA") else ""
-        lines.append(("instruction set", f"{chosen}{asked}; this processor can run {', '.join(builds)}"))
+        lines.append(
+            ("instruction set", f"{chosen}{asked}; this processor can run {', '.join(builds)}")
+        )
         if chosen not in builds:
             warnings.append(f"TEORELL_ISA is {chosen!r} (this processor cannot run it). Unset it")
         else:
             width = builds[chosen]["register_width"]
             lines.append(
-                ("lanes", f"{count(width, 'patient')} a register, {builds[chosen]['interpreter_width']} interpreted")
+                (
+                    "lanes",
+                    f"{count(width, 'patient')} a register, {builds[chosen]['interpreter_width']} "
+                    "interpreted",
+                )
             )
             if not builds[chosen]["fma"]:
                 warnings.append(NO_FMA)
         kind, reason = solve.choose_executor()
         lines.append(("executor", f"{kind.replace('_', ' ')} ({reason})"))
         if kind == "interpreter":
-            warnings.append("models are interpreted, at half the speed or less. pip install 'llvmlite>=0.46'")
+            warnings.append(
+                "models are interpreted, at half the speed or less. pip install 'llvmlite>=0.46'"
+            )
         lines.append(("threads", f"{solve.available_threads()} by default; {affinity()}"))
         lines.append(("self-test", self_test(kind) if chosen in builds else "not run"))
     lines.append(("cache", cache()))
@@ -80,7 +92,14 @@ def self_test(kind: str) -> str:
     model.flow(amount, None, k * amount)
     rates = np.linspace(0.1, 2.0, 20)
     runs = [
-        tl.simulate(model, {"k": rates}, tl.Regimen.bolus(1.0, into="amount"), [0.0, 1.0], rtol=1e-9, executor=executor)
+        tl.simulate(
+            model,
+            {"k": rates},
+            tl.Regimen.bolus(1.0, into="amount"),
+            [0.0, 1.0],
+            rtol=1e-9,
+            executor=executor,
+        )
         for executor in dict.fromkeys([kind, "interpreter"])
     ]
     error = float(np.abs(runs[0].values[:, 1, 0] / np.exp(-rates) - 1.0).max())
@@ -88,7 +107,9 @@ def self_test(kind: str) -> str:
         return f"FAILED: the error of exponential decay is {error:.1e}"
     if any(not np.array_equal(run.values, runs[0].values) for run in runs):
         return "FAILED: the two executors give different bits"
-    return f"passed, error {error:.0e}" + (", both executors give the same bits" if len(runs) > 1 else "")
+    return f"passed, error {error:.0e}" + (
+        ", both executors give the same bits" if len(runs) > 1 else ""
+    )
 
 
 def cache() -> str:
@@ -97,7 +118,11 @@ def cache() -> str:
     files = list(folder.glob("*.o")) if folder.is_dir() else []
     size = sum(file.stat().st_size for file in files) / 1e6
     existing = next(path for path in (folder, *folder.parents) if path.exists())
-    state = "" if os.access(existing, os.W_OK) else ", NOT WRITABLE: models are compiled anew in each process"
+    state = (
+        ""
+        if os.access(existing, os.W_OK)
+        else ", NOT WRITABLE: models are compiled anew in each process"
+    )
     return f"{folder}, {count(len(files), 'compiled model')}, {size:.1f} MB{state}"
 
 

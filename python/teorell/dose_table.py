@@ -1,8 +1,8 @@
 """Doses as columns: one row a dose record, of every patient or of one schedule that all share.
 
-What the user writes (a Regimen, a list of them, an EventTable) becomes a DoseTable; events.py makes of it what the
-solver reads. A record keeps the numbers as they were given; what bioavailability, lag and the rules of model.dosing make
-of them is in dosing_rules.py.
+What the user writes (a Regimen, a list of them, an EventTable) becomes a DoseTable; events.py makes
+of it what the solver reads. A record keeps the numbers as they were given; what bioavailability,
+lag and the rules of model.dosing make of them is in dosing_rules.py.
 """
 
 from __future__ import annotations
@@ -20,23 +20,28 @@ if TYPE_CHECKING:
     from teorell.regimen import Dose
 
 __all__ = [
-    "ADD", "BOLUS", "BY_DURATION", "BY_RATE", "MODELLED_DURATION", "MODELLED_RATE", "NOT_STEADY", "REPLACE", "RESET",
-    "SHORTEST", "DoseTable", "from_equilibrium", "in_time", "spread", "table_of_lines", "table_of_regimens",
+    "ADD", "BOLUS", "BY_DURATION", "BY_RATE", "MODELLED_DURATION", "MODELLED_RATE", "NOT_STEADY",
+    "REPLACE", "RESET", "SHORTEST", "DoseTable", "from_equilibrium", "in_time", "spread",
+    "table_of_lines", "table_of_regimens",
 ]  # fmt: skip
 
-# How a record's amount goes in, and the record that gives nothing but empties the patient (EVID 3 of NONMEM).
+# How a record's amount goes in, and the record that gives nothing but empties the patient (EVID 3
+# of NONMEM).
 BOLUS, BY_DURATION, BY_RATE, MODELLED_RATE, MODELLED_DURATION, RESET = range(6)
-# At steady state or not (SS 0, 1, 2 of NONMEM): what was there before is replaced by it, or it is added.
+# At steady state or not (SS 0, 1, 2 of NONMEM): what was there before is replaced by it, or it is
+# added.
 NOT_STEADY, REPLACE, ADD = range(3)
 SHORTEST = 1e-100  # an infusion as short as this is a bolus at any time: its rate could overflow
 
 
 @dataclass(frozen=True, eq=False)
 class DoseTable:
-    """Dose records of patients. Patient i has rows offsets[i]:offsets[i + 1]; offsets of shape (2,) may serve all.
+    """Dose records of patients. Patient i has rows offsets[i]:offsets[i + 1]; offsets of shape (2,)
+    may serve all.
 
-    Dose k of a record, k from 0, is given at time + k * every. At steady state the same dose was given at every earlier
-    interval too; with every = 0, an infusion of the rate has run for ever and ends at `time`.
+    Dose k of a record, k from 0, is given at time + k * every. At steady state the same dose was
+    given at every earlier interval too; with every = 0, an infusion of the rate has run for ever
+    and ends at `time`.
     """
 
     states: tuple[str, ...]  # what `into` counts
@@ -49,7 +54,8 @@ class DoseTable:
     every: Array  # (rows,) 0 where there is one dose
     extent: Array  # (rows,) duration or rate as the kind says, else 0
     doses: NDArray[np.int64]  # (rows,)
-    order: NDArray[np.int64] | None = None  # (rows,) place among the patient's records; None: ties need no order
+    # (rows,) place among the patient's records; None: ties need no order
+    order: NDArray[np.int64] | None = None
 
     @property
     def patients(self) -> int:
@@ -70,8 +76,9 @@ class DoseTable:
         """Some rows, in the order given, and the patients they then belong to."""
         order = None if self.order is None else self.order[chosen]
         return DoseTable(
-            self.states, offsets, self.into[chosen], self.kind[chosen], self.steady[chosen], self.amount[chosen],
-            self.time[chosen], self.every[chosen], self.extent[chosen], self.doses[chosen], order,
+            self.states, offsets, self.into[chosen], self.kind[chosen], self.steady[chosen],
+            self.amount[chosen], self.time[chosen], self.every[chosen], self.extent[chosen],
+            self.doses[chosen], order,
         )  # fmt: skip
 
     def repeated(self, times: int) -> DoseTable:
@@ -81,7 +88,9 @@ class DoseTable:
 
 
 def table_of_lines(lines: Sequence[Dose], states: tuple[str, ...], patients: int) -> DoseTable:
-    """The lines of one regimen, in which every line is a row of each patient; one schedule if no number differs."""
+    """The lines of one regimen, in which every line is a row of each patient; one schedule if no
+    number differs.
+    """
     several = any(value.ndim for line in lines for _, value in line.arrays())
     shape = (patients if several else 1, len(lines))
     columns = np.zeros((4, *shape))
@@ -99,7 +108,9 @@ def table_of_lines(lines: Sequence[Dose], states: tuple[str, ...], patients: int
 
 
 def table_of_regimens(regimens: Sequence[Sequence[Dose]], states: tuple[str, ...]) -> DoseTable:
-    """A list of regimens, each the lines (numbers only) of one patient; the same object may repeat."""
+    """A list of regimens, each the lines (numbers only) of one patient; the
+    same object may repeat.
+    """
     number: dict[int, int] = {}
     distinct: list[Sequence[Dose]] = []
     which = np.empty(len(regimens), np.int64)
@@ -125,7 +136,9 @@ def table_of_regimens(regimens: Sequence[Sequence[Dose]], states: tuple[str, ...
 
 
 def from_equilibrium(table: DoseTable) -> DoseTable:
-    """The table with a record before all others of each patient: nothing was given for ever, and all has settled."""
+    """The table with a record before all others of each patient: nothing was given for ever, and
+    all has settled.
+    """
     counts = np.diff(table.offsets)
     offsets = table.offsets + np.arange(len(table.offsets))
     rows = spread(offsets[:-1] + 1, counts)
@@ -137,14 +150,18 @@ def from_equilibrium(table: DoseTable) -> DoseTable:
         return result
 
     return DoseTable(
-        table.states, offsets, column(table.into, 0), column(table.kind, BOLUS), column(table.steady, REPLACE),
-        column(table.amount, 0.0), column(table.time, 0.0), column(table.every, 0.0), column(table.extent, 0.0),
-        column(table.doses, 1), column(order, -1),
+        table.states, offsets, column(table.into, 0), column(table.kind, BOLUS),
+        column(table.steady, REPLACE), column(table.amount, 0.0), column(table.time, 0.0),
+        column(table.every, 0.0), column(table.extent, 0.0), column(table.doses, 1), column(order,
+        -1),
     )  # fmt: skip
 
 
 def spread(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """start, start + 1, ... (length of them) for each pair, one after the other: shape (sum of lengths,)."""
+    """start, start + 1, ...
+
+    (length of them) for each pair, one after the other: shape (sum of lengths,).
+    """
     before: NDArray[np.int64] = np.cumsum(lengths) - lengths
     return np.arange(lengths.sum(), dtype=np.int64) + np.repeat(starts - before, lengths)
 
@@ -161,14 +178,18 @@ def _codes(line: Dose, states: tuple[str, ...]) -> tuple[int, int, int, int]:
 
 
 def _ordered(table: DoseTable) -> DoseTable:
-    """With the order in which records count where that matters: by time, then as they were written."""
+    """With the order in which records count where that matters: by time, then
+    as they were written.
+    """
     if not (table.steady.any() or (table.kind == RESET).any()):
         return table
     return replace(table, order=in_time(table))
 
 
 def in_time(table: DoseTable) -> NDArray[np.int64]:
-    """(rows,) the place of each among the records of its patient, by time and then as they stand."""
+    """(rows,) the place of each among the records of its patient, by time and
+    then as they stand.
+    """
     by_time = np.lexsort((table.time, table.owner))
     order = np.empty(len(by_time), np.int64)
     order[by_time] = np.arange(len(by_time)) - np.repeat(table.offsets[:-1], np.diff(table.offsets))

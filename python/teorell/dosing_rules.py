@@ -1,9 +1,10 @@
-"""What the model says of doses (model.dosing): lag, bioavailability, modelled rate and duration; and their derivatives.
+"""What the model says of doses (model.dosing): lag, bioavailability, modelled rate and duration;
+and their derivatives.
 
-Of a record with amount a at time t into a state, bioavailability F times a goes in from t + lag on: at once, over a given or
-modelled duration, or at a given or modelled rate, which then decides how long (PREDPP: bioavailability acts on the
-amount, and so on the duration of an infusion whose rate is given). The rules take the values that parameters have at the
-record, for all its doses.
+Of a record with amount a at time t into a state, bioavailability F times a goes in from t + lag on:
+at once, over a given or modelled duration, or at a given or modelled rate, which then decides how
+long (PREDPP: bioavailability acts on the amount, and so on the duration of an infusion whose rate
+is given). The rules take the values that parameters have at the record, for all its doses.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ MODELLED = {"rate": MODELLED_RATE, "duration": MODELLED_DURATION}
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """One expression of model.dosing, for the rows into its state, and the values of the parameters in it."""
+    """One expression of model.dosing, for the rows into its state, and the values of the parameters
+    in it.
+    """
 
     field: str
     rows: NDArray[np.int64]  # (n,) of the table
@@ -52,12 +55,17 @@ class Rule:
     def slopes(self) -> dict[str, Array]:
         """d value / d parameter, () or (n,), for the parameters in it."""
         inside = {leaf for leaf in leaves(self.expression) if leaf.op == "parameter"}
-        return {leaf.name: np.asarray(evaluate(derivative(self.expression, leaf), self.values)) for leaf in inside}
+        return {
+            leaf.name: np.asarray(evaluate(derivative(self.expression, leaf), self.values))
+            for leaf in inside
+        }
 
 
 @dataclass(frozen=True, eq=False)
 class Doses:
-    """A table and what goes in: dose k of a row from first + k every on, over `width` (0: at once)."""
+    """A table and what goes in: dose k of a row from first + k every on, over
+    `width` (0: at once).
+    """
 
     table: DoseTable
     amount: Array  # (rows,) that reaches the state
@@ -78,14 +86,23 @@ class Doses:
         """(rows,) where the width is amount over rate."""
         return np.isin(self.table.kind, (BY_RATE, MODELLED_RATE))
 
-    # Cotangents and tangents have the shape (rows,), or (rows, patients) where all patients share the table.
+    # Cotangents and tangents have the shape (rows,), or (rows, patients) where all patients share
+    # the table.
 
     def pull_back(
-        self, amount: Array, first: Array, width: Array, every: Array, time: Array, rate: Array | float = 0.0
+        self,
+        amount: Array,
+        first: Array,
+        width: Array,
+        every: Array,
+        time: Array,
+        rate: Array | float = 0.0,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """From cotangents of the fields of this to those of the table's numbers, and of the values of rules, by field.
+        """From cotangents of the fields of this to those of the table's numbers, and of the values
+        of rules, by field.
 
-        time: what reaches the time of the record other than through `first`. rate: of infusions that have run for ever.
+        time: what reaches the time of the record other than through `first`. rate: of infusions
+        that have run for ever.
         """
         by_rate, extent = like(self.rate_decides, amount), like(self.extent, amount)
         over = np.where(by_rate, extent, 1.0)
@@ -93,8 +110,8 @@ class Doses:
         along = np.where(by_rate, -width * like(self.width, amount) / over, width) + rate
         modelled = like(np.isin(self.table.kind, (MODELLED_RATE, MODELLED_DURATION)), amount)
         numbers = {
-            "amount": amount * like(self.bioavailability, amount), "time": time + first, "every": every,
-            "extent": np.where(modelled, 0.0, along),
+            "amount": amount * like(self.bioavailability, amount), "time": time + first,
+            "every": every, "extent": np.where(modelled, 0.0, along),
         }  # fmt: skip
         of_rules = {
             "lag": first, "bioavailability": amount * like(self.table.amount, amount),
@@ -102,18 +119,27 @@ class Doses:
         }  # fmt: skip
         return numbers, of_rules
 
-    def push_forward(self, numbers: Mapping[str, Array], of_rules: Mapping[str, Array]) -> dict[str, Array]:
-        """Tangents of amount, first, width, every, time and rate from those of the table's numbers and of rules' values."""
+    def push_forward(
+        self, numbers: Mapping[str, Array], of_rules: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """Tangents of amount, first, width, every, time and rate from those of the table's numbers
+        and of rules' values.
+        """
         amount = numbers["amount"]
         along = numbers["extent"] + of_rules["rate"] + of_rules["duration"]
         reaching = (
-            amount * like(self.bioavailability, amount) + like(self.table.amount, amount) * of_rules["bioavailability"]
+            amount * like(self.bioavailability, amount)
+            + like(self.table.amount, amount) * of_rules["bioavailability"]
         )
         by_rate, extent = like(self.rate_decides, amount), like(self.extent, amount)
-        width = np.where(by_rate, (reaching - like(self.width, amount) * along) / np.where(by_rate, extent, 1.0), along)
+        width = np.where(
+            by_rate,
+            (reaching - like(self.width, amount) * along) / np.where(by_rate, extent, 1.0),
+            along,
+        )
         return {
-            "amount": reaching, "first": numbers["time"] + of_rules["lag"], "width": width, "every": numbers["every"],
-            "time": numbers["time"], "rate": along,
+            "amount": reaching, "first": numbers["time"] + of_rules["lag"], "width": width,
+            "every": numbers["every"], "time": numbers["time"], "rate": along,
         }  # fmt: skip
 
 
@@ -127,10 +153,12 @@ def doses_of(
     rules: Mapping[str, Dosing],
     values_at: Callable[[Expression, NDArray[np.int64]], Mapping[Expression, Array]],
 ) -> Doses:
-    """The table with the rules of a model; values_at(expression, rows): symbol -> its value at each of these rows.
+    """The table with the rules of a model; values_at(expression, rows): symbol -> its value at each
+    of these rows.
 
-    Raises InputError for a negative lag, a negative bioavailability, a rate <= 0, a negative duration and anything that is
-    not finite, for a modelled rate or duration without its rule, and for a lag as long as the interval at steady state.
+    Raises InputError for a negative lag, a negative bioavailability, a rate <= 0, a negative
+    duration and anything that is not finite, for a modelled rate or duration without its rule, and
+    for a lag as long as the interval at steady state.
     """
     rows = len(table.into)
     found = {field: np.full(rows, 1.0 if field == "bioavailability" else 0.0) for field in FIELDS}
@@ -146,8 +174,8 @@ def doses_of(
                 chosen = here[table.kind[here] == MODELLED[field]]
                 if chosen.size and expression is None:
                     raise InputError(
-                        f"a dose into {name!r} takes its {field} from the model (which has no such rule). "
-                        f"Declare it with model.dosing({name}, {field}=...)."
+                        f"a dose into {name!r} takes its {field} from the model (which has no such "
+                        f"rule). Declare it with model.dosing({name}, {field}=...)."
                     )
             if expression is None or not chosen.size:
                 continue
@@ -169,8 +197,8 @@ def doses_of(
     good = np.isfinite(last) & np.isfinite(rate)
     if not good.all():
         raise InputError(
-            f"doses of patient {table.owner[np.argmin(good)]} overflow (their last time, an amount or a rate is infinite). "
-            "Check amounts, rates, and the rules of doses."
+            f"doses of patient {table.owner[np.argmin(good)]} overflow (their last time, an amount "
+            "or a rate is infinite). Check amounts, rates, and the rules of doses."
         )
     _check_lag(table, found["lag"])
     return Doses(table, amount, first, width, found["bioavailability"], extent, tuple(made))
@@ -178,25 +206,36 @@ def doses_of(
 
 def _checked(table: DoseTable, rule: Rule, state: str) -> Array:
     """The values of a rule, (n,), if they make sense."""
-    values: Array = np.broadcast_to(np.asarray(evaluate(rule.expression, rule.values), np.float64), rule.rows.shape)
+    values: Array = np.broadcast_to(
+        np.asarray(evaluate(rule.expression, rule.values), np.float64), rule.rows.shape
+    )
     with np.errstate(invalid="ignore"):
         good = np.isfinite(values) & (values > 0.0 if rule.field == "rate" else values >= 0.0)
     if not good.all():
         bad = int(np.argmin(good))
         least = "above zero" if rule.field == "rate" else "zero or more"
         raise InputError(
-            f"{rule.field} of doses into {state!r} is {values[bad]:.6g} for {count(int((~good).sum()), 'dose')} (it must "
-            f"be {least}; the first is of patient {table.owner[rule.rows[bad]]}). Check the parameters in it."
+            f"{rule.field} of doses into {state!r} is {values[bad]:.6g} for "
+            f"{count(int((~good).sum()), 'dose')} (it must be {least}; the first is of patient "
+            f"{table.owner[rule.rows[bad]]}). Check the parameters in it."
         )
     return values
 
 
 def _check_lag(table: DoseTable, lag: Array) -> None:
-    """At steady state the interval before the record holds one dose of the same record, which has come in by then."""
-    late = (table.steady != NOT_STEADY) & (table.kind != RESET) & (table.every > 0.0) & (lag >= table.every)
+    """At steady state the interval before the record holds one dose of the same record, which has
+    come in by then.
+    """
+    late = (
+        (table.steady != NOT_STEADY)
+        & (table.kind != RESET)
+        & (table.every > 0.0)
+        & (lag >= table.every)
+    )
     if late.any():
         row = int(np.argmax(late))
         raise InputError(
             f"a dose at steady state has a lag of {lag[row]:.6g}, not shorter than its interval of "
-            f"{table.every[row]:.6g} (patient {table.owner[row]}). Give a longer interval, or a shorter lag."
+            f"{table.every[row]:.6g} (patient {table.owner[row]}). Give a longer interval, or a "
+            "shorter lag."
         )

@@ -16,8 +16,9 @@ R = TypeVar("R")
 def eager(function: Callable[P, R]) -> Callable[P, R]:
     """`function`, but a call to it inside torch.compile interrupts the graph.
 
-    torch.compile follows Python code, NumPy calls included, and fails on read-only arrays. The part of torch that does it
-    takes a second to import, so it is asked only once somebody else has imported it.
+    torch.compile follows Python code, NumPy calls included, and fails on read-only arrays. The part
+    of torch that does it takes a second to import, so it is asked only once somebody else has
+    imported it.
     """
     hidden: Callable[P, R] | None = None
 

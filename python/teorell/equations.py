@@ -16,7 +16,9 @@ __all__ = ["Equations"]
 
 
 class Equations:
-    """The declared parts of a model, and what follows from them; `Model` writes them, everything else reads them here."""
+    """The declared parts of a model, and what follows from them; `Model` writes them, everything
+    else reads them here.
+    """
 
     def __init__(self, name: str, time_unit: str) -> None:
         self.name = name
@@ -38,10 +40,14 @@ class Equations:
     @property
     def parameter_defaults(self) -> NDArray[np.float64]:
         """(parameters,) in the order of parameter_names and in their declared units."""
-        return np.array([parameter.default for parameter in self._parameters.values()], dtype=np.float64)
+        return np.array(
+            [parameter.default for parameter in self._parameters.values()], dtype=np.float64
+        )
 
     def parameter_info(self, name: str) -> Parameter:
-        """Default, unit, bounds and description of a parameter; ModelError if there is none of this name."""
+        """Default, unit, bounds and description of a parameter; ModelError if there is none of this
+        name.
+        """
         return look_up(name, self._parameters, "parameter")
 
     @property
@@ -50,7 +56,9 @@ class Equations:
         return tuple(self._states)
 
     def state_info(self, name: str) -> State:
-        """Initial value (an Expression of parameters), unit, flags and description; ModelError if there is none."""
+        """Initial value (an Expression of parameters), unit, flags and description; ModelError if
+        there is none.
+        """
         return look_up(name, self._states, "state")
 
     @property
@@ -59,7 +67,9 @@ class Equations:
         return tuple(self._outputs) if self._outputs else tuple(self._states)
 
     def output_unit(self, name: str) -> str:
-        """The unit of an output as declared, "" if none was; ModelError if there is no such output."""
+        """The unit of an output as declared, "" if none was; ModelError if
+        there is no such output.
+        """
         if self._outputs:
             return look_up(name, self._output_units, "output")
         return look_up(name, self._states, "output").unit
@@ -90,7 +100,9 @@ class Equations:
         return MappingProxyType(self._dosing)
 
     def derivatives(self) -> dict[str, Expression]:
-        """d state/dt by state name (unit of the state per time): flows and rates in the order of their declaration."""
+        """d state/dt by state name (unit of the state per time): flows and rates in the order of
+        their declaration.
+        """
         if "derivatives" not in self._cached:
             total = dict.fromkeys(self._states, constant(0.0))
             for term in self._terms:
@@ -110,17 +122,25 @@ class Equations:
 
     def outputs(self) -> dict[str, Expression]:
         """Outputs by name; the states if none is declared."""
-        return dict(self._outputs) if self._outputs else {name: symbol("state", name) for name in self._states}
+        return (
+            dict(self._outputs)
+            if self._outputs
+            else {name: symbol("state", name) for name in self._states}
+        )
 
     def content(self) -> str:
-        """Everything in the model as canonical text: equal for equal models, different otherwise."""
+        """Everything in the model as canonical text: equal for equal models,
+        different otherwise.
+        """
         if "content" not in self._cached:
             self._cached["content"] = self._content()
         known: str = self._cached["content"]
         return known
 
     def _content(self) -> str:
-        """A record a line: what is declared, then the nodes of all expressions, shared parts once."""
+        """A record a line: what is declared, then the nodes of all expressions,
+        shared parts once.
+        """
         exprs: list[Expression] = []
 
         def number(expr: Expression | None) -> int | None:
@@ -133,13 +153,20 @@ class Equations:
         for p in self._parameters.values():
             lines += [("parameter", p.name, p.default, p.unit, p.lower, p.upper, p.description)]
         for s in self._states.values():
-            lines += [("state", s.name, number(s.initial), s.unit, s.signed, s.controlled, s.description)]
+            lines += [
+                ("state", s.name, number(s.initial), s.unit, s.signed, s.controlled, s.description)
+            ]
         for term in self._terms:
             ends = (term.source, term.sink) if isinstance(term, Flow) else (term.state,)
             lines += [("flow" if isinstance(term, Flow) else "rate", *ends, number(term.rate))]
         lines += [("definition", name, number(expr)) for name, expr in self._definitions.items()]
-        lines += [("output", name, number(expr), self.output_unit(name)) for name, expr in self.outputs().items()]
+        lines += [
+            ("output", name, number(expr), self.output_unit(name))
+            for name, expr in self.outputs().items()
+        ]
         for name, d in sorted(self._dosing.items()):
-            lines += [("dosing", name, *map(number, (d.lag, d.bioavailability, d.rate, d.duration)))]
+            lines += [
+                ("dosing", name, *map(number, (d.lag, d.bioavailability, d.rate, d.duration)))
+            ]
         records, roots = pack(exprs)
         return "\n".join([repr(line) for line in (*lines, ("roots", *roots), *records)])

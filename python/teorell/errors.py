@@ -1,4 +1,7 @@
-"""What a user did wrong, said as 'problem (reason). Remedy.', and the words that such sentences need."""
+"""What a user did wrong, said as 'problem (reason).
+
+Remedy.', and the words that such sentences need.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,22 @@ __all__ = ["InputError", "ModelError", "count", "suggestion"]
 
 
 class ModelError(ValueError):
-    """A mistake in a model or an expression, found while it is being written: 'problem (reason). Remedy.'"""
+    """A mistake in a model or an expression, found while it is being written: 'problem (reason).
+
+    Remedy.'
+    """
 
 
 class InputError(ValueError):
-    """Something given to a function of teorell cannot be used, found before anything runs: 'problem (reason). Remedy.'"""
+    """Something given to a function of teorell cannot be used, found before anything runs: 'problem
+    (reason). Remedy.'
+    """
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """A remedy for an unknown `name`: the nearest known one, whatever its case, else the list (cut at ten)."""
+    """A remedy for an unknown `name`: the nearest known one, whatever its case, else the list (cut
+    at ten).
+    """
     names = list(known)
     folded: dict[str, str] = {}
     for each in names:
@@ -27,7 +37,11 @@ def suggestion(name: str, known: Iterable[str]) -> str:
         return f"Did you mean {folded[near[0]]!r}?"
     if not names:
         return "There are none yet."
-    return "Known: " + ", ".join(names[:10]) + (f" and {len(names) - 10} more." if len(names) > 10 else ".")
+    return (
+        "Known: "
+        + ", ".join(names[:10])
+        + (f" and {len(names) - 10} more." if len(names) > 10 else ".")
+    )
 
 
 def count(n: int, noun: str) -> str:

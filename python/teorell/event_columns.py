@@ -1,4 +1,6 @@
-"""The columns of a NONMEM-style event table as arrays, each checked: what is wrong is named by row and column."""
+"""The columns of a NONMEM-style event table as arrays, each checked: what is wrong is named by row
+and column.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,21 @@ from teorell.parameters import Array
 
 __all__ = ["STANDARD", "Sheet", "sheet"]
 
-STANDARD = ("ID", "TIME", "EVID", "AMT", "CMT", "RATE", "II", "ADDL", "SS", "DV", "MDV", "BLQ", "LLOQ")
+STANDARD = (
+    "ID",
+    "TIME",
+    "EVID",
+    "AMT",
+    "CMT",
+    "RATE",
+    "II",
+    "ADDL",
+    "SS",
+    "DV",
+    "MDV",
+    "BLQ",
+    "LLOQ",
+)
 ALIASES = {"CENS": "BLQ"}
 
 
@@ -47,7 +63,10 @@ class Sheet:
         raise InputError(f"{self.where(row, column)} is {value} ({why}{more}). {remedy}")
 
     def numbers(self, column: str, default: float | None = None) -> Array:
-        """(rows,) float64; missing cells are NaN, or `default`. InputError for cells that are no numbers."""
+        """(rows,) float64; missing cells are NaN, or `default`.
+
+        InputError for cells that are no numbers.
+        """
         given = self.names.get(column, column)
         if given not in self.columns:
             return np.full(self.rows, np.nan if default is None else default)
@@ -56,8 +75,15 @@ class Sheet:
             result = cells.astype(np.float64)
         else:
             result = np.array([_number(cell) for cell in cells], np.float64)
-            text = np.array([isinstance(cell, str) and not _missing(cell) for cell in cells], np.bool_)
-            self.refuse(text & np.isnan(result), column, "not a number", "Give a number, or leave the cell empty.")
+            text = np.array(
+                [isinstance(cell, str) and not _missing(cell) for cell in cells], np.bool_
+            )
+            self.refuse(
+                text & np.isnan(result),
+                column,
+                "not a number",
+                "Give a number, or leave the cell empty.",
+            )
         return result if default is None else np.where(np.isnan(result), default, result)
 
 
@@ -75,37 +101,51 @@ def _number(cell: Any) -> float:
 def sheet(frame: Any, covariates: Iterable[str]) -> Sheet:
     """The table: a DataFrame, a mapping of columns, or the path of a .csv file. Names in any case.
 
-    covariates: the names of parameters; a column of one of these, in any case if that is unambiguous, is taken for it.
-    InputError where ID or TIME is missing, where two columns mean the same, and for columns of different lengths.
+    covariates: the names of parameters; a column of one of these, in any case if that is
+    unambiguous, is taken for it. InputError where ID or TIME is missing, where two columns mean the
+    same, and for columns of different lengths.
     """
     if isinstance(frame, str | PathLike):
         try:
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]
         except ImportError as error:
-            raise ImportError("no table of a file (pandas is not there). Run pip install 'teorell[frames]'.") from error
+            raise ImportError(
+                "no table of a file (pandas is not there). Run pip install 'teorell[frames]'."
+            ) from error
         frame = pd.read_csv(frame, skipinitialspace=True)
     if not isinstance(frame, Mapping) and not hasattr(frame, "columns"):
         raise TypeError(
-            f"the event table is a {type(frame).__name__} (rows and columns are needed). Give a DataFrame, a mapping of "
-            "columns, or the path of a .csv file."
+            f"the event table is a {type(frame).__name__} (rows and columns are needed). Give a "
+            "DataFrame, a mapping of columns, or the path of a .csv file."
         )
     keys = list(frame) if isinstance(frame, Mapping) else list(frame.columns)
     if len(set(keys)) < len(keys):
-        raise InputError("the event table has two columns of one name (which is meant?). Rename one.")
+        raise InputError(
+            "the event table has two columns of one name (which is meant?). Rename one."
+        )
     columns = {str(key): np.asarray(frame[key]).reshape(-1) for key in keys}
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         raise InputError(
-            f"the event table has columns of {sorted(lengths)} rows (a row is a record). Give as many in each."
+            f"the event table has columns of {sorted(lengths)} rows (a row is a record). Give as "
+            "many in each."
         )
     rows = lengths.pop() if lengths else 0
-    labels = list(frame.index) if hasattr(frame, "index") and not isinstance(frame, Mapping) else list(range(rows))
+    labels = (
+        list(frame.index)
+        if hasattr(frame, "index") and not isinstance(frame, Mapping)
+        else list(range(rows))
+    )
     names = _named(columns, STANDARD, upper=True) | _named(columns, covariates, upper=False)
     for needed in ("ID", "TIME"):
         if needed not in names:
-            raise InputError(f"the event table has no column {needed} (every record needs it). Add it.")
+            raise InputError(
+                f"the event table has no column {needed} (every record needs it). Add it."
+            )
     if not rows:
-        raise InputError("the event table has no rows (there is nobody in it). Give at least one record.")
+        raise InputError(
+            "the event table has no rows (there is nobody in it). Give at least one record."
+        )
     return Sheet(columns, labels, names)
 
 
@@ -125,7 +165,8 @@ def _named(columns: Mapping[str, Any], wanted: Iterable[str], upper: bool) -> di
         same = folded.get(name.upper(), [])
         if len(same) > 1:
             raise InputError(
-                f"columns {' and '.join(same)} of the event table both mean {name} (which is meant?). Rename one."
+                f"columns {' and '.join(same)} of the event table both mean {name} (which is "
+                "meant?). Rename one."
             )
         if same:
             found[name] = same[0]

@@ -1,11 +1,13 @@
 """Derivatives of the table of events by what it was made of, both ways.
 
-Dose k of a record comes at first + k every. A bolus has the value amount; an infusion ends `width` later, and both its rows
-have the value amount / width. One that was running at the record of a steady state starts at the time of that record. An
-infusion too short to be more than a bolus is a bolus of its amount: it has no derivative by its width.
-A switch's time is its threshold, unless that is negative (time 0) or infinite (never), where nothing depends on it.
+Dose k of a record comes at first + k every. A bolus has the value amount; an infusion ends `width`
+later, and both its rows have the value amount / width. One that was running at the record of a
+steady state starts at the time of that record. An infusion too short to be more than a bolus is a
+bolus of its amount: it has no derivative by its width. A switch's time is its threshold, unless
+that is negative (time 0) or infinite (never), where nothing depends on it.
 
-Cotangents and tangents of rows have the shape (rows,), or (rows, patients) where all patients share the table. Every sum is
+Cotangents and tangents of rows have the shape (rows,), or (rows, patients) where all patients share
+the table. Every sum is
 in the order of the rows of one patient: its bits do not depend on the others.
 """
 
@@ -20,12 +22,23 @@ from numpy.typing import ArrayLike, NDArray
 from teorell.dose_table import BOLUS
 from teorell.dosing_rules import Doses, like
 from teorell.errors import InputError, count
-from teorell.events import CHANGE, DOSE, EMPTYING, END, START, STATE, SWITCHING, Events, SwitchTimes, infusion
+from teorell.events import (
+    CHANGE,
+    DOSE,
+    EMPTYING,
+    END,
+    START,
+    STATE,
+    SWITCHING,
+    Events,
+    SwitchTimes,
+    infusion,
+)
 from teorell.parameters import Array
 
 __all__ = [
-    "change_rows", "check_defined", "pull_back_rows", "pull_back_switches", "push_forward_rows", "push_forward_switches",
-    "undefined",
+    "change_rows", "check_defined", "pull_back_rows", "pull_back_switches", "push_forward_rows",
+    "push_forward_switches", "undefined",
 ]  # fmt: skip
 
 FIELDS = ("amount", "first", "width", "every", "time")
@@ -33,7 +46,9 @@ FIELDS = ("amount", "first", "width", "every", "time")
 
 @dataclass(frozen=True)
 class _Geometry:
-    """What dose rows of the table are made of: (n,) each, n the rows with a role from DOSE to END."""
+    """What dose rows of the table are made of: (n,) each, n the rows with a
+    role from DOSE to END.
+    """
 
     rows: NDArray[np.int64]  # of the events
     source: NDArray[np.int64]
@@ -51,20 +66,30 @@ def _geometry(doses: Doses, events: Events) -> _Geometry:
     time = np.asarray(doses.first[source] + k * doses.table.every[source])
     end, value, short = infusion(time, doses.amount[source], doses.width[source])
     width = np.where(short, 1.0, end - time)
-    return _Geometry(rows, source, k, width, value, role == DOSE, role == END, (k < 0) & (role == START))
+    return _Geometry(
+        rows, source, k, width, value, role == DOSE, role == END, (k < 0) & (role == START)
+    )
 
 
 def undefined(doses: Doses) -> NDArray[np.bool_]:
-    """(rows,) is an infusion of the record a bolus to the solver, so that nothing depends on its width?"""
+    """(rows,) is an infusion of the record a bolus to the solver, so that nothing depends on its
+    width?
+    """
     table = doses.table
     last = doses.first + (table.doses - 1) * table.every
-    short = [infusion(np.asarray(time), doses.amount, doses.width)[2] for time in (doses.first, last)]
-    result: NDArray[np.bool_] = (short[0] | short[1]) & (table.kind != BOLUS) & (table.into >= 0) & ~doses.for_ever
+    short = [
+        infusion(np.asarray(time), doses.amount, doses.width)[2] for time in (doses.first, last)
+    ]
+    result: NDArray[np.bool_] = (
+        (short[0] | short[1]) & (table.kind != BOLUS) & (table.into >= 0) & ~doses.for_ever
+    )
     return result
 
 
 def pull_back_rows(doses: Doses, events: Events, value: Array, time: Array) -> dict[str, Array]:
-    """From cotangents of value and time of the rows, those of amount, first, width, every and time of the doses."""
+    """From cotangents of value and time of the rows, those of amount, first, width, every and time
+    of the doses.
+    """
     g = _geometry(doses, events)
     trail = value.shape[1:]
     bars = {name: np.zeros((len(doses.amount), *trail)) for name in FIELDS}
@@ -83,8 +108,12 @@ def pull_back_rows(doses: Doses, events: Events, value: Array, time: Array) -> d
     return bars
 
 
-def push_forward_rows(doses: Doses, events: Events, dots: Mapping[str, Array]) -> tuple[Array, Array]:
-    """Tangents of value and time of all rows from those of amount, first, width, every and time of the doses."""
+def push_forward_rows(
+    doses: Doses, events: Events, dots: Mapping[str, Array]
+) -> tuple[Array, Array]:
+    """Tangents of value and time of all rows from those of amount, first, width, every and time of
+    the doses.
+    """
     g = _geometry(doses, events)
     amount = dots["amount"]
     value, time = np.zeros((2, len(events.time), *amount.shape[1:]))
@@ -100,25 +129,37 @@ def push_forward_rows(doses: Doses, events: Events, dots: Mapping[str, Array]) -
 
 
 def check_defined(doses: Doses, extent: Array) -> None:
-    """Raise InputError where a tangent of a duration or rate is not 0 and there is no derivative by it."""
+    """Raise InputError where a tangent of a duration or rate is not 0 and there is no derivative by
+    it.
+    """
     bad = undefined(doses) & (extent != 0.0 if extent.ndim == 1 else (extent != 0.0).any(axis=1))
     if bad.any():
         table, row = doses.table, int(np.argmax(bad))
         raise InputError(
-            f"no derivative by the duration or rate of an infusion into {table.states[table.into[row]]!r} (it is so short "
-            f"that it is a bolus, for {count(int(bad.sum()), 'record')}, the first is of patient {table.owner[row]}). "
-            "Give a longer infusion, or a bolus."
+            "no derivative by the duration or rate of an infusion into "
+            f"{table.states[table.into[row]]!r} (it is so short that it is a bolus, for "
+            f"{count(int(bad.sum()), 'record')}, the first is of patient {table.owner[row]}). Give "
+            "a longer infusion, or a bolus."
         )
 
 
 def pull_back_switches(events: Events, switches: Sequence[SwitchTimes], time: Array) -> list[Array]:
     """From cotangents of the times of all rows, those of the thresholds, each (patients,)."""
-    return [np.where(_moves(s), time[_rows_of(events, k)].reshape(-1), 0.0) for k, s in enumerate(switches)]
+    return [
+        np.where(_moves(s), time[_rows_of(events, k)].reshape(-1), 0.0)
+        for k, s in enumerate(switches)
+    ]
 
 
-def push_forward_switches(events: Events, switches: Sequence[SwitchTimes], tangents: Sequence[ArrayLike]) -> Array:
-    """Tangents of the times of all rows from those of the thresholds, each () or (patients,); other rows have 0."""
-    dots = [np.where(_moves(switch), dot, 0.0) for switch, dot in zip(switches, tangents, strict=True)]
+def push_forward_switches(
+    events: Events, switches: Sequence[SwitchTimes], tangents: Sequence[ArrayLike]
+) -> Array:
+    """Tangents of the times of all rows from those of the thresholds, each () or (patients,); other
+    rows have 0.
+    """
+    dots = [
+        np.where(_moves(switch), dot, 0.0) for switch, dot in zip(switches, tangents, strict=True)
+    ]
     shared = len(events.offsets) == 2
     most = max([dot.size for dot in dots], default=1)
     result = np.zeros((len(events.time), most) if shared and most > 1 else len(events.time))

@@ -1,4 +1,6 @@
-"""Event tables as NONMEM reads them: one row a record, of a dose, an observation, a reset or a covariate."""
+"""Event tables as NONMEM reads them: one row a record, of a dose, an observation, a reset or a
+covariate.
+"""
 
 from __future__ import annotations
 
@@ -33,20 +35,25 @@ MISSING = ("", ".", "nan", "None", "<NA>")  # as text, what a cell without a val
 
 
 class EventTable:
-    """A NONMEM-style table read for a model: `simulate(model, events.parameters, events.regimen, events.times)`.
+    """A NONMEM-style table read for a model: `simulate(model, events.parameters, events.regimen,
+    events.times)`.
 
-    frame: a DataFrame, a mapping of columns, or the path of a .csv file; column names in any case. Read are ID, TIME, EVID,
-        AMT, CMT, RATE, II, ADDL, SS, DV, MDV, BLQ (or CENS) and LLOQ; what is missing takes NONMEM's default. Columns with
-        the name of a parameter of the model are covariates. Empty cells and "." are missing.
-    compartments: CMT -> name of a state; None: CMT k is the k-th state that the model declares, or its name.
-    covariates: "next", NONMEM's rule: the value of a record holds over the interval that ends at it; "previous": from it on.
+    frame: a DataFrame, a mapping of columns, or the path of a .csv file; column names in any case.
+        Read are ID, TIME, EVID, AMT, CMT, RATE, II, ADDL, SS, DV, MDV, BLQ (or CENS) and LLOQ; what
+        is missing takes NONMEM's default. Columns with the name of a parameter of the model are
+        covariates. Empty cells and "." are missing.
+    compartments: CMT -> name of a state; None: CMT k is the k-th state that the model declares, or
+    its name.
+    covariates: "next", NONMEM's rule: the value of a record holds over the interval that ends at
+    it; "previous": from it on.
 
-    The simulation starts at TIME 0, and returns a sample for each observation record (EVID 0), in the table's order. At one
-    time, records count in their order; additional and lagged doses come before the records of their time.
+    The simulation starts at TIME 0, and returns a sample for each observation record (EVID 0), in
+    the table's order. At one time, records count in their order; additional and lagged doses come
+    before the records of their time.
 
-    Attributes: ids (patients,) as in the table; regimen, a DoseTable; times, RecordTimes; parameters, name -> (patients,) or
-    Stepwise. Of the observation records, (samples,) each: records, their rows, from 0; dv, mdv, blq, lloq; cmt. ignored:
-    columns that were not used.
+    Attributes: ids (patients,) as in the table; regimen, a DoseTable; times, RecordTimes;
+    parameters, name -> (patients,) or Stepwise. Of the observation records, (samples,) each:
+    records, their rows, from 0; dv, mdv, blq, lloq; cmt. ignored: columns that were not used.
 
     Raises InputError, with row and column, for anything that does not fit, before any work.
     """
@@ -59,7 +66,10 @@ class EventTable:
         covariates: str = "next",
     ) -> None:
         if covariates not in ("next", "previous"):
-            raise InputError(f'covariates is {covariates!r} (when does a value hold?). Give "next" or "previous".')
+            raise InputError(
+                f"covariates is {covariates!r} (when does a value hold?). "
+                'Give "next" or "previous".'
+            )
         table = sheet(frame, model.parameter_names)
         used = set(table.names.values())
         self.ignored = tuple(name for name in table.columns if name not in used)
@@ -72,7 +82,9 @@ class EventTable:
         seen = np.flatnonzero(evid == 0)
         self.records = seen
         of_patient = np.searchsorted(offsets, seen, side="right") - 1
-        self.times = RecordTimes(time[seen], np.searchsorted(of_patient, np.arange(len(offsets))), 2 * place[seen])
+        self.times = RecordTimes(
+            time[seen], np.searchsorted(of_patient, np.arange(len(offsets))), 2 * place[seen]
+        )
         self.parameters = {
             name: _covariate(table, model, name, time, place, offsets, covariates == "next")
             for name in model.parameter_names if name in table.names
@@ -90,23 +102,34 @@ class EventTable:
 
     def __repr__(self) -> str:
         doses, samples = len(self.regimen.into), len(self.records)
-        return f"<EventTable: {self.patients} patients, {doses} dose records, {samples} observations>"
+        return (
+            f"<EventTable: {self.patients} patients, {doses} dose records, {samples} observations>"
+        )
 
 
 def _subjects(table: Sheet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows of each subject, (patients + 1,), and the place of each row among those of its subject."""
+    """The rows of each subject, (patients + 1,), and the place of each row among those of its
+    subject.
+    """
     given = table.columns[table.names["ID"]]
     if given.dtype.kind in "OUS":
         codes = np.unique(np.array([str(one) for one in given]), return_inverse=True)[1]
     else:
-        table.refuse(~np.isfinite(table.numbers("ID")), "ID", "whose record is it?", "Give a number or a name.")
+        table.refuse(
+            ~np.isfinite(table.numbers("ID")),
+            "ID",
+            "whose record is it?",
+            "Give a number or a name.",
+        )
         codes = np.unique(given, return_inverse=True)[1]
     starts = np.append(0, np.flatnonzero(np.diff(codes)) + 1)
     again = np.zeros(table.rows, np.bool_)
     order = np.argsort(codes[starts], kind="stable")
     repeated = np.flatnonzero(np.diff(codes[starts][order]) == 0)
     again[starts[order[repeated + 1]]] = True
-    table.refuse(again, "ID", "this subject has records further up, others between", "Sort the table by ID.")
+    table.refuse(
+        again, "ID", "this subject has records further up, others between", "Sort the table by ID."
+    )
     offsets = np.append(starts, table.rows).astype(np.int64)
     return offsets, np.arange(table.rows) - np.repeat(starts, np.diff(offsets))
 
@@ -117,7 +140,10 @@ def _times(table: Sheet, place: NDArray[np.int64]) -> Array:
     table.refuse(time < 0.0, "TIME", "a simulation starts at 0", "Count time from 0.")
     back = np.append(False, np.diff(time) < 0.0) & (place > 0)
     table.refuse(
-        back, "TIME", "time goes back within a subject", "Sort the records, and let the time go on after a reset."
+        back,
+        "TIME",
+        "time goes back within a subject",
+        "Sort the records, and let the time go on after a reset.",
     )
     return time
 
@@ -125,13 +151,19 @@ def _times(table: Sheet, place: NDArray[np.int64]) -> Array:
 def _kinds(table: Sheet) -> tuple[NDArray[np.int64], Array]:
     """EVID and AMT of each row."""
     amount = table.numbers("AMT", 0.0)
-    table.refuse(~np.isfinite(amount) | (amount < 0.0), "AMT", "an amount is zero or more", "Correct it.")
+    table.refuse(
+        ~np.isfinite(amount) | (amount < 0.0), "AMT", "an amount is zero or more", "Correct it."
+    )
     given = table.numbers("EVID")
-    dose = (amount > 0.0) | ((table.numbers("RATE", 0.0) != 0.0) & (table.numbers("SS", 0.0) != 0.0))
+    dose = (amount > 0.0) | (
+        (table.numbers("RATE", 0.0) != 0.0) & (table.numbers("SS", 0.0) != 0.0)
+    )
     evid = np.where(np.isnan(given), dose, given)
     table.refuse(~np.isin(evid, (0, 1, 2, 3, 4)), "EVID", "it is 0, 1, 2, 3 or 4", "Correct it.")
     forbidden = np.isin(evid, (0, 2, 3)) & (amount > 0.0)
-    table.refuse(forbidden, "AMT", "the record is no dose, by its EVID", "Give EVID 1 or 4, or AMT 0.")
+    table.refuse(
+        forbidden, "AMT", "the record is no dose, by its EVID", "Give EVID 1 or 4, or AMT 0."
+    )
     return evid.astype(np.int64), amount
 
 
@@ -146,13 +178,16 @@ def _compartments(table: Sheet, model: Model, given: Mapping[Any, str] | None) -
     return np.array(found, np.int64)[which]
 
 
-def _state(table: Sheet, names: tuple[str, ...], given: Mapping[Any, str] | None, cell: Any, row: int) -> int:
+def _state(
+    table: Sheet, names: tuple[str, ...], given: Mapping[Any, str] | None, cell: Any, row: int
+) -> int:
     if str(cell).strip() in MISSING:
         return 0
     if given is not None and cell in given:
         if given[cell] not in names:
             raise InputError(
-                f"compartments names {given[cell]!r} (it is no state). {suggestion(str(given[cell]), names)}"
+                f"compartments names {given[cell]!r} (it is no state). "
+                f"{suggestion(str(given[cell]), names)}"
             )
         return names.index(given[cell])
     if given is None and isinstance(cell, str) and cell.strip() in names:
@@ -162,14 +197,21 @@ def _state(table: Sheet, names: tuple[str, ...], given: Mapping[Any, str] | None
     except ValueError:
         number = -1.0
     if given is not None or number != int(number) or not (0 <= number <= len(names)):
-        known = ", ".join(map(str, given)) if given is not None else f"1 to {len(names)}, or {', '.join(names[:6])}"
-        raise InputError(f"{table.where(row, 'CMT')} is {cell} (the model has no such compartment). Give {known}.")
+        known = (
+            ", ".join(map(str, given))
+            if given is not None
+            else f"1 to {len(names)}, or {', '.join(names[:6])}"
+        )
+        raise InputError(
+            f"{table.where(row, 'CMT')} is {cell} (the model has no such compartment). Give "
+            f"{known}."
+        )
     return max(int(number) - 1, 0)
 
 
 def _doses(
-    table: Sheet, model: Model, evid: NDArray[np.int64], amount: Array, state: NDArray[np.int64], time: Array,
-    place: NDArray[np.int64], offsets: NDArray[np.int64],
+    table: Sheet, model: Model, evid: NDArray[np.int64], amount: Array, state: NDArray[np.int64],
+    time: Array, place: NDArray[np.int64], offsets: NDArray[np.int64],
 ) -> DoseTable:  # fmt: skip
     """Of EVID 1, 3 and 4; a record of EVID 4 is a reset and a dose."""
     rate, every = table.numbers("RATE", 0.0), table.numbers("II", 0.0)
@@ -177,28 +219,56 @@ def _doses(
     dose = np.isin(evid, (1, 4))
     kinds = {-1.0: MODELLED_RATE, -2.0: MODELLED_DURATION}
     table.refuse(
-        dose & ((rate < 0.0) & ~np.isin(rate, (-1, -2))), "RATE", "-1 and -2 alone mean something", "Correct it."
+        dose & ((rate < 0.0) & ~np.isin(rate, (-1, -2))),
+        "RATE",
+        "-1 and -2 alone mean something",
+        "Correct it.",
     )
     for code, field in ((-1.0, "rate"), (-2.0, "duration")):
-        without = [k for k, n in enumerate(model.state_names)
-                   if n not in model.dosing_rules or getattr(model.dosing_rules[n], field) is None]  # fmt: skip
+        rules = [model.dosing_rules.get(name) for name in model.state_names]
+        without = [k for k, one in enumerate(rules) if getattr(one, field, None) is None]
         bad = dose & (rate == code) & np.isin(state, without)
         remedy = f"Declare it with model.dosing(state, {field}=...)."
-        table.refuse(bad, "RATE", f"the {field} is the model's, which has no rule for this compartment", remedy)
+        table.refuse(
+            bad,
+            "RATE",
+            f"the {field} is the model's, which has no rule for this compartment",
+            remedy,
+        )
     table.refuse(dose & ~np.isin(steady, (0, 1, 2, 3)), "SS", "it is 0, 1, 2 or 3", "Correct it.")
-    table.refuse(dose & ((more < 0) | (more != np.floor(more))), "ADDL", "it counts doses", "Give a whole number.")
-    table.refuse(dose & (more > 0) & ~(every > 0.0), "II", "additional doses need an interval", "Give II above 0.")
+    table.refuse(
+        dose & ((more < 0) | (more != np.floor(more))),
+        "ADDL",
+        "it counts doses",
+        "Give a whole number.",
+    )
+    table.refuse(
+        dose & (more > 0) & ~(every > 0.0),
+        "II",
+        "additional doses need an interval",
+        "Give II above 0.",
+    )
     to_steady = np.array([NOT_STEADY, REPLACE, ADD, REPLACE])
     at_steady, for_ever = dose & (steady > 0), (amount == 0.0) & (rate > 0.0)
-    table.refuse(at_steady & (every < 0.0), "II", "steady state needs an interval", "Give II above 0.")
     table.refuse(
-        at_steady & (every == 0.0) & ~for_ever, "II", "steady state needs an interval, unless the infusion is constant",
+        at_steady & (every < 0.0), "II", "steady state needs an interval", "Give II above 0."
+    )
+    table.refuse(
+        at_steady & (every == 0.0) & ~for_ever, "II",
+        "steady state needs an interval, unless the infusion is constant",
         "Give II above 0; or AMT 0 and RATE above 0, an infusion that has run for ever.",
     )  # fmt: skip
-    timed = [name for name, e in model.derivatives().items() if any(leaf.op == "time" for leaf in leaves(e))]
+    timed = [
+        name
+        for name, e in model.derivatives().items()
+        if any(leaf.op == "time" for leaf in leaves(e))
+    ]
     if timed:
         table.refuse(
-            at_steady, "SS", f"d {timed[0]}/dt depends on time, so nothing repeats", "Give the doses one by one, SS 0."
+            at_steady,
+            "SS",
+            f"d {timed[0]}/dt depends on time, so nothing repeats",
+            "Give the doses one by one, SS 0.",
         )
     reset = np.isin(evid, (3, 4))
     rows = np.concatenate([np.flatnonzero(reset), np.flatnonzero(dose)])
@@ -215,7 +285,9 @@ def _doses(
         np.searchsorted(rows, offsets).astype(np.int64),
         np.where(is_reset, -1, state[rows]).astype(np.int32),
         np.where(is_reset, RESET, kind[rows]).astype(np.int8),
-        np.where(is_reset, NOT_STEADY, to_steady[np.where(dose, steady, 0.0).astype(np.int64)][rows]).astype(np.int8),
+        np.where(
+            is_reset, NOT_STEADY, to_steady[np.where(dose, steady, 0.0).astype(np.int64)][rows]
+        ).astype(np.int8),
         amount[rows] * given,
         time[rows],
         np.where(repeats[rows], every[rows], 0.0) * given,
@@ -245,11 +317,18 @@ def _covariate(
     # NONMEM: what a record says holds since the record before it.
     since = np.where(first, rows, rows - 1) if ahead else rows
     order = np.where(ahead, 2.0 * (place - 1) + 1.5, 2.0 * place - 0.5)
-    return Stepwise(values[kept], time[since][kept], np.searchsorted(kept, offsets).astype(np.int64), order[kept])
+    return Stepwise(
+        values[kept],
+        time[since][kept],
+        np.searchsorted(kept, offsets).astype(np.int64),
+        order[kept],
+    )
 
 
 def _carried(table: Sheet, name: str, offsets: NDArray[np.int64]) -> Array:
-    """The cells; missing ones take the value of the record before, at the start of a subject of the one after."""
+    """The cells; missing ones take the value of the record before, at the start of a subject of the
+    one after.
+    """
     values = table.numbers(name)
     known = ~np.isnan(values)
     if known.all():

@@ -20,27 +20,42 @@ if TYPE_CHECKING:
     from teorell.samples import Samples
 
 __all__ = [
-    "BOLUS", "INFUSION_END", "INFUSION_START", "PARAMETER", "RESET", "SWITCH", "Events", "Steady", "SwitchTimes",
-    "events", "infusion", "samples_of",
+    "BOLUS", "INFUSION_END", "INFUSION_START", "PARAMETER", "RESET", "SWITCH", "Events", "Steady",
+    "SwitchTimes", "events", "infusion", "samples_of",
 ]  # fmt: skip
 
 BOLUS, INFUSION_START, INFUSION_END, SWITCH, RESET, PARAMETER = range(6)
-RANK = np.array([5, 2, 1, 3, 0, 4])  # order at equal times: resets, ends, starts, switches, covariates, boluses
+# order at equal times: resets, ends, starts, switches, covariates, boluses
+RANK = np.array([5, 2, 1, 3, 0, 4])
 CHUNK = 65_536  # patients whose rows are sorted at once: bounds the scratch memory
 TIED = 8 * np.finfo(np.float64).eps  # times within 8 ulp are one event to the solver (events.hpp)
 
-# What a row comes from: dose `number` of a record, the start or end of that infusion, state `number` at steady state, ...
+# What a row comes from: dose `number` of a record, the start or end of that infusion, state
+# `number` at steady state, ...
 DOSE, START, END, STATE, EMPTYING, CHANGE, SWITCHING = range(7)
-Rows = tuple[NDArray[np.int64], Array, int, NDArray[np.int64], Array, int, NDArray[np.int64], NDArray[np.int64], Array]
+Rows = tuple[
+    NDArray[np.int64],
+    Array,
+    int,
+    NDArray[np.int64],
+    Array,
+    int,
+    NDArray[np.int64],
+    NDArray[np.int64],
+    Array,
+]
 
 
 @dataclass(frozen=True)
 class Events:
     """Everything that happens to the patients, as flat columns.
 
-    Patient i owns rows offsets[i]:offsets[i + 1], sorted by time; offsets of shape (2,) means that all share one table.
-    kind 0 bolus: y[target] += value; 1 infusion starts: rate[target] += value; 2 infusion ends: rate[target] -= value;
-    3 switch: switch[target] = value; 4 reset: rates 0, states 0 (target 0) or initial (1); 5 parameter[target] = value.
+    Patient i owns rows offsets[i]:offsets[i + 1], sorted by time; offsets of shape (2,) means that
+    all share one table.
+    kind 0 bolus: y[target] += value; 1 infusion starts: rate[target] += value; 2 infusion ends:
+    rate[target] -= value;
+    3 switch: switch[target] = value; 4 reset: rates 0, states 0 (target 0) or initial (1); 5
+    parameter[target] = value.
     target: a state for a bolus, an infused state, a switch, a parameter.
     """
 
@@ -49,12 +64,13 @@ class Events:
     target: NDArray[np.int32]  # (rows,)
     value: Array  # (rows,) amount, amount per time, or the value of the switch or parameter
     offsets: NDArray[np.int64]  # (patients + 1,) or (2,)
-    # Where a row comes from, for its derivatives: see above. source: row of the table of doses, of those at steady state,
-    # of a covariate, or number of a switch.
+    # Where a row comes from, for its derivatives: see above. source: row of the table of doses, of
+    # those at steady state, of a covariate, or number of a switch.
     role: NDArray[np.int8]
     source: NDArray[np.int64]
     number: NDArray[np.int64]
-    order: Array | None = None  # (rows,) among the records of a patient, -1 before all; None: ties need no order
+    # (rows,) among the records of a patient, -1 before all; None: ties need no order
+    order: Array | None = None
 
     @property
     def owner(self) -> NDArray[np.int64]:
@@ -64,7 +80,9 @@ class Events:
 
 @dataclass(frozen=True)
 class SwitchTimes:
-    """When a condition on time changes: the switch is `before` up to `threshold`, `after` from there on."""
+    """When a condition on time changes: the switch is `before` up to `threshold`, `after` from
+    there on.
+    """
 
     threshold: Array  # () or (patients,)
     before: float
@@ -94,9 +112,11 @@ def events(
 ) -> Events:
     """The events of the patients of a table of doses, or of one schedule that all share.
 
-    states, infused: name of a state -> its number as the target of a bolus, of an infusion. covariates: by the number of
-    the parameter. Where a switch or a covariate differs between patients, each has rows of its own in the table of doses.
-    ongoing: records at steady state begin with what earlier intervals left running, and nothing else.
+    states, infused: name of a state -> its number as the target of a bolus, of an infusion.
+    covariates: by the number of the parameter. Where a switch or a covariate differs between
+    patients, each has rows of its own in the table of doses.
+    ongoing: records at steady state begin with what earlier intervals left running, and nothing
+    else.
     """
     changing = covariates or {}
     count = doses.table.patients
@@ -110,7 +130,10 @@ def events(
         rows = list(_dose_rows(part, to_states, to_infused, ongoing))
         if steady is not None:
             rows += _steady_rows(part, steady.part(first, last))
-        cut = [replace(s, threshold=s.threshold[start:stop]) if s.threshold.ndim else s for s in switches]
+        cut = [
+            replace(s, threshold=s.threshold[start:stop]) if s.threshold.ndim else s
+            for s in switches
+        ]
         rows += _switch_rows(cut, stop - start)
         for target, steps in changing.items():
             rows += _change_rows(target, steps, start, stop)
@@ -119,14 +142,19 @@ def events(
     time, kind, target_of, value, role, source, number, order, counts = columns
     offsets = np.zeros(count + 1, np.int64)
     np.cumsum(counts, out=offsets[1:])
-    return Events(time, kind, target_of, value, offsets, role, source, number, order if order.size else None)
+    return Events(
+        time, kind, target_of, value, offsets, role, source, number, order if order.size else None
+    )
 
 
 def infusion(time: Array, amount: Array, duration: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """End, rate and 'is really a bolus' of infusions; shapes () or (n,). A bolus has rate 0 and ends where it starts.
+    """End, rate and 'is really a bolus' of infusions; shapes () or (n,). A bolus has rate 0 and
+    ends where it starts.
 
-    The rate is amount over the time between the two events as rounded, so that exactly the amount goes in. Events
-    within 8 ulp are one event to the solver: so short an infusion (16, to be safe) would be lost, and is a bolus.
+    The rate is amount over the time between the two events as rounded, so that exactly the amount
+    goes in. Events
+    within 8 ulp are one event to the solver: so short an infusion (16, to be safe) would be lost,
+    and is a bolus.
     """
     end = np.asarray(time + duration)
     width = end - time
@@ -143,7 +171,9 @@ def _part(doses: Doses, start: int, stop: int) -> Doses:
     return Doses(doses.table.part(start, stop), amount, first, width, bioavailability, extent)
 
 
-def _dose_rows(doses: Doses, to_states: NDArray[np.int64], to_infused: NDArray[np.int64], ongoing: bool) -> list[Rows]:
+def _dose_rows(
+    doses: Doses, to_states: NDArray[np.int64], to_infused: NDArray[np.int64], ongoing: bool
+) -> list[Rows]:
     """Doses, the starts and ends of infusions, and resets."""
     table = doses.table
     owner = table.owner
@@ -168,22 +198,53 @@ def _dose_rows(doses: Doses, to_states: NDArray[np.int64], to_infused: NDArray[n
     rows: list[Rows] = []
     if boluses.size:
         e, at, rank = entry[boluses], start[boluses], implied[boluses]
-        rows.append((owner[e], at, BOLUS, to_states[into[e]], doses.amount[e], DOSE, e, k[boluses], rank))
-    for which, kind, role, when in ((starts, INFUSION_START, START, start), (ends, INFUSION_END, END, end)):
+        rows.append(
+            (owner[e], at, BOLUS, to_states[into[e]], doses.amount[e], DOSE, e, k[boluses], rank)
+        )
+    for which, kind, role, when in (
+        (starts, INFUSION_START, START, start),
+        (ends, INFUSION_END, END, end),
+    ):
         if which.size:
             e = entry[which]
             rank = implied[which] if kind == INFUSION_START else np.full(len(which), -1.0)
-            rows.append((owner[e], when[which], kind, to_infused[into[e]], rate[which], role, e, k[which], rank))
+            rows.append(
+                (
+                    owner[e],
+                    when[which],
+                    kind,
+                    to_infused[into[e]],
+                    rate[which],
+                    role,
+                    e,
+                    k[which],
+                    rank,
+                )
+            )
     for initial, chosen in ((1, resets), (0, (table.steady == REPLACE) & (not ongoing))):
         e = np.flatnonzero(chosen)
         if e.size:
             target = np.full(len(e), initial)
-            rows.append((owner[e], table.time[e], RESET, target, np.zeros(len(e)), EMPTYING, e, target, order[e]))
+            rows.append(
+                (
+                    owner[e],
+                    table.time[e],
+                    RESET,
+                    target,
+                    np.zeros(len(e)),
+                    EMPTYING,
+                    e,
+                    target,
+                    order[e],
+                )
+            )
     return rows
 
 
 def running(doses: Doses) -> NDArray[np.int64]:
-    """(rows,) infusions of earlier intervals that still run at the time of a record at steady state."""
+    """(rows,) infusions of earlier intervals that still run at the time of a record at steady
+    state.
+    """
     table = doses.table
     periodic = (table.steady != NOT_STEADY) & (table.every > 0.0) & (doses.width > 0.0)
     every = np.where(periodic, table.every, 1.0)
@@ -192,7 +253,9 @@ def running(doses: Doses) -> NDArray[np.int64]:
 
 
 def _emptied(doses: Doses) -> Array:
-    """(rows,) when a later record of the patient empties it, and what this one still had to give is dropped; or never."""
+    """(rows,) when a later record of the patient empties it, and what this one still had to give is
+    dropped; or never.
+    """
     table = doses.table
     never = np.full(len(table.into), np.inf)
     empties = (table.kind == RESET_RECORD) | (table.steady == REPLACE)
@@ -221,7 +284,9 @@ def _steady_rows(doses: Doses, steady: Steady) -> list[Rows]:
 
 
 def _switch_rows(switches: Sequence[SwitchTimes], count: int) -> list[Rows]:
-    """One row a patient and switch: at time 0 if the threshold is earlier; if it never comes, `before` at time 0."""
+    """One row a patient and switch: at time 0 if the threshold is earlier; if it never comes,
+    `before` at time 0.
+    """
     everyone = np.arange(count)
     rows: list[Rows] = []
     for number, switch in enumerate(switches):
@@ -230,7 +295,9 @@ def _switch_rows(switches: Sequence[SwitchTimes], count: int) -> list[Rows]:
         time = np.where(never, 0.0, np.maximum(threshold, 0.0))
         value = np.where(never, switch.before, switch.after)
         target = np.full(count, number)
-        rows.append((everyone, time, SWITCH, target, value, SWITCHING, target, target, np.full(count, -1.0)))
+        rows.append(
+            (everyone, time, SWITCH, target, value, SWITCHING, target, target, np.full(count, -1.0))
+        )
     return rows
 
 
@@ -243,17 +310,38 @@ def _change_rows(target: int, steps: Stepwise, start: int, stop: int) -> list[Ro
     source = rows + (steps.offsets[start] if steps.patients > 1 else 0)
     order = np.full(len(rows), -1.0) if part.order is None else part.order[rows]
     number = np.full(len(rows), target)
-    return [(owner, part.times[rows], PARAMETER, number, part.values[rows], CHANGE, source, number, order)]
+    return [
+        (
+            owner,
+            part.times[rows],
+            PARAMETER,
+            number,
+            part.values[rows],
+            CHANGE,
+            source,
+            number,
+            order,
+        )
+    ]
 
 
-def _sorted(rows: Sequence[Rows], patients: int, ordered: bool, first: int) -> tuple[NDArray[Any], ...]:
-    """The columns of Events by patient, time, order and kind; `first` is the row of the table that part begins with."""
+def _sorted(
+    rows: Sequence[Rows], patients: int, ordered: bool, first: int
+) -> tuple[NDArray[Any], ...]:
+    """The columns of Events by patient, time, order and kind; `first` is the row of the table that
+    part begins with.
+    """
 
     def column(k: int, dtype: type) -> NDArray[Any]:
         parts = [np.full(len(row[0]), row[k]) if np.ndim(row[k]) == 0 else row[k] for row in rows]
         return np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype)
 
-    owner, time, kind, target = column(0, np.int64), column(1, np.float64), column(2, np.int32), column(3, np.int32)
+    owner, time, kind, target = (
+        column(0, np.int64),
+        column(1, np.float64),
+        column(2, np.int32),
+        column(3, np.int32),
+    )
     value, role, source = column(4, np.float64), column(5, np.int8), column(6, np.int64)
     number, order = column(7, np.int64), column(8, np.float64)
     of_table = role <= EMPTYING
@@ -274,7 +362,9 @@ def _sorted(rows: Sequence[Rows], patients: int, ordered: bool, first: int) -> t
 
 
 def samples_of(at: RecordTimes, table: Events) -> Samples:
-    """Sample times for the core: where records have an order, each with the number of events that come before it."""
+    """Sample times for the core: where records have an order, each with the number of events that
+    come before it.
+    """
     from teorell.samples import Samples
 
     if at.order is None or table.order is None:
@@ -282,7 +372,8 @@ def samples_of(at: RecordTimes, table: Events) -> Samples:
     rows = len(table.time)
     times, which = np.unique(np.concatenate([table.time, at.times]), return_inverse=True)
     place = tied_together(np.zeros(len(times), np.int64), times)[which]
-    key = place + len(times) * np.concatenate([table.owner, at.patient])  # ascending for events, and for samples
+    # ascending for events, and for samples
+    key = place + len(times) * np.concatenate([table.owner, at.patient])
     first = np.searchsorted(key[:rows], key[rows:])
     last = np.searchsorted(key[:rows], key[rows:], side="right")
     before = np.array(first)
@@ -293,7 +384,9 @@ def samples_of(at: RecordTimes, table: Events) -> Samples:
 
 
 def tied_together(owner: NDArray[np.int64], time: Array) -> NDArray[np.int64]:
-    """(rows,) a number for each group of sorted rows of one patient whose times are one to the solver."""
+    """(rows,) a number for each group of sorted rows of one patient whose times are one to the
+    solver.
+    """
     if not len(owner):
         return np.zeros(0, np.int64)
     apart = (np.diff(owner) != 0) | (np.diff(time) > TIED * time[1:])

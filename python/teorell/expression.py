@@ -4,9 +4,10 @@
 >>> derivative(exp(-2 * x), x)
 exp(-2 * x) * -2
 
-The graph is in graph.py, how it simplifies in simplify.py, derivatives in calculus.py, values and text in reading.py;
-import all from here. Each function takes expressions and real scalars, and returns an expression; it raises TypeError for
-anything else, and ModelError for constants outside its domain. NumPy's functions of the same meaning work too.
+The graph is in graph.py, how it simplifies in simplify.py, derivatives in calculus.py, values and
+text in reading.py; import all from here. Each function takes expressions and real scalars, and
+returns an expression; it raises TypeError for anything else, and ModelError for constants outside
+its domain. NumPy's functions of the same meaning work too.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from teorell.reading import evaluate, evaluate_all, number_text, to_text
 from teorell.simplify import maximum, minimum, select, unary
 
 __all__ = [
-    "SYMBOLS", "Expression", "Operand", "abs", "as_expression", "constant", "cos", "derivative", "evaluate",
-    "evaluate_all", "exp", "hill", "leaves", "log", "make", "max", "min", "number_text", "pack", "pow", "sin", "sqrt",
-    "symbol", "tanh", "to_text", "topological", "unpack", "where",
+    "SYMBOLS", "Expression", "Operand", "abs", "as_expression", "constant", "cos", "derivative",
+    "evaluate", "evaluate_all", "exp", "hill", "leaves", "log", "make", "max", "min", "number_text",
+    "pack", "pow", "sin", "sqrt", "symbol", "tanh", "to_text", "topological", "unpack", "where",
 ]  # fmt: skip
 
 
@@ -71,7 +72,8 @@ def abs(x: Operand) -> Expression:
 
 
 def pow(x: Operand, exponent: Operand) -> Expression:
-    """x ** exponent, x > 0 unless the exponent is a whole number; small whole constants become products.
+    """x ** exponent, x > 0 unless the exponent is a whole number; small whole constants become
+    products.
 
     With an exponent between 0 and 1 the derivative at x = 0 is infinite.
     """
@@ -79,7 +81,9 @@ def pow(x: Operand, exponent: Operand) -> Expression:
 
 
 def min(first: Operand, second: Operand, *more: Operand) -> Expression:
-    """The smallest of two or more, all in one unit; its derivative where two are equal is that of the later one."""
+    """The smallest of two or more, all in one unit; its derivative where two are equal is that of
+    the later one.
+    """
     result = minimum(as_expression(first), as_expression(second))
     for other in more:
         result = minimum(result, as_expression(other))
@@ -87,7 +91,9 @@ def min(first: Operand, second: Operand, *more: Operand) -> Expression:
 
 
 def max(first: Operand, second: Operand, *more: Operand) -> Expression:
-    """The largest of two or more, all in one unit; its derivative where two are equal is that of the later one."""
+    """The largest of two or more, all in one unit; its derivative where two are equal is that of
+    the later one.
+    """
     result = maximum(as_expression(first), as_expression(second))
     for other in more:
         result = maximum(result, as_expression(other))
@@ -97,17 +103,20 @@ def max(first: Operand, second: Operand, *more: Operand) -> Expression:
 def where(condition: Operand, a: Operand, b: Operand) -> Expression:
     """`a` where the condition holds (is not 0), else `b`. Both are computed, one is kept.
 
-    A condition on time and parameters alone is exact, a step ends there; one on states is found by trial.
+    A condition on time and parameters alone is exact, a step ends there; one on states is found by
+    trial.
     """
     return select(as_expression(condition), as_expression(a), as_expression(b))
 
 
 def hill(x: Operand, half: Operand, n: Operand = 1) -> Expression:
-    """Saturation x^n / (half^n + x^n), a fraction, one half at x = half > 0; n = 1 is Michaelis-Menten.
+    """Saturation x^n / (half^n + x^n), a fraction, one half at x = half > 0; n = 1 is
+    Michaelis-Menten.
 
-    x and half have one unit. With n below 1 the derivative at x = 0 is infinite: a patient who starts there fails
-    (status 1). And where n is no whole constant, a negative x, which rounding can make of 0, gives NaN. For both, write
-    `hill(max(x, tiny), half, n)` with a tiny x that does not matter, times `min(x / tiny, 1)` if x is what is eliminated.
+    x and half have one unit. With n below 1 the derivative at x = 0 is infinite: a patient who
+    starts there fails (status 1). And where n is no whole constant, a negative x, which rounding
+    can make of 0, gives NaN. For both, write `hill(max(x, tiny), half, n)` with a tiny x that does
+    not matter, times `min(x / tiny, 1)` if x is what is eliminated.
     """
     top = as_expression(x) ** as_expression(n)
     return top / (as_expression(half) ** as_expression(n) + top)

@@ -17,7 +17,9 @@ UNUSUAL = 2.5  # robust standard deviations from the median from which a paramet
 
 
 class SimulationError(RuntimeError):
-    """Patients failed; the message names some of them and the reasons, `patients` holds all their numbers."""
+    """Patients failed; the message names some of them and the reasons, `patients` holds all their
+    numbers.
+    """
 
     def __init__(self, message: str, patients: NDArray[np.int64]) -> None:
         super().__init__(message)
@@ -37,8 +39,9 @@ def raise_failures(
 ) -> None:
     """Raise SimulationError if any patient failed.
 
-    result: what to call the thing that has the status. status, failure_time, steps: (patients,). parameters: those that
-        the user gave, each () or (patients,), among which to look for unusual values.
+    result: what to call the thing that has the status. status, failure_time, steps: (patients,).
+        parameters: those that the user gave, each () or (patients,), among which to look for
+        unusual values.
     """
     failed = np.flatnonzero(status)
     if failed.size:
@@ -60,7 +63,8 @@ def failure(
 ) -> SimulationError:
     """The error that says who failed of so many patients, and why.
 
-    failed: their numbers, and for each its status, failure_time and steps. unusual: for each of the first `SHOWN` what
+    failed: their numbers, and for each its status, failure_time and steps. unusual: for each of the
+        first `SHOWN` what
         `unusual_parameters` says. listed: where to find them all.
     """
     from teorell.solve import STATUS
@@ -68,11 +72,14 @@ def failure(
     lines = [f"{failed.size} of {count(patients, 'patient')} failed."]
     codes, counts = np.unique(status, return_counts=True)
     for code, many in zip(codes.tolist(), counts.tolist(), strict=True):
-        lines.append(f"Status {code}, {count(many, 'patient')}: {STATUS.get(code, 'unknown status')}.")
+        lines.append(
+            f"Status {code}, {count(many, 'patient')}: {STATUS.get(code, 'unknown status')}."
+        )
     for row, strange in enumerate(unusual):
         when = f"at {failure_time[row]:.6g} {time_unit}".rstrip()
         lines.append(
-            f"  patient {failed[row]}: status {status[row]} {when} after {count(int(steps[row]), 'step')}"
+            f"  patient {failed[row]}: status {status[row]} {when} after "
+            f"{count(int(steps[row]), 'step')}"
             + (f"; unusual: {', '.join(strange)}" if strange else "")
         )
     if failed.size > SHOWN:
@@ -80,11 +87,15 @@ def failure(
     return SimulationError("\n".join(lines), failed.astype(np.int64))
 
 
-def unusual_parameters(patients: NDArray[np.intp], parameters: Mapping[str, Array]) -> list[list[str]]:
-    """For each of `patients` the parameters farthest from the population, at most three, farthest first.
+def unusual_parameters(
+    patients: NDArray[np.intp], parameters: Mapping[str, Array]
+) -> list[list[str]]:
+    """For each of `patients` the parameters farthest from the population, at most three, farthest
+    first.
 
-    Distance: from the median in robust standard deviations (1.4826 median absolute deviations), of the logarithm if
-    all values are positive. If more than half of the patients share one value, the mean absolute deviation serves.
+    Distance: from the median in robust standard deviations (1.4826 median absolute deviations), of
+    the logarithm if all values are positive. If more than half of the patients share one value, the
+    mean absolute deviation serves.
     """
     found: list[list[tuple[float, str]]] = [[] for _ in patients]
     for name, column in parameters.items():

@@ -1,9 +1,10 @@
 """Fixed points x = g(x) of many maps at once, for maps that are almost linear with few slow modes.
 
-Anderson's method (J. ACM 12, 1965, 547; Walker & Ni, SIAM J. Numer. Anal. 49, 2011, 1715): the next point is the combination
-of the points so far whose residual is least. Of a linear map it finds what GMRES finds: as many evaluations as there are
-modes that have not died out by themselves, where repeating needs as many as the slowest takes to die out, and no matrix.
-Directions in which g leaves everything as it is (a total that nothing changes) keep their value from the start.
+Anderson's method (J. ACM 12, 1965, 547; Walker & Ni, SIAM J. Numer. Anal. 49, 2011, 1715): the next
+point is the combination of the points so far whose residual is least. Of a linear map it finds what
+GMRES finds: as many evaluations as there are modes that have not died out by themselves, where
+repeating needs as many as the slowest takes to die out, and no matrix. Directions in which g leaves
+everything as it is (a total that nothing changes) keep their value from the start.
 """
 
 from __future__ import annotations
@@ -25,18 +26,24 @@ DEPENDENT = 1e-7  # a difference that is this close to a combination of later on
 
 @dataclass
 class Differences:
-    """What evaluations have shown of maps: for pairs of points, latest first, by how much values and residuals differ."""
+    """What evaluations have shown of maps: for pairs of points, latest first, by how much values
+    and residuals differ.
+    """
 
     values: list[Array]  # (n, problems) each; zero tells nothing
     residuals: list[Array]
     shape: tuple[int, ...] = (0, 0)  # n, problems, for `keep`
 
     def of(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> Differences:
-        return Differences([each[:, which] for each in self.values], [each[:, which] for each in self.residuals])
+        return Differences(
+            [each[:, which] for each in self.values], [each[:, which] for each in self.residuals]
+        )
 
     def without(self, which: NDArray[np.bool_]) -> Differences:
         """The same, but for some problems nothing is known."""
-        values, residuals = ([np.where(which, 0.0, each) for each in kept] for kept in (self.values, self.residuals))
+        values, residuals = (
+            [np.where(which, 0.0, each) for each in kept] for kept in (self.values, self.residuals)
+        )
         return Differences(values, residuals)
 
     def add(self, value: Array, residual: Array) -> None:
@@ -46,7 +53,9 @@ class Differences:
     def keep(self, which: NDArray[np.int64], part: Differences) -> None:
         """What is known of some problems takes the place of what was."""
         for mine, theirs in ((self.values, part.values), (self.residuals, part.residuals)):
-            mine += [np.zeros_like(theirs[0], shape=self.shape) for _ in range(len(theirs) - len(mine))]
+            mine += [
+                np.zeros_like(theirs[0], shape=self.shape) for _ in range(len(theirs) - len(mine))
+            ]
             for k, each in enumerate(mine):
                 each[:, which] = theirs[k] if k < len(theirs) else 0.0
 
@@ -58,12 +67,14 @@ def fixed_points(
     positive: NDArray[np.bool_] | None = None,
     known: Differences | None = None,
 ) -> tuple[Array, NDArray[np.int64], Differences]:
-    """The fixed points from `start`, (n, problems), how often each map was evaluated, and what that has shown.
+    """The fixed points from `start`, (n, problems), how often each map was evaluated, and what that
+    has shown.
 
-    g(x, which): the values (n, k) of the maps `which` (k,) at x (n, k). weights(x, which): (n, k), so that a point is
-    exact enough once its error is at most 1 in every weighted component. positive: (n,) components that a solution cannot
-    have below zero. known: differences of similar maps. NaN where no fixed point was found. What is computed for one
-    problem does not depend on the others.
+    g(x, which): the values (n, k) of the maps `which` (k,) at x (n, k). weights(x, which): (n, k),
+    so that a point is exact enough once its error is at most 1 in every weighted component.
+    positive: (n,) components that a solution cannot
+    have below zero. known: differences of similar maps. NaN where no fixed point was found. What is
+    computed for one problem does not depend on the others.
     """
     problems = start.shape[1]
     found, evaluations = np.full_like(start, np.nan), np.zeros(problems, np.int64)
@@ -109,15 +120,19 @@ def fixed_points(
 
 
 def _least_residual(value: Array, f: Array, known: Differences, w: Array) -> Array:
-    """value - sum c_j dvalue_j, where c makes w (f - sum c_j dresidual_j) least: by Gram and Schmidt, the latest first."""
+    """value - sum c_j dvalue_j, where c makes w (f - sum c_j dresidual_j) least: by Gram and
+    Schmidt, the latest first.
+    """
     basis: list[Array] = []
-    above: list[list[Array]] = []  # of the triangular factor: what each direction has of those before it
+    # of the triangular factor: what each direction has of those before it
+    above: list[list[Array]] = []
     scales: list[Array] = []
     along_f: list[Array] = []
     left = w * f
     for move, residual in zip(known.values, known.residuals, strict=True):
         direction, moved = w * residual, w * move
-        # Where points differ and residuals do not, the map keeps what differs: no combination can tell where it goes.
+        # Where points differ and residuals do not, the map keeps what differs: no combination can
+        # tell where it goes.
         length = np.maximum(_dot(direction, direction), _dot(moved, moved))
         column = []
         for unit in basis:
@@ -143,7 +158,9 @@ def _least_residual(value: Array, f: Array, known: Differences, w: Array) -> Arr
 
 
 def _dot(a: Array, b: Array) -> Array:
-    """Sums over the first axis, in its order whatever the number of problems: NumPy adds row to row unless there is one."""
+    """Sums over the first axis, in its order whatever the number of problems: NumPy adds row to row
+    unless there is one.
+    """
     product = a * b
     if product.shape[1] > 1:
         rows: Array = np.add.reduce(product, axis=0)

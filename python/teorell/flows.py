@@ -1,7 +1,8 @@
-"""The flow of one dosing interval: from a state, through one dose, to the state an interval later; many at once.
+"""The flow of one dosing interval: from a state, through one dose, to the state an interval later;
+many at once.
 
-Each flow is a patient to the solver. Its state comes in as boluses at time 0, its dose a lag later; where the dose has run
-for ever, the flow leads to the end of all change.
+Each flow is a patient to the solver. Its state comes in as boluses at time 0, its dose a lag later;
+where the dose has run for ever, the flow leads to the end of all change.
 """
 
 from __future__ import annotations
@@ -27,15 +28,19 @@ if TYPE_CHECKING:
     Flow = tuple[Programs, list[Array], int, Events, Samples]  # the arguments of solve.py
 
 __all__ = [
-    "check_autonomous", "flow", "flows_of", "lasting", "of_states", "rows_of", "state_rows", "taken", "with_states",
-    "within",
+    "check_autonomous", "flow", "flows_of", "lasting", "of_states", "rows_of", "state_rows",
+    "taken", "with_states", "within",
 ]  # fmt: skip
 
 IN_THE_END = 1e9  # in the model's unit of time: an infusion has led where it leads to
 
 
 def flow(
-    programs: Programs, columns: tuple[Array, ...], part: Events, horizon: Array, which: NDArray[np.int64]
+    programs: Programs,
+    columns: tuple[Array, ...],
+    part: Events,
+    horizon: Array,
+    which: NDArray[np.int64],
 ) -> Flow:
     """The arguments of solve.py for some of the flows."""
     from teorell.samples import Samples
@@ -46,7 +51,9 @@ def flow(
 
 
 def flows_of(doses: Doses, rows: NDArray[np.int64], names: tuple[str, ...]) -> tuple[Doses, Array]:
-    """One interval of each record: its states, as boluses at 0, and the dose lag later; and how long it is."""
+    """One interval of each record: its states, as boluses at 0, and the dose lag later; and how
+    long it is.
+    """
     n, records = len(names), len(rows)
     each = n + 1
     ever = doses.for_ever[rows]
@@ -65,7 +72,8 @@ def flows_of(doses: Doses, rows: NDArray[np.int64], names: tuple[str, ...]) -> t
     nothing = np.zeros(records * each)
     offsets = np.arange(records + 1, dtype=np.int64) * each
     own_table = DoseTable(
-        names, offsets, into, kind, steady, amount, nothing, every, nothing, np.ones(records * each, np.int64),
+        names, offsets, into, kind, steady, amount, nothing, every, nothing, np.ones(records * each,
+        np.int64),
     )  # fmt: skip
     return Doses(own_table, amount, first, width, nothing + 1.0, nothing), horizon
 
@@ -75,16 +83,23 @@ def check_autonomous(model: Model) -> None:
     for name, rate in model.derivatives().items():
         if any(leaf.op == "time" for leaf in leaves(rate)):
             raise InputError(
-                f"doses are at steady state, and d {name}/dt of model {model.name!r} depends on time (no interval is like "
-                "the one before). Give the doses one by one, or take the time out of the model."
+                f"doses are at steady state, and d {name}/dt of model {model.name!r} depends on "
+                "time (no interval is like the one before). Give the doses one by one, or take the "
+                "time out of the model."
             )
 
 
 def lasting(model: Model) -> NDArray[np.bool_]:
-    """(states,) False for those that no state depends on, themselves included, but such as are False too."""
+    """(states,) False for those that no state depends on, themselves included, but such as are
+    False too.
+    """
     names = model.state_names
     reads = {
-        name: {leaf.name for leaf in leaves(rate) if leaf.op == "state" and derivative(rate, leaf) is not constant(0.0)}
+        name: {
+            leaf.name
+            for leaf in leaves(rate)
+            if leaf.op == "state" and derivative(rate, leaf) is not constant(0.0)
+        }
         for name, rate in model.derivatives().items()
     }
     kept = set(names)
@@ -96,7 +111,9 @@ def lasting(model: Model) -> NDArray[np.bool_]:
 
 
 def of_states(model: Model) -> Model:
-    """The model alone: its states start at zero and are its outputs; no output and no rule of doses."""
+    """The model alone: its states start at zero and are its outputs; no output and no rule of
+    doses.
+    """
     result = Model(model.name, model.time_unit)
     for name in model.parameter_names:
         info = model.parameter_info(name)
@@ -123,8 +140,12 @@ def with_states(table: Events, rows: NDArray[np.int64], x: Array) -> Events:
     return replace(table, value=value)
 
 
-def within(rows: NDArray[np.int64], table: Events, part: Events, which: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(k, states) the rows of some flows where they stand in the part of the table that holds these flows alone."""
+def within(
+    rows: NDArray[np.int64], table: Events, part: Events, which: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """(k, states) the rows of some flows where they stand in the part of the table that holds these
+    flows alone.
+    """
     return rows[which] - (table.offsets[which] - part.offsets[:-1])[:, None]
 
 

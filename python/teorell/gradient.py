@@ -24,9 +24,11 @@ __all__ = ["DoseGradient", "Gradient", "gradient_of"]
 
 @dataclass(frozen=True, eq=False)
 class DoseGradient:
-    """d loss / d the numbers of a line of the regimen, each in the shape in which it was given: () or (patients,).
+    """d loss / d the numbers of a line of the regimen, each in the shape in which it was given: ()
+    or (patients,).
 
-    None is a number that the line does not have. By the duration or rate of an infusion so short that it is a bolus there
+    None is a number that the line does not have. By the duration or rate of an infusion so short
+    that it is a bolus there
     is no derivative: NaN.
     """
 
@@ -40,12 +42,14 @@ class DoseGradient:
 
 @dataclass(frozen=True, eq=False)
 class Gradient:
-    """d loss / d everything that went in, per unit of each number, and how each patient's simulation went.
+    """d loss / d everything that went in, per unit of each number, and how each patient's
+    simulation went.
 
     A patient that failed contributes zero. A number that patients share has the sum over them.
     """
 
-    parameters: Mapping[str, Array]  # name -> in the shape in which it was given; () if it took its default
+    # name -> in the shape in which it was given; () if it took its default
+    parameters: Mapping[str, Array]
     initial: Mapping[str, Array]  # state -> (patients,), by the state at time 0 before any dose
     status: NDArray[np.int32]  # (patients,) 0 is success; the sentences are in teorell.solve.STATUS
     failure_time: Array  # (patients,) NaN where there was no failure
@@ -58,11 +62,15 @@ class Gradient:
 
     @property
     def doses(self) -> tuple[DoseGradient, ...]:
-        """One record a line of the regimen. InputError for a list or a table: their doses have no derivatives here."""
+        """One record a line of the regimen.
+
+        InputError for a list or a table: their doses have no derivatives here.
+        """
         if self.of_doses is None:
             raise InputError(
-                "no gradient by the doses of a list of regimens or a table (this version has it for one regimen). "
-                "Give one Regimen for all patients, whose numbers are (patients,) arrays."
+                "no gradient by the doses of a list of regimens or a table (this version has it "
+                "for one regimen). Give one Regimen for all patients, whose numbers are "
+                "(patients,) arrays."
             )
         return self.of_doses
 
@@ -73,15 +81,20 @@ class Gradient:
         return result
 
     def raise_for_status(self) -> None:
-        """Raise SimulationError if any patient failed: who, why, what to do, and what is unusual about them."""
-        raise_failures("gradient", self.status, self.failure_time, self.steps, self.time_unit, self.given)
+        """Raise SimulationError if any patient failed: who, why, what to do, and what is unusual
+        about them.
+        """
+        raise_failures(
+            "gradient", self.status, self.failure_time, self.steps, self.time_unit, self.given
+        )
 
     def __repr__(self) -> str:
         failed = int((self.status != 0).sum())
         lines = "" if self.of_doses is None else f", {count(len(self.of_doses), 'line')} of doses"
         return (
-            f"<Gradient of {self.model!r}: {count(self.status.size, 'patient')}, {count(len(self.parameters), 'parameter')}"
-            f"{lines}; {f'{failed} failed' if failed else 'all succeeded'}>"
+            f"<Gradient of {self.model!r}: {count(self.status.size, 'patient')}, "
+            f"{count(len(self.parameters), 'parameter')}{lines}; "
+            f"{f'{failed} failed' if failed else 'all succeeded'}>"
         )
 
 
@@ -92,14 +105,17 @@ def gradient_of(problem: Problem, gradients: Sequence[Array], raw: RawGradient) 
     doses, lines = None, lines_of(problem.regimen)
     if isinstance(problem.regimen, Regimen | None):
         fields: list[dict[str, Any]] = [
-            {"amount": None} | {name: by_input[Input("dose", name, k)] for name in given_fields(line)}
+            {"amount": None}
+            | {name: by_input[Input("dose", name, k)] for name in given_fields(line)}
             for k, line in enumerate(lines)
         ]
-        doses = tuple(DoseGradient(line.into, **each) for line, each in zip(lines, fields, strict=True))
+        doses = tuple(
+            DoseGradient(line.into, **each) for line, each in zip(lines, fields, strict=True)
+        )
     return Gradient(
         {entry.name: each for entry, each in by_input.items() if entry.kind == "parameter"},
         {name: raw.initial[:, k] for k, name in enumerate(model.state_names)},
         raw.status, raw.failure_time, raw.steps, raw.rejected, model.name, model.time_unit,
-        {name: column for name, column in zip(columns.names, columns.values, strict=True) if name in columns.given},
-        doses,
+        {name: column for name, column in zip(columns.names, columns.values,
+        strict=True) if name in columns.given}, doses,
     )  # fmt: skip

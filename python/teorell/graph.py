@@ -1,8 +1,9 @@
 """Expression graphs: immutable, hash-consed nodes, and the operators that make them.
 
-Equal structure is the same object, so `==` is identity, a set of nodes is a set of meanings, and a memo
-on a node serves every model that contains it. Nothing here recurses over a graph: sums of thousands of terms
-are deep chains. What an operation makes of its operands is in simplify.py, NumPy's functions in ufuncs.py.
+Equal structure is the same object, so `==` is identity, a set of nodes is a set of meanings, and a
+memo on a node serves every model that contains it. Nothing here recurses over a graph: sums of
+thousands of terms are deep chains. What an operation makes of its operands is in simplify.py,
+NumPy's functions in ufuncs.py.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import numpy as np
 from teorell.errors import ModelError
 
 __all__ = [
-    "RULES", "SYMBOLS", "Expression", "Operand", "as_expression", "constant", "leaves", "make", "pack", "symbol",
-    "topological", "unpack",
+    "RULES", "SYMBOLS", "Expression", "Operand", "as_expression", "constant", "leaves", "make",
+    "pack", "symbol", "topological", "unpack",
 ]  # fmt: skip
 
 SYMBOLS = frozenset({"parameter", "state", "time", "switch"})
@@ -29,9 +30,11 @@ RULES: dict[str, Callable[..., Expression]] = {}
 
 
 class Expression:
-    """A node of an expression graph; made by `constant`, by a model's symbols, and by arithmetic on these.
+    """A node of an expression graph; made by `constant`, by a model's symbols, and by arithmetic on
+    these.
 
-    `op` names the operation, `args` its operands, `value` the number of a constant, `name` the name of a symbol.
+    `op` names the operation, `args` its operands, `value` the number of a constant, `name` the name
+    of a symbol.
     """
 
     __slots__ = ("__weakref__", "_derivatives", "_leaves", "_mask", "args", "name", "op", "value")
@@ -45,7 +48,10 @@ class Expression:
     _derivatives: dict[Expression, Expression]
 
     def __setattr__(self, attribute: str, value: object) -> None:
-        raise AttributeError(f"an expression's {attribute!r} cannot be set (it is immutable). Write a new expression.")
+        raise AttributeError(
+            f"an expression's {attribute!r} cannot be set (it is immutable). Write a new "
+            "expression."
+        )
 
     def __add__(self, other: Operand) -> Expression:
         return _binary("add", self, other)
@@ -115,11 +121,14 @@ class Expression:
 
     def __bool__(self) -> bool:
         raise TypeError(
-            "an expression has no truth value (it is known only when the model runs). Use tl.where(condition, a, b) "
-            "instead of if, & | ~ instead of and, or, not, and (a < x) & (x < b) instead of a < x < b."
+            "an expression has no truth value (it is known only when the model runs). Use "
+            "tl.where(condition, a, b) instead of if, & | ~ instead of and, or, not, and (a < x) & "
+            "(x < b) instead of a < x < b."
         )
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **options: object) -> Expression | bool:
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: object, **options: object
+    ) -> Expression | bool:
         from teorell.ufuncs import apply
 
         return apply(ufunc, method, inputs, options)
@@ -142,12 +151,14 @@ class Expression:
 Operand: TypeAlias = Expression | float | int | np.floating[Any] | np.integer[Any]
 Record: TypeAlias = tuple[str, float | str | tuple[int, ...]]
 
-# Keys hold the identities of operands, not the operands: a node and its derivatives may refer to each other, and a key
-# that held them would keep that cycle alive for ever. An identity is reused only after its entry here is dead.
+# Keys hold the identities of operands, not the operands: a node and its derivatives may refer to
+# each other, and a key that held them would keep that cycle alive for ever. An identity is reused
+# only after its entry here is dead.
 _table: weakref.WeakValueDictionary[tuple[object, ...], Expression] = weakref.WeakValueDictionary()
 _lock = threading.RLock()
-# Every symbol name ever used keeps its bit for the life of the process: sets of symbols are then Python integers,
-# whose union costs nanoseconds, where a frozenset on each node of a long sum would need quadratic memory.
+# Every symbol name ever used keeps its bit for the life of the process: sets of symbols are then
+# Python integers, whose union costs nanoseconds, where a frozenset on each node of a long sum would
+# need quadratic memory.
 _bits: dict[tuple[object, ...], int] = {}
 _keys: list[tuple[object, ...]] = []
 _set = object.__setattr__
@@ -155,7 +166,9 @@ _SCALARS = (Expression, Real, np.bool_)
 
 
 def make(op: str, payload: float | str | tuple[Expression, ...]) -> Expression:
-    """The one node with this operation and payload (number, name, or operands), without any simplification."""
+    """The one node with this operation and payload (number, name, or operands), without any
+    simplification.
+    """
     args = payload if type(payload) is tuple else ()
     key = (op, *map(id, args)) if args else (op, payload)
     node = _table.get(key)
@@ -186,22 +199,32 @@ def make(op: str, payload: float | str | tuple[Expression, ...]) -> Expression:
 
 
 def constant(value: float) -> Expression:
-    """A finite number as an expression; ModelError for NaN and infinity. Minus zero becomes zero."""
+    """A finite number as an expression; ModelError for NaN and infinity.
+
+    Minus zero becomes zero.
+    """
     number = float(value) + 0.0
     if not math.isfinite(number):
-        raise ModelError(f"constant {number} in an expression (it can hold finite numbers only). Check the value.")
+        raise ModelError(
+            f"constant {number} in an expression (it can hold finite numbers only). Check the "
+            "value."
+        )
     return make("constant", number)
 
 
 def symbol(kind: str, name: str) -> Expression:
     """The symbol of a kind (parameter, state, time, switch) and a name."""
     if kind not in SYMBOLS:
-        raise ModelError(f"unknown kind {kind!r} (symbols are of few kinds). Choose from {', '.join(sorted(SYMBOLS))}.")
+        raise ModelError(
+            f"unknown kind {kind!r} (symbols are of few kinds). Choose from "
+            f"{', '.join(sorted(SYMBOLS))}."
+        )
     return make(kind, str(name))
 
 
 def as_expression(value: object) -> Expression:
-    """`value` itself if it is an expression, a constant if it is a finite real scalar (ModelError for NaN and infinity).
+    """`value` itself if it is an expression, a constant if it is a finite real scalar (ModelError
+    for NaN and infinity).
 
     Raises TypeError for everything else: arrays, lists, strings, complex numbers.
     """
@@ -212,12 +235,15 @@ def as_expression(value: object) -> Expression:
     several = isinstance(value, (np.ndarray, list, tuple))
     remedy = "Write a loop over its elements." if several else "Give one of these."
     raise TypeError(
-        f"{type(value).__name__} in an expression (only expressions and real scalars can be used there). {remedy}"
+        f"{type(value).__name__} in an expression (only expressions and real scalars can be used "
+        f"there). {remedy}"
     )
 
 
 def topological(exprs: Iterable[Expression]) -> list[Expression]:
-    """Every node reachable from `exprs`, once, operands before users, depth first and left to right."""
+    """Every node reachable from `exprs`, once, operands before users, depth first and left to
+    right.
+    """
     done: set[Expression] = set()
     order: list[Expression] = []
     for root in exprs:
@@ -251,7 +277,9 @@ def leaves(expr: Expression) -> frozenset[Expression]:
 
 
 def pack(exprs: Sequence[Expression]) -> tuple[tuple[Record, ...], tuple[int, ...]]:
-    """Expressions as plain data, shared parts once: (op, number | name | operand positions) records, and the roots."""
+    """Expressions as plain data, shared parts once: (op, number | name | operand positions)
+    records, and the roots.
+    """
     order = topological(exprs)
     position = {node: k for k, node in enumerate(order)}
     records: list[Record] = []
@@ -267,7 +295,9 @@ def unpack(packed: tuple[Sequence[Record], Sequence[int]]) -> list[Expression]:
     """The inverse of `pack`."""
     nodes: list[Expression] = []
     for op, payload in packed[0]:
-        nodes.append(make(op, tuple([nodes[k] for k in payload]) if isinstance(payload, tuple) else payload))
+        nodes.append(
+            make(op, tuple([nodes[k] for k in payload]) if isinstance(payload, tuple) else payload)
+        )
     return [nodes[k] for k in packed[1]]
 
 

@@ -15,13 +15,14 @@ from teorell.reductions import Reductions
 
 __all__ = ["Loss", "finite", "shaped", "slope_of", "told", "weighted", "weighted_reductions"]
 
-# From values, reductions (k, reductions) and the patients, where it is by patient: the value, the slope of the values or
-# None, and that of the reductions (k, reductions) or None.
+# From values, reductions (k, reductions) and the patients, where it is by patient: the value, the
+# slope of the values or None, and that of the reductions (k, reductions) or None.
 Loss: TypeAlias = Callable[..., tuple[Any, Any, Array | None]]
 
 
 def weighted(weights: ArrayLike, shape: tuple[int, ...], times: RecordTimes | None = None) -> Loss:
-    """sum(weights * values) as a loss by patient. shape: of the values; InputError where the weights do not fit.
+    """sum(weights * values) as a loss by patient. shape: of the values; InputError where the
+    weights do not fit.
 
     times: where each patient has its own, and so the values are (samples, outputs).
     """
@@ -30,13 +31,18 @@ def weighted(weights: ArrayLike, shape: tuple[int, ...], times: RecordTimes | No
         spread = np.broadcast_to(array, shape)
     except ValueError:
         raise InputError(
-            f"weights have shape {array.shape} (they weight the values, of shape {shape}: patients, times, outputs). "
-            "Give an array that broadcasts to it."
+            f"weights have shape {array.shape} (they weight the values, of shape {shape}: "
+            "patients, times, outputs). Give an array that broadcasts to it."
         ) from None
     if not np.isfinite(array).all():
-        raise InputError("weights are not finite (each value counts with its weight). Give 0 where one does not count.")
+        raise InputError(
+            "weights are not finite (each value counts with its weight). Give 0 where one does not "
+            "count."
+        )
 
-    def loss(values: Array, reduced: Array, patients: NDArray[np.int64]) -> tuple[Array, Array, None]:
+    def loss(
+        values: Array, reduced: Array, patients: NDArray[np.int64]
+    ) -> tuple[Array, Array, None]:
         if times is not None:
             slope = spread[times.rows(patients)]
             total = np.zeros(len(patients))
@@ -48,12 +54,21 @@ def weighted(weights: ArrayLike, shape: tuple[int, ...], times: RecordTimes | No
     return loss
 
 
-def weighted_reductions(weights: Mapping[str, ArrayLike], reductions: Reductions, patients: int) -> Loss:
-    """The sum of weight * reduction, by name, as a loss by patient. InputError where names or weights do not fit."""
+def weighted_reductions(
+    weights: Mapping[str, ArrayLike], reductions: Reductions, patients: int
+) -> Loss:
+    """The sum of weight * reduction, by name, as a loss by patient.
+
+    InputError where names or weights do not fit.
+    """
     spread = np.zeros((patients, len(reductions)))
     for name, weight in weights.items():
         array = numbers(weight, f"the weight of {name!r}")
-        agree([("the simulation", patients), (f"the weight of {name!r}", array.size)] if array.ndim else [])
+        agree(
+            [("the simulation", patients), (f"the weight of {name!r}", array.size)]
+            if array.ndim
+            else []
+        )
         spread[:, number_of(reductions, name)] = array
     used = np.flatnonzero(spread.any(axis=0))
 
@@ -66,10 +81,14 @@ def weighted_reductions(weights: Mapping[str, ArrayLike], reductions: Reductions
 def told(loss: Callable[..., tuple[Any, ...]], reductions: Reductions) -> Loss:
     """The user's loss, told the reductions by name if there are any; what it returns is checked."""
 
-    def call(values: Array, reduced: Array, *patients: NDArray[np.int64]) -> tuple[Any, Any, Array | None]:
+    def call(
+        values: Array, reduced: Array, *patients: NDArray[np.int64]
+    ) -> tuple[Any, Any, Array | None]:
         if not reductions:
             return *_parts(loss(values, *patients), "value", "slope"), None
-        value, slope, slopes = _parts(loss(values, reductions.labelled(reduced), *patients), "value", "slope", "slopes")
+        value, slope, slopes = _parts(
+            loss(values, reductions.labelled(reduced), *patients), "value", "slope", "slopes"
+        )
         return value, slope, _by_column(slopes, reductions, len(reduced))
 
     return call
@@ -78,7 +97,8 @@ def told(loss: Callable[..., tuple[Any, ...]], reductions: Reductions) -> Loss:
 def _parts(result: Any, *names: str) -> tuple[Any, ...]:
     if not isinstance(result, tuple) or len(result) != len(names):
         raise InputError(
-            f"the loss returned a {type(result).__name__} (a value and its slope are needed). Return ({', '.join(names)})."
+            f"the loss returned a {type(result).__name__} (a value and its slope are needed). "
+            f"Return ({', '.join(names)})."
         )
     return result
 
@@ -87,8 +107,8 @@ def _by_column(slopes: Any, reductions: Reductions, patients: int) -> Array:
     """(patients, reductions) from slopes by name."""
     if not isinstance(slopes, Mapping):
         raise InputError(
-            f"the slopes of the reductions are a {type(slopes).__name__} (each has a name). Return a mapping of names to "
-            "arrays, one number a patient."
+            f"the slopes of the reductions are a {type(slopes).__name__} (each has a name). Return "
+            "a mapping of names to arrays, one number a patient."
         )
     result = np.zeros((patients, len(reductions)))
     for name, slope in slopes.items():
@@ -98,7 +118,10 @@ def _by_column(slopes: Any, reductions: Reductions, patients: int) -> Array:
 
 def number_of(reductions: Reductions, name: str) -> int:
     if name not in reductions.keys:
-        raise InputError(f"unknown reduction {name!r} (it is not asked for). {suggestion(str(name), reductions.keys)}")
+        raise InputError(
+            f"unknown reduction {name!r} (it is not asked for). "
+            f"{suggestion(str(name), reductions.keys)}"
+        )
     return reductions.keys.index(name)
 
 
@@ -119,20 +142,23 @@ def shaped(given: Any, shape: tuple[int, ...], what: str) -> Array:
     """The value or slope of a loss as float64; InputError unless it has this shape."""
     array = _real(given, f"the {what} of the loss")
     if array.shape != shape:
+        meant = {0: "one number", 1: "one a patient"}.get(len(shape), "that of the values")
         raise InputError(
-            f"the {what} of the loss has shape {array.shape} (it must be {shape}"
-            f"{', one number' if shape == () else ', one a patient' if len(shape) == 1 else ', that of the values'}). "
+            f"the {what} of the loss has shape {array.shape} (it must be {shape}, {meant}). "
             "See teorell.value_and_grad for what a loss returns."
         )
     return array
 
 
 def finite(slope: Array, patients: NDArray[np.int64]) -> Array:
-    """The slope (k, times, outputs), or (k, outputs), of the patients (k,); InputError where it is not finite."""
+    """The slope (k, times, outputs), or (k, outputs), of the patients (k,); InputError where it is
+    not finite.
+    """
     bad = np.flatnonzero(~np.isfinite(slope).all(axis=tuple(range(1, slope.ndim))))
     if bad.size:
         raise InputError(
-            f"the slope of the loss is not finite (for {count(bad.size, 'patient')}, the first is patient "
-            f"{patients[bad[0]]}). Correct the loss, for example where it divides by values of 0."
+            f"the slope of the loss is not finite (for {count(bad.size, 'patient')}, the first is "
+            f"patient {patients[bad[0]]}). Correct the loss, for example where it divides by "
+            "values of 0."
         )
     return slope

@@ -1,4 +1,6 @@
-"""What has been lowered lately, so that simulating a model again, with other patients or doses, lowers nothing."""
+"""What has been lowered lately, so that simulating a model again, with other patients or doses,
+lowers nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +12,21 @@ from teorell.model import Model
 
 __all__ = ["KEPT", "programs_of"]
 
-KEPT = 16  # models, each with its outputs and infused states; the one not asked for the longest goes first
+# models, each with its outputs and infused states; the one not asked for the longest goes first
+KEPT = 16
 
-_known: OrderedDict[tuple[str, tuple[str, ...], tuple[str, ...], str | None], Programs] = OrderedDict()
+_known: OrderedDict[tuple[str, tuple[str, ...], tuple[str, ...], str | None], Programs] = (
+    OrderedDict()
+)
 _lock = threading.Lock()
 
 
 def programs_of(
     model: Model, outputs: tuple[str, ...], infused: tuple[str, ...], derivatives: str | None = None
 ) -> Programs:
-    """`lower(...)` of the same, remembered by what the model says: a changed model is another one."""
+    """`lower(...)` of the same, remembered by what the model says: a changed
+    model is another one.
+    """
     key = (model.content(), outputs, infused, derivatives)
     with _lock:
         if key in _known:

@@ -1,8 +1,11 @@
-"""Programs to machine code: one Rosenbrock step and the right-hand side of a model as LLVM IR, one patient a vector lane.
+"""Programs to machine code: one Rosenbrock step and the right-hand side of a model as LLVM IR, one
+patient a vector lane.
 
-The emitted step does exactly what cpp/include/teorell/rosenbrock.hpp does, operation by operation, so both give the same
-bits: every fused multiply-add is named, no fast-math flag is set, minima are compare-and-select. Here the values stay in
-registers between the instructions of a program, and everything of a stage is one function.
+The emitted step does exactly what cpp/include/teorell/rosenbrock.hpp does, operation by operation,
+so both give the same
+bits: every fused multiply-add is named, no fast-math flag is set, minima are compare-and-select.
+Here the values stay in registers between the instructions of a program, and everything of a stage
+is one function.
 """
 
 from __future__ import annotations
@@ -50,7 +53,9 @@ def emit_factor(e: Emitter, method: Mapping[str, Any]) -> None:
             e.store(at.ft + k, e.values[at.ft + k])
 
 
-def emit_combine(e: Emitter, method: Mapping[str, Any], i: int, states: range, read: frozenset[int]) -> None:
+def emit_combine(
+    e: Emitter, method: Mapping[str, Any], i: int, states: range, read: frozenset[int]
+) -> None:
     """For some states: the stage value y_i, and what u_i starts from before rhs adds to it."""
     at, n = e.layout, e.layout.n
     a, c_matrix, d = method["a"], method["C"], method["d"][0]
@@ -58,9 +63,18 @@ def emit_combine(e: Emitter, method: Mapping[str, Any], i: int, states: range, r
     kept = (i + 1 < method["stages"] and adds_previous_stage(a, i + 1)) or i + 1 == method["stages"]
     if states.start == 0:
         tn = e.get(at.scalar + TN)
-        e.store(at.scalar + T, e.fma(e.constant(method["c"][0][i]), e.get(at.scalar + H), tn) if i else tn)
-    scaled = [e.binary("fmul", e.constant(c_matrix[i][j]), e.get(at.scalar + HINV)) for j in range(i)]
-    ft_slots = {int(row): at.ft + slot for slot, row in enumerate(e.programs.ft_rows)} if d[i] != 0.0 else {}
+        e.store(
+            at.scalar + T,
+            e.fma(e.constant(method["c"][0][i]), e.get(at.scalar + H), tn) if i else tn,
+        )
+    scaled = [
+        e.binary("fmul", e.constant(c_matrix[i][j]), e.get(at.scalar + HINV)) for j in range(i)
+    ]
+    ft_slots = (
+        {int(row): at.ft + slot for slot, row in enumerate(e.programs.ft_rows)}
+        if d[i] != 0.0
+        else {}
+    )
     for k in states:
         wanted = i > 0 and (at.y + k in read or kept or incremental)  # factor has set y_0
         y = e.load((at.y if incremental else at.yn) + k) if wanted else None
@@ -107,12 +121,14 @@ def emit_finish(e: Emitter, method: Mapping[str, Any]) -> None:
             q = e.binary("fdiv", error, e.fma(rtol, size, atol))
             sums[turn] = e.fma(q, q, sums[turn])
             turn = (turn + 1) % 4
-        finite[k % 4] = e.fma(ynew, zero, finite[k % 4])  # NaN from the first value that is not finite
+        # NaN from the first value that is not finite
+        finite[k % 4] = e.fma(ynew, zero, finite[k % 4])
         if not programs.signed[k]:
             above = e.fma(e.constant(100.0), atol, e.fma(ten_rtol, e.load(at.top + k), ynew))
             lowest = e.choose(e.compare("olt", lowest, above), lowest, above)
     total, all_finite = (
-        e.binary("fadd", e.binary("fadd", x[0], x[1]), e.binary("fadd", x[2], x[3])) for x in (sums, finite)
+        e.binary("fadd", e.binary("fadd", x[0], x[1]), e.binary("fadd", x[2], x[3]))
+        for x in (sums, finite)
     )
     count = int(sum(int(c) for c in programs.controlled))
     e.store(at.scalar + ERR2, e.binary("fmul", total, e.constant(1.0 / count if count else 0.0)))
@@ -123,8 +139,9 @@ def emit_finish(e: Emitter, method: Mapping[str, Any]) -> None:
 def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
     """The LLVM IR module with functions `step`, `rhs` and `outputs`, each void(double* workspace).
 
-    All stages share one function for rhs and solve, and combinations come in functions of CHUNK states: the code of a
-    step stays small enough for the instruction cache, and compile time grows with the size of the model, not its square.
+    All stages share one function for rhs and solve, and combinations come in functions of CHUNK
+    states: the code of a step stays small enough for the instruction cache, and compile time grows
+    with the size of the model, not its square.
     """
     at, read = programs.layout, slots_read(programs.rhs)
     parts: list[str] = []
@@ -184,7 +201,14 @@ def target_for(isa: str, width: int, fma: bool, *, best: bool) -> Target:
 
     triple = llvm.get_process_triple()
     if best and isa not in ("v2", "v3"):
-        return Target(isa, width, fma, triple, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
+        return Target(
+            isa,
+            width,
+            fma,
+            triple,
+            llvm.get_host_cpu_name(),
+            llvm.get_host_cpu_features().flatten(),
+        )
     cpu = {"v2": "x86-64-v2", "v3": "x86-64-v3", "v4": "x86-64-v4"}.get(isa, "generic")
     return Target(isa, width, fma, triple, cpu, "")
 
@@ -197,7 +221,12 @@ def llvm_machine(target: Target) -> Any:
     llvm.initialize_native_asmprinter()
     # The IR is what should run: level 1 gives the code of level 2 in half the time.
     return llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu, features=target.features, opt=1, reloc="pic", codemodel="jitdefault", jit=True
+        cpu=target.cpu,
+        features=target.features,
+        opt=1,
+        reloc="pic",
+        codemodel="jitdefault",
+        jit=True,
     )
 
 

@@ -1,6 +1,8 @@
-"""What a store says of its own making: which simulation it holds, and which chunks of patients are complete.
+"""What a store says of its own making: which simulation it holds, and which chunks of patients are
+complete.
 
-It is one small file that is only ever replaced whole, so a process that is killed leaves the old one or the new one.
+It is one small file that is only ever replaced whole, so a process that is killed leaves the old
+one or the new one.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ WRITER = "teorell.simulate_to"
 
 @dataclass
 class Manifest:
-    """What decides every bit in the store, by name; which chunks are complete; how many of their patients failed."""
+    """What decides every bit in the store, by name; which chunks are complete; how many of their
+    patients failed.
+    """
 
     folder: Path
     simulation: Mapping[str, Any]  # plain JSON
@@ -54,25 +58,32 @@ class Manifest:
     def write(self) -> None:
         edges = np.flatnonzero(np.diff(self.complete, prepend=False, append=False))
         record = {
-            "written by": WRITER, "simulation": self.simulation, "chunks": self.complete.size, "failed": self.failed,
-            "complete": edges.reshape(-1, 2).tolist(),
+            "written by": WRITER, "simulation": self.simulation, "chunks": self.complete.size,
+            "failed": self.failed, "complete": edges.reshape(-1, 2).tolist(),
         }  # fmt: skip
         with replacing(self.folder / NAME) as path:
             path.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
     def differences(self, simulation: Mapping[str, Any]) -> list[str]:
-        """What this store holds otherwise than `simulation`, with both values where they are short."""
+        """What this store holds otherwise than `simulation`, with both values
+        where they are short.
+        """
         found = []
         for name in sorted({*self.simulation, *simulation}):
             there, here = self.simulation.get(name), simulation.get(name)
             if there != here:
-                short = all(isinstance(value, int | float | str) and len(str(value)) <= 20 for value in (there, here))
+                short = all(
+                    isinstance(value, int | float | str) and len(str(value)) <= 20
+                    for value in (there, here)
+                )
                 found.append(f"{name} ({there} there, {here} here)" if short else name)
         return found
 
 
 def is_free(folder: Path) -> bool:
-    """Is nothing there, or nothing but what a process left that was killed while it wrote its first manifest?"""
+    """Is nothing there, or nothing but what a process left that was killed while it wrote its first
+    manifest?
+    """
     if not folder.is_dir():
         return not os.path.lexists(folder)
     return all(entry == _part(folder / NAME) for entry in folder.iterdir())

@@ -1,4 +1,5 @@
-"""A model as the user writes it: parameters, states, flows and outputs, checked line by line. Data, not code.
+"""A model as the user writes it: parameters, states, flows and outputs, checked line by line. Data,
+not code.
 
 >>> model = Model("one compartment")
 >>> (cl, v), (central,) = model.parameters(cl=5.0, v=20.0), model.states("central")
@@ -13,7 +14,16 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from teorell.balance import Conservation, check_conservation
-from teorell.declarations import Dosing, Flow, Parameter, Rate, State, check_identifier, number, text
+from teorell.declarations import (
+    Dosing,
+    Flow,
+    Parameter,
+    Rate,
+    State,
+    check_identifier,
+    number,
+    text,
+)
 from teorell.description import describe
 from teorell.equations import Equations
 from teorell.errors import ModelError, count, suggestion
@@ -27,8 +37,8 @@ _KINDS = {"parameter": "parameters", "state": "states", "time": "the time"}
 class Model(Equations):
     """Ordinary differential equations for one patient, declared line by line.
 
-    Units are labels: nothing is converted, so choose units that belong together (mg, L, h, mg/L). Every mistake raises
-    ModelError in the line that makes it. How to write a model: docs/models.md.
+    Units are labels: nothing is converted, so choose units that belong together (mg, L, h, mg/L).
+    Every mistake raises ModelError in the line that makes it. How to write a model: docs/models.md.
     """
 
     def __init__(self, name: str, time_unit: str = "h") -> None:
@@ -38,8 +48,9 @@ class Model(Equations):
     def __repr__(self) -> str:
         flows, rates = len(self.flows), len(self.rates)
         return (
-            f"<Model {self.name!r}: {count(len(self._states), 'state')}, {count(len(self._parameters), 'parameter')}, "
-            f"{count(flows, 'flow')}, {count(rates, 'rate')}, {count(len(self.output_names), 'output')}>"
+            f"<Model {self.name!r}: {count(len(self._states), 'state')}, "
+            f"{count(len(self._parameters), 'parameter')}, {count(flows, 'flow')}, "
+            f"{count(rates, 'rate')}, {count(len(self.output_names), 'output')}>"
         )
 
     @property
@@ -48,7 +59,9 @@ class Model(Equations):
         return symbol("time", "time")
 
     def parameters(self, **defaults: float) -> tuple[Expression, ...]:
-        """Declare parameters as name=default, without unit or bounds; always a tuple, in order: `(cl,) = ...`."""
+        """Declare parameters as name=default, without unit or bounds; always a tuple, in order:
+        `(cl,) = ...`.
+        """
         return tuple([self.parameter(name, default) for name, default in defaults.items()])
 
     def parameter(
@@ -62,34 +75,46 @@ class Model(Equations):
     ) -> Expression:
         """Declare one parameter, a number that may differ between patients; returns its symbol.
 
-        default: its value, in `unit`, where a simulation gives none. lower, upper: inclusive bounds in the same unit;
-        every value given to `simulate` is compared with them. ModelError if the name is taken, or the default is not
-        finite or outside the bounds.
+        default: its value, in `unit`, where a simulation gives none. lower, upper: inclusive bounds
+        in the same unit; every value given to `simulate` is compared with them. ModelError if the
+        name is taken, or the default is not finite or outside the bounds.
         """
         self._check_new(name, "parameter")
         value, low, high = (number(x, f"the {what} of parameter {name!r}") for x, what in (
             (default, "default"), (lower, "lower bound"), (upper, "upper bound")))  # fmt: skip
         if low > high:
             raise ModelError(
-                f"the lower bound {low:g} of parameter {name!r} is above its upper bound {high:g} (no value could be "
-                "given). Exchange them."
+                f"the lower bound {low:g} of parameter {name!r} is above its upper bound {high:g} "
+                "(no value could be given). Exchange them."
             )
         if not math.isfinite(value):
-            raise ModelError(f"the default of parameter {name!r} is {value} (it must be finite). Give a number.")
+            raise ModelError(
+                f"the default of parameter {name!r} is {value} (it must be finite). Give a number."
+            )
         if not low <= value <= high:
             raise ModelError(
-                f"the default {value:g} of parameter {name!r} is outside [{low:g}, {high:g}] (bounds hold for it too). "
-                "Change it or the bounds."
+                f"the default {value:g} of parameter {name!r} is outside [{low:g}, {high:g}] "
+                "(bounds hold for it too). Change it or the bounds."
             )
-        unit, description = text(unit, f"unit of {name!r}"), text(description, f"description of {name!r}")
+        unit, description = (
+            text(unit, f"unit of {name!r}"),
+            text(description, f"description of {name!r}"),
+        )
         self._parameters[name] = Parameter(name, value, unit, low, high, description)
         self._cached.clear()
         return symbol("parameter", name)
 
     def states(
-        self, *names: str, initial: Operand = 0.0, unit: str = "", signed: bool = False, controlled: bool = True
+        self,
+        *names: str,
+        initial: Operand = 0.0,
+        unit: str = "",
+        signed: bool = False,
+        controlled: bool = True,
     ) -> tuple[Expression, ...]:
-        """Declare states that share their properties; always a tuple, in order: `(gut,) = model.states("gut")`."""
+        """Declare states that share their properties; always a tuple, in order: `(gut,) =
+        model.states("gut")`.
+        """
         return tuple([self.state(name, initial, unit, signed, controlled) for name in names])
 
     def state(
@@ -103,31 +128,44 @@ class Model(Equations):
     ) -> Expression:
         """Declare one state, usually an amount; returns its symbol.
 
-        initial: its value at time 0, in `unit`; a number or an expression of parameters, >= 0 unless signed. signed: it
-        may be negative. controlled: its error counts in the step size; False suits an accumulator that nothing
-        depends on, such as an AUC. ModelError if the name is taken or the initial value cannot be used.
+        initial: its value at time 0, in `unit`; a number or an expression of parameters, >= 0
+        unless signed. signed: it
+        may be negative. controlled: its error counts in the step size; False suits an accumulator
+        that nothing depends on, such as an AUC. ModelError if the name is taken or the initial
+        value cannot be used.
         """
         self._check_new(name, "state")
         start = self._start(name, initial, bool(signed))
-        unit, description = text(unit, f"unit of {name!r}"), text(description, f"description of {name!r}")
+        unit, description = (
+            text(unit, f"unit of {name!r}"),
+            text(description, f"description of {name!r}"),
+        )
         self._states[name] = State(name, start, unit, bool(signed), bool(controlled), description)
         if start is not constant(0.0):
             self._given.add(name)
         self._cached.clear()
         return symbol("state", name)
 
-    def flow(self, source: Expression | str | None, sink: Expression | str | None, rate: Operand) -> None:
-        """Move `rate` (amount per time unit of the model) out of `source` into `sink`; None is outside.
+    def flow(
+        self, source: Expression | str | None, sink: Expression | str | None, rate: Operand
+    ) -> None:
+        """Move `rate` (amount per time unit of the model) out of `source` into `sink`; None is
+        outside.
 
-        source, sink: states or their names. Flows from and to the same state add up; a rate may change its sign. A flow
-        whose rate does not vanish when its source is empty makes the source negative (status 5 of the patient).
+        source, sink: states or their names. Flows from and to the same state add up; a rate may
+        change its sign. A flow whose rate does not vanish when its source is empty makes the source
+        negative (status 5 of the patient).
         """
         if source is None and sink is None:
-            raise ModelError("flow from None to None (it changes no state). Name a source or a sink.")
+            raise ModelError(
+                "flow from None to None (it changes no state). Name a source or a sink."
+            )
         start = None if source is None else self._state_name(source, "the source of the flow")
         end = None if sink is None else self._state_name(sink, "the sink of the flow")
         if start == end:
-            raise ModelError(f"flow from {start!r} to itself (it changes nothing). Name another sink, or None.")
+            raise ModelError(
+                f"flow from {start!r} to itself (it changes nothing). Name another sink, or None."
+            )
         where = f"flow {start or 'outside'} -> {end or 'outside'}"
         self._terms.append(Flow(start, end, self._checked(rate, where)))
         self._cached.clear()
@@ -142,12 +180,15 @@ class Model(Equations):
         self._cached.clear()
 
     def initial(self, state: Expression | str, expr: Operand) -> None:
-        """Set the value of a state at time 0, in its unit, to an expression of parameters; once for each state."""
+        """Set the value of a state at time 0, in its unit, to an expression of parameters; once for
+        each state.
+        """
         name = self._state_name(state, "the state of the initial value")
         if name in self._given:
             before = to_text(self._states[name].initial, limit=60)
             raise ModelError(
-                f"the initial value of {name!r} is already {before} (it is set once). Set it in one place."
+                f"the initial value of {name!r} is already {before} (it is set once). Set it in "
+                "one place."
             )
         start = self._start(name, expr, self._states[name].signed)
         self._states[name] = replace(self._states[name], initial=start)
@@ -155,20 +196,27 @@ class Model(Equations):
         self._cached.clear()
 
     def define(self, name: str, expr: Operand) -> Expression:
-        """Give an expression a name for describe(), and return the expression. The name is not a symbol."""
+        """Give an expression a name for describe(), and return the expression.
+
+        The name is not a symbol.
+        """
         self._check_new(name, "definition")
         self._definitions[name] = self._checked(expr, f"definition {name!r}")
         self._cached.clear()
         return self._definitions[name]
 
     def output(self, name: str, expr: Operand, unit: str = "") -> None:
-        """Declare what simulations return: any expression of parameters, states and time. Without outputs: the states.
+        """Declare what simulations return: any expression of parameters, states and time. Without
+        outputs: the states.
 
         unit: a label for tables and pictures. ModelError if there is an output of this name.
         """
         check_identifier(name, "output")
         if name in self._outputs:
-            raise ModelError(f"output {name!r} is not new (there is an output of this name). Choose another name.")
+            raise ModelError(
+                f"output {name!r} is not new (there is an output of this name). Choose another "
+                "name."
+            )
         checked = self._checked(expr, f"output {name!r}")
         self._output_units[name] = text(unit, f"unit of {name!r}")
         self._outputs[name] = checked
@@ -184,40 +232,56 @@ class Model(Equations):
     ) -> None:
         """How doses into `state` behave: expressions of parameters, one call for each state.
 
-        lag (time >= 0): a dose comes that much later. bioavailability (fraction >= 0): that part of the amount reaches
-        the state; of an infusion whose rate is given, in so much shorter a time. rate (amount per time > 0), duration
-        (time > 0): of the infusions that are given with rate="modelled" or duration="modelled".
+        lag (time >= 0): a dose comes that much later. bioavailability (fraction >= 0): that part of
+        the amount reaches the state; of an infusion whose rate is given, in so much shorter a time.
+        rate (amount per time > 0), duration (time > 0): of the infusions that are given with
+        rate="modelled" or duration="modelled".
         """
         name = self._state_name(state, "the state of the dosing")
         if name in self._dosing:
-            raise ModelError(f"dosing into {name!r} is declared twice (one call has all rules). Give them together.")
+            raise ModelError(
+                f"dosing into {name!r} is declared twice (one call has all rules). Give them "
+                "together."
+            )
         rules = {"lag": lag, "bioavailability": bioavailability, "rate": rate, "duration": duration}
         if all(value is None for value in rules.values()):
             raise ModelError(
-                f"dosing into {name!r} has no rule (all are None). Give lag, bioavailability, rate, duration."
+                f"dosing into {name!r} has no rule (all are None). Give lag, bioavailability, "
+                "rate, duration."
             )
         checked = {}
         for rule, value in rules.items():
             if value is None:
                 continue
-            expr = checked[rule] = self._checked(value, f"{rule} of doses into {name!r}", ("parameter",))
-            if expr.op == "constant" and (expr.value < 0.0 or (expr.value == 0.0 and rule in ("rate", "duration"))):
+            expr = checked[rule] = self._checked(
+                value, f"{rule} of doses into {name!r}", ("parameter",)
+            )
+            if expr.op == "constant" and (
+                expr.value < 0.0 or (expr.value == 0.0 and rule in ("rate", "duration"))
+            ):
                 least = "above 0" if rule in ("rate", "duration") else "0 or above"
-                raise ModelError(f"{rule} of doses into {name!r} is {expr.value:g} (it must be {least}). Correct it.")
+                raise ModelError(
+                    f"{rule} of doses into {name!r} is {expr.value:g} (it must be {least}). "
+                    "Correct it."
+                )
         self._dosing[name] = Dosing(**checked)
         self._cached.clear()
 
     def describe(self) -> str:
-        """The model as readable text: equations, parameters, outputs, sparsity of the Jacobian, mass balance."""
+        """The model as readable text: equations, parameters, outputs, sparsity of the Jacobian,
+        mass balance.
+        """
         return describe(self)
 
     def check_conservation(self, states: Iterable[Expression | str] | None = None) -> Conservation:
-        """Check that the total of `states`, symbols or names, changes only by the declared flows across its border.
+        """Check that the total of `states`, symbols or names, changes only by the declared flows
+        across its border.
 
-        Flows conserve mass by construction, so ModelError names the rate terms that do not cancel (1e-9 relative, at
-        random positive points). None is all states but integrals that would break the balance, such as an AUC: states
-        that no flow touches and no equation reads hold nothing; the result names them. Warns of flows that drain an
-        empty state, which would make it negative.
+        Flows conserve mass by construction, so ModelError names the rate terms that do not cancel
+        (1e-9 relative, at random positive points). None is all states but integrals that would
+        break the balance, such as an AUC: states that no flow touches and no equation reads hold
+        nothing; the result names them. Warns of flows that drain an empty state, which would make
+        it negative.
         """
         if states is None:
             return check_conservation(self)
@@ -233,7 +297,10 @@ class Model(Equations):
         }
         for other, names in taken.items():
             if name in names:
-                raise ModelError(f"{kind} {name!r} is not new (there is a {other} of this name). Choose another name.")
+                raise ModelError(
+                    f"{kind} {name!r} is not new (there is a {other} of this name). Choose another "
+                    "name."
+                )
 
     def _state_name(self, state: object, where: str) -> str:
         if isinstance(state, Expression) and state.op == "state":
@@ -242,7 +309,8 @@ class Model(Equations):
             name = state
         else:
             raise ModelError(
-                f"{where} is {repr(state)[:60]} (it must be a state). Give a state of this model, or its name."
+                f"{where} is {repr(state)[:60]} (it must be a state). Give a state of this model, "
+                "or its name."
             )
         if name not in self._states:
             raise ModelError(
@@ -255,12 +323,17 @@ class Model(Equations):
         start = self._checked(value, f"initial value of {name!r}", ("parameter",))
         if start.op == "constant" and start.value < 0.0 and not signed:
             raise ModelError(
-                f"the initial value of {name!r} is {start.value:g} (the state is not signed). Declare it signed."
+                f"the initial value of {name!r} is {start.value:g} (the state is not signed). "
+                "Declare it signed."
             )
         return start
 
-    def _checked(self, value: object, where: str, kinds: Sequence[str] = tuple(_KINDS)) -> Expression:
-        """`value` as an expression whose symbols are all of the allowed kinds and belong to this model."""
+    def _checked(
+        self, value: object, where: str, kinds: Sequence[str] = tuple(_KINDS)
+    ) -> Expression:
+        """`value` as an expression whose symbols are all of the allowed kinds and belong to this
+        model.
+        """
         try:
             expr = as_expression(value)
         except (TypeError, ModelError) as error:
@@ -270,10 +343,14 @@ class Model(Equations):
             if leaf.op not in kinds:
                 allowed = ", ".join(_KINDS[kind] for kind in kinds)
                 what = "the time" if leaf.op == "time" else f"the {leaf.op} {leaf.name!r}"
-                raise ModelError(f"{where} depends on {what} (it may depend on {allowed} only). Write it without.")
+                raise ModelError(
+                    f"{where} depends on {what} (it may depend on {allowed} only). Write it "
+                    "without."
+                )
             if leaf.op in known and leaf.name not in known[leaf.op]:
                 remedy = suggestion(leaf.name, known[leaf.op])
                 raise ModelError(
-                    f"{where}: unknown {leaf.op} {leaf.name!r} (model {self.name!r} does not declare it). {remedy}"
+                    f"{where}: unknown {leaf.op} {leaf.name!r} (model {self.name!r} does not "
+                    f"declare it). {remedy}"
                 )
         return expr

@@ -1,10 +1,11 @@
 """Non-compartmental analysis: what a concentration curve says without a model.
 
-Definitions follow Gabrielsson and Weiner, Pharmacokinetic and Pharmacodynamic Data Analysis, 5th ed. (2016), ch. 2.8
-(also Gabrielsson and Weiner, Methods Mol. Biol. 929 (2012) 377-389): the area by the linear trapezoid while the curve
-rises or is level and by the logarithmic one while it falls ('linear-up log-down'), the terminal slope by log-linear
-regression on the last points, as many (3 or more, all after the maximum) as give the best adjusted R2; if several are
-within 1e-4 of the best, the most points.
+Definitions follow Gabrielsson and Weiner, Pharmacokinetic and Pharmacodynamic Data Analysis, 5th
+ed. (2016), ch. 2.8 (also Gabrielsson and Weiner, Methods Mol. Biol. 929 (2012) 377-389): the area
+by the linear trapezoid while the curve rises or is level and by the logarithmic one while it falls
+('linear-up log-down'), the terminal slope by log-linear regression on the last points, as many (3
+or more, all after the maximum) as give the best adjusted R2; if several are within 1e-4 of the
+best, the most points.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ TIE = 1e-4  # adjusted R2 closer than this to the best one counts as equal
 
 @dataclass(frozen=True)
 class NCA:
-    """The results for every patient, each of shape (patients,); NaN where a quantity is not defined.
+    """The results for every patient, each of shape (patients,); NaN where a quantity is not
+    defined.
 
-    Concentrations and times are in the units of the curves: areas in concentration times time, `lambda_z` in 1/time.
+    Concentrations and times are in the units of the curves: areas in concentration times time,
+    `lambda_z` in 1/time.
     """
 
     cmax: Array  # the largest concentration
@@ -41,12 +44,16 @@ class NCA:
     extrapolated: Array  # the fraction of auc_inf behind the last positive concentration
     r2_adjusted: Array  # of the terminal regression
     points: Array  # that regression's number of points
-    units: dict[str, str] = field(default_factory=dict, kw_only=True)  # quantity -> unit, where known
+    # quantity -> unit, where known
+    units: dict[str, str] = field(default_factory=dict, kw_only=True)
 
     def __getitem__(self, name: str) -> Array:
         """The results called `name`, shape (patients,); InputError if there is none."""
         if name not in self.columns():
-            raise InputError(f"unknown quantity {name!r} (it is no result). Choose from {', '.join(self.columns())}.")
+            raise InputError(
+                f"unknown quantity {name!r} (it is no result). Choose from "
+                f"{', '.join(self.columns())}."
+            )
         result: Array = getattr(self, name)
         return result
 
@@ -55,7 +62,10 @@ class NCA:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "units"}
 
     def to_dataframe(self) -> Any:
-        """A pandas DataFrame, one row a patient, one column a quantity. ImportError without pandas."""
+        """A pandas DataFrame, one row a patient, one column a quantity.
+
+        ImportError without pandas.
+        """
         return _pandas().DataFrame(self.columns()).rename_axis("patient")
 
     def summary(
@@ -63,12 +73,16 @@ class NCA:
         percentiles: Sequence[float] = (5, 25, 50, 75, 95),
         quantities: Sequence[str] = ("cmax", "tmax", "auc_last", "auc_inf", "half_life"),
     ) -> Summary:
-        """Percentiles (0 to 100) over the patients for whom a quantity is defined; the table says how many that are.
+        """Percentiles (0 to 100) over the patients for whom a quantity is defined; the table says
+        how many that are.
 
-        quantities: names of results, as in `columns()`. InputError for an unknown name or a percentile outside 0 to 100.
+        quantities: names of results, as in `columns()`. InputError for an unknown name or a
+        percentile outside 0 to 100.
         """
         if not all(0 <= p <= 100 for p in percentiles):
-            raise InputError(f"percentiles are {list(percentiles)} (each must lie in 0 to 100). Correct them.")
+            raise InputError(
+                f"percentiles are {list(percentiles)} (each must lie in 0 to 100). Correct them."
+            )
         values = np.full((len(quantities), len(percentiles)), np.nan)
         counts = np.zeros(len(quantities), np.int64)
         for row, name in enumerate(quantities):
@@ -93,13 +107,20 @@ class Summary:
     def __str__(self) -> str:
         head = ["", "patients", *(f"{p:g} %" for p in self.percentiles)]
         rows = [
-            [f"{name} [{unit}]" if unit else name, str(count), *("-" if np.isnan(v) else f"{v:.4g}" for v in row)]
-            for name, unit, count, row in zip(self.quantities, self.units, self.counts, self.values, strict=True)
+            [
+                f"{name} [{unit}]" if unit else name,
+                str(count),
+                *("-" if np.isnan(v) else f"{v:.4g}" for v in row),
+            ]
+            for name, unit, count, row in zip(
+                self.quantities, self.units, self.counts, self.values, strict=True
+            )
         ]
         widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
         return "\n".join(
             "  ".join(text.ljust(width) if column == 0 else text.rjust(width)
-                      for column, (text, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+                      for column, (text, width) in enumerate(zip(row, widths,
+                      strict=True))).rstrip()
             for row in [head, *rows]
         )  # fmt: skip
 
@@ -111,23 +132,28 @@ class Summary:
 
 
 def nca(times: ArrayLike, values: ArrayLike, units: dict[str, str] | None = None) -> NCA:
-    """Analyse curves: times of shape (times,), ascending; values of shape (patients, times), or (times,) for one curve.
+    """Analyse curves: times of shape (times,), ascending; values of shape (patients, times), or
+    (times,) for one curve.
 
-    units: quantity -> unit, for the tables. The whole curve is analysed, from the first sample on, as after one dose:
-    nothing is extrapolated back to time 0, and with several doses `auc_inf` is that of all. A curve with a NaN (a patient
-    whose simulation failed) has NaN results. A concentration of zero or less is below quantification: it enters areas as
-    it is, but the curve ends at the last positive one.
+    units: quantity -> unit, for the tables. The whole curve is analysed, from the first sample on,
+    as after one dose: nothing is extrapolated back to time 0, and with several doses `auc_inf` is
+    that of all. A curve with a NaN (a patient whose simulation failed) has NaN results. A
+    concentration of zero or less is below quantification: it enters areas as it is, but the curve
+    ends at the last positive one.
     Raises InputError if shapes disagree or times are not finite and ascending.
     """
     t = np.asarray(times, dtype=np.float64)
     curves = np.atleast_2d(np.asarray(values, dtype=np.float64))
     if t.ndim != 1 or t.size == 0 or curves.ndim != 2 or curves.shape[1] != t.size:
         raise InputError(
-            f"times have shape {t.shape}, values {curves.shape} (a row of values needs a time for each). "
-            "Give times of shape (times,) and values of shape (patients, times)."
+            f"times have shape {t.shape}, values {curves.shape} (a row of values needs a time for "
+            "each). Give times of shape (times,) and values of shape (patients, times)."
         )
     if not np.isfinite(t).all() or (np.diff(t) < 0.0).any():
-        raise InputError("times are not finite and ascending (areas would be meaningless). Sort the samples by time.")
+        raise InputError(
+            "times are not finite and ascending (areas would be meaningless). Sort the samples by "
+            "time."
+        )
     results = np.full((len(fields(NCA)) - 1, len(curves)), np.nan)
     with np.errstate(all="ignore"):
         for start in range(0, len(curves), CHUNK):
@@ -149,7 +175,17 @@ def _analyse(t: Array, c: Array) -> tuple[Array, ...]:
     auc = _area(t, c, last)
     lambda_z, r2, points = _terminal(t, c, positive, top, last)
     tail = c_last / lambda_z
-    results = (cmax, t[top], auc, auc + tail, np.log(2.0) / lambda_z, lambda_z, tail / (auc + tail), r2, points)
+    results = (
+        cmax,
+        t[top],
+        auc,
+        auc + tail,
+        np.log(2.0) / lambda_z,
+        lambda_z,
+        tail / (auc + tail),
+        r2,
+        points,
+    )
     for result in results:
         result[broken] = np.nan
     results[1][nothing] = np.nan
@@ -158,14 +194,18 @@ def _analyse(t: Array, c: Array) -> tuple[Array, ...]:
 
 
 def _area(t: Array, c: Array, last: NDArray[np.intp]) -> Array:
-    """Area under c, shape (times, patients), up to sample `last`, shape (patients,): linear up, log down."""
+    """Area under c, shape (times, patients), up to sample `last`, shape (patients,): linear up, log
+    down.
+    """
     area = np.zeros(c.shape[1])
     for k in range(len(t) - 1):
         first, second = c[k], c[k + 1]
         falls = (second < first) & (second > 0.0)
         drop = first - second
         # log1p of the relative drop: no cancellation where the curve is nearly level
-        mean = np.where(falls, drop / np.log1p(drop / np.where(falls, second, 1.0)), 0.5 * (first + second))
+        mean = np.where(
+            falls, drop / np.log1p(drop / np.where(falls, second, 1.0)), 0.5 * (first + second)
+        )
         area += np.where(k < last, (t[k + 1] - t[k]) * mean, 0.0)
     return area
 
@@ -173,16 +213,23 @@ def _area(t: Array, c: Array, last: NDArray[np.intp]) -> Array:
 def _terminal(
     t: Array, c: Array, positive: NDArray[np.bool_], top: NDArray[np.intp], last: NDArray[np.intp]
 ) -> tuple[Array, Array, Array]:
-    """lambda_z, adjusted R2 and number of points of the best terminal regression; NaN where there is none.
+    """lambda_z, adjusted R2 and number of points of the best terminal regression; NaN where there
+    is none.
 
-    c, positive: (times, patients); top, last: sample of the maximum, of the last positive concentration, (patients,).
-    Sums run from the last sample backwards, about the last point, where the logarithm and the time are 0.
+    c, positive: (times, patients); top, last: sample of the maximum, of the last positive
+    concentration, (patients,). Sums run from the last sample backwards, about the last point, where
+    the logarithm and the time are 0.
     """
     patients = c.shape[1]
     log_last = np.log(np.take_along_axis(c, last[None], axis=0)[0])
     n, sx, sy, sxx, sxy, syy = np.zeros((6, patients))
-    slope, best, points = np.full(patients, np.nan), np.full(patients, -np.inf), np.full(patients, np.nan)
-    top_r2 = np.full(patients, -np.inf)  # the best so far; `best` is that of the chosen number of points
+    slope, best, points = (
+        np.full(patients, np.nan),
+        np.full(patients, -np.inf),
+        np.full(patients, np.nan),
+    )
+    # the best so far; `best` is that of the chosen number of points
+    top_r2 = np.full(patients, -np.inf)
     for k in range(len(t) - 1, 0, -1):
         used = positive[k] & (k > top) & (k <= last)
         if not used.any():
@@ -209,5 +256,7 @@ def _pandas() -> Any:
     try:
         import pandas as pd  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
-        raise ImportError("no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'.") from error
+        raise ImportError(
+            "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
+        ) from error
     return pd

@@ -24,21 +24,27 @@ Values = Mapping[str, Any]
 
 
 class Simulator(nn.Module):
-    """One model, regimen and grid of times; parameters come from the module, or from a network at each call.
+    """One model, regimen and grid of times; parameters come from the module, or from a network at
+    each call.
 
-    model, regimen, times, outputs, options: as for teorell.simulate (rtol, method, threads, ...), in numbers.
-    learnable: names of parameters, which start at the model's defaults, or a mapping of name to start. Each becomes a
-        torch.nn.Parameter, () or (patients,), in the unit that the model declares.
-    fixed: mapping of name to value, () or (patients,), kept as a buffer. What is nowhere given takes its default.
+    model, regimen, times, outputs, options: as for teorell.simulate (rtol, method, threads, ...),
+    in numbers.
+    learnable: names of parameters, which start at the model's defaults, or a mapping of name to
+        start. Each becomes a torch.nn.Parameter, () or (patients,), in the unit that the model
+        declares.
+    fixed: mapping of name to value, () or (patients,), kept as a buffer. What is nowhere given
+    takes its default.
     positive: those of `learnable` that are learned on the log scale, and so stay above zero.
     dtype: of parameters and buffers, float64 or float32. The solver always computes in float64.
 
-    `module(cl=tensor)` or `module({"cl": tensor})`, for any parameters, replaces them in this call by tensors, () or
-    (patients,). It returns the values (patients, times, outputs), differentiable by all that went in, in the type that the
-    floating tensors promote to. A patient that failed has NaN from then on and no gradient flows through it; see `status`.
+    `module(cl=tensor)` or `module({"cl": tensor})`, for any parameters, replaces them in this call
+    by tensors, () or (patients,). It returns the values (patients, times, outputs), differentiable
+    by all that went in, in the type that the floating tensors promote to. A patient that failed has
+    NaN from then on and no gradient flows through it; see `status`.
 
     In state_dict a learnable cl is "learnable_cl", or "log_cl" if positive, a fixed one "fixed_cl".
-    torch.compile takes the module whole (fullgraph=True); transforms of torch.func in compiled code run eagerly, or raise.
+    torch.compile takes the module whole (fullgraph=True); transforms of torch.func in compiled code
+    run eagerly, or raise.
     Raises InputError as teorell.simulate does, and for names that are unknown or given twice.
     """
 
@@ -56,39 +62,68 @@ class Simulator(nn.Module):
     ) -> None:
         super().__init__()
         if dtype not in (torch.float64, torch.float32):
-            raise InputError(f"dtype is {dtype} (parameters are real numbers). Give torch.float64 or torch.float32.")
+            raise InputError(
+                f"dtype is {dtype} (parameters are real numbers). Give torch.float64 or "
+                "torch.float32."
+            )
         if not isinstance(model, Model):
-            raise TypeError(f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model.")
-        self._defaults = dict(zip(model.parameter_names, map(float, model.parameter_defaults), strict=True))
+            raise TypeError(
+                f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model."
+            )
+        self._defaults = dict(
+            zip(model.parameter_names, map(float, model.parameter_defaults), strict=True)
+        )
         fixed, positive = dict(fixed or {}), _names(positive)
         starts = (
-            learnable if isinstance(learnable, Mapping) else {name: self._default(name) for name in _names(learnable)}
+            learnable
+            if isinstance(learnable, Mapping)
+            else {name: self._default(name) for name in _names(learnable)}
         )
         for name, value in starts.items():
             if name in fixed:
-                raise InputError(f"parameter {name!r} is learnable and fixed (which is meant?). Leave it out of one.")
+                raise InputError(
+                    f"parameter {name!r} is learnable and fixed (which is meant?). Leave it out of "
+                    "one."
+                )
             start = self._tensor(name, value, dtype)
             if name in positive and not (start > 0).all():
-                raise InputError(f"parameter {name!r} starts at {value} (its logarithm is learned). Start above zero.")
-            key, start = (f"log_{name}", start.log()) if name in positive else (f"learnable_{name}", start)
+                raise InputError(
+                    f"parameter {name!r} starts at {value} (its logarithm is learned). Start above "
+                    "zero."
+                )
+            key, start = (
+                (f"log_{name}", start.log()) if name in positive else (f"learnable_{name}", start)
+            )
             self.register_parameter(key, nn.Parameter(start))
         for name, value in fixed.items():
             self.register_buffer(f"fixed_{name}", self._tensor(name, value, dtype))
         for name in positive:
             if name not in starts:
                 raise InputError(
-                    f"parameter {name!r} is positive, not learnable (positive says how). Add it to learnable."
+                    f"parameter {name!r} is positive, not learnable (positive says how). Add it to "
+                    "learnable."
                 )
         self._status: Any = ()  # an array, or in compiled code a tensor
-        self._recipe = (model, regimen, constant(times, "times") if is_tensor(times) else times, outputs, options)
+        self._recipe = (
+            model,
+            regimen,
+            constant(times, "times") if is_tensor(times) else times,
+            outputs,
+            options,
+        )
         self._prepare()
 
     def forward(self, parameters: Values | None = None, /, **more: Any) -> Tensor:
-        """The values (patients, times, outputs); see the class. Raises InputError for unknown names and unfit tensors."""
+        """The values (patients, times, outputs); see the class.
+
+        Raises InputError for unknown names and unfit tensors.
+        """
         given = self.parameter_values()
         for name, value in (*(parameters or {}).items(), *more.items()):
             self._default(name)
-            given[name] = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+            given[name] = (
+                value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+            )
         for name, value in given.items():
             check_tensor(value, f"parameter {name!r}")
         inputs = [given.get(name, value).to(torch.float64) for name, value in self._constants]
@@ -98,8 +133,8 @@ class Simulator(nn.Module):
             self._status = trace.raw.status
         elif compiled.inside_a_transform():
             raise NotImplementedError(
-                "a transform of torch.func inside compiled code (the compiled operator has no rules for it). "
-                "Leave fullgraph=True out, and this part runs eagerly."
+                "a transform of torch.func inside compiled code (the compiled operator has no "
+                "rules for it). Leave fullgraph=True out, and this part runs eagerly."
             )
         else:
             values, self._status = compiled.simulate(self._number, inputs)
@@ -108,14 +143,18 @@ class Simulator(nn.Module):
 
     @property
     def status(self) -> NDArray[np.int32]:
-        """(patients,) of the last call: 0 for each patient that succeeded; teorell.solve.STATUS has the other sentences.
+        """(patients,) of the last call: 0 for each patient that succeeded; teorell.solve.STATUS has
+        the other sentences.
 
-        Under torch.vmap the patients of all mapped runs, one run after the other; empty before the first call.
+        Under torch.vmap the patients of all mapped runs, one run after the other; empty before the
+        first call.
         """
         return np.asarray(self._status, dtype=np.int32)
 
     def parameter_values(self) -> dict[str, Tensor]:
-        """The learnable and fixed parameters, name to tensor () or (patients,), in the units that the model declares."""
+        """The learnable and fixed parameters, name to tensor () or (patients,), in the units that
+        the model declares.
+        """
         found = {}
         for key, tensor in (*self.named_parameters(), *self.named_buffers()):
             kind, _, name = key.partition("_")
@@ -124,7 +163,9 @@ class Simulator(nn.Module):
 
     def extra_repr(self) -> str:
         model, regimen, times, *_ = self._recipe
-        return f"{model.name!r}, {regimen}, {len(times)} times, {', '.join(self.parameter_values())}"
+        return (
+            f"{model.name!r}, {regimen}, {len(times)} times, {', '.join(self.parameter_values())}"
+        )
 
     def _default(self, name: str) -> float:
         if name not in self._defaults:
@@ -139,18 +180,23 @@ class Simulator(nn.Module):
         return (array.detach().clone() if is_tensor(array) else torch.tensor(array)).to(dtype)
 
     def _prepare(self) -> None:
-        """Make the problem, whose inputs are all parameters and doses, and what they are where nobody gives them."""
+        """Make the problem, whose inputs are all parameters and doses, and what they are where
+        nobody gives them.
+        """
         model, regimen, times, outputs, options = self._recipe
-        self._problem: Problem = problem_of(model, self._defaults, regimen, times, outputs, **options)
+        self._problem: Problem = problem_of(
+            model, self._defaults, regimen, times, outputs, **options
+        )
         self._number = compiled.register(self._problem)
         if self._problem.reductions:
             raise InputError(
-                "reductions in a Simulator (it returns values alone). Call teorell.simulate where reductions are needed."
+                "reductions in a Simulator (it returns values alone). Call teorell.simulate where "
+                "reductions are needed."
             )
         if any(is_tensor(value) for value in self._problem.given):
             raise InputError(
-                "the regimen of a Simulator holds tensors (its doses are the same in every call). Give numbers, or call "
-                "teorell.simulate where doses have gradients."
+                "the regimen of a Simulator holds tensors (its doses are the same in every call). "
+                "Give numbers, or call teorell.simulate where doses have gradients."
             )
         self._constants = [
             (entry.name if entry.kind == "parameter" else "", torch.tensor(value))
@@ -158,7 +204,11 @@ class Simulator(nn.Module):
         ]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_problem", "_number", "_constants")}
+        return {
+            key: value
+            for key, value in self.__dict__.items()
+            if key not in ("_problem", "_number", "_constants")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

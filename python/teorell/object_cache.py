@@ -1,4 +1,6 @@
-"""The disk cache of compiled models: one file a model, instruction set and version, checked when read."""
+"""The disk cache of compiled models: one file a model, instruction set and version, checked when
+read.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,8 @@ def is_ours(path: Path) -> bool:
 def fetch(key: tuple[str, ...], build: Callable[[], bytes]) -> bytes:
     """The object code under `key`, built and kept if it is not there or not whole.
 
-    A cache that cannot be read or written (a read-only home, a full disk) costs time, never a result.
+    A cache that cannot be read or written (a read-only home, a full disk) costs time, never a
+    result.
     """
     name = hashlib.sha256("\n".join((source_version(), *key)).encode()).hexdigest()
     path = folder() / f"{name}.o"

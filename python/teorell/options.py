@@ -1,4 +1,6 @@
-"""What a simulation is asked for beside its numbers: sample times, outputs, tolerances and how to run; every check."""
+"""What a simulation is asked for beside its numbers: sample times, outputs, tolerances and how to
+run; every check.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ def solver_options(
     progress: bool | Progress | None = None,
     executor: str | None = None,
 ) -> dict[str, Any]:
-    """The keyword arguments of teorell.solve.solve, but `progress`, from those of teorell.simulate, described there.
+    """The keyword arguments of teorell.solve.solve, but `progress`, from those of teorell.simulate,
+    described there.
 
     Raises InputError for what does not fit.
     """
@@ -43,47 +46,66 @@ def solver_options(
 
     for what, word, known in (("method", method, METHODS), ("samples", samples, SAMPLES)):
         if word not in known:
-            raise InputError(f"unknown {what} {word!r} (it is not in this version). Choose from {', '.join(known)}.")
+            raise InputError(
+                f"unknown {what} {word!r} (it is not in this version). Choose from "
+                f"{', '.join(known)}."
+            )
     if executor is not None and executor not in EXECUTORS:
         raise InputError(
-            f"unknown executor {executor!r} (there is none such). Choose from {', '.join(EXECUTORS)}, or None."
+            f"unknown executor {executor!r} (there is none such). Choose from "
+            f"{', '.join(EXECUTORS)}, or None."
         )
     if threads is not None:
         _whole(threads, "threads", "one thread is the least")
     _whole(max_steps, "max_steps", "one step is the least")
     if progress is not None and not isinstance(progress, bool) and not callable(progress):
-        raise InputError(f"progress is {progress!r} (it reports how far it is). Give True, or a callable(done, total).")
+        raise InputError(
+            f"progress is {progress!r} (it reports how far it is). Give True, or a callable(done, "
+            "total)."
+        )
     return {
-        "rtol": float(rtol), "atol": tolerances, "method": method, "max_steps": int(max_steps), "threads": threads,
-        "before": samples == "before", "executor": executor, "isa": None,
+        "rtol": float(rtol), "atol": tolerances, "method": method, "max_steps": int(max_steps),
+        "threads": threads, "before": samples == "before", "executor": executor, "isa": None,
     }  # fmt: skip
 
 
 def sample_times(times: object) -> Array | RecordTimes:
-    """Times as float64 of shape (times,), or one sequence a patient, checked: finite, >= 0, ascending."""
+    """Times as float64 of shape (times,), or one sequence a patient, checked: finite, >= 0,
+    ascending.
+    """
     if isinstance(times, RecordTimes):
         return times
     if times is None:
         raise InputError(
-            "times are missing (a solution is sampled at times). Give them, such as numpy.linspace(0, 24, 97)."
+            "times are missing (a solution is sampled at times). Give them, such as "
+            "numpy.linspace(0, 24, 97)."
         )
-    if isinstance(times, list | tuple) and len(times) and all(_dimensions(each) == 1 for each in times):
+    if (
+        isinstance(times, list | tuple)
+        and len(times)
+        and all(_dimensions(each) == 1 for each in times)
+    ):
         return ragged_times(times)
     dimensions = _dimensions(times)
     if dimensions != 1:
         raise InputError(
-            f"times have {'no' if dimensions == 0 else dimensions} dimensions (all patients share one sequence of times, or "
-            "each has its own). Give numpy.linspace(0, 24, 97), or a list of such, one a patient."
+            f"times have {'no' if dimensions == 0 else dimensions} dimensions (all patients share "
+            "one sequence of times, or each has its own). Give numpy.linspace(0, 24, 97), or a "
+            "list of such, one a patient."
         )
     at = np.array(numbers(times, "times"))  # a copy: the solution keeps it
     if not at.size:
         raise InputError("times are empty (nothing would be returned). Give at least one time.")
     if at.min() < 0.0:
-        raise InputError(f"times begin at {at.min():.6g} (a simulation starts at 0). Give times of 0 or more.")
+        raise InputError(
+            f"times begin at {at.min():.6g} (a simulation starts at 0). Give times of 0 or more."
+        )
     falls = np.flatnonzero(np.diff(at) < 0.0)
     if falls.size:
         k = int(falls[0])
-        raise InputError(f"times are unsorted (times[{k + 1}] = {at[k + 1]:.6g} after {at[k]:.6g}). Sort them.")
+        raise InputError(
+            f"times are unsorted (times[{k + 1}] = {at[k + 1]:.6g} after {at[k]:.6g}). Sort them."
+        )
     return at
 
 
@@ -99,17 +121,29 @@ def chosen_outputs(model: Model, outputs: Sequence[str] | str | None) -> tuple[s
     """The names of outputs as a tuple, checked; all that the model declares if there are none."""
     known = model.output_names
     if outputs is not None and not isinstance(outputs, Iterable):
-        raise InputError(f"outputs is a {type(outputs).__name__} (names are needed). Give a list of names, or None.")
-    chosen = known if outputs is None else (outputs,) if isinstance(outputs, str) else tuple(outputs)
+        raise InputError(
+            f"outputs is a {type(outputs).__name__} (names are needed). Give a list of names, or "
+            "None."
+        )
+    chosen = (
+        known if outputs is None else (outputs,) if isinstance(outputs, str) else tuple(outputs)
+    )
     if not chosen:
-        raise InputError("outputs are empty (nothing would be returned). Name at least one, or give None for all.")
+        raise InputError(
+            "outputs are empty (nothing would be returned). Name at least one, or give None for "
+            "all."
+        )
     for name in chosen:
         if name not in known:
             raise InputError(
-                f"unknown output {name!r} (model {model.name!r} does not declare it). {suggestion(str(name), known)}"
+                f"unknown output {name!r} (model {model.name!r} does not declare it). "
+                f"{suggestion(str(name), known)}"
             )
     if len(set(chosen)) < len(chosen):
-        raise InputError(f"outputs {', '.join(chosen)} name one twice (a label must be unique). Leave the second out.")
+        raise InputError(
+            f"outputs {', '.join(chosen)} name one twice (a label must be unique). Leave the "
+            "second out."
+        )
     return chosen
 
 
@@ -118,25 +152,30 @@ def _tolerances(model: Model, rtol: float, atol: object) -> Array:
     relative = numbers(rtol, "rtol")
     if relative.ndim or not LEAST_RTOL <= relative <= LARGEST_RTOL:
         raise InputError(
-            f"rtol is {rtol!r} (it must be one number from {LEAST_RTOL:g}, near the precision of float64, to "
-            f"{LARGEST_RTOL:g}, where nothing is accurate). Give 1e-6, which suits most purposes."
+            f"rtol is {rtol!r} (it must be one number from {LEAST_RTOL:g}, near the precision of "
+            f"float64, to {LARGEST_RTOL:g}, where nothing is accurate). Give 1e-6, which suits "
+            "most purposes."
         )
     names = model.state_names
     if isinstance(atol, Mapping):
         for name in atol:
             if name not in names:
-                raise InputError(f"atol names {name!r} (it is no state of the model). {suggestion(str(name), names)}")
+                raise InputError(
+                    f"atol names {name!r} (it is no state of the model). "
+                    f"{suggestion(str(name), names)}"
+                )
         atol = [atol.get(name, 1e-9) for name in names]
     absolute = numbers(atol, "atol")
     if absolute.ndim and absolute.size != len(names):
         raise InputError(
-            f"atol has {count(absolute.size, 'value')}, the model {count(len(names), 'state')} (each has its own). "
-            "Give one number, one a state, or a mapping from names of states."
+            f"atol has {count(absolute.size, 'value')}, the model {count(len(names), 'state')} "
+            "(each has its own). Give one number, one a state, or a mapping from names of states."
         )
     if absolute.min() < LEAST_ATOL:
         raise InputError(
-            f"atol is {absolute.min():.6g} (it must be at least {LEAST_ATOL:g}: a state at zero is measured by it "
-            "alone). Give the amount below which a state does not matter, such as 1e-9."
+            f"atol is {absolute.min():.6g} (it must be at least {LEAST_ATOL:g}: a state at zero is "
+            "measured by it alone). Give the amount below which a state does not matter, such as "
+            "1e-9."
         )
     return np.array(np.broadcast_to(absolute, (len(names),)))
 

@@ -21,7 +21,10 @@ COLOR, INK = "#1f6f8b", "#333333"
 
 
 def bands(values: Array, levels: tuple[float, ...] = LEVELS) -> Array:
-    """Percentiles over the patients at each time: (patients, times) -> (levels, times). NaN values are left out."""
+    """Percentiles over the patients at each time: (patients, times) -> (levels, times).
+
+    NaN values are left out.
+    """
     result = np.full((len(levels), values.shape[1]), np.nan)
     for k in range(values.shape[1]):  # one column at a time: no copy of a million curves
         column = values[:, k]
@@ -43,12 +46,17 @@ def plot(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Median line and 5-95 % and 25-75 % bands of values (patients, times); up to 8 patients as single curves.
+    """Median line and 5-95 % and 25-75 % bands of values (patients, times); up to 8 patients as
+    single curves.
 
-    observed: (times, values) drawn as points. log: logarithmic axis, zeros and negative values left out. ax: where to
-    draw; a new figure if None. Raises ImportError without matplotlib, InputError if shapes disagree.
+    observed: (times, values) drawn as points. log: logarithmic axis, zeros and negative values left
+    out. ax: where to draw; a new figure if None. Raises ImportError without matplotlib, InputError
+    if shapes disagree.
     """
-    t, curves = np.asarray(times, dtype=np.float64), np.atleast_2d(np.asarray(values, dtype=np.float64))
+    t, curves = (
+        np.asarray(times, dtype=np.float64),
+        np.atleast_2d(np.asarray(values, dtype=np.float64)),
+    )
     if t.ndim != 1 or curves.ndim != 2 or curves.shape[1] != t.size or not curves.size:
         raise InputError(
             f"times have shape {t.shape}, values {curves.shape} (they cannot be drawn). "
@@ -58,7 +66,9 @@ def plot(
         try:
             import matplotlib.pyplot as plt
         except ImportError as error:
-            raise ImportError("no picture (matplotlib is not installed). Run pip install 'teorell[plot]'.") from error
+            raise ImportError(
+                "no picture (matplotlib is not installed). Run pip install 'teorell[plot]'."
+            ) from error
         _, ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
 
     def shown(line: Array) -> Array:
@@ -66,7 +76,9 @@ def plot(
 
     if len(curves) <= FEW:
         for curve in curves:
-            ax.plot(t, shown(curve), color=color, linewidth=1.6, alpha=1.0 if len(curves) == 1 else 0.8)
+            ax.plot(
+                t, shown(curve), color=color, linewidth=1.6, alpha=1.0 if len(curves) == 1 else 0.8
+            )
     else:
         low, lower, median, upper, high = (shown(line) for line in bands(curves))
         ax.fill_between(t, low, high, color=color, alpha=0.18, linewidth=0, label="5-95 %")
@@ -76,10 +88,19 @@ def plot(
         at, seen = (np.ravel(np.asarray(each, dtype=np.float64)) for each in observed)
         if at.shape != seen.shape:
             raise InputError(
-                f"observed has {count(at.size, 'time')} and {count(seen.size, 'value')} (a point needs both). Give as many "
-                "of each."
+                f"observed has {count(at.size, 'time')} and {count(seen.size, 'value')} (a point "
+                "needs both). Give as many of each."
             )
-        ax.plot(at, shown(seen), "o", color=INK, markersize=3.5, alpha=0.65, markeredgewidth=0, label="observed")
+        ax.plot(
+            at,
+            shown(seen),
+            "o",
+            color=INK,
+            markersize=3.5,
+            alpha=0.65,
+            markeredgewidth=0,
+            label="observed",
+        )
     if log:
         ax.set_yscale("log")
     else:

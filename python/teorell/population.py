@@ -1,6 +1,8 @@
-"""A population that is looked at a few patients at a time: sliced, or asked for, and its numbers hashed.
+"""A population that is looked at a few patients at a time: sliced, or asked for, and its numbers
+hashed.
 
-Arrays stay where the user has them: a slice is a view, and whatever is converted is converted a slice at a time.
+Arrays stay where the user has them: a slice is a view, and whatever is converted is converted a
+slice at a time.
 """
 
 from __future__ import annotations
@@ -38,7 +40,10 @@ class Population:
         return self._parameters(start, stop), self._regimen(start, stop)
 
     def fingerprint(self, model: Model) -> dict[str, str]:
-        """A hash of all parameters and one of all doses; "not known" of a callable. Checks every number that it reads."""
+        """A hash of all parameters and one of all doses; "not known" of a callable.
+
+        Checks every number that it reads.
+        """
         hashes = {name: hashlib.blake2b(digest_size=16) for name in ("parameters", "regimen")}
         for start in range(0, self.patients, BLOCK):
             stop = min(start + BLOCK, self.patients)
@@ -51,9 +56,14 @@ class Population:
                 if not callable(self.regimen):
                     regimen = self._regimen(start, stop)
                     check_regimen(regimen, model.state_names)
-                    _feed(hashes["regimen"], "doses", dose_table(regimen, model.state_names, stop - start))
+                    _feed(
+                        hashes["regimen"],
+                        "doses",
+                        dose_table(regimen, model.state_names, stop - start),
+                    )
         return {
-            name: "not known" if callable(getattr(self, name)) else value.hexdigest() for name, value in hashes.items()
+            name: "not known" if callable(getattr(self, name)) else value.hexdigest()
+            for name, value in hashes.items()
         }
 
     def _parameters(self, start: int, stop: int) -> Mapping[str, Any]:
@@ -62,14 +72,21 @@ class Population:
         return {name: _part(value, start, stop) for name, value in self.parameters.items()}
 
     def _regimen(self, start: int, stop: int) -> Given:
-        regimen = self.regimen(start, stop) if callable(self.regimen) else _part(self.regimen, start, stop)
+        regimen = (
+            self.regimen(start, stop)
+            if callable(self.regimen)
+            else _part(self.regimen, start, stop)
+        )
         _check_no_tensors(regimen)
         given: Given = regimen
         return given
 
 
 def population_of(model: Model, parameters: Any, regimen: Any, patients: int | None) -> Population:
-    """The population, its size known: that of the arrays, or `patients`. InputError where these contradict each other."""
+    """The population, its size known: that of the arrays, or `patients`.
+
+    InputError where these contradict each other.
+    """
     known = parameters if callable(parameters) else _columns(parameters)
     sizes = [] if callable(known) else list(_sizes(known))
     foreign = hasattr(regimen, "part") and not isinstance(regimen, Regimen | DoseTable)
@@ -80,16 +97,19 @@ def population_of(model: Model, parameters: Any, regimen: Any, patients: int | N
     number = agree(sizes)
     if patients is not None:
         if isinstance(patients, bool) or not isinstance(patients, int | np.integer) or patients < 1:
-            raise InputError(f"patients is {patients!r} (it counts them). Give a whole number of 1 or more.")
+            raise InputError(
+                f"patients is {patients!r} (it counts them). Give a whole number of 1 or more."
+            )
         if number is None and not open_ended and patients > 1:
             raise InputError(
-                f"patients is {patients} and no array tells them apart (they would all be the same). Give arrays, or leave "
-                "patients out."
+                f"patients is {patients} and no array tells them apart (they would all be the "
+                "same). Give arrays, or leave patients out."
             )
         number = agree([*sizes, ("the argument patients", int(patients))])
     if number is None and open_ended:
         raise InputError(
-            "the number of patients is not known (functions of start and stop do not tell). Give patients=."
+            "the number of patients is not known (functions of start and stop do not tell). Give "
+            "patients=."
         )
     return Population(number or 1, known, regimen)
 
@@ -112,7 +132,8 @@ def _columns(parameters: object) -> dict[str, Any]:
     for name, value in table.items():
         if is_tensor(value):
             raise InputError(
-                f"parameter {name!r} is a torch tensor (a store holds no derivatives). Give .detach().numpy() of it."
+                f"parameter {name!r} is a torch tensor (a store holds no derivatives). Give "
+                ".detach().numpy() of it."
             )
         if not isinstance(value, np.ndarray | Stepwise):
             table[name] = numbers(value, f"parameter {name!r}")
@@ -122,7 +143,8 @@ def _columns(parameters: object) -> dict[str, Any]:
 def _check_no_tensors(regimen: object) -> None:
     if isinstance(regimen, Regimen) and any(line.has_tensors() for line in regimen.lines):
         raise InputError(
-            "the regimen holds a torch tensor (a store holds no derivatives). Give .detach().numpy() of it."
+            "the regimen holds a torch tensor (a store holds no derivatives). Give "
+            ".detach().numpy() of it."
         )
 
 

@@ -1,7 +1,7 @@
 """A simulation as a function of numbers: solved, and differentiated, for any values of them.
 
-`problem_of` checks once everything that the user gave. Which of the numbers may vary are the `inputs`; a `Run` (run.py)
-is the problem with values in their places.
+`problem_of` checks once everything that the user gave. Which of the numbers may vary are the
+`inputs`; a `Run` (run.py) is the problem with values in their places.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ __all__ = ["Input", "Problem", "given_fields", "inputs_of", "problem_of", "total
 class Problem:
     """What `simulate` was given, checked; of torch tensors only type and shape.
 
-    Arrays that methods take are float64, () or (patients,), of any stride, one an input; the number of patients follows
-    from them. Each is checked as `simulate` does, unless it is the one in `given`: InputError says what does not fit.
+    Arrays that methods take are float64, () or (patients,), of any stride, one an input; the number
+    of patients follows from them. Each is checked as `simulate` does, unless it is the one in
+    `given`: InputError says what does not fit.
     """
 
     model: Model
@@ -66,7 +67,9 @@ class Problem:
         return self.times if isinstance(self.times, RecordTimes) else None
 
     def shape(self, patients: int) -> tuple[int, ...]:
-        """Of the values: (patients, times, outputs), or (samples, outputs) where each patient has times of its own."""
+        """Of the values: (patients, times, outputs), or (samples, outputs) where each patient has
+        times of its own.
+        """
         if isinstance(self.times, RecordTimes):
             return self.times.times.size, len(self.outputs)
         return patients, self.times.size, len(self.outputs)
@@ -76,11 +79,13 @@ class Problem:
         return replace(self, inputs=tuple(inputs))
 
     def repeat(self, times: int) -> Problem:
-        """The same for `times` copies of the patients, one after the other; arrays of that length come with the inputs."""
+        """The same for `times` copies of the patients, one after the other; arrays of that length
+        come with the inputs.
+        """
         if self.columns.steps:
             raise NotImplementedError(
-                "torch.vmap over simulations in which a parameter changes over time (its values are not mapped). "
-                "Write a loop over the runs."
+                "torch.vmap over simulations in which a parameter changes over time (its values "
+                "are not mapped). Write a loop over the runs."
             )
         regimen, at, reductions = self.regimen, self.times, self.reductions.repeated(times)
         if isinstance(regimen, DoseTable):
@@ -91,7 +96,9 @@ class Problem:
         return replace(self, regimen=regimen, times=at, reductions=reductions)
 
     def patients_of(self, shapes: Sequence[tuple[int, ...]]) -> int:
-        """The number of patients that follows from the shapes of the inputs' arrays, which may be symbolic; no check."""
+        """The number of patients that follows from the shapes of the inputs' arrays, which may be
+        symbolic; no check.
+        """
         if isinstance(self.times, RecordTimes):
             return self.times.patients
         if isinstance(self.regimen, DoseTable) and self.regimen.patients > 1:
@@ -100,7 +107,11 @@ class Problem:
             return len(self.regimen)
         steps = self.columns.steps
         every = inputs_of(self.columns, self.regimen)
-        fixed = [self._value(entry).shape for entry in every if entry not in self.inputs and entry.name not in steps]
+        fixed = [
+            self._value(entry).shape
+            for entry in every
+            if entry not in self.inputs and entry.name not in steps
+        ]
         named = zip(self.inputs, shapes, strict=False)
         free = [shape for entry, shape in named if entry.name not in steps] if steps else shapes
         own = [(each.patients,) for each in steps.values() if each.patients > 1]
@@ -118,19 +129,23 @@ class Problem:
         return self._of_outputs(raw)
 
     def _of_outputs(self, raw: Raw) -> Raw:
-        """Without the outputs that only reductions read, and with the times that they are asked for."""
+        """Without the outputs that only reductions read, and with the times that they are asked
+        for.
+        """
         values = raw.values[..., : len(self.outputs)]
         return replace(raw, values=values, reduced=self.reductions.read(raw.reduced, raw.reached))
 
     def pull_back(
         self, arrays: Sequence[Array], cotangent: Array | Loss, reduced: Array | None = None
     ) -> tuple[list[Array], RawGradient]:
-        """d scalar / d each input, in the shape of its array, from d scalar / d values; and what the core says.
+        """d scalar / d each input, in the shape of its array, from d scalar / d values; and what
+        the core says.
 
-        cotangent: (patients, times, outputs). reduced: (patients, reductions), that of the reductions; None is 0. Or a
-        function (values, reduced, patients) -> (slope, reduced slope or None), called for a few patients at a time. A
-        number that patients share has the sum over them, exactly rounded, whatever their order. A patient that failed
-        contributes zero. By the duration or rate of an infusion so short that it is a bolus there is no derivative: NaN.
+        cotangent: (patients, times, outputs). reduced: (patients, reductions), that of the
+        reductions; None is 0. Or a function (values, reduced, patients) -> (slope, reduced slope or
+        None), called for a few patients at a time. A number that patients share has the sum over
+        them, exactly rounded, whatever their order. A patient that failed contributes zero. By the
+        duration or rate of an infusion so short that it is a bolus there is no derivative: NaN.
         """
         run = self._run(arrays, "vjp")
         from teorell.solve import pull_back
@@ -140,7 +155,9 @@ class Problem:
         def with_extra(slope: Array) -> Array:
             return np.pad(slope, [(0, 0)] * (slope.ndim - 1) + [(0, extra)]) if extra else slope
 
-        def of_group(values: Array, found: Array, reached: Array, of: NDArray[np.int64]) -> tuple[Array, Array | None]:
+        def of_group(
+            values: Array, found: Array, reached: Array, of: NDArray[np.int64]
+        ) -> tuple[Array, Array | None]:
             assert callable(cotangent)
             slope, bars = cotangent(values[..., :n], self.reductions.read(found, reached), of)
             if bars is not None:
@@ -151,29 +168,37 @@ class Problem:
         if reduced is not None:
             self.reductions.check_differentiable(reduced)
         with reporting(self.progress, run.patients) as report:
-            raw = pull_back(*run.arguments, given, run.summary, reduced, progress=report, **self.options)
+            raw = pull_back(
+                *run.arguments, given, run.summary, reduced, progress=report, **self.options
+            )
         run.report(raw)
         bars = zip(run.pull_back(raw, self.inputs), arrays, strict=True)
         return [bar if array.ndim else np.asarray(total(bar)) for bar, array in bars], raw
 
-    def push_forward(self, arrays: Sequence[Array], tangents: Sequence[Array | None]) -> tuple[Raw, Array, Array]:
-        """The solution, and the derivatives of its values (patients, times, outputs) and of its reductions (patients,
-        reductions) in one direction.
+    def push_forward(
+        self, arrays: Sequence[Array], tangents: Sequence[Array | None]
+    ) -> tuple[Raw, Array, Array]:
+        """The solution, and the derivatives of its values (patients, times, outputs) and of its
+        reductions (patients, reductions) in one direction.
 
-        tangents: one an input, () or (patients,); None is zero. A derivative after a failure is NaN, as the value is.
-        InputError also where the direction changes the duration or rate of an infusion so short that it is a bolus.
+        tangents: one an input, () or (patients,); None is zero. A derivative after a failure is
+        NaN, as the value is. InputError also where the direction changes the duration or rate of an
+        infusion so short that it is a bolus.
         """
         raw, derivatives, reduced = self._push_forward(arrays, [tangents])
         return raw, derivatives[..., 0], reduced[..., 0]
 
     def jacobian(self, arrays: Sequence[Array]) -> tuple[Raw, Array, Array]:
-        """The solution, and the derivatives by each input of its values, (patients, times, outputs, inputs), and of its
-        reductions, (patients, reductions, inputs).
+        """The solution, and the derivatives by each input of its values, (patients, times, outputs,
+        inputs), and of its reductions, (patients, reductions, inputs).
 
-        By an array that is (patients,) the derivative of a patient is that by its own element. Otherwise as push_forward.
+        By an array that is (patients,) the derivative of a patient is that by its own element.
+        Otherwise as push_forward.
         """
         n, one = len(self.inputs), np.ones(())
-        return self._push_forward(arrays, [[one if i == k else None for i in range(n)] for k in range(n)])
+        return self._push_forward(
+            arrays, [[one if i == k else None for i in range(n)] for k in range(n)]
+        )
 
     def _push_forward(
         self, arrays: Sequence[Array], directions: Sequence[Sequence[Array | None]]
@@ -199,7 +224,9 @@ class Problem:
         return value
 
     def _run(self, arrays: Sequence[Array], derivatives: str | None = None) -> Run:
-        """The run with the arrays in the places of the inputs; those that are not as given are checked."""
+        """The run with the arrays in the places of the inputs; those that are not as given are
+        checked.
+        """
         values, steps = list(self.columns.values), dict(self.columns.steps)
         fields: dict[int, dict[str, Array]] = {}
         for entry, array, known in zip(self.inputs, arrays, self.given, strict=True):
@@ -217,12 +244,14 @@ class Problem:
         columns, regimen = replace(self.columns, values=tuple(values), steps=steps), self.regimen
         if fields:
             lines = enumerate(lines_of(self.regimen))
-            regimen = Regimen(tuple(line.filled(fields[k]) if k in fields else line for k, line in lines))
+            regimen = Regimen(
+                tuple(line.filled(fields[k]) if k in fields else line for k, line in lines)
+            )
         patients = _patients(columns, regimen, self.times, self.model, self.reductions)
         lowered = tuple(dict.fromkeys((*self.outputs, *self.reductions.outputs)))
         return run_of(
-            self.model, columns, regimen, self.times, lowered, patients, self.options, derivatives, self.equilibrium,
-            self.reductions.summary(lowered),
+            self.model, columns, regimen, self.times, lowered, patients, self.options, derivatives,
+            self.equilibrium, self.reductions.summary(lowered),
         )  # fmt: skip
 
 
@@ -238,16 +267,21 @@ def problem_of(
     reductions: object = None,
     **options: Any,
 ) -> Problem:
-    """The problem that `simulate` is asked to solve; its inputs are all numbers that the user gave (`inputs_of`).
+    """The problem that `simulate` is asked to solve; its inputs are all numbers that the user gave
+    (`inputs_of`).
 
-    Arguments, options and errors are those of teorell.simulate. Parameters and the numbers of a regimen may be torch
+    Arguments, options and errors are those of teorell.simulate. Parameters and the numbers of a
+    regimen may be torch
     tensors: their values are not looked at, and `given` has them as they are.
     """
     if not isinstance(model, Model):
-        raise TypeError(f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model.")
+        raise TypeError(
+            f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model."
+        )
     if not model.state_names:
         raise InputError(
-            f"model {model.name!r} has no states (there is nothing to solve). Declare them with model.states."
+            f"model {model.name!r} has no states (there is nothing to solve). Declare them with "
+            "model.states."
         )
     columns = parameter_columns(model, parameters)
     at = np.zeros(0) if times is None and reductions else sample_times(times)
@@ -256,9 +290,22 @@ def problem_of(
     chosen = () if times is None and outputs is None else chosen_outputs(model, outputs)
     checked = solver_options(model, progress=progress, **options)
     if start not in STARTS:
-        raise InputError(f"unknown start {start!r} (where do patients begin?). Choose from {', '.join(STARTS)}.")
+        raise InputError(
+            f"unknown start {start!r} (where do patients begin?). Choose from {', '.join(STARTS)}."
+        )
     inputs = tuple(inputs_of(columns, regimen))
-    return Problem(model, columns, regimen, at, chosen, checked, progress, inputs, start == "equilibrium", reduced)
+    return Problem(
+        model,
+        columns,
+        regimen,
+        at,
+        chosen,
+        checked,
+        progress,
+        inputs,
+        start == "equilibrium",
+        reduced,
+    )
 
 
 def inputs_of(columns: Columns, regimen: Given) -> Iterator[Input]:
@@ -272,7 +319,9 @@ def inputs_of(columns: Columns, regimen: Given) -> Iterator[Input]:
 
 
 def given_fields(line: Dose) -> Iterator[str]:
-    """The fields of a line that are numbers of the user's: amount, time, every if repeated, and duration or rate."""
+    """The fields of a line that are numbers of the user's: amount, time, every if repeated, and
+    duration or rate.
+    """
     if line.kind == RESET:
         yield "time"
         return
@@ -285,16 +334,25 @@ def given_fields(line: Dose) -> Iterator[str]:
 
 
 def _patients(
-    columns: Columns, regimen: Given, times: Array | RecordTimes, model: Model, reductions: Reductions
+    columns: Columns,
+    regimen: Given,
+    times: Array | RecordTimes,
+    model: Model,
+    reductions: Reductions,
 ) -> int:
-    """The number of patients that all arrays agree on. InputError if they do not, or states of the regimen are unknown."""
+    """The number of patients that all arrays agree on.
+
+    InputError if they do not, or states of the regimen are unknown.
+    """
     sizes = check_regimen(regimen, model.state_names)
     own = [("the list of times", times.patients)] if isinstance(times, RecordTimes) else []
     return agree([*columns.sizes(), *sizes, *own, *reductions.sizes()]) or 1
 
 
 def total(values: Array) -> float:
-    """The sum, exactly rounded, so that it does not depend on the order; of infinite values what NumPy makes of them."""
+    """The sum, exactly rounded, so that it does not depend on the order; of infinite values what
+    NumPy makes of them.
+    """
     try:
         return math.fsum(values.tolist())
     except (OverflowError, ValueError):

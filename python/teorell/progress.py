@@ -13,7 +13,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 @contextmanager
 def reporting(progress: bool | Progress | None, patients: int) -> Iterator[Progress | None]:
-    """The callable that solve calls; for True a bar by tqdm or rich, whichever is installed, else a line of text."""
+    """The callable that solve calls; for True a bar by tqdm or rich, whichever is installed, else a
+    line of text.
+    """
     if progress is None or progress is False:
         yield None
         return
@@ -39,11 +41,15 @@ def reporting(progress: bool | Progress | None, patients: int) -> Iterator[Progr
     except ImportError:
         pass
     else:
-        with Bar(TextColumn("patients"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        with Bar(
+            TextColumn("patients"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        ) as bar:
             task = bar.add_task("patients", total=patients)
             yield lambda done, total: bar.update(task, completed=done)
         return
     import sys
 
-    yield lambda done, total: print(f"\r{done} of {total} patients", end="", file=sys.stderr, flush=True)
+    yield lambda done, total: print(
+        f"\r{done} of {total} patients", end="", file=sys.stderr, flush=True
+    )
     print(file=sys.stderr)

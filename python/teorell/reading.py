@@ -1,4 +1,6 @@
-"""Two readings of an expression: its value, by NumPy (the reference of the meaning), and its text."""
+"""Two readings of an expression: its value, by NumPy (the reference of the
+meaning), and its text.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,9 @@ __all__ = ["evaluate", "evaluate_all", "to_text"]
 Function: TypeAlias = Callable[..., Any]
 
 _MEANING: dict[str, Function] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "pow": np.power,
-    "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "tanh": np.tanh, "sin": np.sin, "cos": np.cos,
-    "abs": lambda a: np.where(a < 0.0, -a, a),
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative,
+    "pow": np.power, "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "tanh": np.tanh, "sin": np.sin,
+    "cos": np.cos, "abs": lambda a: np.where(a < 0.0, -a, a),
     "min": lambda a, b: np.where(a < b, a, b),
     "max": lambda a, b: np.where(a > b, a, b),
     "lt": lambda a, b: np.where(a < b, 1.0, 0.0),
@@ -31,7 +33,8 @@ _MEANING: dict[str, Function] = {
 
 
 def evaluate(expr: Expression, values: Mapping[Expression, ArrayLike]) -> Any:
-    """The value of `expr` where each symbol has the scalar or array in `values` (broadcast; complex is allowed).
+    """The value of `expr` where each symbol has the scalar or array in `values` (broadcast; complex
+    is allowed).
 
     Division by zero and the like give inf and NaN silently. ModelError if a symbol has no value.
     """
@@ -48,7 +51,8 @@ def evaluate_all(exprs: Sequence[Expression], values: Mapping[Expression, ArrayL
             elif node.op in SYMBOLS:
                 if node not in values:
                     raise ModelError(
-                        f"{node.op} {node.name!r} has no value (the expression depends on it). Add it to the values."
+                        f"{node.op} {node.name!r} has no value (the expression depends on it). Add "
+                        "it to the values."
                     )
                 array = np.asarray(values[node])
                 known[node] = array if np.iscomplexobj(array) else array.astype(np.float64)
@@ -59,15 +63,20 @@ def evaluate_all(exprs: Sequence[Expression], values: Mapping[Expression, ArrayL
 
 _COMPARE, _OR, _AND, _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(1, 9)
 _BINARY = {
-    "lt": ("<", _COMPARE), "le": ("<=", _COMPARE), "or": ("|", _OR), "and": ("&", _AND), "add": ("+", _SUM),
-    "sub": ("-", _SUM), "mul": ("*", _PRODUCT), "div": ("/", _PRODUCT), "pow": ("**", _POWER),
+    "lt": ("<", _COMPARE), "le": ("<=", _COMPARE), "or": ("|", _OR), "and": ("&", _AND),
+    "add": ("+", _SUM), "sub": ("-", _SUM), "mul": ("*", _PRODUCT), "div": ("/", _PRODUCT),
+    "pow": ("**", _POWER),
 }  # fmt: skip
 
 
-def to_text(expr: Expression, names: Mapping[Expression, str] | None = None, limit: int | None = None) -> str:
-    """`expr` as Python text with as few parentheses as keep the tree; nodes in `names` appear under their name.
+def to_text(
+    expr: Expression, names: Mapping[Expression, str] | None = None, limit: int | None = None
+) -> str:
+    """`expr` as Python text with as few parentheses as keep the tree; nodes in `names` appear under
+    their name.
 
-    Shared parts are written out wherever they appear, which can be long: after `limit` characters comes '...'.
+    Shared parts are written out wherever they appear, which can be long: after `limit` characters
+    comes '...'.
     """
     pieces: list[str] = []
     length = 0
@@ -90,7 +99,9 @@ def to_text(expr: Expression, names: Mapping[Expression, str] | None = None, lim
 
 
 def _spelling(node: Expression) -> tuple[list[str | tuple[Expression, int]], int]:
-    """The pieces of one node, each operand with the precedence it must at least have; and the node's own."""
+    """The pieces of one node, each operand with the precedence it must at least have; and the
+    node's own.
+    """
     op, args = node.op, node.args
     if op == "constant":
         return [number_text(node.value)], _SIGN if node.value < 0.0 else _ATOM

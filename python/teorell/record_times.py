@@ -18,11 +18,14 @@ __all__ = ["RecordTimes", "ragged_times"]
 
 @dataclass(frozen=True, eq=False)
 class RecordTimes:
-    """Sample times, patient after patient: patient i has rows offsets[i]:offsets[i + 1], ascending; it may have none."""
+    """Sample times, patient after patient: patient i has rows offsets[i]:offsets[i + 1], ascending;
+    it may have none.
+    """
 
     times: Array  # (samples,) in the model's time unit
     offsets: NDArray[np.int64]  # (patients + 1,)
-    order: NDArray[np.int64] | None = None  # (samples,) place among the patient's records; None: samples= decides ties
+    # (samples,) place among the patient's records; None: samples= decides ties
+    order: NDArray[np.int64] | None = None
 
     @property
     def patients(self) -> int:
@@ -55,13 +58,24 @@ class RecordTimes:
 
 
 def ragged_times(times: Iterable[ArrayLike]) -> RecordTimes:
-    """Sample times from one sequence a patient, each ascending, finite and >= 0. InputError for anything else."""
-    each: list[Any] = [numbers(one, f"times of patient {patient}") for patient, one in enumerate(times)]
+    """Sample times from one sequence a patient, each ascending, finite and >= 0.
+
+    InputError for anything else.
+    """
+    each: list[Any] = [
+        numbers(one, f"times of patient {patient}") for patient, one in enumerate(times)
+    ]
     for patient, at in enumerate(each):
         if at.ndim != 1:
-            raise InputError(f"times of patient {patient} are one number (a sequence is needed). Give a list of it.")
+            raise InputError(
+                f"times of patient {patient} are one number (a sequence is needed). Give a list of "
+                "it."
+            )
         if at.size and (at[0] < 0.0 or (np.diff(at) < 0.0).any()):
-            raise InputError(f"times of patient {patient} are negative or unsorted (time starts at 0). Sort them.")
+            raise InputError(
+                f"times of patient {patient} are negative or unsorted (time starts at 0). Sort "
+                "them."
+            )
     offsets = np.zeros(len(each) + 1, np.int64)
     np.cumsum([len(at) for at in each], out=offsets[1:])
     return RecordTimes(np.concatenate([np.zeros(0), *each]), offsets)

@@ -1,8 +1,9 @@
-"""Numbers that sum up a curve, found while it is solved: no curve is stored, and no step is changed.
+"""Numbers that sum up a curve, found while it is solved: no curve is stored, and no step is
+changed.
 
-Each concerns one output in a window of time. An extremum is that of the solution's dense output, also inside steps; an
-area is its integral. What happens at the start of a window lies in it, what happens at its end does not: the largest value
-up to the next dose is not that after it.
+Each concerns one output in a window of time. An extremum is that of the solution's dense output,
+also inside steps; an area is its integral. What happens at the start of a window lies in it, what
+happens at its end does not: the largest value up to the next dose is not that after it.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ MAXIMUM, MINIMUM, TIME_ABOVE, AREA = range(4)  # batch.hpp, ReductionKind
 
 @dataclass(frozen=True, eq=False)
 class Reduction:
-    """One number a patient, from `start` to `end`, in the model's time unit: each a number or (patients,).
+    """One number a patient, from `start` to `end`, in the model's time unit: each a number or
+    (patients,).
 
-    output: its name; "" where the model has one output, or the simulation is asked for one. end: None is the last sample
-    time. name: its key in Solution.reductions; "" is made of what it is and the output, such as "cmax_cp".
+    output: its name; "" where the model has one output, or the simulation is asked for one. end:
+    None is the last sample
+    time. name: its key in Solution.reductions; "" is made of what it is and the output, such as
+    "cmax_cp".
     """
 
     output: str = ""
@@ -86,7 +90,9 @@ class AUC(Reduction):
 
 @dataclass(frozen=True, eq=False)
 class TimeAbove(Reduction):
-    """For how long the value is above `threshold`, a number or (patients,) in the unit of the output."""
+    """For how long the value is above `threshold`, a number or (patients,) in the unit of the
+    output.
+    """
 
     threshold: Any = None
     kind: ClassVar[int] = TIME_ABOVE
@@ -103,8 +109,10 @@ class Reductions:
     keys: tuple[str, ...]
     asked: tuple[Reduction, ...]
     outputs: tuple[str, ...]  # of each
-    bounds: tuple[tuple[Array, Array, Array], ...]  # of each start, end and threshold, () or (patients,)
-    linear: tuple[bool, ...]  # of each: is the output linear in the states, with constant coefficients?
+    # of each start, end and threshold, () or (patients,)
+    bounds: tuple[tuple[Array, Array, Array], ...]
+    # of each: is the output linear in the states, with constant coefficients?
+    linear: tuple[bool, ...]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -144,7 +152,9 @@ class Reductions:
         def tiled(array: Array) -> Array:
             return np.tile(array, times) if array.ndim else array
 
-        return replace(self, bounds=tuple((tiled(a), tiled(b), tiled(c)) for a, b, c in self.bounds))
+        return replace(
+            self, bounds=tuple((tiled(a), tiled(b), tiled(c)) for a, b, c in self.bounds)
+        )
 
     def read(self, values: Array, times: Array) -> Array:
         """(patients, reductions) from the values and times that the core found."""
@@ -161,19 +171,26 @@ class Reductions:
     def content(self) -> list[list[Any]]:
         """Everything that decides what they are, as plain JSON."""
         each = zip(self.keys, self.asked, self.outputs, self.bounds, strict=True)
-        return [[key, one.word, output, *(a.tolist() for a in bounds)] for key, one, output, bounds in each]
+        return [
+            [key, one.word, output, *(a.tolist() for a in bounds)]
+            for key, one, output, bounds in each
+        ]
 
     def units(self, model: Model) -> dict[str, str]:
         each = zip(self.keys, self.asked, self.outputs, strict=True)
-        return {key: one.unit(model.output_unit(output), model.time_unit) for key, one, output in each}
+        return {
+            key: one.unit(model.output_unit(output), model.time_unit) for key, one, output in each
+        }
 
     def check_differentiable(self, cotangent: Array | None = None) -> None:
-        """InputError if a derivative of a Tmax is asked for: one of its column in (patients, reductions); None is all."""
+        """InputError if a derivative of a Tmax is asked for: one of its column in (patients,
+        reductions); None is all.
+        """
         for k, one in enumerate(self.asked):
             if isinstance(one, Tmax) and (cotangent is None or np.any(cotangent[:, k] != 0.0)):
                 raise InputError(
-                    f"no derivative of {self.keys[k]!r} (the time of a maximum has none where it jumps from one peak to "
-                    "another). Leave it out, or use Cmax."
+                    f"no derivative of {self.keys[k]!r} (the time of a maximum has none where it "
+                    "jumps from one peak to another). Leave it out, or use Cmax."
                 )
 
 
@@ -185,14 +202,15 @@ def reductions_of(
 ) -> Reductions:
     """The reductions that a simulation is asked for, checked.
 
-    outputs: what the user gave; times: the sample times, checked. Raises InputError for what does not fit, TypeError for
-    what is no reduction.
+    outputs: what the user gave; times: the sample times, checked. Raises InputError for what does
+    not fit, TypeError for what is no reduction.
     """
     if given is None:
         return NONE
     if isinstance(given, Mapping | str) or not isinstance(given, Sequence):
         raise TypeError(
-            f"reductions is a {type(given).__name__} (each has what it asks for). Give a list, such as [teorell.Cmax('cp')]."
+            f"reductions is a {type(given).__name__} (each has what it asks for). Give a list, "
+            "such as [teorell.Cmax('cp')]."
         )
     keys: list[str] = []
     names: list[str] = []
@@ -200,17 +218,22 @@ def reductions_of(
     for one in given:
         if not isinstance(one, Reduction) or one.kind < 0:
             raise TypeError(
-                f"a reduction is a {type(one).__name__} (what is wanted?). Give teorell.Cmax, Cmin, Tmax, AUC or TimeAbove."
+                f"a reduction is a {type(one).__name__} (what is wanted?). Give teorell.Cmax, "
+                "Cmin, Tmax, AUC or TimeAbove."
             )
         output = _output(model, one, outputs)
         key = one.name or f"{one.word}_{output}"
         if key in keys:
-            raise InputError(f"two reductions are called {key!r} (which is which?). Give one of them a name=.")
+            raise InputError(
+                f"two reductions are called {key!r} (which is which?). Give one of them a name=."
+            )
         keys.append(key)
         names.append(output)
         bounds.append(_bounds(one, key, times))
     known = {name: _is_linear(model.outputs()[name]) for name in dict.fromkeys(names)}
-    return Reductions(tuple(keys), tuple(given), tuple(names), tuple(bounds), tuple(known[name] for name in names))
+    return Reductions(
+        tuple(keys), tuple(given), tuple(names), tuple(bounds), tuple(known[name] for name in names)
+    )
 
 
 def _is_linear(output: Expression) -> bool:
@@ -218,16 +241,23 @@ def _is_linear(output: Expression) -> bool:
     states = [leaf for leaf in leaves(output) if leaf.op == "state"]
     parts = [derivative(output, state) for state in states]
     changing = {"state", "time"}
-    return not any(leaf.op in changing for part in parts for leaf in leaves(part)) and "time" not in {
-        leaf.op for leaf in leaves(output)
-    }
+    return not any(
+        leaf.op in changing for part in parts for leaf in leaves(part)
+    ) and "time" not in {leaf.op for leaf in leaves(output)}
 
 
 def _output(model: Model, one: Reduction, outputs: Sequence[str] | str | None) -> str:
-    chosen = model.output_names if outputs is None else (outputs,) if isinstance(outputs, str) else tuple(outputs)
+    chosen = (
+        model.output_names
+        if outputs is None
+        else (outputs,)
+        if isinstance(outputs, str)
+        else tuple(outputs)
+    )
     if not one.output and len(chosen) != 1:
         raise InputError(
-            f"a reduction {one.word} names no output (there are {len(chosen)}). Name one of {', '.join(chosen)}."
+            f"a reduction {one.word} names no output (there are {len(chosen)}). Name one of "
+            f"{', '.join(chosen)}."
         )
     output = one.output or chosen[0]
     if output not in model.output_names:
@@ -246,17 +276,28 @@ def _bounds(one: Reduction, key: str, times: Array | RecordTimes) -> tuple[Array
     if level is None:
         raise InputError(f"{key!r} has no threshold (above what?). Give threshold=.")
     threshold = numbers(level, f"the threshold of {key!r}")
-    agree([(f"the {word} of {key!r}", a.size) for word, a in (("start", start), ("end", end)) if a.ndim])
+    agree(
+        [
+            (f"the {word} of {key!r}", a.size)
+            for word, a in (("start", start), ("end", end))
+            if a.ndim
+        ]
+    )
     if (start < 0.0).any():
-        raise InputError(f"{key!r} starts at {start.min():.6g} (a simulation starts at 0). Give a start of 0 or more.")
+        raise InputError(
+            f"{key!r} starts at {start.min():.6g} (a simulation starts at 0). Give a start of 0 or "
+            "more."
+        )
     wrong = np.flatnonzero(~(start < end))
     if wrong.size:
         first = wrong[0]
-        at, until = (float(np.broadcast_to(a, np.broadcast_shapes(start.shape, end.shape)).reshape(-1)[first])
+        at, until = (float(np.broadcast_to(a, np.broadcast_shapes(start.shape,
+        end.shape)).reshape(-1)[first])
                      for a in (start, end))  # fmt: skip
         raise InputError(
             f"{key!r} goes from {at:.6g} to {until:.6g} (a window has a length"
-            f"{f'; the first such patient is {first}' if start.ndim or end.ndim else ''}). Give an end after the start."
+            f"{f'; the first such patient is {first}' if start.ndim or end.ndim else ''}). Give an "
+            "end after the start."
         )
     return start, end, threshold
 

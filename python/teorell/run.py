@@ -1,7 +1,9 @@
-"""Everything the core is called with for one choice of numbers, and what its derivatives are in terms of these.
+"""Everything the core is called with for one choice of numbers, and what its derivatives are in
+terms of these.
 
-A parameter acts through the programs, through the times of switches and through the rules of doses; a number of a regimen
-through rows of the table of events, and where it is at steady state also through the states that precede it.
+A parameter acts through the programs, through the times of switches and through the rules of doses;
+a number of a regimen through rows of the table of events, and where it is at steady state also
+through the states that precede it.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ __all__ = ["Input", "Run", "lines_of", "run_of"]
 
 
 class Input(NamedTuple):
-    """A number that may vary: a parameter, or a field of a line of the regimen that all patients share."""
+    """A number that may vary: a parameter, or a field of a line of the regimen that all patients
+    share.
+    """
 
     kind: str  # "parameter" or "dose"
     name: str  # of the parameter, or of the field: amount, time, every, duration or rate
@@ -52,7 +56,9 @@ class Input(NamedTuple):
 
 
 def lines_of(regimen: Given) -> tuple[Dose, ...]:
-    """The lines of a regimen for all patients; none of a list or a table, whose doses are no inputs."""
+    """The lines of a regimen for all patients; none of a list or a table, whose doses are no
+    inputs.
+    """
     return regimen.lines if isinstance(regimen, Regimen) else ()
 
 
@@ -83,7 +89,8 @@ class Run:
         from teorell.solve import NO_STEADY_STATE
 
         table, rows = self.doses.table, self.steady.missing[::-1]
-        rows = rows[table.time[rows] <= self._ends[table.owner[rows]]]  # what comes later plays no part
+        # what comes later plays no part
+        rows = rows[table.time[rows] <= self._ends[table.owner[rows]]]
         raw.status[table.owner[rows]] = NO_STEADY_STATE
         raw.failure_time[table.owner[rows]] = table.time[rows]
 
@@ -104,8 +111,8 @@ class Run:
         return result
 
     def pull_back(self, raw: RawGradient, inputs: Sequence[Input]) -> list[Array]:
-        """From the cotangents of what the core reads to those of inputs, each (patients,); of a parameter that changes
-        over time (rows,), one a value.
+        """From the cotangents of what the core reads to those of inputs, each (patients,); of a
+        parameter that changes over time (rows,), one a value.
 
         NaN by the duration or rate of an infusion that is only a bolus: there is no derivative.
         """
@@ -114,7 +121,9 @@ class Run:
         found = {name: np.array(raw.parameters[:, k]) for k, name in enumerate(self.columns.names)}
         steps = {name: np.zeros(len(s.values)) for name, s in self.columns.steps.items()}
         if self.steady is not None:
-            of_records = self.steady.pull_back(value[self._state_rows].reshape(self.steady.shape), bars)
+            of_records = self.steady.pull_back(
+                value[self._state_rows].reshape(self.steady.shape), bars
+            )
             for name, bar in of_records.items():
                 self._to_parameter(name, self.steady.rows, bar, found, steps)
         numbers, of_rules = self.doses.pull_back(**bars)
@@ -125,7 +134,9 @@ class Run:
             for name, slope in rule.slopes.items():
                 bar = np.where(slope == 0.0, 0.0, slope * of_rules[rule.field][rule.rows])
                 self._to_parameter(name, rule.rows, bar, found, steps)
-        for switch_bar, slopes in zip(pull_back_switches(self.events, self.switches, time), self._slopes, strict=True):
+        for switch_bar, slopes in zip(
+            pull_back_switches(self.events, self.switches, time), self._slopes, strict=True
+        ):
             for name, slope in slopes.items():
                 # A threshold of -inf, where the switch does not move, has an infinite slope.
                 with np.errstate(invalid="ignore"):
@@ -135,7 +146,11 @@ class Run:
         return [self._of_input(entry, found, steps, numbers) for entry in inputs]
 
     def _of_input(
-        self, entry: Input, found: Mapping[str, Array], steps: Mapping[str, Array], numbers: Mapping[str, Array]
+        self,
+        entry: Input,
+        found: Mapping[str, Array],
+        steps: Mapping[str, Array],
+        numbers: Mapping[str, Array],
     ) -> Array:
         if entry.kind == "parameter":
             return steps[entry.name] if entry.name in steps else found[entry.name]
@@ -147,14 +162,23 @@ class Run:
         return rows[self._line_rows(line)].reshape(-1)
 
     def _line_rows(self, line: int) -> slice:
-        """The rows of a line: one, or one a patient; the record of an equilibrium comes before all lines."""
+        """The rows of a line: one, or one a patient; the record of an equilibrium comes before all
+        lines.
+        """
         of_patient = len(self.doses.amount) // self.doses.table.patients
         return slice(line + self.equilibrium, None, of_patient)
 
     def _to_parameter(
-        self, name: str, rows: NDArray[np.int64], bar: Array, found: dict[str, Array], steps: dict[str, Array]
+        self,
+        name: str,
+        rows: NDArray[np.int64],
+        bar: Array,
+        found: dict[str, Array],
+        steps: dict[str, Array],
     ) -> None:
-        """Adds cotangents of the values that a parameter has at rows of the doses, (n,) or (n, patients)."""
+        """Adds cotangents of the values that a parameter has at rows of the doses, (n,) or (n,
+        patients).
+        """
         if name in steps:
             np.add.at(steps[name], self._step_rows(name, rows), bar)
         elif bar.ndim == 2:
@@ -183,58 +207,96 @@ class Run:
         rows = np.flatnonzero(self.events.role == STATE)
         return rows[np.lexsort((self.events.number[rows], self.events.source[rows]))]
 
-    def push_forward(self, inputs: Sequence[Input], directions: Sequence[Sequence[ArrayLike | None]]) -> Tangents:
-        """The tangents of what the core reads, for each direction from those of the inputs; None is 0.
+    def push_forward(
+        self, inputs: Sequence[Input], directions: Sequence[Sequence[ArrayLike | None]]
+    ) -> Tangents:
+        """The tangents of what the core reads, for each direction from those of the inputs; None is
+        0.
 
-        Those of a number are () or (patients,); of a parameter that changes over time () or (rows,), one a value.
+        Those of a number are () or (patients,); of a parameter that changes over time () or
+        (rows,), one a value.
         Raises InputError where there is no derivative, as above.
         """
         from teorell.solve import Tangents
 
         parameters, values, times = [], [], []
         for direction in directions:
-            dots = {entry: np.asarray(dot) for entry, dot in zip(inputs, direction, strict=True) if dot is not None}
-            of_parameters = {entry.name: dot for entry, dot in dots.items() if entry.kind == "parameter"}
+            dots = {
+                entry: np.asarray(dot)
+                for entry, dot in zip(inputs, direction, strict=True)
+                if dot is not None
+            }
+            of_parameters = {
+                entry.name: dot for entry, dot in dots.items() if entry.kind == "parameter"
+            }
             for name in of_parameters.keys() & self.columns.steps.keys():
-                of_parameters[name] = np.broadcast_to(of_parameters[name], self.columns.steps[name].values.shape)
+                of_parameters[name] = np.broadcast_to(
+                    of_parameters[name], self.columns.steps[name].values.shape
+                )
             parameters.append(self._columns(of_parameters))
             value, time = self._rows(dots, of_parameters)
             values.append(value)
             times.append(time)
         shape = np.broadcast_shapes(*(rows.shape for rows in (*values, *times)))
-        moving = (_stacked(rows, shape) if any(each.any() for each in rows) else None for rows in (values, times))
-        return Tangents(_stacked(parameters, np.broadcast_shapes(*(each.shape for each in parameters))), *moving)
+        moving = (
+            _stacked(rows, shape) if any(each.any() for each in rows) else None
+            for rows in (values, times)
+        )
+        return Tangents(
+            _stacked(parameters, np.broadcast_shapes(*(each.shape for each in parameters))), *moving
+        )
 
     def _columns(self, dots: Mapping[str, Array]) -> Array:
-        """(patients or 1, parameters) from tangents of some parameters, those at the start of what changes over time."""
-        first = {n: d[self.columns.steps[n].offsets[:-1]] if n in self.columns.steps else d for n, d in dots.items()}
-        result = np.zeros((max([dot.size for dot in first.values()], default=1), len(self.columns.names)))
+        """(patients or 1, parameters) from tangents of some parameters, those at the start of what
+        changes over time.
+        """
+        first = {
+            n: d[self.columns.steps[n].offsets[:-1]] if n in self.columns.steps else d
+            for n, d in dots.items()
+        }
+        result = np.zeros(
+            (max([dot.size for dot in first.values()], default=1), len(self.columns.names))
+        )
         for name, dot in first.items():
             result[:, self.columns.names.index(name)] = dot
         return result
 
-    def _rows(self, dots: Mapping[Input, Array], of_parameters: Mapping[str, Array]) -> tuple[Array, Array]:
-        """Tangents of the values and times of the events: (patients or 1, rows) of a shared table, else (rows,)."""
+    def _rows(
+        self, dots: Mapping[Input, Array], of_parameters: Mapping[str, Array]
+    ) -> tuple[Array, Array]:
+        """Tangents of the values and times of the events: (patients or 1, rows) of a shared table,
+        else (rows,).
+        """
         doses = self.doses
         of_doses = {entry: dot for entry, dot in dots.items() if entry.kind == "dose"}
         shared = len(self.events.offsets) == 2
-        most = max([dot.size for dot in (*of_doses.values(), *of_parameters.values())], default=1) if shared else 1
+        most = (
+            max([dot.size for dot in (*of_doses.values(), *of_parameters.values())], default=1)
+            if shared
+            else 1
+        )
         shape = (len(doses.amount), most) if shared and most > 1 else (len(doses.amount),)
         numbers = {name: np.zeros(shape) for name in ("amount", "time", "every", "extent")}
         for entry, dot in of_doses.items():
             name = "extent" if entry.name in ("duration", "rate") else entry.name
             numbers[name][self._line_rows(entry.line)] = dot
-        of_rules = {name: np.zeros(shape) for name in ("lag", "bioavailability", "rate", "duration")}
+        of_rules = {
+            name: np.zeros(shape) for name in ("lag", "bioavailability", "rate", "duration")
+        }
         for rule in doses.rules:
             for name, slope in rule.slopes.items():
                 if name in of_parameters:
                     dot = slope * self._at_rows(name, of_parameters[name], rule.rows)
-                    of_rules[rule.field][rule.rows] += dot if len(shape) == 1 or dot.ndim == 2 else dot[..., None]
+                    of_rules[rule.field][rule.rows] += (
+                        dot if len(shape) == 1 or dot.ndim == 2 else dot[..., None]
+                    )
         fields = doses.push_forward(numbers, of_rules)
         check_defined(doses, fields["rate"])
         value, time = push_forward_rows(doses, self.events, fields)
         if self.steady is not None and (any(f.any() for f in fields.values()) or of_parameters):
-            at_records = {n: self._at_rows(n, d, self.steady.rows) for n, d in of_parameters.items()}
+            at_records = {
+                n: self._at_rows(n, d, self.steady.rows) for n, d in of_parameters.items()
+            }
             value[self._state_rows] = self.steady.push_forward(at_records, fields).reshape(-1)
         for name, dot in of_parameters.items():
             if name in self.columns.steps:
@@ -242,7 +304,10 @@ class Run:
                 value[rows_of] = dot[self.events.source[rows_of]]
         with np.errstate(invalid="ignore"):
             moved = [
-                sum((slopes[name] * dot for name, dot in of_parameters.items() if name in slopes), np.zeros(()))
+                sum(
+                    (slopes[name] * dot for name, dot in of_parameters.items() if name in slopes),
+                    np.zeros(()),
+                )
                 for slopes in self._slopes
             ]
         if any(dot.any() for dot in moved):
@@ -258,23 +323,35 @@ class Run:
         return value.T, time.T
 
     def _at_rows(self, name: str, dot: Array, rows: NDArray[np.int64]) -> Array:
-        """The tangent of a parameter at rows of the doses: (), (n,), or (1, patients) where all share the table."""
+        """The tangent of a parameter at rows of the doses: (), (n,), or (1, patients) where all
+        share the table.
+        """
         if name in self.columns.steps:
             return dot[self._step_rows(name, rows)]
         if dot.ndim == 0:
             return dot
-        return dot[None, :] if len(self.events.offsets) == 2 and dot.size > 1 else dot[self.doses.table.owner[rows]]
+        return (
+            dot[None, :]
+            if len(self.events.offsets) == 2 and dot.size > 1
+            else dot[self.doses.table.owner[rows]]
+        )
 
     @cached_property
     def _slopes(self) -> list[dict[str, Array]]:
-        """For each switch, d threshold / d parameter, () or (patients,), for the parameters in it."""
+        """For each switch, d threshold / d parameter, () or (patients,), for
+        the parameters in it.
+        """
         columns = zip(self.columns.names, self.columns.values, strict=True)
         values = {symbol("parameter", name): column for name, column in columns}
         found = []
         for switch in self.programs.switches:
             inside = {leaf for leaf in leaves(switch.threshold) if leaf.op == "parameter"}
-            slopes = {leaf.name: evaluate(derivative(switch.threshold, leaf), values) for leaf in inside}
-            found.append({name: np.asarray(slope, dtype=np.float64) for name, slope in slopes.items()})
+            slopes = {
+                leaf.name: evaluate(derivative(switch.threshold, leaf), values) for leaf in inside
+            }
+            found.append(
+                {name: np.asarray(slope, dtype=np.float64) for name, slope in slopes.items()}
+            )
         return found
 
 
@@ -289,22 +366,30 @@ def _stacked(directions: Sequence[Array], shape: tuple[int, ...]) -> Array:
 
 
 def run_of(
-    model: Model, columns: Columns, regimen: Given, times: Array | RecordTimes, outputs: tuple[str, ...], patients: int,
-    options: Mapping[str, Any], derivatives: str | None = None, equilibrium: bool = False,
-    summary: Summary | None = None,
+    model: Model, columns: Columns, regimen: Given, times: Array | RecordTimes, outputs: tuple[str,
+    ...], patients: int, options: Mapping[str, Any], derivatives: str | None = None,
+    equilibrium: bool = False, summary: Summary | None = None,
 ) -> Run:  # fmt: skip
-    """Lower the model, find its switches, make the events. derivatives: None, "vjp" or "jvp", as for lowered.programs_of.
+    """Lower the model, find its switches, make the events. derivatives: None, "vjp" or "jvp", as
+    for lowered.programs_of.
 
     equilibrium: patients begin where they come to rest without doses.
-    Raises InputError where the threshold of a switch is not a number, and where rules of doses do not hold.
+    Raises InputError where the threshold of a switch is not a number, and where rules of doses do
+    not hold.
     """
-    from teorell.lowered import programs_of  # not at the top: `import teorell` needs neither lowering nor the extension
+    # not at the top: `import teorell` needs neither lowering nor the extension
+    from teorell.lowered import programs_of
 
     table = dose_table(regimen, model.state_names, patients)
     if equilibrium:
         table = from_equilibrium(table)
-    infused = {table.states[k] for k in np.unique(table.into[(table.kind != BOLUS) & (table.kind != RESET)])}
-    programs = programs_of(model, outputs, tuple(name for name in model.state_names if name in infused), derivatives)
+    infused = {
+        table.states[k]
+        for k in np.unique(table.into[(table.kind != BOLUS) & (table.kind != RESET)])
+    }
+    programs = programs_of(
+        model, outputs, tuple(name for name in model.state_names if name in infused), derivatives
+    )
     switches = _switches(model, programs, columns)
     table = _own_rows(table, model, columns, switches, patients)
     at_rows = _ValuesAt(columns, table)
@@ -331,7 +416,9 @@ class _ValuesAt:
 
     def of(self, expression: Expression, rows: NDArray[np.int64]) -> dict[Expression, Array]:
         """symbol -> () or (n,), for the parameters in an expression."""
-        return {leaf: self.one(leaf.name, rows) for leaf in leaves(expression) if leaf.op == "parameter"}
+        return {
+            leaf: self.one(leaf.name, rows) for leaf in leaves(expression) if leaf.op == "parameter"
+        }
 
     def everything(self, rows: NDArray[np.int64]) -> tuple[Array, ...]:
         """One column a parameter, () or (n,)."""
@@ -350,37 +437,51 @@ class _ValuesAt:
 def _own_rows(
     table: DoseTable, model: Model, columns: Columns, switches: Sequence[SwitchTimes], patients: int
 ) -> DoseTable:
-    """With rows for each patient where what becomes of a dose, or any other event, depends on the patient's parameters."""
+    """With rows for each patient where what becomes of a dose, or any other event, depends on the
+    patient's parameters.
+    """
     if table.patients == patients:
         return table
-    if any(switch.threshold.ndim for switch in switches) or any(s.patients > 1 for s in columns.steps.values()):
+    if any(switch.threshold.ndim for switch in switches) or any(
+        s.patients > 1 for s in columns.steps.values()
+    ):
         return table.repeated(patients)
     into = {table.states[k] for k in np.unique(table.into[table.into >= 0])}
     rules = [rule for name, rule in model.dosing_rules.items() if name in into]
-    exprs = [e for rule in rules for e in (rule.lag, rule.bioavailability, rule.rate, rule.duration) if e is not None]
+    exprs = [
+        e
+        for rule in rules
+        for e in (rule.lag, rule.bioavailability, rule.rate, rule.duration)
+        if e is not None
+    ]
     read = {leaf.name for e in exprs for leaf in leaves(e)}
-    by_patient = any(columns.values[columns.names.index(name)].ndim or name in columns.steps for name in read)
+    by_patient = any(
+        columns.values[columns.names.index(name)].ndim or name in columns.steps for name in read
+    )
     return table.repeated(patients) if by_patient or (table.steady != NOT_STEADY).any() else table
 
 
 def _switches(model: Model, programs: Programs, columns: Columns) -> tuple[SwitchTimes, ...]:
     """When the model's conditions on time change, for each patient."""
-    values = {symbol("parameter", name): column for name, column in zip(columns.names, columns.values, strict=True)}
+    values = {
+        symbol("parameter", name): column
+        for name, column in zip(columns.names, columns.values, strict=True)
+    }
     found = []
     for switch in programs.switches:
         threshold: Array = np.asarray(evaluate(switch.threshold, values), dtype=np.float64)
         undefined_at = np.flatnonzero(np.isnan(threshold))
         if undefined_at.size:
             raise InputError(
-                f"a condition on time in model {model.name!r} changes at {switch.threshold!r} (not a number for "
-                f"{count(undefined_at.size, 'patient')}, the first is patient {undefined_at[0]}). "
-                "Check the parameters in it."
+                f"a condition on time in model {model.name!r} changes at {switch.threshold!r} (not "
+                f"a number for {count(undefined_at.size, 'patient')}, the first is patient "
+                f"{undefined_at[0]}). Check the parameters in it."
             )
         changing = [leaf.name for leaf in leaves(switch.threshold) if leaf.name in columns.steps]
         if changing:
             raise InputError(
-                f"parameter {changing[0]!r} changes over time, and a condition on time depends on it (when would it "
-                "change?). Give it one value a patient."
+                f"parameter {changing[0]!r} changes over time, and a condition on time depends on "
+                "it (when would it change?). Give it one value a patient."
             )
         found.append(SwitchTimes(threshold, switch.before, switch.after))
     return tuple(found)

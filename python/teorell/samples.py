@@ -16,10 +16,13 @@ class Samples:
 
     times: NDArray[np.float64]  # (rows,)
     offsets: NDArray[np.int64]  # (patients + 1,)
-    events: NDArray[np.int64] | None = None  # (rows,) how many of the patient's events come before it, at its time
+    # (rows,) how many of the patient's events come before it, at its time
+    events: NDArray[np.int64] | None = None
 
     def rows(self, first: int, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """The rows of some of the patients first, first + 1, ..., counted from the first row of patient `first`."""
+        """The rows of some of the patients first, first + 1, ..., counted from the first row of
+        patient `first`.
+        """
         counts = np.diff(self.offsets[first : first + len(chosen) + 1])
         return np.flatnonzero(np.repeat(chosen, counts))
 
@@ -30,7 +33,8 @@ class Summary:
 
     kinds: NDArray[np.int32]  # (reductions,) ReductionKind of batch.hpp
     outputs: NDArray[np.int32]  # (reductions,) numbers of outputs, as the programs have them
-    linear: NDArray[np.uint8]  # (reductions,) 1: the output is linear in the states, its coefficients constant
+    # (reductions,) 1: the output is linear in the states, its coefficients constant
+    linear: NDArray[np.uint8]
     windows: NDArray[np.float64]  # (reductions, patients or 1, 3): start, end, threshold
 
     def __len__(self) -> int:

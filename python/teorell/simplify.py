@@ -71,7 +71,10 @@ def _mul(a: Expression, b: Expression) -> Expression:
 def _div(a: Expression, b: Expression) -> Expression:
     if b.op == "constant":
         if b.value == 0.0:
-            raise ModelError("division by the constant zero (the value is infinite everywhere). Check the divisor.")
+            raise ModelError(
+                "division by the constant zero (the value is infinite everywhere). Check the "
+                "divisor."
+            )
         if a.op == "constant":
             return constant(a.value / b.value)
         if b.value == 1.0:
@@ -124,7 +127,9 @@ def _condition(a: Expression) -> Expression:
         _condition(a.args[1])
         _condition(a.args[2])
         return a
-    raise ModelError(f"{a!r} used with & | ~ (these join conditions). Compare it with something, as in x > 0.5.")
+    raise ModelError(
+        f"{a!r} used with & | ~ (these join conditions). Compare it with something, as in x > 0.5."
+    )
 
 
 def _and(a: Expression, b: Expression) -> Expression:
@@ -193,7 +198,7 @@ def _folded(op: str, function: Callable[..., float], *values: float) -> Expressi
 
 
 RULES.update({
-    "add": _add, "sub": _sub, "mul": _mul, "div": _div, "pow": _pow, "neg": _neg, "lt": _lt, "le": _le, "and": _and,
-    "or": _or, "not": _not, "min": minimum, "max": maximum, "where": select,
+    "add": _add, "sub": _sub, "mul": _mul, "div": _div, "pow": _pow, "neg": _neg, "lt": _lt,
+    "le": _le, "and": _and, "or": _or, "not": _not, "min": minimum, "max": maximum, "where": select,
     **{op: partial(unary, op) for op in _UNARY},
 })  # fmt: skip

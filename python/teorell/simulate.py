@@ -45,39 +45,46 @@ def simulate(
 ) -> Solution:
     """Simulate a population from time 0 and sample its outputs at `times`.
 
-    parameters: mapping of name to number or (patients,) array, a DataFrame with a row a patient, or an object whose
-        `.parameters` is one of these, in the units that the model declares; what is not given takes its default.
-        Integers and float32 become float64. Torch tensors () or (patients,) may stand for any of these arrays, and for
-        any number of a regimen (a list of regimens holds numbers).
-        A parameter that changes over time is a teorell.stepwise.
-    regimen: a Regimen for all patients (its numbers may be (patients,) arrays), a list of one a patient, the table of
-        doses of an EventTable, or None.
-    times: (times,) in the model's time unit, finite, >= 0, ascending; equal times are allowed. Or a list of such, one a
-        patient, or the RecordTimes of an EventTable.
+    parameters: mapping of name to number or (patients,) array, a DataFrame with a row a patient, or
+        an object whose `.parameters` is one of these, in the units that the model declares; what is
+        not given takes its default. Integers and float32 become float64. Torch tensors () or
+        (patients,) may stand for any of these arrays, and for any number of a regimen (a list of
+        regimens holds numbers). A parameter that changes over time is a teorell.stepwise.
+    regimen: a Regimen for all patients (its numbers may be (patients,) arrays), a list of one a
+        patient, the table of doses of an EventTable, or None.
+    times: (times,) in the model's time unit, finite, >= 0, ascending; equal times are allowed. Or a
+        list of such, one a patient, or the RecordTimes of an EventTable.
     outputs: names in the order wanted, or one name; None is all.
-    rtol, atol: tolerances of each step, rtol from 1e-13 to 0.1; atol is one number, one a state (states,), or a mapping
-        from names of states (others take 1e-9), in the units of the states.
-    method: "rodas5p" or "rodas4p2", of a lower order and less work a step; solve.METHODS lists those of this version.
+    rtol, atol: tolerances of each step, rtol from 1e-13 to 0.1; atol is one number, one a state
+        (states,), or a mapping from names of states (others take 1e-9), in the units of the states.
+    method: "rodas5p" or "rodas4p2", of a lower order and less work a step; solve.METHODS lists
+    those of this version.
     threads: None takes all processors this process may use. No result depends on it.
     samples: does a sample at a dose time see the dose ("after") or not ("before")?
     max_steps: accepted and rejected steps after which a patient is given up.
     progress: True draws a bar; a callable is called with the patients done and all.
-    executor: "machine_code", "interpreter", or None for the faster one that works here. The results are the same bits.
-    start: "initial", the initial values of the model; "equilibrium", where these lead to without doses.
-    reductions: a list of teorell.Cmax, Tmax, Cmin, AUC and TimeAbove: numbers that sum up a curve, found in the dense output
+    executor: "machine_code", "interpreter", or None for the faster one that works here. The results
+    are the same bits.
+    start: "initial", the initial values of the model; "equilibrium", where these lead to without
+    doses.
+    reductions: a list of teorell.Cmax, Tmax, Cmin, AUC and TimeAbove: numbers that sum up a curve,
+        found in the dense output
         while it is solved. With these times may be None: no curve is stored then.
 
-    Returns a Solution. Its values have the shape (patients, times, outputs), or (samples, outputs) where each patient has
-    times of its own; its reductions are (patients,) arrays by name. The number of patients is the common length of all
-    arrays, 1 if there is none. Raises InputError (a ValueError) or TypeError before anything runs if something does not
-    fit. A patient that fails numerically raises nothing: it has a status and NaN from the failing time on;
+    Returns a Solution. Its values have the shape (patients, times, outputs), or (samples, outputs)
+    where each patient has times of its own; its reductions are (patients,) arrays by name. The
+    number of patients is the common length of all arrays, 1 if there is none. Raises InputError (a
+    ValueError) or TypeError before anything runs if something does not fit. A patient that fails
+    numerically raises nothing: it has a status and NaN from the failing time on;
     `Solution.raise_for_status` turns that into an exception.
 
-    Where anything is a torch tensor (float64, float32, integers; on the CPU, read where it lies) the values are one, in the
-    type that the floating ones promote to. Torch differentiates them by every floating tensor but `times`, backward and
-    forward, under torch.func too (docs/differentiation.md). A failed patient has gradient zero; a second derivative raises
-    NotImplementedError. Under torch.vmap all else in the solution is that of the patients of all runs, one run after the
-    other. torch.compile leaves this function out of its graph; teorell.nn.Simulator goes in.
+    Where anything is a torch tensor (float64, float32, integers; on the CPU, read where it lies)
+    the values are one, in the type that the floating ones promote to. Torch differentiates them by
+    every floating tensor but `times`, backward and forward, under torch.func too
+    (docs/differentiation.md). A failed patient has gradient zero; a second derivative raises
+    NotImplementedError. Under torch.vmap all else in the solution is that of the patients of all
+    runs, one run after the other. torch.compile leaves this function out of its graph;
+    teorell.nn.Simulator goes in.
     """
     tensors = is_tensor(times)
     if tensors:
@@ -85,8 +92,9 @@ def simulate(
 
         times = constant(times, "times")
     problem = problem_of(
-        model, parameters, regimen, times, outputs, rtol=rtol, atol=atol, method=method, threads=threads,
-        samples=samples, max_steps=max_steps, progress=progress, executor=executor, start=start, reductions=reductions,
+        model, parameters, regimen, times, outputs, rtol=rtol, atol=atol, method=method,
+        threads=threads, samples=samples, max_steps=max_steps, progress=progress, executor=executor,
+        start=start, reductions=reductions,
     )  # fmt: skip
     if tensors or any(map(is_tensor, problem.given)):
         from teorell.autograd import solve
@@ -97,23 +105,33 @@ def simulate(
 
 
 def labelled(
-    problem: Problem, raw: Raw, values: Any = None, arrays: Sequence[Array] = (), reduced: Any = None
+    problem: Problem,
+    raw: Raw,
+    values: Any = None,
+    arrays: Sequence[Array] = (),
+    reduced: Any = None,
 ) -> Solution:
     """What the core returned, with the names and units of the problem.
 
-    values, reduced, arrays: values and reductions as tensors, and what the core read of each input, where some were given.
+    values, reduced, arrays: values and reductions as tensors, and what the core read of each input,
+    where some were given.
     """
     model, columns, outputs = problem.model, problem.columns, problem.outputs
-    given = {name: column for name, column in zip(columns.names, columns.values, strict=True) if name in columns.given}
+    given = {
+        name: column
+        for name, column in zip(columns.names, columns.values, strict=True)
+        if name in columns.given
+    }
     for entry, array in zip(problem.inputs, arrays, strict=False):
         if entry.kind == "parameter":
             given[entry.name] = array
     parameters: dict[str, Array | Stepwise] = {**given, **problem.columns.steps}
     at = problem.times
     return Solution(
-        raw.values if values is None else values, at.times if isinstance(at, RecordTimes) else at, outputs,
-        raw.status, raw.failure_time, raw.steps, raw.rejected,
+        raw.values if values is None else values, at.times if isinstance(at, RecordTimes) else at,
+        outputs, raw.status, raw.failure_time, raw.steps, raw.rejected,
         model.name, model.time_unit, tuple(model.output_unit(name) for name in outputs),
         parameters, at.offsets if isinstance(at, RecordTimes) else None,
-        problem.reductions.labelled(raw.reduced if reduced is None else reduced), problem.reductions.units(model),
+        problem.reductions.labelled(raw.reduced if reduced is None else reduced),
+        problem.reductions.units(model),
     )  # fmt: skip

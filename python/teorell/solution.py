@@ -1,4 +1,6 @@
-"""What a simulation returns: labelled values, a status for each patient, and the ways on from there."""
+"""What a simulation returns: labelled values, a status for each patient, and the ways on from
+there.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,16 @@ __all__ = ["SimulationError", "Solution"]
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Curves of a population, each output in its declared unit, and how each patient's simulation went.
+    """Curves of a population, each output in its declared unit, and how each patient's simulation
+    went.
 
-    Where each patient had times of its own, values is (samples, outputs), patient after patient: those of patient i are
-    the rows offsets[i] to offsets[i + 1] - 1.
+    Where each patient had times of its own, values is (samples, outputs), patient after patient:
+    those of patient i are the rows offsets[i] to offsets[i + 1] - 1.
     """
 
-    values: Any  # (patients, times, outputs), NumPy, or a torch tensor where one was given; NaN after failure_time
+    # (patients, times, outputs), NumPy, or a torch tensor where one was given; NaN after
+    # failure_time
+    values: Any
     times: Array  # (times,) or (samples,) in `time_unit`
     outputs: tuple[str, ...]
     status: NDArray[np.int32]  # (patients,) 0 is success; the sentences are in teorell.solve.STATUS
@@ -37,8 +42,10 @@ class Solution:
     model: str = ""  # its name
     time_unit: str = ""
     units: tuple[str, ...] = ()  # of the outputs, "" where not declared
-    parameters: Mapping[str, Any] | None = None  # those the user gave, () or (patients,) or Stepwise, in their units
-    offsets: NDArray[np.int64] | None = None  # (patients + 1,) where each patient has times of its own
+    # those the user gave, () or (patients,) or Stepwise, in their units
+    parameters: Mapping[str, Any] | None = None
+    # (patients + 1,) where each patient has times of its own
+    offsets: NDArray[np.int64] | None = None
     reductions: Mapping[str, Any] = field(
         default_factory=dict
     )  # name -> (patients,); NaN where a failure cut its window
@@ -46,7 +53,9 @@ class Solution:
 
     @property
     def time(self) -> Array:
-        """(samples,) the time of each row of `values`; the grid (times,) where all patients share one."""
+        """(samples,) the time of each row of `values`; the grid (times,) where all patients share
+        one.
+        """
         return self.times
 
     @property
@@ -64,12 +73,16 @@ class Solution:
 
     @property
     def array(self) -> Array:
-        """`values` as NumPy, (patients, times, outputs); of a tensor a view that carries no derivative."""
+        """`values` as NumPy, (patients, times, outputs); of a tensor a view that carries no
+        derivative.
+        """
         result: Array = self.values.numpy(force=True) if is_tensor(self.values) else self.values
         return result
 
     def __getitem__(self, output: str) -> Any:
-        """The curves of one output, (patients, times) or (samples,), a view, in its unit; InputError if there is none."""
+        """The curves of one output, (patients, times) or (samples,), a view, in its unit;
+        InputError if there is none.
+        """
         return self.values[..., self._number(output)]
 
     def __repr__(self) -> str:
@@ -78,27 +91,37 @@ class Solution:
         if self.times.size:
             span = f"{self.times.min():g} to {self.times.max():g} {self.time_unit}".rstrip()
             what = "time" if self.offsets is None else "sample"
-            parts += [f"{count(self.times.size, what)} from {span}", f"outputs {', '.join(self.outputs)}"]
+            parts += [
+                f"{count(self.times.size, what)} from {span}",
+                f"outputs {', '.join(self.outputs)}",
+            ]
         if self.reductions:
             parts.append(f"reductions {', '.join(self.reductions)}")
         went = f"{failed} failed" if failed else "all succeeded"
         return f"<{type(self).__name__} of {self.model!r}: {', '.join(parts)}; {went}>"
 
     def raise_for_status(self) -> None:
-        """Raise SimulationError if any patient failed: who, why, what to do, and what is unusual about them."""
+        """Raise SimulationError if any patient failed: who, why, what to do, and what is unusual
+        about them.
+        """
         known = self.parameters or {}
-        raise_failures("solution", self.status, self.failure_time, self.steps, self.time_unit, known)
+        raise_failures(
+            "solution", self.status, self.failure_time, self.steps, self.time_unit, known
+        )
 
     def to_dataframe(self) -> Any:
-        """A tidy pandas DataFrame: columns patient, time, and one for each output; a row for each patient and time.
+        """A tidy pandas DataFrame: columns patient, time, and one for each output; a row for each
+        patient and time.
 
-        `patient` counts from 0; after a failure values are NaN. ImportError without pandas, InputError if an output is
-        called patient or time.
+        `patient` counts from 0; after a failure values are NaN. ImportError without pandas,
+        InputError if an output is called patient or time.
         """
         try:
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]
         except ImportError as error:
-            raise ImportError("no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'.") from error
+            raise ImportError(
+                "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
+            ) from error
         self._check_free("patient", "time")
         grid = self.offsets is None
         columns: dict[str, Any] = {
@@ -109,16 +132,19 @@ class Solution:
         return pd.DataFrame(columns)
 
     def to_xarray(self) -> Any:
-        """An xarray Dataset: a variable (patient, time) for each output, and (patient,) for each reduction, status,
-        failure_time, steps and rejected.
+        """An xarray Dataset: a variable (patient, time) for each output, and (patient,) for each
+        reduction, status, failure_time, steps and rejected.
 
-        Where each patient has times of its own, the outputs are (sample,), with coordinates sample_patient and time.
-        Units are attributes, `units`. ImportError without xarray, InputError if an output has the name of one of these.
+        Where each patient has times of its own, the outputs are (sample,), with coordinates
+        sample_patient and time. Units are attributes, `units`. ImportError without xarray,
+        InputError if an output has the name of one of these.
         """
         try:
             import xarray as xr
         except ImportError as error:
-            raise ImportError("no Dataset (xarray is not installed). Run pip install 'teorell[frames]'.") from error
+            raise ImportError(
+                "no Dataset (xarray is not installed). Run pip install 'teorell[frames]'."
+            ) from error
         per_patient = ("status", "failure_time", "steps", "rejected")
         self._check_free("patient", "time", *per_patient, *self.reductions)
         units = self.units or ("",) * len(self.outputs)
@@ -140,7 +166,8 @@ class Solution:
         return xr.Dataset(variables, coordinates, {"model": self.model})
 
     def nca(self, output: str | None = None) -> NCA:
-        """Non-compartmental analysis of one output (None: the only one), for each patient; see teorell.nca.
+        """Non-compartmental analysis of one output (None: the only one), for each patient; see
+        teorell.nca.
 
         InputError if there is no such output, or there are several and none is named.
         """
@@ -149,15 +176,25 @@ class Solution:
         self._check_grid("a non-compartmental analysis")
         name, unit = self._one(output), self._unit(output)
         time = self.time_unit
-        units = {"cmax": unit, "tmax": time, "half_life": time, "lambda_z": f"1/{time}" if time else ""}
+        units = {
+            "cmax": unit,
+            "tmax": time,
+            "half_life": time,
+            "lambda_z": f"1/{time}" if time else "",
+        }
         area = f"{unit} {time}" if unit and time else ""
-        return nca(self.times, self.array[:, :, self._number(name)], units | {"auc_last": area, "auc_inf": area})
+        return nca(
+            self.times,
+            self.array[:, :, self._number(name)],
+            units | {"auc_last": area, "auc_inf": area},
+        )
 
     def plot(self, output: str | None = None, **options: Any) -> Any:
-        """Draw one output (None: the only one) as median and percentile bands; returns the matplotlib Axes.
+        """Draw one output (None: the only one) as median and percentile bands; returns the
+        matplotlib Axes.
 
-        options: log=True for a logarithmic axis, observed=(times, values) for points, title, color, label, ax to draw into
-        (see plot.plot). ImportError without matplotlib.
+        options: log=True for a logarithmic axis, observed=(times, values) for points, title, color,
+        label, ax to draw into (see plot.plot). ImportError without matplotlib.
         """
         from teorell.plot import plot
 
@@ -170,7 +207,8 @@ class Solution:
     def _number(self, output: str) -> int:
         if output not in self.outputs:
             raise InputError(
-                f"unknown output {output!r} (this solution does not hold it). {suggestion(str(output), self.outputs)}"
+                f"unknown output {output!r} (this solution does not hold it). "
+                f"{suggestion(str(output), self.outputs)}"
             )
         return self.outputs.index(output)
 
@@ -179,7 +217,8 @@ class Solution:
             return output
         if len(self.outputs) != 1:
             raise InputError(
-                f"no output named (the solution holds {len(self.outputs)}). Name one of {', '.join(self.outputs)}"
+                f"no output named (the solution holds {len(self.outputs)}). Name one of "
+                f"{', '.join(self.outputs)}"
             )
         return self.outputs[0]
 
@@ -189,13 +228,15 @@ class Solution:
     def _check_grid(self, what: str) -> None:
         if self.offsets is not None:
             raise InputError(
-                f"{what} of samples that each patient has at times of its own (one grid is needed). Simulate on one grid, "
-                "or take the rows of a patient: values[offsets[i]:offsets[i + 1]]."
+                f"{what} of samples that each patient has at times of its own (one grid is "
+                "needed). Simulate on one grid, or take the rows of a patient: "
+                "values[offsets[i]:offsets[i + 1]]."
             )
 
     def _check_free(self, *names: str) -> None:
         for name in names:
             if name in self.outputs:
                 raise InputError(
-                    f"output {name!r} has the name of a column of the table (one would hide). Rename the output."
+                    f"output {name!r} has the name of a column of the table (one would hide). "
+                    "Rename the output."
                 )

@@ -1,4 +1,6 @@
-"""The one caller of the compiled core: programs, parameter columns and events in, raw arrays out."""
+"""The one caller of the compiled core: programs, parameter columns and events
+in, raw arrays out.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ __all__ = [
 Array: TypeAlias = NDArray[np.float64]
 
 STATUS: dict[int, str] = dict(enumerate(_core.status_sentences()))
-NO_STEADY_STATE = next((code for code, sentence in STATUS.items() if sentence.startswith("no steady state")), 7)
+NO_STEADY_STATE = next(
+    (code for code, sentence in STATUS.items() if sentence.startswith("no steady state")), 7
+)
 METHODS: tuple[str, ...] = tuple(_core.methods())
 
 available_threads: Callable[[], int] = _core.available_threads
@@ -47,7 +51,9 @@ tableau: Callable[[str], dict[str, Any]] = _core.tableau
 
 
 def instruction_sets() -> list[dict[str, Any]]:
-    """The builds of the core that this processor can run, best first: name, register_width, interpreter_width, fma."""
+    """The builds of the core that this processor can run, best first: name, register_width,
+    interpreter_width, fma.
+    """
     return _core.instruction_sets()
 
 
@@ -60,8 +66,10 @@ class Raw:
     failure_time: NDArray[np.float64]  # (patients,) NaN where status is 0
     steps: NDArray[np.int64]  # (patients,) accepted steps
     rejected: NDArray[np.int64]  # (patients,) rejected steps
-    reduced: NDArray[np.float64]  # (patients, reductions), NaN where a failure has cut its window short
-    reached: NDArray[np.float64]  # (patients, reductions) when an extremum is reached first, else NaN
+    # (patients, reductions), NaN where a failure has cut its window short
+    reduced: NDArray[np.float64]
+    # (patients, reductions) when an extremum is reached first, else NaN
+    reached: NDArray[np.float64]
 
 
 def llvmlite_missing() -> str | None:
@@ -75,13 +83,16 @@ def llvmlite_missing() -> str | None:
 
 
 def choose_executor(executor: str | None = None) -> tuple[str, str]:
-    """The executor that serves a request, and why: 'machine_code' where llvmlite is there, else 'interpreter'."""
+    """The executor that serves a request, and why: 'machine_code' where llvmlite is there, else
+    'interpreter'.
+    """
     missing = llvmlite_missing()
     if executor == "interpreter":
         return executor, "as asked"
     if executor == "machine_code" and missing:
         raise ImportError(
-            f"executor='machine_code' is not available ({missing}). Install llvmlite 0.46 or newer, or leave executor out."
+            f"executor='machine_code' is not available ({missing}). Install llvmlite 0.46 or "
+            "newer, or leave executor out."
         )
     return ("interpreter", missing) if missing else ("machine_code", "llvmlite is there")
 
@@ -100,7 +111,9 @@ def machine_code(programs: Programs, method: str, isa: str) -> Any:
         if key not in _compiled:
             builds = instruction_sets()
             build = next(b for b in builds if b["name"] == isa)
-            target = compiler.target_for(isa, build["register_width"], build["fma"], best=isa == builds[0]["name"])
+            target = compiler.target_for(
+                isa, build["register_width"], build["fma"], best=isa == builds[0]["name"]
+            )
             _compiled[key] = compiler.compile_programs(programs, tableau(method), target)
             while len(_compiled) > KEPT:
                 _compiled.popitem(last=False)
@@ -111,13 +124,18 @@ def machine_code(programs: Programs, method: str, isa: str) -> Any:
 def core_model(programs: Programs) -> Any:
     layout = programs.layout
     counts = {
-        "n_rates": len(programs.infused), "n_entries": len(programs.entries), "n_outcoef": len(programs.output_coefs),
+        "n_rates": len(programs.infused), "n_entries": len(programs.entries),
+        "n_outcoef": len(programs.output_coefs),
     }  # fmt: skip
-    fields = [counts[name] if name in counts else getattr(layout, name) for name in _core.layout_fields]
+    fields = [
+        counts[name] if name in counts else getattr(layout, name) for name in _core.layout_fields
+    ]
     return _core.Model(
         layout=np.array(fields, dtype=np.int32),
         constants=np.ascontiguousarray(programs.constants, dtype=np.float64),
-        programs={name: np.ascontiguousarray(getattr(programs, name), dtype=np.int32) for name in PROGRAMS},
+        programs={
+            name: np.ascontiguousarray(getattr(programs, name), dtype=np.int32) for name in PROGRAMS
+        },
         ft_rows=np.ascontiguousarray(programs.ft_rows, dtype=np.int32),
         output_states=np.ascontiguousarray(programs.output_states, dtype=np.int32),
         controlled=np.ascontiguousarray(programs.controlled, dtype=np.uint8),
@@ -130,13 +148,16 @@ def core_model(programs: Programs) -> Any:
 
 
 def selected_isa(isa: str | None) -> str:
-    """The build to run: as asked, else $TEORELL_ISA, else the best. Raises ValueError where it cannot run here."""
+    """The build to run: as asked, else $TEORELL_ISA, else the best.
+
+    Raises ValueError where it cannot run here.
+    """
     known = [str(build["name"]) for build in instruction_sets()]
     name = isa or os.environ.get("TEORELL_ISA") or known[0]
     if name not in known:
         raise ValueError(
-            f"unknown instruction set {name!r} (this processor and build offer {', '.join(known)}). "
-            "Choose one of these, in the argument isa or in $TEORELL_ISA."
+            f"unknown instruction set {name!r} (this processor and build offer "
+            f"{', '.join(known)}). Choose one of these, in the argument isa or in $TEORELL_ISA."
         )
     return name
 
@@ -154,13 +175,17 @@ def solve(
 ) -> Raw:
     """Solves every patient. Inputs are taken as valid: simulate checks them.
 
-    columns: one float64 array a parameter, shape () or (patients,), any stride; times: (samples,) non-decreasing, or the
+    columns: one float64 array a parameter, shape () or (patients,), any stride; times: (samples,)
+    non-decreasing, or the
     Samples of each patient: then values are (rows, outputs), and so are cotangents.
     options: those of `Options`.
-    Raises ValueError for an unknown method or instruction set; KeyboardInterrupt on Ctrl-C; whatever `progress` raises.
+    Raises ValueError for an unknown method or instruction set; KeyboardInterrupt on Ctrl-C;
+    whatever `progress` raises.
     """
     values = np.empty((*_rows_of(times, patients), programs.layout.n_out))
-    return _run(programs, columns, patients, events, times, reductions, Options(**options), values, progress)
+    return _run(
+        programs, columns, patients, events, times, reductions, Options(**options), values, progress
+    )
 
 
 @dataclass(frozen=True)
@@ -179,7 +204,9 @@ class Options:
 
 @dataclass(frozen=True)
 class RawGradient:
-    """Cotangents of everything that goes in, one scalar's derivatives; zero for a patient that failed."""
+    """Cotangents of everything that goes in, one scalar's derivatives; zero for a patient that
+    failed.
+    """
 
     parameters: Array  # (patients, parameters)
     initial: Array  # (patients, states), at time 0 before any event
@@ -193,10 +220,12 @@ class RawGradient:
     reached: Array
 
 
-# From values (k, times, outputs), reductions (k, reductions) as the core has them, values and times, and the numbers of the
+# From values (k, times, outputs), reductions (k, reductions) as the core has them, values and
+# times, and the numbers of the
 # patients: slopes of the values, and of the reductions, None where there are none.
 Loss: TypeAlias = Callable[[Array, Array, Array, NDArray[np.int64]], tuple[Array, Array | None]]
-RECORDED = 32 * 2**20  # bytes of a thread for the states of accepted steps; what does not fit is computed again
+# bytes of a thread for the states of accepted steps; what does not fit is computed again
+RECORDED = 32 * 2**20
 
 
 def pull_back(
@@ -213,11 +242,13 @@ def pull_back(
     recorded_steps: int | None = None,
     **options: Any,
 ) -> RawGradient:
-    """The discrete adjoint: from the cotangent of the values to those of parameters, initial states and events.
+    """The discrete adjoint: from the cotangent of the values to those of parameters, initial states
+    and events.
 
-    programs: lowered with derivatives="vjp". cotangent: (patients, times, outputs) float64, any strides; or a function that
-    is called for a few patients at a time, none of whom failed (see Loss). reduced: (patients, reductions), the cotangent of
-    the reductions, None where there is none or a function gives it. recorded_steps: states kept of each patient, for tests.
+    programs: lowered with derivatives="vjp". cotangent: (patients, times, outputs) float64, any
+    strides; or a function that is called for a few patients at a time, none of whom failed (see
+    Loss). reduced: (patients, reductions), the cotangent of the reductions, None where there is
+    none or a function gives it. recorded_steps: states kept of each patient, for tests.
     """
     shared = len(events.offsets) == 2 and patients != 1
     rows = (patients, len(events.time)) if shared else (len(events.time),)
@@ -251,8 +282,8 @@ def pull_back(
 
         given["loss"] = of_group
     raw = _run(
-        programs, columns, patients, events, times, reductions, Options(**options), np.empty((0, 0, 0)), progress, given,
-        found=found,
+        programs, columns, patients, events, times, reductions, Options(**options), np.empty((0, 0,
+        0)), progress, given, found=found,
     )  # fmt: skip
     bars = {name: given[name] for name in ("parameters", "initial", "event_value", "event_time")}
     same = ("status", "failure_time", "steps", "rejected", "reduced", "reached")
@@ -264,7 +295,8 @@ class Tangents:
     """Directions: the tangents of what goes in; None where nothing changes."""
 
     parameters: Array | None = None  # (directions, patients or 1, parameters)
-    event_value: Array | None = None  # (directions, patients or 1, rows), or (directions, rows) if tables differ
+    # (directions, patients or 1, rows), or (directions, rows) if tables differ
+    event_value: Array | None = None
     event_time: Array | None = None  # the same
 
 
@@ -280,23 +312,28 @@ def push_forward(
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> tuple[Raw, Array, Array]:
-    """Forward sensitivities: the values, and their derivatives (patients, times, outputs, directions), and those of the
-    reductions (patients, reductions, directions).
+    """Forward sensitivities: the values, and their derivatives (patients, times, outputs,
+    directions), and those of the reductions (patients, reductions, directions).
 
     programs: lowered with derivatives="jvp". A derivative after a failure is NaN, as the value is.
     Raises ValueError where there is no direction.
     """
     given = {name: getattr(tangents, name) for name in ("parameters", "event_value", "event_time")}
-    arrays = {name: None if a is None else np.ascontiguousarray(a, np.float64) for name, a in given.items()}
+    arrays = {
+        name: None if a is None else np.ascontiguousarray(a, np.float64)
+        for name, a in given.items()
+    }
     directions = next((len(array) for array in arrays.values() if array is not None), 0)
     if directions == 0:
-        raise ValueError("the tangents have no direction (all are None or empty). Give one at least.")
+        raise ValueError(
+            "the tangents have no direction (all are None or empty). Give one at least."
+        )
     values = np.empty((*_rows_of(times, patients), programs.layout.n_out))
     derivatives = np.full((*values.shape, directions), np.nan)
     reduced = np.zeros((patients, len(reductions or ()), directions))
     raw = _run(
-        programs, columns, patients, events, times, reductions, Options(**options), values, progress, None,
-        {**arrays, "values": derivatives, "reduced": reduced},
+        programs, columns, patients, events, times, reductions, Options(**options), values,
+        progress, None, {**arrays, "values": derivatives, "reduced": reduced},
     )  # fmt: skip
     reduced[np.isnan(raw.reduced)] = np.nan
     return raw, derivatives, reduced
@@ -344,8 +381,8 @@ def _run(
     summary = None
     if reductions:
         summary = {
-            "kinds": reductions.kinds, "outputs": reductions.outputs, "windows": reductions.windows, "values": reduced,
-            "times": reached, "linear": reductions.linear,
+            "kinds": reductions.kinds, "outputs": reductions.outputs, "windows": reductions.windows,
+            "values": reduced, "times": reached, "linear": reductions.linear,
         }  # fmt: skip
     _core.solve(
         core_model(programs),

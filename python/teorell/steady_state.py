@@ -1,12 +1,15 @@
-"""Steady state: the state in which a dose that has been given for ever leaves the patient, and its derivatives.
+"""Steady state: the state in which a dose that has been given for ever leaves the patient, and its
+derivatives.
 
-A record at steady state starts from the state x that one dosing interval leads back to, x = flow(x): the fixed point of a
-flow that the solver computes, all records at once, each a patient of its own. The infusions of earlier intervals that still
-run are part of the flow. With an infusion that has run for ever, x is where it leads to in the end.
-States that nothing depends on, such as an AUC or an excreted amount, have no steady state: they start at zero.
+A record at steady state starts from the state x that one dosing interval leads back to, x =
+flow(x): the fixed point of a flow that the solver computes, all records at once, each a patient of
+its own. The infusions of earlier intervals that still run are part of the flow. With an infusion
+that has run for ever, x is where it leads to in the end. States that nothing depends on, such as an
+AUC or an excreted amount, have no steady state: they start at zero.
 
-From x = flow(x, p) follow, with M the derivative of the flow by its state, dx = M dx + dp and the cotangent
-mu = lambda + M' mu (the implicit function theorem); both are fixed points too, and M is never formed.
+From x = flow(x, p) follow, with M the derivative of the flow by its state, dx = M dx + dp and the
+cotangent mu = lambda + M' mu (the implicit function theorem); both are fixed points too, and M is
+never formed.
 """
 
 from __future__ import annotations
@@ -55,7 +58,9 @@ LINEAR = 1e-10  # how exactly derivatives solve their linear equations, of their
 
 @dataclass(frozen=True, eq=False)
 class SteadyStates:
-    """The states that records at steady state start from, and the flows they are fixed points of."""
+    """The states that records at steady state start from, and the flows they
+    are fixed points of.
+    """
 
     model: Model
     programs: Programs  # of the flow: from a state to a state
@@ -83,9 +88,11 @@ class SteadyStates:
         return Steady(self.rows, np.ascontiguousarray(self.states.T))
 
     def pull_back(self, cotangent: Array, bars: dict[str, Array]) -> dict[str, Array]:
-        """From the cotangent of the states (records, states) to those of the parameters at the records, (records,).
+        """From the cotangent of the states (records, states) to those of the parameters at the
+        records, (records,).
 
-        What reaches the doses of the records is added to `bars`, by the names of event_derivatives.py.
+        What reaches the doses of the records is added to `bars`, by the names of
+        event_derivatives.py.
         """
         lam = np.where(self.kept[:, None] & self._good, cotangent.T, 0.0)
         with_state = self._weights_by(lambda v: np.abs(v) * self._scale, 1.0 / self._scale)
@@ -97,7 +104,11 @@ class SteadyStates:
         ever = self.doses.for_ever[own]
         for name in ("amount", "first", "width"):
             np.add.at(bars[name], self.rows, np.where(ever, 0.0, of_doses[name][own]))
-        np.add.at(bars["rate"], self.rows, np.where(ever, of_doses["amount"][own] * self.doses.width[own], 0.0))
+        np.add.at(
+            bars["rate"],
+            self.rows,
+            np.where(ever, of_doses["amount"][own] * self.doses.width[own], 0.0),
+        )
         # `first` counts from the record's own time here; its doses come lag later.
         np.add.at(bars["time"], self.rows, np.where(ever, 0.0, -of_doses["first"][own]))
         longer = np.where(ever, 0.0, np.einsum("nr,nr->r", mu, self._slope))
@@ -105,10 +116,15 @@ class SteadyStates:
         return {name: raw.parameters[:, k] for k, name in enumerate(self.programs.parameter_names)}
 
     def push_forward(self, parameters: Mapping[str, Array], fields: Mapping[str, Array]) -> Array:
-        """The tangent of the states (records, states) from those of parameters at the records and of the doses."""
+        """The tangent of the states (records, states) from those of parameters at the records and
+        of the doses.
+        """
         n, records = self.states.shape
         own, ever = self._dose_rows, self.doses.for_ever[self._dose_rows]
-        dots = {name: np.zeros(len(self.doses.amount)) for name in ("amount", "first", "width", "every", "time")}
+        dots = {
+            name: np.zeros(len(self.doses.amount))
+            for name in ("amount", "first", "width", "every", "time")
+        }
         mine = {name: fields[name][self.rows] for name in fields}
         for name in ("amount", "width", "every"):
             dots[name][own] = np.where(ever, 0.0, mine[name])
@@ -141,19 +157,27 @@ class SteadyStates:
         result: Array = np.maximum(size, 1e-6 * np.max(size, axis=0) + 1e-30)
         return result
 
-    def _weights_by(self, sizes: Callable[[Array], Array], unit: Array) -> Callable[[Array, NDArray[np.int64]], Array]:
+    def _weights_by(
+        self, sizes: Callable[[Array], Array], unit: Array
+    ) -> Callable[[Array, NDArray[np.int64]], Array]:
         def weights(v: Array, which: NDArray[np.int64]) -> Array:
             whole = np.zeros((len(v), len(self.rows)))
             whole[:, which] = v
             largest = np.max(sizes(whole)[:, which], axis=0)
-            return np.where(largest > 0.0, 1.0 / (LINEAR * np.where(largest > 0.0, largest, 1.0) * unit[:, which]), 1.0)
+            return np.where(
+                largest > 0.0,
+                1.0 / (LINEAR * np.where(largest > 0.0, largest, 1.0) * unit[:, which]),
+                1.0,
+            )
 
         return weights
 
     @cached_property
     def _slope(self) -> Array:
         """(states, records) what the states would go on with at the end of the interval."""
-        values = {symbol("state", name): self.states[k] for k, name in enumerate(self.model.state_names)}
+        values = {
+            symbol("state", name): self.states[k] for k, name in enumerate(self.model.state_names)
+        }
         names = zip(self.programs.parameter_names, self.columns, strict=True)
         values |= {symbol("parameter", name): column for name, column in names}
         slopes = evaluate_all(list(self.model.derivatives().values()), values)
@@ -184,13 +208,17 @@ class SteadyStates:
         rows = self._local(part, which)
         return np.where(self.kept[:, None], raw.event_value[rows].T, 0.0), raw
 
-    def _forward(self, columns: Array, value: Array, time: Array, which: NDArray[np.int64]) -> Array:
+    def _forward(
+        self, columns: Array, value: Array, time: Array, which: NDArray[np.int64]
+    ) -> Array:
         from teorell.solve import Tangents, push_forward
 
         part = taken(self._at_the_state, which)
         rows = rows_of(self.events, which)
         tangents = Tangents(columns[None], value[rows][None], time[rows][None])
-        result: Array = push_forward(*self._flow(part, which), tangents, **self.options)[1][..., 0].T
+        result: Array = push_forward(*self._flow(part, which), tangents, **self.options)[1][
+            ..., 0
+        ].T
         return result
 
     def _flow(self, part: Events, which: NDArray[np.int64]) -> Flow:
@@ -226,9 +254,13 @@ def steady_states(
     flows, horizon = flows_of(doses, rows, names)
     infused = {names[k] for k in flows.table.into[flows.table.kind != BOLUS]}
     alone = of_states(model)
-    programs = programs_of(alone, names, tuple(name for name in names if name in infused), derivatives)
+    programs = programs_of(
+        alone, names, tuple(name for name in names if name in infused), derivatives
+    )
     numbers = {name: k for k, name in enumerate(names)}
-    table = events(flows, numbers, {name: k for k, name in enumerate(programs.infused)}, ongoing=True)
+    table = events(
+        flows, numbers, {name: k for k, name in enumerate(programs.infused)}, ongoing=True
+    )
     columns = parameters(rows)
     kept = lasting(model)
     inside = state_rows(table, flows.table, len(names))
@@ -240,28 +272,45 @@ def steady_states(
         raw = solve(*flow(programs, columns, part, horizon, which), **(settings | chosen))
         return np.where(kept[:, None], raw.values.T, 0.0)
 
-    def weights(x: Array, which: NDArray[np.int64], relative: float = settings["rtol"] / 10.0) -> Array:
-        result: Array = 1.0 / (relative * (np.abs(x) + settings["atol"][:, None] / settings["rtol"]))
+    def weights(
+        x: Array, which: NDArray[np.int64], relative: float = settings["rtol"] / 10.0
+    ) -> Array:
+        result: Array = 1.0 / (
+            relative * (np.abs(x) + settings["atol"][:, None] / settings["rtol"])
+        )
         return result
 
-    values = {symbol("parameter", name): column for name, column in zip(model.parameter_names, columns, strict=True)}
+    values = {
+        symbol("parameter", name): column
+        for name, column in zip(model.parameter_names, columns, strict=True)
+    }
     initials = evaluate_all(list(model.initials().values()), values)
     start = np.array(np.broadcast_arrays(*initials, np.zeros(len(rows)))[:-1])
     positive = np.array([not model.state_info(name).signed for name in names])
     x = np.where(kept[:, None], start, 0.0)
 
     def search(block: NDArray[np.int64]) -> Array:
-        """The fixed points of some flows; what evaluations show of them is kept meanwhile, for so many at once."""
+        """The fixed points of some flows; what evaluations show of them is kept meanwhile, for so
+        many at once.
+        """
         first, known = x[:, block], None
         if settings["rtol"] < COARSE / 10.0:
-            # Most of the way is cheap: at a loose tolerance, which also shows how the flow depends on the state.
+            # Most of the way is cheap: at a loose tolerance, which also shows how the flow depends
+            # on the state.
             rough = {"rtol": COARSE, "atol": settings["atol"] * (COARSE / settings["rtol"])}
             near, _, known = fixed_points(
-                lambda x, which: advance(x, block[which], **rough), first, lambda x, w: weights(x, w, NEAR), positive
+                lambda x, which: advance(x, block[which], **rough),
+                first,
+                lambda x, w: weights(x, w, NEAR),
+                positive,
             )
             first = np.where(np.isfinite(near).all(axis=0), near, first)
-        return fixed_points(lambda x, which: advance(x, block[which]), first, weights, positive, known)[0]
+        return fixed_points(
+            lambda x, which: advance(x, block[which]), first, weights, positive, known
+        )[0]
 
     blocks = [np.arange(k, min(k + BLOCK, len(rows))) for k in range(0, len(rows), BLOCK)]
     found = np.concatenate([search(block) for block in blocks], axis=1)
-    return SteadyStates(model, programs, columns, rows, flows, table, horizon, kept, found, settings)
+    return SteadyStates(
+        model, programs, columns, rows, flows, table, horizon, kept, found, settings
+    )

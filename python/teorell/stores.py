@@ -1,7 +1,8 @@
 """Where a population that is larger than memory goes: a Zarr group, or a folder of Parquet files.
 
-A store is written chunk by chunk of patients, each chunk any number of times with the same bits. `write` returns when the
-chunk is on disk; which chunks are complete is not the store's business (manifest.py).
+A store is written chunk by chunk of patients, each chunk any number of times with the same bits.
+`write` returns when the chunk is on disk; which chunks are complete is not the store's business
+(manifest.py).
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class Variable(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """What a store holds. The variable `patient` numbers the patients; those of two dimensions are outputs."""
+    """What a store holds. The variable `patient` numbers the patients; those of two dimensions are
+    outputs.
+    """
 
     model: str  # its name
     times: Array  # (times,)
@@ -90,27 +93,38 @@ class Store(Protocol):
 
 
 def store_at(path: str | os.PathLike[str]) -> Store:
-    """The store that the end of the path names. InputError for any other, ImportError without its package."""
+    """The store that the end of the path names.
+
+    InputError for any other, ImportError without its package.
+    """
     text = os.fspath(path)
     if "://" in text:
         raise InputError(
-            f"{text} is not on this machine's file system (a store is a folder). Mount it, or copy it there."
+            f"{text} is not on this machine's file system (a store is a folder). Mount it, or copy "
+            "it there."
         )
     where = Path(path)
     if where.suffix == ".zarr":
         if find_spec("zarr") is None:
-            raise ImportError("no Zarr store (zarr is not installed). Run pip install 'teorell[storage]'.")
+            raise ImportError(
+                "no Zarr store (zarr is not installed). Run pip install 'teorell[storage]'."
+            )
         return Zarr(where)
     if where.suffix == ".parquet":
         if find_spec("pyarrow") is None:
-            raise ImportError("no Parquet store (pyarrow is not installed). Run pip install 'teorell[storage]'.")
+            raise ImportError(
+                "no Parquet store (pyarrow is not installed). Run pip install 'teorell[storage]'."
+            )
         return Parquet(where)
-    raise InputError(f"{text} does not say what to write (its end does). Let it end in .zarr or .parquet.")
+    raise InputError(
+        f"{text} does not say what to write (its end does). Let it end in .zarr or .parquet."
+    )
 
 
 @dataclass(frozen=True)
 class Zarr:
-    """A Zarr 3 group: an array a variable, a Zarr chunk a chunk of patients; xarray.open_zarr reads it.
+    """A Zarr 3 group: an array a variable, a Zarr chunk a chunk of patients; xarray.open_zarr reads
+    it.
 
     What has not been computed yet reads as NaN, or -1 where numbers are whole.
     """
@@ -124,15 +138,22 @@ class Zarr:
         group: Any = zarr.create_group(self.path, zarr_format=3, attributes={"model": layout.model})
         variables = {"time": Variable(("time",), "float64", layout.time_unit), **layout.variables}
         for name, variable in variables.items():
-            sizes = {"patient": (layout.patients, layout.chunk), "time": (layout.times.size, max(1, layout.times.size))}
-            shape, chunks = zip(*(sizes[dimension] for dimension in variable.dimensions), strict=True)
+            sizes = {
+                "patient": (layout.patients, layout.chunk),
+                "time": (layout.times.size, max(1, layout.times.size)),
+            }
+            shape, chunks = zip(
+                *(sizes[dimension] for dimension in variable.dimensions), strict=True
+            )
             group.create_array(
-                name, shape=shape, chunks=chunks, dtype=variable.dtype, dimension_names=variable.dimensions,
+                name, shape=shape, chunks=chunks, dtype=variable.dtype,
+                dimension_names=variable.dimensions,
                 fill_value=np.nan if variable.dtype.startswith("float") else -1,
                 attributes={"units": variable.unit} if variable.unit else {},
             )  # fmt: skip
         group["time"][:] = layout.times
-        with warnings.catch_warnings():  # consolidated metadata are no part of Zarr 3 yet; xarray looks for them
+        # consolidated metadata are no part of Zarr 3 yet; xarray looks for them
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             zarr.consolidate_metadata(self.path)
         for file in (*self.path.rglob("*"), self.path):
@@ -141,7 +162,10 @@ class Zarr:
     def others(self) -> list[str]:
         def ours(entry: Path) -> bool:
             if entry.is_dir():
-                return {each.name for each in entry.iterdir() if each.suffix != ".partial"} <= {"zarr.json", "c"}
+                return {each.name for each in entry.iterdir() if each.suffix != ".partial"} <= {
+                    "zarr.json",
+                    "c",
+                }
             return entry.name == "zarr.json" or entry.suffix == ".partial"
 
         return _foreign(self.path, ours)
@@ -166,7 +190,9 @@ class Zarr:
         import zarr
 
         group: Any = zarr.open_group(self.path, mode="r")
-        chosen = [name for name, array in group.arrays() if array.metadata.dimension_names == ("patient",)]
+        chosen = [
+            name for name, array in group.arrays() if array.metadata.dimension_names == ("patient",)
+        ]
         return {name: group[name][chunk.start : chunk.stop] for name in names or chosen}
 
     def open(self) -> Any:
@@ -174,8 +200,11 @@ class Zarr:
         try:
             import xarray as xr
         except ImportError as error:
-            raise ImportError("no Dataset (xarray is not installed). Run pip install 'teorell[frames]'.") from error
-        return xr.open_zarr(self.path, decode_timedelta=False)  # a unit such as "hours" is not to become a time span
+            raise ImportError(
+                "no Dataset (xarray is not installed). Run pip install 'teorell[frames]'."
+            ) from error
+        # a unit such as "hours" is not to become a time span
+        return xr.open_zarr(self.path, decode_timedelta=False)
 
 
 @dataclass(frozen=True)
@@ -213,17 +242,25 @@ class Parquet:
         single: dict[str, tuple[str, str]] = {}
         for name, (dimensions, dtype, unit) in layout.variables.items():
             (curves if len(dimensions) == 2 else single)[name] = (dtype, unit)
-        columns = {name: curves.get(name) or single[name] for name in ("patient", *curves, "status")}
+        columns = {
+            name: curves.get(name) or single[name] for name in ("patient", *curves, "status")
+        }
         if not layout.times.size:
             columns = single
 
         def schema(of: Mapping[str, tuple[str, str]]) -> Any:
-            fields = [pa.field(n, dtype, metadata={"units": unit} if unit else None) for n, (dtype, unit) in of.items()]
+            fields = [
+                pa.field(n, dtype, metadata={"units": unit} if unit else None)
+                for n, (dtype, unit) in of.items()
+            ]
             return pa.schema(fields, metadata={"model": layout.model})
 
         with replacing(self._file(chunk.number, "_patients")) as path:
             pq.write_table(pa.table([arrays[name] for name in single], schema=schema(single)), path)
-        with replacing(self._file(chunk.number)) as path, pq.ParquetWriter(path, schema(columns)) as writer:
+        with (
+            replacing(self._file(chunk.number)) as path,
+            pq.ParquetWriter(path, schema(columns)) as writer,
+        ):
             times = max(1, layout.times.size)
             step = max(1, ROWS // times)
             for first in range(0, chunk.stop - chunk.start, step):
@@ -235,7 +272,9 @@ class Parquet:
     def read(self, chunk: Chunk, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         import pyarrow.parquet as pq
 
-        table = pq.read_table(self._file(chunk.number, "_patients"), columns=None if names is None else list(names))
+        table = pq.read_table(
+            self._file(chunk.number, "_patients"), columns=None if names is None else list(names)
+        )
         return {name: table[name].to_numpy() for name in table.column_names}
 
     def open(self) -> Any:
@@ -254,7 +293,9 @@ def _tidy(values: NDArray[Any], rows: int) -> NDArray[Any]:
 
 
 def _foreign(folder: Path, ours: Callable[[Path], bool]) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if NAME not in entry.name and not ours(entry))
+    return sorted(
+        entry.name for entry in folder.iterdir() if NAME not in entry.name and not ours(entry)
+    )
 
 
 def _clear(folder: Path) -> None:

@@ -46,11 +46,15 @@ class Stored:
     time_unit: str = ""
 
     def open(self) -> Any:
-        """An xarray Dataset of a .zarr, a pyarrow Dataset of a .parquet; they read from disk what is asked of them."""
+        """An xarray Dataset of a .zarr, a pyarrow Dataset of a .parquet; they read from disk what
+        is asked of them.
+        """
         return store_at(self.path).open()
 
     def raise_for_status(self) -> None:
-        """Raise SimulationError if any patient failed: who, why, what to do, and what is unusual in their chunk."""
+        """Raise SimulationError if any patient failed: who, why, what to do, and what is unusual in
+        their chunk.
+        """
         if not self.failed:
             return
         store = store_at(self.path)
@@ -61,10 +65,16 @@ class Stored:
             if not rows.size:
                 continue
             columns = store.read(chunk, None if len(unusual) < SHOWN else WHO)
-            known = {name: column for name, column in columns.items() if name not in ("patient", *PER_PATIENT)}
+            known = {
+                name: column
+                for name, column in columns.items()
+                if name not in ("patient", *PER_PATIENT)
+            }
             unusual += unusual_parameters(rows[: SHOWN - len(unusual)], known)
             found.append([columns[name][rows] for name in WHO])
-        failed, status, time, steps = (np.concatenate(column) for column in zip(*found, strict=True))
+        failed, status, time, steps = (
+            np.concatenate(column) for column in zip(*found, strict=True)
+        )
         listed = "`patients` of this error holds all"
         raise failure(self.patients, failed, status, time, steps, self.time_unit, unusual, listed)
 
@@ -84,34 +94,41 @@ def simulate_to(
     resume: bool = True,
     **options: Any,
 ) -> Stored:
-    """Simulate a population chunk by chunk of patients, into a folder on disk; only a few chunks are ever in memory.
+    """Simulate a population chunk by chunk of patients, into a folder on disk; only a few chunks
+    are ever in memory.
 
-    The store holds the bits that one `teorell.simulate` would return, whatever the chunks, executors and interruptions.
+    The store holds the bits that one `teorell.simulate` would return, whatever the chunks,
+    executors and interruptions.
 
-    path: ends in .zarr (xarray.open_zarr opens it as Solution.to_xarray would return it) or .parquet (a folder: the table
-        of Solution.to_dataframe and `status`, and in its folder `_patients` a row a patient). Both also keep the
-        parameters that are arrays.
-    model, times, outputs, options: as for teorell.simulate; all patients share one sequence of times, and the windows of
-        reductions, which are stored with one number a patient. With reductions times may be None: then no curve is stored.
-    parameters, regimen: as for teorell.simulate, sliced and never copied whole; a regimen may be any object whose
-        `.part(start, stop)` is what simulate takes for the patients start to stop - 1. Either may be a function of
-        (start, stop) instead. It is called in this process, and has to give the same patients whenever it is asked.
+    path: ends in .zarr (xarray.open_zarr opens it as Solution.to_xarray would return it) or
+        .parquet (a folder: the table of Solution.to_dataframe and `status`, and in its folder
+        `_patients` a row a patient). Both also keep the parameters that are arrays.
+    model, times, outputs, options: as for teorell.simulate; all patients share one sequence of
+        times, and the windows of reductions, which are stored with one number a patient. With
+        reductions times may be None: then no curve is stored.
+    parameters, regimen: as for teorell.simulate, sliced and never copied whole; a regimen may be
+        any object whose `.part(start, stop)` is what simulate takes for the patients start to stop
+        - 1. Either may be a function of (start, stop) instead. It is called in this process, and
+          has to give the same patients whenever it is asked.
     patients: how many there are, where only functions could tell.
     chunk: patients simulated at once; None is 64 MB of values.
-    executor: None runs here, on all threads. Or an object whose `submit(function, *args)` returns futures (those of
-        concurrent.futures, dask.distributed.Client): chunks run there, each on one thread unless `threads` is given, at
-        most two a worker at a time; they are written here.
+    executor: None runs here, on all threads. Or an object whose `submit(function, *args)` returns
+        futures (those of
+        concurrent.futures, dask.distributed.Client): chunks run there, each on one thread unless
+        `threads` is given, at most two a worker at a time; they are written here.
     progress: True draws a bar; a callable is called with the patients done and all.
-    resume: a store that was interrupted goes on where it stopped, if everything is as it was (what functions return is
-        not compared); one that is finished stays as it is. False starts afresh.
+    resume: a store that was interrupted goes on where it stopped, if everything is as it was (what
+        functions return is not compared); one that is finished stays as it is. False starts afresh.
 
-    Raises InputError or TypeError before anything runs if something does not fit, or if the path holds another simulation,
-    or anything that this function has not written. Of functions the first chunk is checked by then, each other one before
-    it runs. ImportError without zarr or pyarrow.
+    Raises InputError or TypeError before anything runs if something does not fit, or if the path
+    holds another simulation, or anything that this function has not written. Of functions the first
+    chunk is checked by then, each other one before it runs. ImportError without zarr or pyarrow.
     """
     store = store_at(path)
     if is_tensor(times):
-        raise InputError("times are a torch tensor (a store holds no derivatives). Give .numpy() of them.")
+        raise InputError(
+            "times are a torch tensor (a store holds no derivatives). Give .numpy() of them."
+        )
     whole = problem_of(model, None, None, times, outputs, progress=progress, **options)
     if executor is not None:
         check_executor(executor, model)
@@ -121,7 +138,13 @@ def simulate_to(
     manifest = _manifest(store, layout, _simulation(whole, population, layout), resume)
     chunks = [each for each in layout.chunks() if not manifest.complete[each.number]]
     if chunks:
-        task = Task(model, layout.times if layout.times.size else None, whole.outputs, options, population.patients)
+        task = Task(
+            model,
+            layout.times if layout.times.size else None,
+            whole.outputs,
+            options,
+            population.patients,
+        )
         done = population.patients - sum(each.stop - each.start for each in chunks)
         with reporting(progress, population.patients) as report:
             if executor is None:
@@ -138,18 +161,23 @@ def simulate_to(
                     if report is not None:
                         report(done, population.patients)
     number = manifest.complete.size
-    return Stored(store.path, population.patients, manifest.failed, number, layout.chunk, model.time_unit)
+    return Stored(
+        store.path, population.patients, manifest.failed, number, layout.chunk, model.time_unit
+    )
 
 
 def _layout(whole: Problem, population: Population, chunk: int | None) -> Layout:
     """What the store will hold; the first chunk of the patients is checked."""
     if isinstance(whole.times, RecordTimes):
         raise InputError(
-            "each patient has times of its own (a store has one grid for all). Give one sequence of times."
+            "each patient has times of its own (a store has one grid for all). Give one sequence "
+            "of times."
         )
     own = [what for what, _ in whole.reductions.sizes()]
     if own:
-        raise InputError(f"{own[0]} differs by patient (a store has one window for all). Give one number.")
+        raise InputError(
+            f"{own[0]} differs by patient (a store has one window for all). Give one number."
+        )
     numbers = whole.times.size * len(whole.outputs) + len(whole.reductions)
     chunk = _patients_a_chunk(numbers, whole.times.size, population.patients, chunk)
     first = Chunk(0, 0, chunk)
@@ -159,7 +187,9 @@ def _layout(whole: Problem, population: Population, chunk: int | None) -> Layout
         sizes = [*columns.sizes(), *check_regimen(regimen, whole.model.state_names)]
         check_size(agree(sizes) or 1, first)
     variables = _variables(whole, columns)
-    return Layout(whole.model.name, whole.times, whole.model.time_unit, population.patients, chunk, variables)
+    return Layout(
+        whole.model.name, whole.times, whole.model.time_unit, population.patients, chunk, variables
+    )
 
 
 def _patients_a_chunk(numbers: int, times: int, patients: int, chunk: int | None) -> int:
@@ -167,12 +197,15 @@ def _patients_a_chunk(numbers: int, times: int, patients: int, chunk: int | None
     if chunk is None:
         chunk = max(1, int(BYTES // (8 * numbers)))
     elif isinstance(chunk, bool) or not isinstance(chunk, int | np.integer) or chunk < 1:
-        raise InputError(f"chunk is {chunk!r} (it counts patients). Give a whole number of 1 or more, or None.")
+        raise InputError(
+            f"chunk is {chunk!r} (it counts patients). Give a whole number of 1 or more, or None."
+        )
     chunk = min(int(chunk), patients)
     size = 8 * times * chunk
     if size > LARGEST:
         raise InputError(
-            f"chunk is {chunk} (an output of it takes {size / 1e9:.1f} GB, and 2.1 are the most). Give less."
+            f"chunk is {chunk} (an output of it takes {size / 1e9:.1f} GB, and 2.1 are the most). "
+            "Give less."
         )
     return chunk
 
@@ -180,8 +213,14 @@ def _patients_a_chunk(numbers: int, times: int, patients: int, chunk: int | None
 def _variables(whole: Problem, columns: Columns) -> dict[str, Variable]:
     """What a chunk's arrays will be. InputError where two have one name."""
     model = whole.model
-    curves = {name: Variable(("patient", "time"), "float64", model.output_unit(name)) for name in whole.outputs}
-    reduced = {name: Variable(("patient",), "float64", unit) for name, unit in whole.reductions.units(model).items()}
+    curves = {
+        name: Variable(("patient", "time"), "float64", model.output_unit(name))
+        for name in whole.outputs
+    }
+    reduced = {
+        name: Variable(("patient",), "float64", unit)
+        for name, unit in whole.reductions.units(model).items()
+    }
     given = {
         name: Variable(("patient",), "float64", model.parameter_info(name).unit)
         for name, value in zip(columns.names, columns.values, strict=True)
@@ -191,32 +230,41 @@ def _variables(whole: Problem, columns: Columns) -> dict[str, Variable]:
     for name in (*curves, *reduced, *given):
         if (name in curves) + (name in reduced) + (name in given) + (name in ours) > 1:
             raise InputError(
-                f"the store would hold {name!r} twice (outputs, reductions, parameters, {', '.join(ours)} lie side by "
-                "side). Rename one of them."
+                f"the store would hold {name!r} twice (outputs, reductions, parameters, "
+                f"{', '.join(ours)} lie side by side). Rename one of them."
             )
-    return curves | reduced | given | {name: Variable(("patient",), dtype) for name, dtype in ours.items()}
+    return (
+        curves
+        | reduced
+        | given
+        | {name: Variable(("patient",), dtype) for name, dtype in ours.items()}
+    )
 
 
 def _check_names(arrays: Mapping[str, NDArray[Any]], chunk: Chunk, layout: Layout) -> None:
     other = sorted(arrays.keys() ^ layout.variables.keys())
     if other:
         raise InputError(
-            f"parameter {other[0]!r} is an array for some patients and not for those from {chunk.start} on (the function "
-            "of start and stop returned others before). Let it return the same names always."
+            f"parameter {other[0]!r} is an array for some patients and not for those from "
+            f"{chunk.start} on (the function of start and stop returned others before). Let it "
+            "return the same names always."
         )
 
 
 def _simulation(whole: Problem, population: Population, layout: Layout) -> dict[str, Any]:
-    """Everything that decides a bit of the store, as plain JSON. Checks all numbers that are not a function's."""
+    """Everything that decides a bit of the store, as plain JSON.
+
+    Checks all numbers that are not a function's.
+    """
     options = {name: value for name, value in whole.options.items() if name not in HOW}
     options["atol"] = options["atol"].tolist()
     options["samples"] = "before" if options.pop("before") else "after"
     options["start"] = "equilibrium" if whole.equilibrium else "initial"
     return {
         "model": _hash(whole.model.content().encode()), "times": _hash(layout.times.tobytes()),
-        "outputs": list(whole.outputs), "reductions": whole.reductions.content(), "patients": layout.patients,
-        "chunk": layout.chunk, "stored": sorted(layout.variables), "version": _version(), **options,
-        **population.fingerprint(whole.model),
+        "outputs": list(whole.outputs), "reductions": whole.reductions.content(),
+        "patients": layout.patients, "chunk": layout.chunk, "stored": sorted(layout.variables),
+        "version": _version(), **options, **population.fingerprint(whole.model),
     }  # fmt: skip
 
 
@@ -233,18 +281,22 @@ def _version() -> str:
         return "unknown"
 
 
-def _manifest(store: Store, layout: Layout, simulation: Mapping[str, Any], resume: bool) -> Manifest:
+def _manifest(
+    store: Store, layout: Layout, simulation: Mapping[str, Any], resume: bool
+) -> Manifest:
     """That of the store, which is made if it is not there; InputError if something else is."""
     folder = store.path
     found = Manifest.of(folder)
     if found is None and not is_free(folder):
-        raise InputError(f"{folder} is no store of simulate_to (it would be overwritten). Give another path.")
+        raise InputError(
+            f"{folder} is no store of simulate_to (it would be overwritten). Give another path."
+        )
     if found is not None and resume:
         differences = found.differences(simulation)
         if differences:
             raise InputError(
-                f"{folder} holds another simulation (it differs in {', '.join(differences)}). Give another path, or "
-                "resume=False, which starts afresh."
+                f"{folder} holds another simulation (it differs in {', '.join(differences)}). Give "
+                "another path, or resume=False, which starts afresh."
             )
         if found.complete.any():
             if not found.complete.all():
@@ -252,9 +304,13 @@ def _manifest(store: Store, layout: Layout, simulation: Mapping[str, Any], resum
             return found
     others = [] if found is None else store.others()
     if others:
-        raise InputError(f"{folder} also holds {others[0]} (it would be removed with the old store). Move it away.")
+        raise InputError(
+            f"{folder} also holds {others[0]} (it would be removed with the old store). Move it "
+            "away."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     manifest = Manifest(folder, simulation, np.zeros(sum(1 for _ in layout.chunks()), np.bool_))
-    manifest.write()  # before anything is removed or made, so that the folder never says more than it holds
+    # before anything is removed or made, so that the folder never says more than it holds
+    manifest.write()
     store.create(layout)
     return manifest

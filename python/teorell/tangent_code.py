@@ -1,4 +1,6 @@
-"""The tangent of a step as LLVM IR: what cpp/include/teorell/tangent.hpp does, operation by operation, so with its bits."""
+"""The tangent of a step as LLVM IR: what cpp/include/teorell/tangent.hpp does, operation by
+operation, so with its bits.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,24 @@ def emit_second(e: Emitter) -> None:
 
 
 def emit_combine(e: Emitter, method: Mapping[str, Any], i: int, states: range) -> None:
-    """For some states: y_i, z_i, the tangent of y_i, and what udot_i starts from before stage_jvp adds to it."""
+    """For some states: y_i, z_i, the tangent of y_i, and what udot_i starts from before stage_jvp
+    adds to it.
+    """
     at, n, a = e.layout, e.layout.n, method["a"]
     if states.start == 0:
         tn = e.get(at.scalar + TN)
-        e.store(at.scalar + T, e.fma(e.constant(method["c"][0][i]), e.get(at.scalar + H), tn) if i else tn)
-    scaled = [e.binary("fmul", e.constant(method["C"][i][j]), e.get(at.scalar + HINV)) for j in range(i)]
-    ft_slots = {int(row): at.ft + k for k, row in enumerate(e.programs.ft_rows)} if method["d"][0][i] != 0.0 else {}
+        e.store(
+            at.scalar + T,
+            e.fma(e.constant(method["c"][0][i]), e.get(at.scalar + H), tn) if i else tn,
+        )
+    scaled = [
+        e.binary("fmul", e.constant(method["C"][i][j]), e.get(at.scalar + HINV)) for j in range(i)
+    ]
+    ft_slots = (
+        {int(row): at.ft + k for k, row in enumerate(e.programs.ft_rows)}
+        if method["d"][0][i] != 0.0
+        else {}
+    )
     for k in states:
         u, udot = ([e.load(first + j * n + k) for j in range(i)] for first in (at.u, at.udot))
         r = e.constant(0.0)
@@ -61,7 +74,9 @@ def emit_combine(e: Emitter, method: Mapping[str, Any], i: int, states: range) -
 
 
 def emit_stage(e: Emitter) -> None:
-    """stage_jvp and solve of any stage; region f is where the argument %f points, the slots of udot_i."""
+    """stage_jvp and solve of any stage; region f is where the argument %f points, the slots of
+    udot_i.
+    """
     at = e.layout
     e.regions = {range(at.f, at.f + at.n): "%f"}
     e.run(e.programs.stage_jvp)
@@ -96,7 +111,9 @@ def emit_tangent(programs: Programs, method: Mapping[str, Any], target: Target) 
     for i in range(method["stages"]):
         for first in range(0, at.n, CHUNK):
             states = range(first, min(first + CHUNK, at.n))
-            yield part(f"combine_dot{i}_{first}", partial(emit_combine, method=method, i=i, states=states))
+            yield part(
+                f"combine_dot{i}_{first}", partial(emit_combine, method=method, i=i, states=states)
+            )
         whole.call("stage_dot", at.udot + i * at.n)
     yield part("finish_dot", partial(emit_finish, method=method))
     yield whole.define("tangent", internal=False)

@@ -1,7 +1,8 @@
 """Programs as LLVM IR: every slot a vector of doubles, one patient a lane.
 
-Every fused multiply-add is named and no fast-math flag is set; minima are compare-and-select. So the code gives the bits
-of the C++ interpreter (cpp/include/teorell/interpreter.hpp), operation by operation.
+Every fused multiply-add is named and no fast-math flag is set; minima are compare-and-select. So
+the code gives the bits of the C++ interpreter (cpp/include/teorell/interpreter.hpp), operation by
+operation.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = ["CHUNK", "Emitter", "Target", "adds_previous_stage", "module"]
 
-CHUNK = 32  # states that one function combines: a step's code stays small enough for the instruction cache
+# states that one function combines: a step's code stays small enough for the instruction cache
+CHUNK = 32
 
 
 @dataclass(frozen=True)
 class Target:
-    """What the code is made for: an instruction-set build of the core and the processor LLVM should know."""
+    """What the code is made for: an instruction-set build of the core and the processor LLVM should
+    know.
+    """
 
     isa: str
     width: int  # doubles in a register
@@ -37,7 +41,9 @@ class Target:
 
 
 class Emitter:
-    """Writes the body of one function of the workspace; keeps the slots' values in registers while it does."""
+    """Writes the body of one function of the workspace; keeps the slots' values in registers while
+    it does.
+    """
 
     def __init__(self, programs: Programs, target: Target) -> None:
         self.programs = programs
@@ -49,7 +55,8 @@ class Emitter:
         self.bits = f"<{target.width} x i1>"
         self.lines: list[str] = []
         self.values: dict[int, str] = {}
-        self.regions: dict[range, str] = {}  # slots that lie where another argument of the function points
+        # slots that lie where another argument of the function points
+        self.regions: dict[range, str] = {}
         self.count = 0
         first = self.layout.const
         self.constants = {first + i: float(c) for i, c in enumerate(programs.constants)}
@@ -68,7 +75,10 @@ class Emitter:
     def address(self, slot: int) -> str:
         for slots, base in self.regions.items():
             if slot in slots:
-                return self.new(f"getelementptr inbounds i8, ptr {base}, i64 {(slot - slots.start) * self.width * 8}")
+                return self.new(
+                    f"getelementptr inbounds i8, ptr {base}, i64 "
+                    f"{(slot - slots.start) * self.width * 8}"
+                )
         return self.new(f"getelementptr inbounds i8, ptr %ws, i64 {slot * self.width * 8}")
 
     def load(self, slot: int) -> str:
@@ -76,7 +86,9 @@ class Emitter:
         return self.new(f"load {self.pack}, ptr {self.address(slot)}, align {self.width * 8}")
 
     def store(self, slot: int, value: str) -> None:
-        self.lines.append(f"  store {self.pack} {value}, ptr {self.address(slot)}, align {self.width * 8}")
+        self.lines.append(
+            f"  store {self.pack} {value}, ptr {self.address(slot)}, align {self.width * 8}"
+        )
 
     def get(self, slot: int) -> str:
         if slot in self.constants:
@@ -118,7 +130,8 @@ class Emitter:
     # --- programs
 
     def run(self, code: NDArray[np.int32], stored: Container[int] = ()) -> None:
-        """Emits a program; what it writes is in `values` afterwards, and the slots `stored` in memory as well.
+        """Emits a program; what it writes is in `values` afterwards, and the slots `stored` in
+        memory as well.
 
         Storing at once frees the register.
         """
@@ -126,7 +139,9 @@ class Emitter:
             if item.op == Op.SUM:
                 self.values[item.dst] = self.sum(item)
             else:
-                self.values[item.dst] = self.operation(item.op, [self.get(slot) for slot in item.operands])
+                self.values[item.dst] = self.operation(
+                    item.op, [self.get(slot) for slot in item.operands]
+                )
             if item.dst in stored:
                 self.store(item.dst, self.values[item.dst])
 
@@ -135,12 +150,17 @@ class Emitter:
 
     def sum(self, item: Instruction) -> str:
         acc = self.get(item.operands[0]) if item.operands else None
-        for negative, (a, b) in [*((False, pair) for pair in item.plus), *((True, pair) for pair in item.minus)]:
+        for negative, (a, b) in [
+            *((False, pair) for pair in item.plus),
+            *((True, pair) for pair in item.minus),
+        ]:
             if acc is None:
                 acc = self.binary("fmul", self.get(a), self.get(b))
                 acc = self.new(f"fneg {self.pack} {acc}") if negative else acc
             elif self.is_one(a) or self.is_one(b):  # the same bits as a fused multiply-add by one
-                acc = self.binary("fsub" if negative else "fadd", acc, self.get(b if self.is_one(a) else a))
+                acc = self.binary(
+                    "fsub" if negative else "fadd", acc, self.get(b if self.is_one(a) else a)
+                )
             else:
                 factor = self.get(a)
                 factor = self.new(f"fneg {self.pack} {factor}") if negative else factor
@@ -155,7 +175,9 @@ class Emitter:
         if op == Op.SQRT:
             return self.unary("sqrt", x[0])
         if op in (Op.MIN, Op.MAX):
-            return self.choose(self.compare("olt" if op == Op.MIN else "ogt", x[0], x[1]), x[0], x[1])
+            return self.choose(
+                self.compare("olt" if op == Op.MIN else "ogt", x[0], x[1]), x[0], x[1]
+            )
         if op in (Op.LT, Op.LE):
             return self.choose(self.compare("olt" if op == Op.LT else "ole", x[0], x[1]), one, zero)
         if op == Op.SELECT:
@@ -167,11 +189,17 @@ class Emitter:
             return self.binary("fsub", self.binary("fadd", x[0], magic), magic)
         if op == Op.EXP2I:
             words = self.to_words(self.binary("fadd", x[0], magic))
-            return self.to_doubles(self.words_operation("shl", self.words_operation("add", words, 1023), 52))
+            return self.to_doubles(
+                self.words_operation("shl", self.words_operation("add", words, 1023), 52)
+            )
         words = self.to_words(x[0])
         if op == Op.EXPONENT:
-            field = self.words_operation("or", self.words_operation("lshr", words, 52), 0x4330000000000000)
-            return self.binary("fsub", self.to_doubles(field), self.constant(4503599627370496.0 + 1023.0))
+            field = self.words_operation(
+                "or", self.words_operation("lshr", words, 52), 0x4330000000000000
+            )
+            return self.binary(
+                "fsub", self.to_doubles(field), self.constant(4503599627370496.0 + 1023.0)
+            )
         field = self.words_operation("and", words, 0x000FFFFFFFFFFFFF)
         return self.to_doubles(self.words_operation("or", field, 0x3FF0000000000000))
 
@@ -180,9 +208,13 @@ class Emitter:
         arguments = ["ptr %ws", *(f"ptr {self.address(place)}" for place in places)]
         self.lines.append(f"  call void @{name}({', '.join(arguments)})")
 
-    def define(self, name: str, arguments: str = "ptr noalias %ws", *, internal: bool = True) -> str:
+    def define(
+        self, name: str, arguments: str = "ptr noalias %ws", *, internal: bool = True
+    ) -> str:
         scope = "internal " if internal else ""
-        return "\n".join([f"define {scope}void @{name}({arguments}) #0 {{", *self.lines, "  ret void", "}", ""])
+        return "\n".join(
+            [f"define {scope}void @{name}({arguments}) #0 {{", *self.lines, "  ret void", "}", ""]
+        )
 
 
 def module(functions: list[str], target: Target) -> str:

@@ -1,5 +1,5 @@
-// What the C++ tests need and no more: a check that prints both sides, and a hash of results to compare between
-// processors.
+// What the C++ tests need and no more: a check that prints both sides, and a hash of results to
+// compare between processors.
 #pragma once
 
 #include <cmath>
@@ -9,11 +9,12 @@
 #include <cstring>
 #include <vector>
 
-// GCC's vector types lose an alignment attribute as template arguments; plain memory aligned for every pack does for
-// tests.
+// GCC's vector types lose an alignment attribute as template arguments; plain memory aligned for
+// every pack does for tests.
 struct AlignedDoubles {
     explicit AlignedDoubles(std::size_t count)
-        : data(static_cast<double*>(std::aligned_alloc(64, (count * sizeof(double) + 63) / 64 * 64))) {
+        : data(static_cast<double*>(
+              std::aligned_alloc(64, (count * sizeof(double) + 63) / 64 * 64))) {
         for (std::size_t i = 0; i < count; ++i) data[i] = 0.0;
     }
     ~AlignedDoubles() { std::free(data); }
@@ -30,7 +31,9 @@ inline std::uint64_t bit_pattern(double a) {
 }
 
 // Equal bits, where all NaN count as one (their payload and sign are the processor's business).
-inline bool same_bits(double a, double b) { return (a != a && b != b) || bit_pattern(a) == bit_pattern(b); }
+inline bool same_bits(double a, double b) {
+    return (a != a && b != b) || bit_pattern(a) == bit_pattern(b);
+}
 
 [[noreturn]] inline void fail(const char* file, int line, const char* what) {
     std::fprintf(stderr, "%s:%d: failed: %s\n", file, line, what);

@@ -1,5 +1,5 @@
-// The adjoint and the forward sensitivities of a whole solve, on the two-state model: against the closed form, against
-// each other, and the same bits whatever surrounds a patient.
+// The adjoint and the forward sensitivities of a whole solve, on the two-state model: against the
+// closed form, against each other, and the same bits whatever surrounds a patient.
 #include <atomic>
 #include <limits>
 
@@ -30,7 +30,8 @@ struct Slopes {
 
     // d / d inputs of one patient, in the order of Inputs.
     Inputs of(std::size_t i) const {
-        const double *p = &parameters[2 * i], *v = &event_value[rows * i], *t = &event_time[rows * i];
+        const double *p = &parameters[2 * i], *v = &event_value[rows * i],
+                     *t = &event_time[rows * i];
         return {p[0], p[1], v[0], v[1], v[2], t[0], t[1], t[2]};
     }
     bool are_zero(std::size_t i) const {
@@ -57,7 +58,8 @@ Slopes pull_back(const Population& p, const tl::Kernel& kernel, const Request& r
     g.loss = request.loss, g.context = request.context;
     g.parameters = s.parameters.data(), g.initial = s.initial.data();
     g.event_value = s.event_value.data(), g.event_time = s.event_time.data();
-    g.shared_rows = p.event_offsets.size() > 2 ? 0 : rows, g.recorded_steps = request.recorded_steps;
+    g.shared_rows = p.event_offsets.size() > 2 ? 0 : rows,
+    g.recorded_steps = request.recorded_steps;
     g.reduced = request.reduced;
     tl::Derivatives wanted;
     wanted.gradient = &g;
@@ -66,7 +68,8 @@ Slopes pull_back(const Population& p, const tl::Kernel& kernel, const Request& r
 }
 
 // [patient][time][input], one direction an input.
-std::vector<double> push_forward(const Population& p, const tl::Kernel& kernel, const Request& request) {
+std::vector<double> push_forward(const Population& p, const tl::Kernel& kernel,
+                                 const Request& request) {
     std::vector<double> values(p.ka.size() * p.times.size() * n_inputs);
     double parameters[n_inputs][2] = {}, value[n_inputs][rows] = {}, time[n_inputs][rows] = {};
     for (std::size_t d = 0; d < 2; ++d) parameters[d][d] = 1.0;
@@ -109,8 +112,10 @@ void check_equal(const Slopes& a, const Slopes& b) {
     CHECK(a.result.status == b.result.status && a.result.steps == b.result.steps);
 }
 
-// The tolerance is that of the values in test_engine.cpp; the adjoint is the transpose of the tangents to rounding.
-void test_truth(const tl::Kernel& kernel, const char* method, double infusion_begin, BitHash& hash) {
+// The tolerance is that of the values in test_engine.cpp; the adjoint is the transpose of the
+// tangents to rounding.
+void test_truth(const tl::Kernel& kernel, const char* method, double infusion_begin,
+                BitHash& hash) {
     Population p = between_events(33);
     p.event_times[1] = infusion_begin;
     const Request request{2, method};
@@ -125,7 +130,8 @@ void test_truth(const tl::Kernel& kernel, const char* method, double infusion_be
         for (std::size_t d = 0; d < n_inputs; ++d) {
             double truth = 0.0, total = 0.0, size = 0.0;
             for (std::size_t k = 0; k < grid; ++k) {
-                const double tangent = tangents[(i * grid + k) * n_inputs + d], exact = slope(at, d, p.times[k]);
+                const double tangent = tangents[(i * grid + k) * n_inputs + d],
+                             exact = slope(at, d, p.times[k]);
                 CHECK(std::fabs(tangent - exact) <= 2e-6 * std::fabs(exact) + 1e-7);
                 truth += exact, total += tangent, size += std::fabs(tangent);
             }
@@ -138,12 +144,13 @@ void test_truth(const tl::Kernel& kernel, const char* method, double infusion_be
         for (const double t : p.times) central += std::exp(-at[1] * t);
         CHECK_CLOSE(slopes.initial[2 * i + 1], central, 2e-6);
     }
-    for (const auto* part : {&slopes.parameters, &slopes.initial, &slopes.event_value, &slopes.event_time, &tangents})
+    for (const auto* part :
+         {&slopes.parameters, &slopes.initial, &slopes.event_value, &slopes.event_time, &tangents})
         for (const double value : *part) hash.add(value);
 }
 
-// Samples at time 0 and at the start of the infusion have one side: after it, an earlier start counts; before, none
-// does.
+// Samples at time 0 and at the start of the infusion have one side: after it, an earlier start
+// counts; before, none does.
 void test_samples_at_events(const tl::Kernel& kernel) {
     for (const bool before : {false, true}) {
         Population p(3);
@@ -154,12 +161,14 @@ void test_samples_at_events(const tl::Kernel& kernel) {
         for (std::size_t i = 0; i < p.ka.size(); ++i) {
             const Inputs found = slopes.of(i);
             const double *first = &tangents[2 * i * n_inputs], *second = first + n_inputs;
-            for (std::size_t d = 0; d < n_inputs; ++d) CHECK_CLOSE(found[d], first[d] + second[d], 1e-12);
+            for (std::size_t d = 0; d < n_inputs; ++d)
+                CHECK_CLOSE(found[d], first[d] + second[d], 1e-12);
             CHECK_CLOSE(first[5], before ? 0.0 : -p.ka[i] * two_states::dose, 1e-12);
             CHECK_CLOSE(found[6], before ? 0.0 : -two_states::rate, 1e-12);
             CHECK_SAME(found[3], 0.0);
             CHECK_SAME(found[7], 0.0);
-            CHECK_CLOSE(slopes.initial[2 * i + 1], 1.0 + std::exp(-p.ke[i] * two_states::infusion_begin), 2e-6);
+            CHECK_CLOSE(slopes.initial[2 * i + 1],
+                        1.0 + std::exp(-p.ke[i] * two_states::infusion_begin), 2e-6);
         }
     }
 }
@@ -167,7 +176,8 @@ void test_samples_at_events(const tl::Kernel& kernel) {
 constexpr std::size_t samples = 25;
 
 // L = sum of values^2 / 2, so that the cotangent is the values.
-bool half_of_squares(void*, std::int64_t, std::int64_t count, const double* values, double* slopes) {
+bool half_of_squares(void*, std::int64_t, std::int64_t count, const double* values,
+                     double* slopes) {
     std::memcpy(slopes, values, static_cast<std::size_t>(count) * samples * sizeof(double));
     return true;
 }
@@ -189,8 +199,10 @@ void test_bits(const tl::Kernel& kernel) {
     for (std::int64_t i = 1; i < 100; ++i) {
         own.event_offsets.push_back(3 * (i + 1));
         for (std::size_t e = 0; e < rows; ++e) {
-            own.event_times.push_back(p.event_times[e]), own.event_values.push_back(p.event_values[e]);
-            own.event_kinds.push_back(p.event_kinds[e]), own.event_targets.push_back(p.event_targets[e]);
+            own.event_times.push_back(p.event_times[e]),
+                own.event_values.push_back(p.event_values[e]);
+            own.event_kinds.push_back(p.event_kinds[e]),
+                own.event_targets.push_back(p.event_targets[e]);
         }
     }
     check_equal(pull_back(own, kernel, {2}, values), one);
@@ -235,19 +247,24 @@ void test_cancelled_by_the_loss(const tl::Kernel& kernel) {
 
 }  // namespace
 
-// All kinds at once, alone in the loss: what goes back is the transpose of what goes forward, on any number of threads.
+// All kinds at once, alone in the loss: what goes back is the transpose of what goes forward, on
+// any number of threads.
 void test_reductions(const tl::Kernel& kernel, BitHash& hash) {
     constexpr std::size_t n = 33, count = 4;
-    const std::int32_t kinds[count] = {tl::maximum, tl::minimum, tl::time_above, tl::area}, outputs[count] = {};
+    const std::int32_t kinds[count] = {tl::maximum, tl::minimum, tl::time_above, tl::area},
+                       outputs[count] = {};
     const std::uint8_t linear[count] = {1, 1, 1, 0};  // 0: the quartics are checked
-    const double windows[count][3] = {{0.0, 24.0, 0.0}, {1.3, 20.7, 0.0}, {0.0, 30.0, 3.0}, {0.4, 30.0, 0.0}};
-    std::vector<double> found[2], moments(n * count), ones(n * count, 1.0), dots(n * count * n_inputs);
+    const double windows[count][3] = {
+        {0.0, 24.0, 0.0}, {1.3, 20.7, 0.0}, {0.0, 30.0, 3.0}, {0.4, 30.0, 0.0}};
+    std::vector<double> found[2], moments(n * count), ones(n * count, 1.0),
+        dots(n * count * n_inputs);
     Population p = between_events(n);
     Slopes slopes;
     for (const int threads : {1, 3}) {
         std::vector<double>& values = found[threads == 3];
         values.resize(n * count);
-        p.reductions = {count, kinds, outputs, linear, windows[0], 1, values.data(), moments.data()};
+        p.reductions = {count,      kinds, outputs,       linear,
+                        windows[0], 1,     values.data(), moments.data()};
         Request request{threads};
         request.reduced = ones.data();
         const Slopes now = pull_back(p, kernel, request, std::vector<double>(n * p.times.size()));
@@ -278,7 +295,8 @@ int main() {
     for (const tl::Kernel* kernel : tl::kernels()) {
         BitHash hash;
         for (const char* method : {"rodas5p", "rodas4p2"})
-            for (const double begin : {0.0, two_states::infusion_begin}) test_truth(*kernel, method, begin, hash);
+            for (const double begin : {0.0, two_states::infusion_begin})
+                test_truth(*kernel, method, begin, hash);
         test_reductions(*kernel, hash);
         test_bits(*kernel);
         test_samples_at_events(*kernel);

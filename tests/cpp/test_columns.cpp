@@ -1,4 +1,5 @@
-// Column programs through the engine: every patient once, whatever the threads; projections onto a circle and a bound.
+// Column programs through the engine: every patient once, whatever the threads; projections onto a
+// circle and a bound.
 #include <cmath>
 
 #include "../../cpp/src/engine.hpp"
@@ -10,7 +11,8 @@ namespace {
 
 constexpr std::size_t n = 1003;
 
-// Slots: constants 1, -1, 2, -0.5; x, y; x^2 + y^2 - 1 and x - 0.5, then their derivatives 2x, 2y and 1; one temporary.
+// Slots: constants 1, -1, 2, -0.5; x, y; x^2 + y^2 - 1 and x - 0.5, then their derivatives 2x, 2y
+// and 1; one temporary.
 struct Circle {
     std::vector<std::int32_t> code;
     std::vector<double> constants{1.0, -1.0, 2.0, -0.5};
@@ -86,17 +88,19 @@ void test_project(const tl::Kernel& kernel, const Circle& circle, const Points& 
     for (const int threads : {1, 3}) {
         std::vector<double>& found = values[threads == 3];
         found.resize(2 * n);
-        tl::project(kernel, circle.program, {n, points.columns, points.strides, nullptr}, constraints,
-                    {scales, still, found.data(), multipliers.data(), steps.data()}, threads,
-                    [](std::int64_t) { return true; });
+        tl::project(kernel, circle.program, {n, points.columns, points.strides, nullptr},
+                    constraints, {scales, still, found.data(), multipliers.data(), steps.data()},
+                    threads, [](std::int64_t) { return true; });
         for (std::size_t i = 0; i < n; ++i) {
             CHECK(steps[i] >= 0);
-            const double x0 = points.x[i], y0 = points.y[i], radius = std::hypot(x0, y0), x = found[i],
-                         y = found[n + i];
+            const double x0 = points.x[i], y0 = points.y[i], radius = std::hypot(x0, y0),
+                         x = found[i], y = found[n + i];
             CHECK(std::fabs(x * x + y * y - 1.0) < 1e-9 && x < 0.5 + 1e-9);
-            if (x0 / radius < 0.5) CHECK(std::fabs(x - x0 / radius) < 1e-7 && std::fabs(y - y0 / radius) < 1e-7);
+            if (x0 / radius < 0.5)
+                CHECK(std::fabs(x - x0 / radius) < 1e-7 && std::fabs(y - y0 / radius) < 1e-7);
             if (x0 / radius > 0.5 && std::fabs(y0) > 1e-3)
-                CHECK(std::fabs(x - 0.5) < 1e-9 && std::fabs(y - std::copysign(std::sqrt(0.75), y0)) < 1e-9);
+                CHECK(std::fabs(x - 0.5) < 1e-9 &&
+                      std::fabs(y - std::copysign(std::sqrt(0.75), y0)) < 1e-9);
             const double circle_part = multipliers[i], bound_part = multipliers[n + i];
             CHECK(bound_part >= 0.0);
             CHECK(std::fabs(x - x0 + circle_part * 2.0 * x + bound_part) < 1e-6 * (1.0 + radius));

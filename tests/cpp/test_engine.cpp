@@ -1,4 +1,5 @@
-// The time loop and the thread queue with a model written by hand: absorption and elimination, dosed and infused.
+// The time loop and the thread queue with a model written by hand: absorption and elimination,
+// dosed and infused.
 #include <limits>
 
 #include "two_states.hpp"
@@ -22,8 +23,8 @@ void test_truth_and_bits(const tl::Kernel& kernel) {
         CHECK(r.status[i] == tl::success);
         CHECK(r.steps[i] > 10);
         for (std::size_t k = 0; k < grid; ++k) {
-            const double truth =
-                two_states::exact(two_states::inputs(population.ka[i], population.ke[i]), population.times[k]);
+            const double truth = two_states::exact(
+                two_states::inputs(population.ka[i], population.ke[i]), population.times[k]);
             CHECK(std::fabs(r.values[i * grid + k] - truth) <= 2e-6 * std::fabs(truth) + 1e-7);
         }
     }
@@ -50,7 +51,8 @@ void test_failures_stay_with_their_patient(const tl::Kernel& kernel) {
     for (std::size_t i = 0; i < 50; ++i) {
         CHECK((s.status[i] == tl::success) == (i != 11 && i != 29));
         if (i == 11 || i == 29) continue;
-        for (std::size_t k = 0; k < grid; ++k) CHECK_SAME(s.values[i * grid + k], r.values[i * grid + k]);
+        for (std::size_t k = 0; k < grid; ++k)
+            CHECK_SAME(s.values[i * grid + k], r.values[i * grid + k]);
     }
     for (const auto status : healthy.solve(kernel, 2, 5.0).status) CHECK(status == tl::step_limit);
 }

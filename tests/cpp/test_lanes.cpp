@@ -10,12 +10,13 @@ namespace tl = teorell;
 namespace {
 
 std::vector<double> values() {
-    const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+    const double inf = std::numeric_limits<double>::infinity(),
+                 nan = std::numeric_limits<double>::quiet_NaN();
     std::vector<double> result{0.0,   -0.0,   1.0, -1.0, 0.1, -3.7, 5e-324, 2.3e-308,
                                1e308, -1e308, inf, -inf, nan, 0.5,  1.5,    2.5};
     std::uint64_t state = 1;
-    while (result.size() <
-           64) {  // products of a linear congruential generator (Knuth's MMIX constants), magnitudes 2^-32 to 2^32
+    while (result.size() < 64) {  // products of a linear congruential generator (Knuth's MMIX
+                                  // constants), magnitudes 2^-32 to 2^32
         state = state * 6364136223846793005ull + 1442695040888963407ull;
         const double mantissa = 1.0 + static_cast<double>(state >> 12) * 0x1p-52;
         const int exponent = static_cast<int>((state >> 3) % 64) - 32;
@@ -59,9 +60,12 @@ void test_elementwise() {
             check(abs(va), [](double p, double, double) { return tl::abs(p); });
             check(min(va, vb), [](double p, double q, double) { return p < q ? p : q; });
             check(max(va, vb), [](double p, double q, double) { return p > q ? p : q; });
-            check(select(va < vb, one, zero), [](double p, double q, double) { return p < q ? 1.0 : 0.0; });
-            check(select(va <= vb, one, zero), [](double p, double q, double) { return p <= q ? 1.0 : 0.0; });
-            check(select(va != vb, one, zero), [](double p, double q, double) { return p != q ? 1.0 : 0.0; });
+            check(select(va < vb, one, zero),
+                  [](double p, double q, double) { return p < q ? 1.0 : 0.0; });
+            check(select(va <= vb, one, zero),
+                  [](double p, double q, double) { return p <= q ? 1.0 : 0.0; });
+            check(select(va != vb, one, zero),
+                  [](double p, double q, double) { return p != q ? 1.0 : 0.0; });
             check(select((!(va > vb)) & (vb <= vc), va, vc),
                   [](double p, double q, double s) { return !(p > q) && q <= s ? p : s; });
             unsigned expected = 0;
@@ -91,7 +95,8 @@ void test_elementwise() {
 }  // namespace
 
 int main() {
-    CHECK(tl::exponent(8.0) == 3.0 && tl::mantissa(10.0) == 1.25 && tl::exp2_integer(-1022.0) == 0x1p-1022);
+    CHECK(tl::exponent(8.0) == 3.0 && tl::mantissa(10.0) == 1.25 &&
+          tl::exp2_integer(-1022.0) == 0x1p-1022);
     test_elementwise<8>();
     test_elementwise<16>();
     return 0;

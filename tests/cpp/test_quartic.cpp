@@ -1,4 +1,5 @@
-// The quartic of a piece of a step: against polynomials whose roots are known, and Boole's and Gauss's rules.
+// The quartic of a piece of a step: against polynomials whose roots are known, and Boole's and
+// Gauss's rules.
 #include "teorell/quartic.hpp"
 
 #include "check.hpp"
@@ -9,7 +10,9 @@ namespace {
 
 struct Polynomial {
     double c[5];
-    double operator()(double x) const { return c[0] + x * (c[1] + x * (c[2] + x * (c[3] + x * c[4]))); }
+    double operator()(double x) const {
+        return c[0] + x * (c[1] + x * (c[2] + x * (c[3] + x * c[4])));
+    }
     double integral(double x) const {
         return x * (c[0] + x * (c[1] / 2 + x * (c[2] / 3 + x * (c[3] / 4 + x * c[4] / 5))));
     }
@@ -21,7 +24,8 @@ struct Polynomial {
 // scale (x - a) (x - b) (x - c) (x - d)
 Polynomial with_roots(double scale, double a, double b, double c, double d) {
     const double p = a + b, q = a * b, r = c + d, s = c * d;
-    return {{scale * q * s, -scale * (p * s + q * r), scale * (q + s + p * r), -scale * (p + r), scale}};
+    return {{scale * q * s, -scale * (p * s + q * r), scale * (q + s + p * r), -scale * (p + r),
+             scale}};
 }
 
 double random_number(std::uint64_t& state) {  // Knuth's MMIX constants

@@ -1,6 +1,9 @@
-// A model written by hand, for the tests of the engine: absorption and elimination, dosed and infused.
-//     depot' = -ka depot + rate_0        central' = ka depot - ke central + rate_1        output: central
-// With the programs of its derivatives, the closed form, and a population that takes it through tl::solve.
+// A model written by hand, for the tests of the engine: absorption and elimination, dosed and
+// infused.
+//     depot' = -ka depot + rate_0        central' = ka depot - ke central + rate_1        output:
+//     central
+// With the programs of its derivatives, the closed form, and a population that takes it through
+// tl::solve.
 #pragma once
 
 #include <array>
@@ -115,11 +118,12 @@ struct Model {
 
     Model() {
         auto& at = view.at;
-        at.constants = one, at.coef = ka, at.scalar = scalar, at.y = y0, at.f = f0, at.lu = lu0, at.yn = yn0,
-        at.ynew = ynew0, at.top = top0;
-        at.atol = atol0, at.u = u0, at.ft = out, at.out = out, at.params = p_ka, at.temp = temp0, at.slots = slots;
-        at.n_const = 1, at.n_coef = 4, at.n = 2, at.n_ft = 0, at.n_out = 1, at.n_params = 2, at.n_switches = 0,
-        at.rates = rate0;
+        at.constants = one, at.coef = ka, at.scalar = scalar, at.y = y0, at.f = f0, at.lu = lu0,
+        at.yn = yn0, at.ynew = ynew0, at.top = top0;
+        at.atol = atol0, at.u = u0, at.ft = out, at.out = out, at.params = p_ka, at.temp = temp0,
+        at.slots = slots;
+        at.n_const = 1, at.n_coef = 4, at.n = 2, at.n_ft = 0, at.n_out = 1, at.n_params = 2,
+        at.n_switches = 0, at.rates = rate0;
         at.n_rates = 2, at.stages = 8;
         view.constants = constants.data();
         view.prepare = prepare.data(), view.initial = initial.data(), view.rhs = rhs.data(),
@@ -130,7 +134,8 @@ struct Model {
             view.stage_solve[i] = moved(solve, f0, 2, u0 + 2 * i);
         }
         view.output_states = output_states.data(), view.n_output_states = 1;
-        view.controlled = controlled.data(), view.is_signed = is_signed.data(), view.inverse_n_controlled = 0.5;
+        view.controlled = controlled.data(), view.is_signed = is_signed.data(),
+        view.inverse_n_controlled = 0.5;
         lower_adjoint();
         lower_tangents();
     }
@@ -140,7 +145,8 @@ struct Model {
   private:
     void lower_adjoint() {
         auto& at = view.at;
-        at.block = block, at.ukept = ubar, at.ubar = ubar, at.lam = lam, at.ynbar = ynbar, at.coefbar = ka_bar;
+        at.block = block, at.ukept = ubar, at.ubar = ubar, at.lam = lam, at.ynbar = ynbar,
+        at.coefbar = ka_bar;
         at.paramsbar = p_ka_bar, at.outbar = outbar, at.ysbar = ysbar0, at.outcoef = z0;
         for (int i = 0; i < 8; ++i) {
             view.stage_transposed[i] = moved(solve_transposed, block, 6, block + 6 * i);
@@ -153,7 +159,8 @@ struct Model {
 
     void lower_tangents() {
         auto& at = view.at;
-        at.z = z0, at.ydot = ydot0, at.yndot = yndot0, at.udot = udot, at.coefdot = ka_dot, at.paramsdot = p_ka_dot;
+        at.z = z0, at.ydot = ydot0, at.yndot = yndot0, at.udot = udot, at.coefdot = ka_dot,
+        at.paramsdot = p_ka_dot;
         at.outdot = outdot, at.entries = at.entries_ft = temp0;
         for (int i = 0; i < 8; ++i) {
             view.stage_jvp[i] = moved(stage_jvp, f0, 2, udot + 2 * i);
@@ -163,8 +170,8 @@ struct Model {
         view.prepare_jvp = prepare_jvp.data(), view.second_jvp = nothing.data();
     }
 
-    const std::int32_t* moved(const std::vector<std::int32_t>& code, std::int32_t from, std::int32_t count,
-                              std::int32_t to) {
+    const std::int32_t* moved(const std::vector<std::int32_t>& code, std::int32_t from,
+                              std::int32_t count, std::int32_t to) {
         std::vector<std::int32_t> copy(code.size());
         tl::relocate(code.data(), from, count, to, copy.data());
         return stages.emplace_back(std::move(copy)).data();
@@ -176,12 +183,16 @@ using Inputs = std::array<double, 8>;
 
 constexpr double dose = 100.0, rate = 7.0, infusion_begin = 6.0, infusion_end = 9.0;
 
-inline Inputs inputs(double ka, double ke) { return {ka, ke, dose, rate, rate, 0.0, infusion_begin, infusion_end}; }
+inline Inputs inputs(double ka, double ke) {
+    return {ka, ke, dose, rate, rate, 0.0, infusion_begin, infusion_end};
+}
 
 // central(t) of a bolus into depot, and of the start and the end of an infusion into central.
 inline double exact(const Inputs& p, double t) {
-    const double ka = p[0], ke = p[1], since_dose = t - p[5], since_begin = t - p[6], since_end = t - p[7];
-    double central = p[2] * ka / (ka - ke) * (std::exp(-ke * since_dose) - std::exp(-ka * since_dose));
+    const double ka = p[0], ke = p[1], since_dose = t - p[5], since_begin = t - p[6],
+                 since_end = t - p[7];
+    double central =
+        p[2] * ka / (ka - ke) * (std::exp(-ke * since_dose) - std::exp(-ka * since_dose));
     if (since_begin > 0.0) central += p[3] / ke * (1.0 - std::exp(-ke * since_begin));
     if (since_end > 0.0) central -= p[4] / ke * (1.0 - std::exp(-ke * since_end));
     return central;
@@ -195,9 +206,10 @@ struct Result {
 
 struct Population {
     std::vector<double> ka, ke, times;
-    std::vector<double> event_times{0.0, infusion_begin, infusion_end}, event_values{dose, rate, rate},
-        atol{1e-9, 1e-9};
-    std::vector<std::int32_t> event_kinds{tl::bolus, tl::infusion_start, tl::infusion_end}, event_targets{0, 1, 1};
+    std::vector<double> event_times{0.0, infusion_begin, infusion_end},
+        event_values{dose, rate, rate}, atol{1e-9, 1e-9};
+    std::vector<std::int32_t> event_kinds{tl::bolus, tl::infusion_start, tl::infusion_end},
+        event_targets{0, 1, 1};
     std::vector<std::int64_t> event_offsets{0, 3};  // one table for all patients, or one for each
     bool before = false;
     tl::Reductions reductions{};
@@ -215,13 +227,15 @@ struct Population {
                  const char* method = "rodas5p", const tl::Derivatives& derivatives = {}) const {
         static const Model model;
         const std::size_t n = ka.size();
-        Result r{std::vector<double>(n * times.size()), std::vector<double>(n), std::vector<std::int32_t>(n, -1),
-                 std::vector<std::int64_t>(n), std::vector<std::int64_t>(n)};
+        Result r{std::vector<double>(n * times.size()), std::vector<double>(n),
+                 std::vector<std::int32_t>(n, -1), std::vector<std::int64_t>(n),
+                 std::vector<std::int64_t>(n)};
         const double* columns[] = {ka.data(), ke.data()};
         const std::int64_t strides[] = {1, 1};
         tl::Batch b{};
         b.patients = static_cast<std::int64_t>(n), b.columns = columns, b.column_strides = strides;
-        b.event_times = event_times.data(), b.event_kinds = event_kinds.data(), b.event_targets = event_targets.data();
+        b.event_times = event_times.data(), b.event_kinds = event_kinds.data(),
+        b.event_targets = event_targets.data();
         b.event_values = event_values.data(), b.event_offsets = event_offsets.data();
         b.event_offset_stride = event_offsets.size() > 2 ? 1 : 0;
         b.times = times.data(), b.n_times = static_cast<std::int64_t>(times.size());

@@ -1,10 +1,11 @@
-// The reverse of one Rosenbrock-Wanner step of a pack of lanes, whose stages lie in the workspace: the discrete adjoint
-// of Sandu, Daescu & Carmichael (Atmos. Environ. 37, 2003, 5083), with t and h constants. In region lam goes d L / d
-// y_n+1 in, d L / d y_n comes out. The order of operations is a contract with adjoint_code.py, as that of
-// rosenbrock.hpp.
-//     E' w_i = (1 if i = s) lam + sum_{j>i} (a_ji Y_j + (C_ji / h) w_j) + ubar_i,    Y_i = f_y(y_i)' w_i (+ what
-//     follows)
-// where Y_i is the cotangent of the stage value y_i: y_{i+1} = y_i + u_i passes Y_{i+1} on to Y_i and u_i.
+// The reverse of one Rosenbrock-Wanner step of a pack of lanes, whose stages lie in the workspace:
+// the discrete adjoint of Sandu, Daescu & Carmichael (Atmos. Environ. 37, 2003, 5083), with t and h
+// constants. In region lam goes d L / d y_n+1 in, d L / d y_n comes out. The order of operations is
+// a contract with adjoint_code.py, as that of rosenbrock.hpp.
+//     E' w_i = (1 if i = s) lam + sum_{j>i} (a_ji Y_j + (C_ji / h) w_j) + ubar_i,    Y_i =
+//     f_y(y_i)' w_i (+ what follows)
+// where Y_i is the cotangent of the stage value y_i: y_{i+1} = y_i + u_i passes Y_{i+1} on to Y_i
+// and u_i.
 #pragma once
 
 #include "rosenbrock.hpp"
@@ -27,10 +28,13 @@ struct ReverseStep {
     TEORELL_HD TEORELL_INLINE V scalar(int which) const { return get(m.at.scalar + which); }
     // Of stage i and state k: z = y_i + u_i in place of u_i, y_i, w_i and Y_i.
     TEORELL_HD TEORELL_INLINE std::int32_t z(int i, int k) const { return m.at.u + i * m.at.n + k; }
-    TEORELL_HD TEORELL_INLINE std::int32_t y(int i, int k) const { return m.at.block + 3 * i * m.at.n + k; }
+    TEORELL_HD TEORELL_INLINE std::int32_t y(int i, int k) const {
+        return m.at.block + 3 * i * m.at.n + k;
+    }
     TEORELL_HD TEORELL_INLINE std::int32_t w(int i, int k) const { return y(i, k) + m.at.n; }
     TEORELL_HD TEORELL_INLINE std::int32_t Y(int i, int k) const { return w(i, k) + m.at.n; }
-    TEORELL_HD TEORELL_INLINE std::int32_t kept(int i, int e) const {  // u_i of the column of entry e
+    TEORELL_HD TEORELL_INLINE std::int32_t kept(int i,
+                                                int e) const {  // u_i of the column of entry e
         return m.at.ukept + m.entries[std::int64_t{3} * e + 2] * s + i;
     }
 
@@ -41,11 +45,13 @@ struct ReverseStep {
         finish();
     }
 
-    // z takes the place of u, which is kept for the columns of entries alone: what a step reads fits the nearest cache.
+    // z takes the place of u, which is kept for the columns of entries alone: what a step reads
+    // fits the nearest cache.
     TEORELL_HD void stage_values() const {
         const auto& L = m.at;
         for (int e = 0; e < L.n_entries; ++e)
-            for (int i = 0; i < s; ++i) put(kept(i, e), get(z(i, m.entries[std::int64_t{3} * e + 1])));
+            for (int i = 0; i < s; ++i)
+                put(kept(i, e), get(z(i, m.entries[std::int64_t{3} * e + 1])));
         for (int k = 0; k < L.n; ++k) {
             V u[s], value = get(L.yn + k);
             for (int i = 0; i < s; ++i) u[i] = get(z(i, k));
@@ -68,7 +74,8 @@ struct ReverseStep {
     template <int i>
     TEORELL_HD void stages_down_from() const {
         const auto& L = m.at;
-        put(L.scalar + s_t, i > 0 ? fma(P::broadcast(Method::c[i]), scalar(s_h), scalar(s_tn)) : scalar(s_tn));
+        put(L.scalar + s_t,
+            i > 0 ? fma(P::broadcast(Method::c[i]), scalar(s_h), scalar(s_tn)) : scalar(s_tn));
         gather<i>();
         interpret<V>(m.stage_transposed[i], ws);
         interpret<V>(m.stage_vjp[i], ws);
@@ -96,7 +103,8 @@ struct ReverseStep {
             else
                 r = P::broadcast(Method::a[i + 1][i]) * get(Y(i + 1, k));
             for (int j = i + 2; j < s; ++j)
-                if (!adds_previous_stage<Method>(j)) r = fma(P::broadcast(Method::a[j][i]), get(Y(j, k)), r);
+                if (!adds_previous_stage<Method>(j))
+                    r = fma(P::broadcast(Method::a[j][i]), get(Y(j, k)), r);
             for (int j = i + 1; j < s; ++j) r = fma(c[j], get(w(j, k)), r);
             put(w(i, k), r);
         }
@@ -104,7 +112,8 @@ struct ReverseStep {
             const std::int32_t slot = w(i, m.output_states[o]);
             V sum = get(slot);
             for (int r = 0; r < Method::dense; ++r)
-                sum = fma(P::broadcast(Method::H[r][i]), get(L.ubar + r * m.n_output_states + o), sum);
+                sum = fma(P::broadcast(Method::H[r][i]), get(L.ubar + r * m.n_output_states + o),
+                          sum);
             put(slot, sum);
         }
     }
@@ -121,7 +130,8 @@ struct ReverseStep {
             V sum = P::broadcast(0.0);
             for (int i = 0; i < s; ++i)
                 if (Method::d[i] != 0.0)
-                    sum = fma(scalar(s_h) * P::broadcast(Method::d[i]), get(w(i, m.ft_rows[e])), sum);
+                    sum =
+                        fma(scalar(s_h) * P::broadcast(Method::d[i]), get(w(i, m.ft_rows[e])), sum);
             put(L.entries_ft + e, sum);
         }
         put(L.scalar + s_t, scalar(s_tn));

@@ -1,5 +1,5 @@
-// Doses, infusions, switches, resets and changes of parameters: what happens to one lane at an event, and when two
-// times are one event.
+// Doses, infusions, switches, resets and changes of parameters: what happens to one lane at an
+// event, and when two times are one event.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ enum EventKind : std::int32_t {
     infusion_start = 1,
     infusion_end = 2,
     switch_over = 3,
-    reset = 4,            // no infusion runs any more; an infusion that it stops has no row for its end
+    reset = 4,  // no infusion runs any more; an infusion that it stops has no row for its end
     parameter_change = 5  // holds from here on; at time 0 what `initial` made of the columns stays
 };
 enum ResetTarget : std::int32_t { to_zero = 0, to_initial = 1 };
@@ -20,8 +20,11 @@ enum ResetTarget : std::int32_t { to_zero = 0, to_initial = 1 };
 
 TEORELL_BEGIN
 
-// Times within 8 units in the last place are one event: k * interval and a grid from linspace differ by one.
-TEORELL_HD TEORELL_INLINE double event_tolerance(double time) { return 8.0 * 2.220446049250313e-16 * abs(time); }
+// Times within 8 units in the last place are one event: k * interval and a grid from linspace
+// differ by one.
+TEORELL_HD TEORELL_INLINE double event_tolerance(double time) {
+    return 8.0 * 2.220446049250313e-16 * abs(time);
+}
 
 // Lanes, each with a patient and a place among the patient's events.
 template <class V>
@@ -44,7 +47,9 @@ class EventLanes : protected WorkspaceLanes<V> {
         note_next_event(l);
     }
 
-    TEORELL_HD void note_next_event(int l) { stop[l] = event[l] < event_end[l] ? b.event_times[event[l]] : infinity; }
+    TEORELL_HD void note_next_event(int l) {
+        stop[l] = event[l] < event_end[l] ? b.event_times[event[l]] : infinity;
+    }
 
     // All that happens at tn, up to event `end`.
     TEORELL_HD void apply_events(int l, std::int64_t end) {
@@ -55,9 +60,13 @@ class EventLanes : protected WorkspaceLanes<V> {
             const double value = b.event_values[event[l]];
             switch (b.event_kinds[event[l]]) {
             case bolus: lane(at.yn + target, l) += value; break;
-            case infusion_start: lane(at.rates + target, l) += value, running[l] += value > 0.0; break;
+            case infusion_start:
+                lane(at.rates + target, l) += value, running[l] += value > 0.0;
+                break;
             case infusion_end: end_infusion(l, target, value); break;
-            case switch_over: lane(at.params + at.n_params + target, l) = value, stale = true; break;
+            case switch_over:
+                lane(at.params + at.n_params + target, l) = value, stale = true;
+                break;
             case parameter_change: lane(at.params + target, l) = value, stale = true; break;
             case reset:
                 if (stale && target == to_initial) prepare_again(), stale = false;
@@ -84,10 +93,12 @@ class EventLanes : protected WorkspaceLanes<V> {
     TEORELL_HD void empty(int l, std::int32_t target) {
         stop_infusions(l);
         if (target == to_initial) interpret<V>(m.initial, ws);  // into region y, of all lanes
-        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = target == to_initial ? lane(at.y + k, l) : 0.0;
+        for (int k = 0; k < at.n; ++k)
+            lane(at.yn + k, l) = target == to_initial ? lane(at.y + k, l) : 0.0;
     }
 
-    // prepare reads params and writes coef, in the group's own workspace: other lanes get the values they have.
+    // prepare reads params and writes coef, in the group's own workspace: other lanes get the
+    // values they have.
     TEORELL_HD void prepare_again() { interpret<V>(m.prepare, ws); }
 };
 

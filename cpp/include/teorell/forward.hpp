@@ -1,5 +1,6 @@
-// The time loop once more with tangents: each lane follows the tape of one patient, and carries the derivative of its
-// state in every direction that is asked for. Steps are those of the tape, so values are those of the solve.
+// The time loop once more with tangents: each lane follows the tape of one patient, and carries the
+// derivative of its state in every direction that is asked for. Steps are those of the tape, so
+// values are those of the solve.
 #pragma once
 
 #include "forward_reductions.hpp"
@@ -13,16 +14,22 @@ class Forward : ForwardReductions<V, Method, Executor> {
     using P = Pack<V>;
     using Base::current, Base::slot;
     using Base::g, Base::execute, Base::carried, Base::r, Base::mark, Base::piece;
-    using Base::next_staged, Base::staged, Base::get, Base::put, Base::lane, Base::in, Base::has, Base::for_each;
-    using Base::patient, Base::record, Base::stretch, Base::sample, Base::of, Base::active, Base::n_staged;
-    using Base::W, Base::m, Base::at, Base::b, Base::tape, Base::ws, Base::side, Base::next_patient, Base::end_patient;
+    using Base::next_staged, Base::staged, Base::get, Base::put, Base::lane, Base::in, Base::has,
+        Base::for_each;
+    using Base::patient, Base::record, Base::stretch, Base::sample, Base::of, Base::active,
+        Base::n_staged;
+    using Base::W, Base::m, Base::at, Base::b, Base::tape, Base::ws, Base::side, Base::next_patient,
+        Base::end_patient;
     using Base::ydot, Base::coefdot, Base::paramdot, Base::ratedot, Base::load;
 
   public:
-    // Two workspaces, [slots][W] each, and two of [directions][n + n_coef + n_params][W], all aligned.
-    Forward(const Programs& programs, const Batch& batch, const Tangents& tangents, Executor executor, const Tape& tape,
-            double* workspace, double* staging, double* dots, double* staged_dots)
-        : Base(programs, batch, tangents, executor, tape, workspace, staging, dots), coming(staged_dots) {}
+    // Two workspaces, [slots][W] each, and two of [directions][n + n_coef + n_params][W], all
+    // aligned.
+    Forward(const Programs& programs, const Batch& batch, const Tangents& tangents,
+            Executor executor, const Tape& tape, double* workspace, double* staging, double* dots,
+            double* staged_dots)
+        : Base(programs, batch, tangents, executor, tape, workspace, staging, dots),
+          coming(staged_dots) {}
 
     void run(std::int64_t first, std::int64_t count) {
         next_patient = first, end_patient = first + count;
@@ -54,22 +61,25 @@ class Forward : ForwardReductions<V, Method, Executor> {
     }
 
     double parameter_dot(std::int64_t d, std::int64_t patient, int k) const {
-        return g.parameters == nullptr
-                   ? 0.0
-                   : g.parameters[d * g.parameter_strides[0] + patient * g.parameter_strides[1] + k];
+        return g.parameters == nullptr ? 0.0
+                                       : g.parameters[d * g.parameter_strides[0] +
+                                                      patient * g.parameter_strides[1] + k];
     }
 
     void stage_tangents() {
         for (std::int64_t d = 0; d < g.directions; ++d) {
             for (int l = 0; l < W; ++l)
                 for (int k = 0; k < at.n_params; ++k)
-                    in(side, at.paramsdot + k, l) = parameter_dot(d, staged[l < n_staged ? l : 0], k);
+                    in(side, at.paramsdot + k, l) =
+                        parameter_dot(d, staged[l < n_staged ? l : 0], k);
             interpret<V>(m.prepare_jvp, side);
             interpret<V>(m.initial_jvp, side);
             for (int l = 0; l < W; ++l) {
                 for (int k = 0; k < at.n; ++k) ydot(coming, d, k)[l] = in(side, at.yndot + k, l);
-                for (int k = 0; k < at.n_coef; ++k) coefdot(coming, d, k)[l] = in(side, at.coefdot + k, l);
-                for (int k = 0; k < at.n_params; ++k) paramdot(coming, d, k)[l] = in(side, at.paramsdot + k, l);
+                for (int k = 0; k < at.n_coef; ++k)
+                    coefdot(coming, d, k)[l] = in(side, at.coefdot + k, l);
+                for (int k = 0; k < at.n_params; ++k)
+                    paramdot(coming, d, k)[l] = in(side, at.paramsdot + k, l);
             }
         }
     }
@@ -79,8 +89,10 @@ class Forward : ForwardReductions<V, Method, Executor> {
         Base::set_rates(l, -1);
         for (std::int64_t d = 0; d < g.directions; ++d) {
             for (int k = 0; k < at.n; ++k) ydot(carried, d, k)[l] = ydot(coming, d, k)[from];
-            for (int k = 0; k < at.n_coef; ++k) coefdot(carried, d, k)[l] = coefdot(coming, d, k)[from];
-            for (int k = 0; k < at.n_params; ++k) paramdot(carried, d, k)[l] = paramdot(coming, d, k)[from];
+            for (int k = 0; k < at.n_coef; ++k)
+                coefdot(carried, d, k)[l] = coefdot(coming, d, k)[from];
+            for (int k = 0; k < at.n_params; ++k)
+                paramdot(carried, d, k)[l] = paramdot(coming, d, k)[from];
             for (int k = 0; k < at.n_rates; ++k) ratedot(d, k)[l] = 0.0;
         }
         stretch[l] = record[l] = sample[l] = 0;
@@ -94,7 +106,8 @@ class Forward : ForwardReductions<V, Method, Executor> {
     void settle(int l) {
         for (;;) {
             const bool last = stretch[l] + 1 == of[l]->stretches.size;
-            const std::int64_t end = last ? of[l]->steps.size : of[l]->stretches.data[stretch[l] + 1].first_step;
+            const std::int64_t end =
+                last ? of[l]->steps.size : of[l]->stretches.data[stretch[l] + 1].first_step;
             if (record[l] < end) return;
             if (last) return Base::leave(l);
             ++stretch[l];
@@ -107,14 +120,19 @@ class Forward : ForwardReductions<V, Method, Executor> {
     void step() {
         for_each(active, [this](int l) { Base::load_step(l); });
         execute.stages(ws);
-        for (int k = 0; k < at.n; ++k) put(at.ynew + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
+        for (int k = 0; k < at.n; ++k)
+            put(at.ynew + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
         std::int64_t from[W], mark_from[W], piece_from[W];
-        for_each(active, [&](int l) { from[l] = sample[l], mark_from[l] = mark[l], piece_from[l] = piece[l]; });
+        for_each(active, [&](int l) {
+            from[l] = sample[l], mark_from[l] = mark[l], piece_from[l] = piece[l];
+        });
         for (std::int64_t d = 0; d < g.directions; ++d) {
             load(d);
             execute.tangent(ws);
             for (int k = 0; k < at.n; ++k) P::store(ydot(carried, d, k), get(at.ydot + k));
-            for_each(active, [&](int l) { sample[l] = from[l], mark[l] = mark_from[l], piece[l] = piece_from[l]; });
+            for_each(active, [&](int l) {
+                sample[l] = from[l], mark[l] = mark_from[l], piece[l] = piece_from[l];
+            });
             Base::samples_within(d);
             if (r.count > 0) Base::reductions_within(d);
         }
@@ -151,14 +169,17 @@ class Forward : ForwardReductions<V, Method, Executor> {
         if (!b.before) Base::samples_here(l, tape.after(*of[l], stretch[l]));
     }
 
-    // The tangents through one event; region f holds the right-hand side before it where times have tangents.
+    // The tangents through one event; region f holds the right-hand side before it where times have
+    // tangents.
     void event(int l, std::int64_t e) {
-        for (int k = 0; g.event_time != nullptr && k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
+        for (int k = 0; g.event_time != nullptr && k < at.n; ++k)
+            lane(at.ynew + k, l) = lane(at.f + k, l);
         Base::apply(l, e);
         if (g.event_time != nullptr) Base::right_hand_side(l, execute);
         const std::int32_t target = b.event_targets[e], kind = b.event_kinds[e];
         for (std::int64_t d = 0; d < g.directions; ++d) {
-            const std::int64_t at_row = d * g.event_strides[0] + patient[l] * g.event_strides[1] + e;
+            const std::int64_t at_row =
+                d * g.event_strides[0] + patient[l] * g.event_strides[1] + e;
             const double value = g.event_value == nullptr ? 0.0 : g.event_value[at_row];
             if (kind == bolus) ydot(carried, d, target)[l] += value;
             if (kind == infusion_start) ratedot(d, target)[l] += value;
@@ -169,7 +190,8 @@ class Forward : ForwardReductions<V, Method, Executor> {
             if (g.event_time == nullptr) continue;
             for (int k = 0; k < at.n; ++k)
                 ydot(carried, d, k)[l] +=
-                    ((kind == reset ? 0.0 : lane(at.ynew + k, l)) - lane(at.f + k, l)) * g.event_time[at_row];
+                    ((kind == reset ? 0.0 : lane(at.ynew + k, l)) - lane(at.f + k, l)) *
+                    g.event_time[at_row];
         }
     }
 
@@ -187,18 +209,21 @@ class Forward : ForwardReductions<V, Method, Executor> {
             load_parameters(l, d);
             interpret<V>(m.initial_jvp, ws);
         }
-        for (int k = 0; k < at.n; ++k) ydot(carried, d, k)[l] = target == to_initial ? lane(at.yndot + k, l) : 0.0;
+        for (int k = 0; k < at.n; ++k)
+            ydot(carried, d, k)[l] = target == to_initial ? lane(at.yndot + k, l) : 0.0;
     }
 
     void load_parameters(int l, std::int64_t d) {
-        for (int k = 0; k < at.n_params; ++k) lane(at.paramsdot + k, l) = paramdot(carried, d, k)[l];
+        for (int k = 0; k < at.n_params; ++k)
+            lane(at.paramsdot + k, l) = paramdot(carried, d, k)[l];
     }
 
     // Of coefficients after a change; the tangents of rates stay.
     void prepare_tangents(int l, std::int64_t d) {
         load_parameters(l, d);
         interpret<V>(m.prepare_jvp, ws);
-        for (int k = 0; k < at.n_coef - at.n_rates; ++k) coefdot(carried, d, k)[l] = lane(at.coefdot + k, l);
+        for (int k = 0; k < at.n_coef - at.n_rates; ++k)
+            coefdot(carried, d, k)[l] = lane(at.coefdot + k, l);
     }
 };
 

@@ -1,5 +1,5 @@
-// Tangents of reductions: areas as sums over the nodes of a step, all else at the marks of the forward solve, and what
-// the times of events move directly.
+// Tangents of reductions: areas as sums over the nodes of a step, all else at the marks of the
+// forward solve, and what the times of events move directly.
 #pragma once
 
 #include "forward_samples.hpp"
@@ -15,9 +15,11 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
     using Base::get, Base::lane, Base::for_each, Base::current, Base::g, Base::execute;
     using Base::patient, Base::record, Base::of, Base::active, Base::W, Base::at;
 
-    ForwardReductions(const Programs& programs, const Batch& batch, const Tangents& tangents, Executor executor,
-                      const Tape& tape, double* workspace, double* staging, double* dots)
-        : Base(programs, batch, tangents, executor, tape, workspace, staging, dots), r(batch.reductions) {
+    ForwardReductions(const Programs& programs, const Batch& batch, const Tangents& tangents,
+                      Executor executor, const Tape& tape, double* workspace, double* staging,
+                      double* dots)
+        : Base(programs, batch, tangents, executor, tape, workspace, staging, dots),
+          r(batch.reductions) {
         for (int k = 0; k < r.count; ++k) has_areas = has_areas || r.kinds[k] == area;
     }
 
@@ -43,7 +45,8 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
             unsigned due = 0;
             alignas(64) double theta[W] = {};
             for_each(active, [&](int l) {
-                if (mark[l] == of[l]->marks.size || of[l]->marks.data[mark[l]].step != record[l]) return;
+                if (mark[l] == of[l]->marks.size || of[l]->marks.data[mark[l]].step != record[l])
+                    return;
                 theta[l] = of[l]->marks.data[mark[l]].theta;
                 due |= 1u << l;
             });
@@ -84,18 +87,22 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
         Piece pieces[W];
         unsigned due = 0;
         for_each(active, [&](int l) {
-            if (piece[l] == of[l]->pieces.size || of[l]->pieces.data[piece[l]].step != record[l]) return;
+            if (piece[l] == of[l]->pieces.size || of[l]->pieces.data[piece[l]].step != record[l])
+                return;
             pieces[l] = of[l]->pieces.data[piece[l]++];
             due |= 1u << l;
         });
         for (int i = 0; due != 0 && i < n_nodes; ++i) {
             alignas(64) double theta[W] = {};
-            for_each(due, [&](int l) { theta[l] = pieces[l].start + i / (n_nodes - 1.0) * pieces[l].width; });
+            for_each(due, [&](int l) {
+                theta[l] = pieces[l].start + i / (n_nodes - 1.0) * pieces[l].width;
+            });
             push_forward_inside(d, P::load(theta));
             for_each(due, [&](int l) {
                 for (int k = 0; k < r.count; ++k)
                     if (r.kinds[k] == area)
-                        reduced(l, k, d) += Base::area_weight(l, k, pieces[l], i) * lane(at.outdot + r.outputs[k], l);
+                        reduced(l, k, d) += Base::area_weight(l, k, pieces[l], i) *
+                                            lane(at.outdot + r.outputs[k], l);
             });
         }
         return due != 0;
@@ -107,8 +114,10 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
         for (int k = 0; k < r.count; ++k) {
             const double* window = r.window(k, patient[l]);
             if (!is_integral(r.kinds[k]) || !in_window(window, current(l).t)) continue;
-            const double piece = sign * integrand(r.kinds[k], lane(at.out + r.outputs[k], l), window[2]);
-            for (std::int64_t d = 0; d < g.directions; ++d) reduced(l, k, d) += piece * time_dot(l, d, e);
+            const double piece =
+                sign * integrand(r.kinds[k], lane(at.out + r.outputs[k], l), window[2]);
+            for (std::int64_t d = 0; d < g.directions; ++d)
+                reduced(l, k, d) += piece * time_dot(l, d, e);
         }
     }
     void extrema_at_events(int l, std::int64_t d, double first, double last) {

@@ -1,5 +1,5 @@
-// Tangents of the state and of what stands beside it, for each direction, and of samples, by the dense output of a
-// step.
+// Tangents of the state and of what stands beside it, for each direction, and of samples, by the
+// dense output of a step.
 #pragma once
 
 #include "tangent.hpp"
@@ -17,9 +17,13 @@ class ForwardSamples : protected TapeWalk<V> {
     using Base::patient, Base::record, Base::sample, Base::of, Base::active;
     using Base::W, Base::m, Base::at, Base::b, Base::ws;
 
-    ForwardSamples(const Programs& programs, const Batch& batch, const Tangents& tangents, Executor executor,
-                   const Tape& tape, double* workspace, double* staging, double* dots)
-        : Base(programs, batch, tape, workspace, staging), g(tangents), execute(executor), carried(dots) {}
+    ForwardSamples(const Programs& programs, const Batch& batch, const Tangents& tangents,
+                   Executor executor, const Tape& tape, double* workspace, double* staging,
+                   double* dots)
+        : Base(programs, batch, tape, workspace, staging),
+          g(tangents),
+          execute(executor),
+          carried(dots) {}
 
     const Tangents& g;
     Executor execute;
@@ -30,8 +34,12 @@ class ForwardSamples : protected TapeWalk<V> {
         return dots + (d * (at.n + at.n_coef + at.n_params) + k) * W;
     }
     double* coefdot(double* dots, std::int64_t d, int k) const { return ydot(dots, d, at.n + k); }
-    double* paramdot(double* dots, std::int64_t d, int k) const { return coefdot(dots, d, at.n_coef + k); }
-    double* ratedot(std::int64_t d, int k) const { return coefdot(carried, d, at.rates - at.coef + k); }
+    double* paramdot(double* dots, std::int64_t d, int k) const {
+        return coefdot(dots, d, at.n_coef + k);
+    }
+    double* ratedot(std::int64_t d, int k) const {
+        return coefdot(carried, d, at.rates - at.coef + k);
+    }
 
     void load(std::int64_t d) {
         for (int k = 0; k < at.n; ++k) put(at.yndot + k, P::load(ydot(carried, d, k)));
@@ -39,7 +47,9 @@ class ForwardSamples : protected TapeWalk<V> {
     }
 
     void samples_within(std::int64_t d) {
-        const auto waits = [this](int l) { return sample[l] < of[l]->steps.data[record[l]].sample; };
+        const auto waits = [this](int l) {
+            return sample[l] < of[l]->steps.data[record[l]].sample;
+        };
         unsigned due = 0;
         for_each(active, [&](int l) { due |= (waits(l) ? 1u : 0u) << l; });
         const V one = P::broadcast(1.0), start = get(at.scalar + s_tn), h = get(at.scalar + s_h);
@@ -65,8 +75,10 @@ class ForwardSamples : protected TapeWalk<V> {
         dense_weights<V, Method>(theta, weights);
         for (int i = 0; i < m.n_output_states; ++i) {
             const std::int32_t k = m.output_states[i];
-            V dot = fma(theta, P::load(ydot(carried, d, k)), (P::broadcast(1.0) - theta) * get(at.yndot + k));
-            for (int j = 0; j < Method::stages; ++j) dot = fma(weights[j], get(at.udot + j * at.n + k), dot);
+            V dot = fma(theta, P::load(ydot(carried, d, k)),
+                        (P::broadcast(1.0) - theta) * get(at.yndot + k));
+            for (int j = 0; j < Method::stages; ++j)
+                dot = fma(weights[j], get(at.udot + j * at.n + k), dot);
             put(at.y + k, dense_value<V, Method>(at, ws, k, theta, weights));
             put(at.ydot + k, dot);
         }
@@ -91,7 +103,8 @@ class ForwardSamples : protected TapeWalk<V> {
 
   private:
     double* derivative(int l, std::int64_t d, int o) const {
-        return g.values + ((Base::first_row(patient[l], 0) + sample[l]) * at.n_out + o) * g.directions + d;
+        return g.values +
+               ((Base::first_row(patient[l], 0) + sample[l]) * at.n_out + o) * g.directions + d;
     }
 };
 

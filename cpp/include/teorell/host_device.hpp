@@ -9,8 +9,8 @@
 #define TEORELL_INLINE inline __attribute__((always_inline))
 #endif
 
-// Each instruction-set build of the core lives in an inline namespace of its own, so that the linker cannot merge
-// the code of one with that of another.
+// Each instruction-set build of the core lives in an inline namespace of its own, so that the
+// linker cannot merge the code of one with that of another.
 #ifndef TEORELL_ISA
 #define TEORELL_ISA plain
 #endif

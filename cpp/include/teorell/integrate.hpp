@@ -1,6 +1,7 @@
-// The time loop of a group of lanes. Each lane carries one patient with its own time, step size, dose cursor, sample
-// cursor, status and counters; a lane that finishes takes the next patient from the queue. Nothing a lane computes
-// depends on its neighbours, and samples are read off the dense output, so the grid never changes a step.
+// The time loop of a group of lanes. Each lane carries one patient with its own time, step size,
+// dose cursor, sample cursor, status and counters; a lane that finishes takes the next patient from
+// the queue. Nothing a lane computes depends on its neighbours, and samples are read off the dense
+// output, so the grid never changes a step.
 #pragma once
 
 #include "reductions.hpp"
@@ -13,8 +14,8 @@ TEORELL_BEGIN
 // How many attempts at one point may end below zero before the patient is given up.
 constexpr int persistent_negatives = 15;
 
-// Executor: void step(double* ws), rhs(double* ws), outputs(double* ws).   Queue: std::int64_t next() (-1: none left),
-// bool cancelled(), void finished().   Record: a Tape, or NoTape.
+// Executor: void step(double* ws), rhs(double* ws), outputs(double* ws).   Queue: std::int64_t
+// next() (-1: none left), bool cancelled(), void finished().   Record: a Tape, or NoTape.
 template <class V, class Method, class Executor, class Queue, class Record = NoTape>
 class Group : ReductionLanes<V, Method, Executor> {
     using Base = ReductionLanes<V, Method, Executor>;
@@ -24,10 +25,14 @@ class Group : ReductionLanes<V, Method, Executor> {
     using Base::W, Base::infinity, Base::m, Base::at, Base::b, Base::ws, Base::execute;
 
   public:
-    // workspace, staging: [slots][W] each, aligned; nodes: [n_nodes + n_checks][n_out][W], where there are reductions.
-    TEORELL_HD Group(const Programs& programs, const Batch& batch, Executor executor, Queue& queue, double* workspace,
-                     double* staging, double* nodes, Record& record)
-        : Base(programs, batch, executor, workspace, nodes), queue(queue), record(record), side(staging) {
+    // workspace, staging: [slots][W] each, aligned; nodes: [n_nodes + n_checks][n_out][W], where
+    // there are reductions.
+    TEORELL_HD Group(const Programs& programs, const Batch& batch, Executor executor, Queue& queue,
+                     double* workspace, double* staging, double* nodes, Record& record)
+        : Base(programs, batch, executor, workspace, nodes),
+          queue(queue),
+          record(record),
+          side(staging) {
         clear_workspace(m, b, W, side);
     }
 
@@ -57,7 +62,8 @@ class Group : ReductionLanes<V, Method, Executor> {
         return [this, l](std::int32_t s) { return lane(s, l); };
     }
 
-    // --- patients into lanes -------------------------------------------------------------------------------------
+    // --- patients into lanes
+    // -------------------------------------------------------------------------------------
 
     // Coefficients and initial states of the next W patients, computed together.
     TEORELL_HD bool stage_patients() {
@@ -71,8 +77,10 @@ class Group : ReductionLanes<V, Method, Executor> {
     }
 
     TEORELL_HD void load_parameters(double* w, int l, std::int64_t i) const {
-        for (int p = 0; p < at.n_params; ++p) in(w, at.params + p, l) = b.columns[p][i * b.column_strides[p]];
-        for (int s = 0; s < at.n_switches; ++s) in(w, at.params + at.n_params + s, l) = m.switch_before[s];
+        for (int p = 0; p < at.n_params; ++p)
+            in(w, at.params + p, l) = b.columns[p][i * b.column_strides[p]];
+        for (int s = 0; s < at.n_switches; ++s)
+            in(w, at.params + at.n_params + s, l) = m.switch_before[s];
     }
 
     TEORELL_HD void refill() {
@@ -96,7 +104,8 @@ class Group : ReductionLanes<V, Method, Executor> {
             lane(at.yn + k, l) = in(side, at.y + k, from);
             lane(at.top + k, l) = 0.0;
         }
-        for (int k = 0; k < at.n_params + at.n_switches; ++k) lane(at.params + k, l) = in(side, at.params + k, from);
+        for (int k = 0; k < at.n_params + at.n_switches; ++k)
+            lane(at.params + k, l) = in(side, at.params + k, from);
         Base::seat_events(l, staged[from]);
         Base::seat_samples(l);
         Base::seat_reductions(l);
@@ -106,17 +115,21 @@ class Group : ReductionLanes<V, Method, Executor> {
         moved &= ~(1u << l);
     }
 
-    // --- events ----------------------------------------------------------------------------------------------------
+    // --- events
+    // ----------------------------------------------------------------------------------------------------
 
-    // Lanes at tn: samples before the event, the events there, samples after, and a new first step. Where records have
-    // an order, samples lie between events: each is a crossing of its own, without a step between.
+    // Lanes at tn: samples before the event, the events there, samples after, and a new first step.
+    // Where records have an order, samples lie between events: each is a crossing of its own,
+    // without a step between.
     TEORELL_HD void cross_events(unsigned lanes) {
         for (unsigned left = lanes; left != 0;) {
             for_each(left, [this](int l) { record.arrive(patient[l], sample[l], values_of(l)); });
             if (b.before) Base::sample_here(left);
             for_each(left, [this](int l) { Base::apply_events(l, Base::last_event_now(l)); });
             if (!b.before) Base::sample_here(left);
-            for_each(left, [this](int l) { record.leave(patient[l], sample[l], event[l], values_of(l)); });
+            for_each(left, [this](int l) {
+                record.leave(patient[l], sample[l], event[l], values_of(l));
+            });
             for_each(left, [&](int l) {
                 if (sample[l] == n_samples[l] && Base::windows_over(l)) finish(l, success);
                 const double now = tn(l);
@@ -126,26 +139,32 @@ class Group : ReductionLanes<V, Method, Executor> {
         if (lanes & active) first_step(lanes & active);
     }
 
-    // --- one step --------------------------------------------------------------------------------------------------
+    // --- one step
+    // --------------------------------------------------------------------------------------------------
 
     TEORELL_HD void advance() {
-        const V start = get(at.scalar + s_tn), wanted = P::load(h), end = P::load(stop), remaining = end - start;
-        // Also where start + wanted rounds to the end, or to a few units in the last place before it: no step has
-        // length 0.
-        const auto clipped = (wanted >= remaining * P::broadcast(1.0 - 1e-10)) |
-                             (start + wanted >= end * P::broadcast(1.0 - 8.0 * 2.220446049250313e-16));
-        const V h_step = select(clipped, remaining, wanted), t_new = select(clipped, end, start + h_step);
+        const V start = get(at.scalar + s_tn), wanted = P::load(h), end = P::load(stop),
+                remaining = end - start;
+        // Also where start + wanted rounds to the end, or to a few units in the last place before
+        // it: no step has length 0.
+        const auto clipped =
+            (wanted >= remaining * P::broadcast(1.0 - 1e-10)) |
+            (start + wanted >= end * P::broadcast(1.0 - 8.0 * 2.220446049250313e-16));
+        const V h_step = select(clipped, remaining, wanted),
+                t_new = select(clipped, end, start + h_step);
         put(at.scalar + s_h, h_step);
         execute.step(ws);
 
-        const V err2 = get(at.scalar + s_err2), valid = get(at.scalar + s_valid), zero = P::broadcast(0.0);
-        const auto pivots = get(at.scalar + s_pivot) >= P::broadcast(1e-10) * get(at.scalar + s_ghinv);
+        const V err2 = get(at.scalar + s_err2), valid = get(at.scalar + s_valid),
+                zero = P::broadcast(0.0);
+        const auto pivots =
+            get(at.scalar + s_pivot) >= P::broadcast(1e-10) * get(at.scalar + s_ghinv);
         const auto small = err2 <= P::broadcast(1.0);
         const unsigned accepted = active & bits(small & (valid > zero) & pivots);
 
         // A finite positive argument for the logarithm whatever the step did.
-        const V log_error =
-            coarse_log2(select(err2 < P::broadcast(1e200), max(err2, P::broadcast(1e-16)), P::broadcast(1e200)));
+        const V log_error = coarse_log2(select(
+            err2 < P::broadcast(1e200), max(err2, P::broadcast(1e-16)), P::broadcast(1e200)));
         const auto accept_mask = P::from_bits(accepted);
         // No growth right after a rejection; a rejected step shrinks.
         const V limit = select(accept_mask, P::load(growth), P::broadcast(Controller::safety));
@@ -164,13 +183,16 @@ class Group : ReductionLanes<V, Method, Executor> {
         Base::sample_within(accepted, t_new, h_step, at_event);
         if (b.reductions.count > 0) Base::reduce(accepted, t_new, h_step, record);
         for_each(accepted, [&](int l) {
-            record.step(patient[l], lane(at.scalar + s_h, l), sample[l], sample_before[l], event[l], values_of(l));
+            record.step(patient[l], lane(at.scalar + s_h, l), sample[l], sample_before[l], event[l],
+                        values_of(l));
         });
-        for (int k = 0; k < at.n; ++k) put(at.yn + k, select(accept_mask, get(at.ynew + k), get(at.yn + k)));
+        for (int k = 0; k < at.n; ++k)
+            put(at.yn + k, select(accept_mask, get(at.ynew + k), get(at.yn + k)));
         put(at.scalar + s_tn, select(accept_mask, t_new, start));
         moved |= accepted;
         const auto over = P::load(steps) + P::load(rejected) >= P::broadcast(b.max_steps);
-        const auto done = (P::load(next_sample) > P::broadcast(1.7e308)) & (t_new >= Base::windows_end());
+        const auto done =
+            (P::load(next_sample) > P::broadcast(1.7e308)) & (t_new >= Base::windows_end());
         const unsigned ended = accepted & bits(over | done);
         for_each(accepted & troubled, [this](int l) { negatives[l] = 0; });
         troubled &= ~accepted;
@@ -211,10 +233,12 @@ class Group : ReductionLanes<V, Method, Executor> {
     // --- first step after the start or an event
     // -----------------------------------------------------------------------
 
-    // Hairer, Norsett & Wanner, Solving ODEs I, II.4: h from the sizes of y, f and a difference of f. Their cap of 100
-    // h0 is for explicit methods; the steps spent growing from it were up to 15 % of all at loose tolerances.
+    // Hairer, Norsett & Wanner, Solving ODEs I, II.4: h from the sizes of y, f and a difference of
+    // f. Their cap of 100 h0 is for explicit methods; the steps spent growing from it were up to 15
+    // % of all at loose tolerances.
     TEORELL_HD void first_step(unsigned lanes) {
-        const V zero = P::broadcast(0.0), rtol = P::broadcast(b.rtol), scale = P::broadcast(m.inverse_n_controlled);
+        const V zero = P::broadcast(0.0), rtol = P::broadcast(b.rtol),
+                scale = P::broadcast(m.inverse_n_controlled);
         put(at.scalar + s_t, get(at.scalar + s_tn));
         for (int k = 0; k < at.n; ++k) put(at.y + k, get(at.yn + k)), put(at.f + k, zero);
         execute.rhs(ws);
@@ -236,32 +260,38 @@ class Group : ReductionLanes<V, Method, Executor> {
         V h0 = select(tiny, P::broadcast(1e-6), P::broadcast(0.01) * (d0 / d1));
         const V remaining = P::load(stop) - get(at.scalar + s_tn);
         h0 = min(h0, remaining);
-        for (int k = 0; k < at.n; ++k) put(at.y + k, fma(h0, get(at.ynew + k), get(at.yn + k))), put(at.f + k, zero);
+        for (int k = 0; k < at.n; ++k)
+            put(at.y + k, fma(h0, get(at.ynew + k), get(at.yn + k))), put(at.f + k, zero);
         put(at.scalar + s_t, get(at.scalar + s_tn) + h0);
         execute.rhs(ws);
         V d2 = zero;
         for (int k = 0; k < at.n; ++k) {
             if (!m.controlled[k]) continue;
-            const V df = (get(at.f + k) - get(at.ynew + k)) / fma(rtol, abs(get(at.yn + k)), get(at.atol + k));
+            const V df = (get(at.f + k) - get(at.ynew + k)) /
+                         fma(rtol, abs(get(at.yn + k)), get(at.atol + k));
             d2 = fma(df, df, d2);
         }
         d2 = sqrt(d2 * scale) / h0;
         const V steepest = max(d1, d2);
-        const V guess = P::broadcast(0.01) / select(steepest < P::broadcast(1e100), steepest, P::broadcast(1e100));
-        const V root =
-            coarse_exp2(P::broadcast(1.0 / (Method::error_order + 1)) * coarse_log2(max(guess, P::broadcast(1e-100))));
-        const V h1 = select(steepest <= P::broadcast(1e-15), max(P::broadcast(1e-6), P::broadcast(1e-3) * h0), root);
+        const V guess = P::broadcast(0.01) /
+                        select(steepest < P::broadcast(1e100), steepest, P::broadcast(1e100));
+        const V root = coarse_exp2(P::broadcast(1.0 / (Method::error_order + 1)) *
+                                   coarse_log2(max(guess, P::broadcast(1e-100))));
+        const V h1 = select(steepest <= P::broadcast(1e-15),
+                            max(P::broadcast(1e-6), P::broadcast(1e-3) * h0), root);
         const V first = min(P::broadcast(Controller::largest_first) * h0, h1);
         const auto mask = P::from_bits(lanes);
         P::store(h, select(mask, select(first > zero, first, P::broadcast(1e-6)), P::load(h)));
-        P::store(growth, select(mask, P::broadcast(Controller::largest_after_first), P::load(growth)));
+        P::store(growth,
+                 select(mask, P::broadcast(Controller::largest_after_first), P::load(growth)));
         for_each(lanes, [&](int l) {
             negatives[l] = 0;
             if (!has(finite, l)) finish(l, has(moved, l) ? became_not_finite : not_finite_at_start);
         });
     }
 
-    // --- the end of a patient ----------------------------------------------------------------------------------------
+    // --- the end of a patient
+    // ----------------------------------------------------------------------------------------
 
     TEORELL_HD void finish(int l, Status status) {
         const std::int64_t i = patient[l];

@@ -1,4 +1,5 @@
-// Runs a program over a pack of lanes: the executor that is always there, and the oracle of the machine code.
+// Runs a program over a pack of lanes: the executor that is always there, and the oracle of the
+// machine code.
 #pragma once
 
 #include "lanes.hpp"
@@ -10,7 +11,9 @@ TEORELL_BEGIN
 template <class V>
 TEORELL_HD void interpret(const std::int32_t* code, double* workspace) {
     using P = Pack<V>;
-    const auto at = [workspace](std::int32_t slot) { return workspace + static_cast<std::int64_t>(slot) * P::width; };
+    const auto at = [workspace](std::int32_t slot) {
+        return workspace + static_cast<std::int64_t>(slot) * P::width;
+    };
     const auto get = [at](std::int32_t slot) { return P::load(at(slot)); };
     const V one = P::broadcast(1.0), zero = P::broadcast(0.0);
     for (;;) {

@@ -1,6 +1,7 @@
-// Lanes<W>: a pack of W doubles, one patient each, as an array of register-wide vectors; Mask<W> the matching booleans.
-// `double` serves as the pack of one lane (CUDA threads, plain scalar code). All operations are elementwise, so a
-// lane's value never depends on its neighbours. No fast-math: NaN and infinity are data here.
+// Lanes<W>: a pack of W doubles, one patient each, as an array of register-wide vectors; Mask<W>
+// the matching booleans. `double` serves as the pack of one lane (CUDA threads, plain scalar code).
+// All operations are elementwise, so a lane's value never depends on its neighbours. No fast-math:
+// NaN and infinity are data here.
 #pragma once
 
 #include <cmath>
@@ -21,7 +22,8 @@
 
 TEORELL_BEGIN
 
-// One lane. Where the processor has no fused multiply-add, fma is a product and a sum (x86-64-v2 and older).
+// One lane. Where the processor has no fused multiply-add, fma is a product and a sum (x86-64-v2
+// and older).
 #if defined(__CUDACC__) || defined(__FMA__) || defined(__aarch64__)
 constexpr bool has_fma = true;
 TEORELL_HD TEORELL_INLINE double fma(double a, double b, double c) { return ::fma(a, b, c); }
@@ -51,15 +53,20 @@ TEORELL_HD TEORELL_INLINE double abs(double a) { return ::fabs(a); }
 TEORELL_HD TEORELL_INLINE double select(bool mask, double a, double b) { return mask ? a : b; }
 TEORELL_HD TEORELL_INLINE double min(double a, double b) { return a < b ? a : b; }
 TEORELL_HD TEORELL_INLINE double max(double a, double b) { return a > b ? a : b; }
-TEORELL_HD TEORELL_INLINE double round_to_integer(double a) { return (a + round_magic) - round_magic; }
+TEORELL_HD TEORELL_INLINE double round_to_integer(double a) {
+    return (a + round_magic) - round_magic;
+}
 TEORELL_HD TEORELL_INLINE double exp2_integer(double a) {
-    return from_bits(static_cast<std::int64_t>(static_cast<std::uint64_t>(bits_of(a + round_magic) + 1023) << 52));
+    return from_bits(static_cast<std::int64_t>(
+        static_cast<std::uint64_t>(bits_of(a + round_magic) + 1023) << 52));
 }
 TEORELL_HD TEORELL_INLINE double exponent(double a) {
     const auto field = static_cast<std::int64_t>(static_cast<std::uint64_t>(bits_of(a)) >> 52);
     return from_bits(field | exponent_field_of_2_to_52) - (4503599627370496.0 + 1023.0);
 }
-TEORELL_HD TEORELL_INLINE double mantissa(double a) { return from_bits((bits_of(a) & mantissa_field) | one_bits); }
+TEORELL_HD TEORELL_INLINE double mantissa(double a) {
+    return from_bits((bits_of(a) & mantissa_field) | one_bits);
+}
 TEORELL_HD TEORELL_INLINE unsigned bits(bool mask) { return mask ? 1u : 0u; }
 TEORELL_HD TEORELL_INLINE bool any(bool mask) { return mask; }
 
@@ -97,7 +104,8 @@ TEORELL_INLINE Register sqrt(Register a) { return vsqrtq_f64(a); }
 #endif
 
 constexpr int register_width = static_cast<int>(sizeof(Register) / sizeof(double));
-// Vectors of 64-bit integers and doubles of the register's size, for comparisons and bit operations.
+// Vectors of 64-bit integers and doubles of the register's size, for comparisons and bit
+// operations.
 using IntRegister = std::int64_t __attribute__((vector_size(sizeof(Register))));
 using WordRegister = std::uint64_t __attribute__((vector_size(sizeof(Register))));
 using DoubleRegister = double __attribute__((vector_size(sizeof(Register))));
@@ -125,7 +133,8 @@ struct Pack<Lanes<W>> {
         for (int i = 0; i < Lanes<W>::count; ++i) a.r[i] = reinterpret_cast<const InMemory*>(p)[i];
         return a;
     }
-    // One element of each lane's array: a pack made in registers can be loaded as soon as it is stored.
+    // One element of each lane's array: a pack made in registers can be loaded as soon as it is
+    // stored.
     TEORELL_INLINE static Lanes<W> collect(const double* const* rows, std::int64_t k) {
         Lanes<W> a;
         for (int i = 0; i < Lanes<W>::count; ++i)
@@ -145,7 +154,8 @@ struct Pack<Lanes<W>> {
         for (int l = 0; l < register_width; ++l) lane_bit[l] = std::int64_t{1} << l;
         Mask m;
         for (int i = 0; i < Mask::count; ++i) {
-            const IntRegister all = IntRegister{} + static_cast<std::int64_t>(b >> (i * register_width));
+            const IntRegister all =
+                IntRegister{} + static_cast<std::int64_t>(b >> (i * register_width));
             m.r[i] = (IntRegister)((all & lane_bit) != 0);
         }
         return m;
@@ -175,12 +185,15 @@ TEORELL_ELEMENTWISE(operator/(const Lanes<W>& a, const Lanes<W>& b), a.r[i] / b.
 TEORELL_ELEMENTWISE(fma(const Lanes<W>& a, const Lanes<W>& b, const Lanes<W>& c),
                     fma((Register)a.r[i], (Register)b.r[i], (Register)c.r[i]))
 TEORELL_ELEMENTWISE(sqrt(const Lanes<W>& a), sqrt((Register)a.r[i]))
-TEORELL_ELEMENTWISE(abs(const Lanes<W>& a), (IntRegister)a.r[i] & (IntRegister{} + 0x7FFFFFFFFFFFFFFF))
-TEORELL_ELEMENTWISE(select(const Mask<W>& m, const Lanes<W>& a, const Lanes<W>& b), m.r[i] ? a.r[i] : b.r[i])
+TEORELL_ELEMENTWISE(abs(const Lanes<W>& a),
+                    (IntRegister)a.r[i] & (IntRegister{} + 0x7FFFFFFFFFFFFFFF))
+TEORELL_ELEMENTWISE(select(const Mask<W>& m, const Lanes<W>& a, const Lanes<W>& b),
+                    m.r[i] ? a.r[i] : b.r[i])
 TEORELL_ELEMENTWISE(min(const Lanes<W>& a, const Lanes<W>& b), a.r[i] < b.r[i] ? a.r[i] : b.r[i])
 TEORELL_ELEMENTWISE(max(const Lanes<W>& a, const Lanes<W>& b), a.r[i] > b.r[i] ? a.r[i] : b.r[i])
 TEORELL_ELEMENTWISE(round_to_integer(const Lanes<W>& a), (a.r[i] + round_magic) - round_magic)
-TEORELL_ELEMENTWISE(exp2_integer(const Lanes<W>& a), ((WordRegister)(a.r[i] + round_magic) + 1023) << 52)
+TEORELL_ELEMENTWISE(exp2_integer(const Lanes<W>& a), ((WordRegister)(a.r[i] + round_magic) + 1023)
+                                                         << 52)
 TEORELL_ELEMENTWISE(exponent(const Lanes<W>& a),
                     (DoubleRegister)(((WordRegister)a.r[i] >> 52) |
                                      (WordRegister)(IntRegister{} + exponent_field_of_2_to_52)) -
@@ -203,14 +216,17 @@ TEORELL_INLINE unsigned bits(const Mask<W>& m) {
     unsigned result = 0;
     for (int i = 0; i < Mask<W>::count; ++i) {
 #if defined(__AVX512F__)
-        result |= static_cast<unsigned>(_mm512_cmpneq_epi64_mask((__m512i)m.r[i], _mm512_setzero_si512()))
-                  << (i * register_width);
+        result |=
+            static_cast<unsigned>(_mm512_cmpneq_epi64_mask((__m512i)m.r[i], _mm512_setzero_si512()))
+            << (i * register_width);
 #elif defined(__AVX2__)
-        result |= static_cast<unsigned>(_mm256_movemask_pd((__m256d)m.r[i])) << (i * register_width);
+        result |= static_cast<unsigned>(_mm256_movemask_pd((__m256d)m.r[i]))
+                  << (i * register_width);
 #elif defined(__SSE2__)
         result |= static_cast<unsigned>(_mm_movemask_pd((__m128d)m.r[i])) << (i * register_width);
 #else
-        for (int l = 0; l < register_width; ++l) result |= (m.r[i][l] ? 1u : 0u) << (i * register_width + l);
+        for (int l = 0; l < register_width; ++l)
+            result |= (m.r[i][l] ? 1u : 0u) << (i * register_width + l);
 #endif
     }
     return result;

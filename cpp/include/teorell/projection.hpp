@@ -1,9 +1,10 @@
-// The nearest point that satisfies constraints, of W patients at a time: min |z|^2 / 2 where r(x0 + s z) is 0 or at
-// most 0, by sequential quadratic programming with sigma times the identity as Hessian; sigma is 1 but for constraints
-// that bend, where it is the curvature that the last two steps have shown (Barzilai & Borwein, IMA J. Numer. Anal. 8,
-// 1988, 141). Each step is a least-distance problem with the linearised constraints, solved by an active set of its
-// dual, non-negative least squares (Lawson & Hanson, Solving Least Squares Problems, 1974, chapter 23). Where steps
-// end, the conditions of Karush, Kuhn and Tucker hold: z + A' lambda = 0.
+// The nearest point that satisfies constraints, of W patients at a time: min |z|^2 / 2 where r(x0 +
+// s z) is 0 or at most 0, by sequential quadratic programming with sigma times the identity as
+// Hessian; sigma is 1 but for constraints that bend, where it is the curvature that the last two
+// steps have shown (Barzilai & Borwein, IMA J. Numer. Anal. 8, 1988, 141). Each step is a
+// least-distance problem with the linearised constraints, solved by an active set of its dual,
+// non-negative least squares (Lawson & Hanson, Solving Least Squares Problems, 1974, chapter 23).
+// Where steps end, the conditions of Karush, Kuhn and Tucker hold: z + A' lambda = 0.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@
 
 namespace teorell {
 
-// Constraints r of some free inputs of a program, whose outputs are r and then its derivatives, row by row.
+// Constraints r of some free inputs of a program, whose outputs are r and then its derivatives, row
+// by row.
 struct Constraints {
     std::int32_t n_free, n_rows;
     const std::int32_t* free_inputs;  // [n_free]
@@ -27,8 +29,8 @@ struct Projected {
     const double* const* scales;        // [n_free] -> column of s, positive
     const std::int64_t* scale_strides;  // [n_free]
     double* values;                     // [n_free][patient]
-    double* multipliers;                // [n_rows][patient] lambda; 0 where a constraint is not active
-    std::int32_t* steps;                // [patient] taken; -1: no point was found
+    double* multipliers;  // [n_rows][patient] lambda; 0 where a constraint is not active
+    std::int32_t* steps;  // [patient] taken; -1: no point was found
 };
 
 }  // namespace teorell
@@ -44,7 +46,8 @@ class LeastDistance {
         return 5 * m + n + m * n + 2 * m * m;
     }
 
-    LeastDistance(const Constraints& constraints, double* memory) : c(constraints), n(c.n_free), m(c.n_rows) {
+    LeastDistance(const Constraints& constraints, double* memory)
+        : c(constraints), n(c.n_free), m(c.n_rows) {
         const auto take = [&](std::int64_t count) {
             double* part = memory;
             memory += count;
@@ -61,7 +64,8 @@ class LeastDistance {
     bool solve(const double* entries) {
         a = entries;
         n_active = 0;
-        // To begin with, what was active before, and what z = 0 violates: most of it will be active.
+        // To begin with, what was active before, and what z = 0 violates: most of it will be
+        // active.
         for (int i = 0; i < m; ++i)
             if (c.equality[i] || lambda[i] > 0.0 || b[i] < 0.0) add(i);
         for (int i = 0; i < m; ++i)
@@ -87,7 +91,8 @@ class LeastDistance {
     double* row(int k) const { return rows + static_cast<std::int64_t>(k) * n; }
     double dot_sparse(int i, const double* dense) const {
         double sum = 0.0;
-        for (int e = c.row_starts[i]; e < c.row_starts[i + 1]; ++e) sum += a[e] * dense[c.columns[e]];
+        for (int e = c.row_starts[i]; e < c.row_starts[i + 1]; ++e)
+            sum += a[e] * dense[c.columns[e]];
         return sum;
     }
 
@@ -111,7 +116,8 @@ class LeastDistance {
             for (int l = 0; l < n_active; ++l) gram[j * m + l] = gram[(j + 1) * m + l];
     }
 
-    // wanted: of the active constraints, what makes all of them hold. A row that depends on those before it gets 0.
+    // wanted: of the active constraints, what makes all of them hold. A row that depends on those
+    // before it gets 0.
     bool solve_active() {
         for (int k = 0; k < n_active; ++k) {
             for (int j = 0; j <= k; ++j) {
@@ -136,17 +142,19 @@ class LeastDistance {
         return true;
     }
 
-    // Towards what is wanted, until the first multiplier of a bound reaches 0: its constraint is dropped. False: all
-    // the way.
+    // Towards what is wanted, until the first multiplier of a bound reaches 0: its constraint is
+    // dropped. False: all the way.
     bool step_back() {
         double share = 1.0;
         int first = -1;
         for (int k = 0; k < n_active; ++k) {
             if (c.equality[active(k)] || wanted[k] > 0.0) continue;
-            const double from = lambda[active(k)], reach = from > 0.0 ? from / (from - wanted[k]) : 0.0;
+            const double from = lambda[active(k)],
+                         reach = from > 0.0 ? from / (from - wanted[k]) : 0.0;
             if (first < 0 || reach < share) share = reach, first = k;
         }
-        for (int k = 0; k < n_active; ++k) lambda[active(k)] += share * (wanted[k] - lambda[active(k)]);
+        for (int k = 0; k < n_active; ++k)
+            lambda[active(k)] += share * (wanted[k] - lambda[active(k)]);
         if (first < 0) return false;
         lambda[active(first)] = 0.0;
         drop(first);
@@ -174,28 +182,36 @@ class LeastDistance {
     }
 };
 
-// The patients of the lanes of a group, each with its point; `evaluate(ws)` runs the program. Steps are shortened until
-// |z|^2 / 2 + mu sum of violations falls (Nocedal & Wright, Numerical Optimization, 2006, 18.4), so that constraints
-// may bend.
+// The patients of the lanes of a group, each with its point; `evaluate(ws)` runs the program. Steps
+// are shortened until |z|^2 / 2 + mu sum of violations falls (Nocedal & Wright, Numerical
+// Optimization, 2006, 18.4), so that constraints may bend.
 template <class V>
 class Projector {
   public:
     static constexpr int W = Pack<V>::width;
     static constexpr std::int64_t wide = W;  // for places in memory
     static std::int64_t memory(const Constraints& c) {
-        return LeastDistance::size(c) + c.row_starts[c.n_rows] + wide * (std::int64_t{4} * c.n_free + c.n_rows);
+        return LeastDistance::size(c) + c.row_starts[c.n_rows] +
+               wide * (std::int64_t{4} * c.n_free + c.n_rows);
     }
 
-    Projector(const Constraints& constraints, const Projected& projected, std::int64_t patients, double* memory)
-        : c(constraints), p(projected), patients(patients), n(c.n_free), problem(constraints, memory) {
+    Projector(const Constraints& constraints, const Projected& projected, std::int64_t patients,
+              double* memory)
+        : c(constraints),
+          p(projected),
+          patients(patients),
+          n(c.n_free),
+          problem(constraints, memory) {
         entries = memory + LeastDistance::size(c);
         start = entries + c.row_starts[c.n_rows];
-        scale = start + wide * n, point = scale + wide * n, way = point + wide * n, lambda = way + wide * n;
+        scale = start + wide * n, point = scale + wide * n, way = point + wide * n,
+        lambda = way + wide * n;
     }
 
     // Patients first, ..., first + count - 1, whose inputs lie in the workspace.
     template <class Evaluate>
-    void run(std::int64_t first, int count, double* ws, std::int32_t inputs, std::int32_t outputs, Evaluate evaluate) {
+    void run(std::int64_t first, int count, double* ws, std::int32_t inputs, std::int32_t outputs,
+             Evaluate evaluate) {
         x = ws + wide * inputs, r = ws + wide * outputs;
         for (int l = 0; l < count; ++l) seat(l, first + l);
         int waiting = count;
@@ -218,8 +234,9 @@ class Projector {
     std::int64_t patients;
     int n;
     LeastDistance problem;
-    double *entries, *start, *scale, *point, *way, *lambda;  // [entry]; of each lane x0, s, z, its next change, lambda
-    double *x = nullptr, *r = nullptr;                       // regions of the workspace
+    double *entries, *start, *scale, *point, *way,
+        *lambda;                        // [entry]; of each lane x0, s, z, its next change, lambda
+    double *x = nullptr, *r = nullptr;  // regions of the workspace
     double moved[W] = {}, share[W] = {}, merit[W] = {}, slope[W] = {}, mu[W] = {}, sigma[W] = {};
     bool done[W] = {};
 
@@ -239,7 +256,8 @@ class Projector {
 
     void hand_in(int l, std::int64_t patient) {
         const bool found = p.steps[patient] >= 0;
-        for (int j = 0; j < n; ++j) p.values[j * patients + patient] = found ? at(l, j) : __builtin_nan("");
+        for (int j = 0; j < n; ++j)
+            p.values[j * patients + patient] = found ? at(l, j) : __builtin_nan("");
         for (int i = 0; i < c.n_rows; ++i)
             p.multipliers[i * patients + patient] = found ? lambda[l * c.n_rows + i] : 0.0;
     }
@@ -260,7 +278,8 @@ class Projector {
         return sum;
     }
 
-    // From what was evaluated at the point tried: on from there, or less far. False: there is no way.
+    // From what was evaluated at the point tried: on from there, or less far. False: there is no
+    // way.
     bool move(int l) {
         double *z = of(point, l), *d = of(way, l), square = 0.0;
         for (int j = 0; j < n; ++j) square += (z[j] + share[l] * d[j]) * (z[j] + share[l] * d[j]);
@@ -275,14 +294,18 @@ class Projector {
             if (!find_way(l)) return false;
             share[l] = 1.0;
         }
-        for (int j = 0; j < n; ++j) at(l, j) = of(start, l)[j] + of(scale, l)[j] * (z[j] + share[l] * d[j]);
+        for (int j = 0; j < n; ++j)
+            at(l, j) = of(start, l)[j] + of(scale, l)[j] * (z[j] + share[l] * d[j]);
         return true;
     }
 
-    // The change to the nearest point that satisfies the linearised constraints; false where there is none.
+    // The change to the nearest point that satisfies the linearised constraints; false where there
+    // is none.
     bool find_way(int l) {
-        double *z = of(point, l), *d = of(way, l), *multiplier = lambda + std::int64_t{l} * c.n_rows;
-        // The quadratic of the step has its minimum at z - z / sigma; distances are those from there.
+        double *z = of(point, l), *d = of(way, l),
+               *multiplier = lambda + std::int64_t{l} * c.n_rows;
+        // The quadratic of the step has its minimum at z - z / sigma; distances are those from
+        // there.
         const double rest = 1.0 / sigma[l];
         for (int i = 0; i < c.n_rows; ++i) {
             double sum = -r[i * W + l];

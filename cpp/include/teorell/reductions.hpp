@@ -1,5 +1,6 @@
-// Numbers that sum up a curve, one or a few a patient: extrema, the time above a threshold, the area under the curve.
-// They are read off the dense output of each step, inside their windows, while it is there; they change no step.
+// Numbers that sum up a curve, one or a few a patient: extrema, the time above a threshold, the
+// area under the curve. They are read off the dense output of each step, inside their windows,
+// while it is there; they change no step.
 #pragma once
 
 #include "quartic.hpp"
@@ -7,7 +8,8 @@
 
 TEORELL_BEGIN
 
-// The part of a step from lo to hi, in theta, that lies in the window of a reduction; empty: lo = hi.
+// The part of a step from lo to hi, in theta, that lies in the window of a reduction; empty: lo =
+// hi.
 struct Part {
     double lo, hi;
     TEORELL_HD bool empty() const { return !(lo < hi); }
@@ -19,16 +21,18 @@ struct Part {
     }
 };
 
-// Windows and steps that touch within the tolerance of events do not overlap: what happens at the end of a window is
-// not in it.
+// Windows and steps that touch within the tolerance of events do not overlap: what happens at the
+// end of a window is not in it.
 TEORELL_HD inline Part part_of(double start, double end, double t, double t_end, double h) {
     if (start >= t_end - event_tolerance(t_end) || end <= t + event_tolerance(t)) return {0.0, 0.0};
-    const bool from_start = start <= t + event_tolerance(t), to_end = end >= t_end - event_tolerance(t_end);
+    const bool from_start = start <= t + event_tolerance(t),
+               to_end = end >= t_end - event_tolerance(t_end);
     return {from_start ? 0.0 : (start - t) / h, to_end ? 1.0 : (end - t) / h};
 }
 
-// A quartic stands for an output that is not linear where it is right, within the tolerance, at these two places as
-// well: near its largest error, and at no fraction of a period that would hide a wave.
+// A quartic stands for an output that is not linear where it is right, within the tolerance, at
+// these two places as well: near its largest error, and at no fraction of a period that would hide
+// a wave.
 constexpr int n_checks = 2;
 TEORELL_HD inline double check_place(int i) { return i == 0 ? 0.0886 : 0.6442; }
 constexpr double shortest_piece = 1.0 / 4096;
@@ -50,12 +54,13 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
   protected:
     using Base = SampleLanes<V, Method, Executor>;
     using P = Pack<V>;
-    using Base::get, Base::put, Base::lane, Base::tn, Base::has, Base::for_each, Base::patient, Base::execute;
+    using Base::get, Base::put, Base::lane, Base::tn, Base::has, Base::for_each, Base::patient,
+        Base::execute;
     using Base::W, Base::infinity, Base::m, Base::at, Base::b, Base::ws;
 
     // values: [n_nodes + n_checks][n_out][W], of each output in a piece of a step.
-    TEORELL_HD ReductionLanes(const Programs& programs, const Batch& batch, Executor executor, double* workspace,
-                              double* values)
+    TEORELL_HD ReductionLanes(const Programs& programs, const Batch& batch, Executor executor,
+                              double* workspace, double* values)
         : Base(programs, batch, executor, workspace), r(batch.reductions), nodes(values) {
         for (int k = 0; k < r.count; ++k) all_linear = all_linear && r.linear[k] != 0;
     }
@@ -68,16 +73,21 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
             last_start[l] = window[0] > last_start[l] ? window[0] : last_start[l];
             first_end[l] = window[1] < first_end[l] ? window[1] : first_end[l];
             last_end[l] = window[1] > last_end[l] ? window[1] : last_end[l];
-            value(l, k) = r.kinds[k] == maximum ? -infinity : r.kinds[k] == minimum ? infinity : 0.0;
+            value(l, k) = r.kinds[k] == maximum   ? -infinity
+                          : r.kinds[k] == minimum ? infinity
+                                                  : 0.0;
             time(l, k) = infinity - infinity;
         }
     }
 
     // Lanes whose windows have all ended.
     TEORELL_HD V windows_end() const {
-        return P::load(last_end) - P::broadcast(8.0 * 2.220446049250313e-16) * abs(P::load(last_end));
+        return P::load(last_end) -
+               P::broadcast(8.0 * 2.220446049250313e-16) * abs(P::load(last_end));
     }
-    TEORELL_HD bool windows_over(int l) const { return last_end[l] <= tn(l) + event_tolerance(tn(l)); }
+    TEORELL_HD bool windows_over(int l) const {
+        return last_end[l] <= tn(l) + event_tolerance(tn(l));
+    }
 
     // An accepted step from tn to t_new.
     template <class Record>
@@ -86,11 +96,12 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         P::store(end, t_new);
         P::store(h, h_step);
         // Most steps lie in all windows.
-        const unsigned whole =
-            accepted & bits((P::load(last_start) <= get(at.scalar + s_tn)) & (P::load(first_end) >= t_new));
+        const unsigned whole = accepted & bits((P::load(last_start) <= get(at.scalar + s_tn)) &
+                                               (P::load(first_end) >= t_new));
         unsigned due = whole;
         for_each(accepted & ~whole, [&](int l) {
-            due |= (part_of(first_start[l], last_end[l], tn(l), end[l], h[l]).empty() ? 0u : 1u) << l;
+            due |= (part_of(first_start[l], last_end[l], tn(l), end[l], h[l]).empty() ? 0u : 1u)
+                   << l;
         });
         for (int l = 0; l < W; ++l) start[l] = 0.0, width[l] = 1.0;
         while (due != 0) {
@@ -103,7 +114,8 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
                 for_each(good & whole, [&](int l) { parts[l] = {0.0, 1.0}; });
                 for_each(good & ~whole, [&](int l) {
                     const double* window = r.window(k, patient[l]);
-                    parts[l] = part_of(window[0], window[1], tn(l), end[l], h[l]).of_piece(start[l], width[l]);
+                    parts[l] = part_of(window[0], window[1], tn(l), end[l], h[l])
+                                   .of_piece(start[l], width[l]);
                     inside |= (parts[l].empty() ? 0u : 1u) << l;
                 });
                 if (inside == 0) continue;
@@ -131,8 +143,9 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     double* nodes;
     bool all_linear = true;
     alignas(Base::alignment) double first_start[W], last_start[W], first_end[W], last_end[W];
-    alignas(Base::alignment) double start[W], width[W];  // of the piece of the step that is looked at, in theta
-    unsigned smooth = 0;                                 // lanes in which the next piece may be twice as wide
+    alignas(Base::alignment) double start[W],
+        width[W];         // of the piece of the step that is looked at, in theta
+    unsigned smooth = 0;  // lanes in which the next piece may be twice as wide
 
     TEORELL_HD double& value(int l, int k) const { return r.values[patient[l] * r.count + k]; }
     TEORELL_HD double& time(int l, int k) const { return r.times[patient[l] * r.count + k]; }
@@ -161,18 +174,22 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
             for (int k = 0; k < r.count; ++k) {
                 double values[n_nodes], size = 0.0;
                 if (r.linear[k] || !values_of(r.outputs[k], l, 1.0, values)) continue;
-                for (int i = 0; i < n_nodes; ++i) size = abs(values[i]) > size ? abs(values[i]) : size;
+                for (int i = 0; i < n_nodes; ++i)
+                    size = abs(values[i]) > size ? abs(values[i]) : size;
                 const Quartic curve(values);
                 for (int i = 0; i < n_checks; ++i) {
-                    const double error = abs(node(n_nodes + i, r.outputs[k])[l] - curve(check_place(i)));
-                    if (!(error <= worst * size * tolerance())) worst = error / (size * tolerance());
+                    const double error =
+                        abs(node(n_nodes + i, r.outputs[k])[l] - curve(check_place(i)));
+                    if (!(error <= worst * size * tolerance()))
+                        worst = error / (size * tolerance());
                 }
             }
             if (worst <= 1.0 || width[l] <= shortest_piece)
                 good |= 1u << l;
             else
                 width[l] *= 0.5;
-            smooth |= (worst <= 1.0 / 40 ? 1u : 0u) << l;  // its error grows with the fifth power of the width
+            smooth |= (worst <= 1.0 / 40 ? 1u : 0u)
+                      << l;  // its error grows with the fifth power of the width
         });
         return good;
     }
@@ -187,23 +204,26 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         return left > 0.0;
     }
 
-    // What the Bernstein coefficients of the quartic on the piece say of it: it lies between the least and the largest
-    // of them, and its slope between those of their differences. NaN where a value is not finite.
+    // What the Bernstein coefficients of the quartic on the piece say of it: it lies between the
+    // least and the largest of them, and its slope between those of their differences. NaN where a
+    // value is not finite.
     struct Hull {
         alignas(Base::alignment) double lower[W], upper[W], least_rise[W], largest_rise[W];
     };
     TEORELL_HD void bound(int output, double sign, Hull& hull) const {
         V v[n_nodes];
         for (int i = 0; i < n_nodes; ++i) v[i] = P::broadcast(sign) * P::load(node(i, output));
-        const auto third = [&](V a, V b, V c, V d, V e) {  // of the five, and from the other side the fourth
-            return (P::broadcast(-13.0) * a + P::broadcast(48.0) * b - P::broadcast(36.0) * c + P::broadcast(16.0) * d -
-                    P::broadcast(3.0) * e) *
+        const auto third = [&](V a, V b, V c, V d,
+                               V e) {  // of the five, and from the other side the fourth
+            return (P::broadcast(-13.0) * a + P::broadcast(48.0) * b - P::broadcast(36.0) * c +
+                    P::broadcast(16.0) * d - P::broadcast(3.0) * e) *
                    P::broadcast(1.0 / 12.0);
         };
-        const V second = third(v[0], v[1], v[2], v[3], v[4]), fourth = third(v[4], v[3], v[2], v[1], v[0]);
-        const V middle =
-            (P::broadcast(13.0) * (v[0] + v[4]) - P::broadcast(64.0) * (v[1] + v[3]) + P::broadcast(120.0) * v[2]) *
-            P::broadcast(1.0 / 18.0);
+        const V second = third(v[0], v[1], v[2], v[3], v[4]),
+                fourth = third(v[4], v[3], v[2], v[1], v[0]);
+        const V middle = (P::broadcast(13.0) * (v[0] + v[4]) - P::broadcast(64.0) * (v[1] + v[3]) +
+                          P::broadcast(120.0) * v[2]) *
+                         P::broadcast(1.0 / 18.0);
         const V check = (second + middle + fourth) * P::broadcast(0.0);
         P::store(hull.lower, min(min(min(v[0], v[4]), min(second, fourth)), middle) + check);
         P::store(hull.upper, max(max(max(v[0], v[4]), max(second, fourth)), middle) + check);
@@ -225,7 +245,8 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         alignas(Base::alignment) double length[W], sums[W];
         P::store(length, h_step * P::load(width));
         V sum = P::broadcast(0.0);
-        for (int i = 0; i < n_nodes; ++i) sum = fma(P::broadcast(weights[i]), P::load(node(i, r.outputs[k])), sum);
+        for (int i = 0; i < n_nodes; ++i)
+            sum = fma(P::broadcast(weights[i]), P::load(node(i, r.outputs[k])), sum);
         P::store(sums, sum);
         for_each(inside, [&](int l) {
             if (parts[l].lo != 0.0 || parts[l].hi != 1.0) {
@@ -238,7 +259,8 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     }
 
     template <class Record>
-    TEORELL_HD void add_time_above(unsigned inside, int k, const Part* parts, const double* h, Record& record) {
+    TEORELL_HD void add_time_above(unsigned inside, int k, const Part* parts, const double* h,
+                                   Record& record) {
         Hull hull;
         bound(r.outputs[k], 1.0, hull);
         for_each(inside, [&](int l) {
@@ -256,7 +278,8 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
                 sum = above ? -part.lo : 0.0;
                 for (int i = 0; i < n; ++i, above = !above) {
                     sum += above ? at_x[i] : -at_x[i];
-                    record.crossing(patient[l], k, start[l] + width[l] * at_x[i], length / abs(curve.slope(at_x[i])));
+                    record.crossing(patient[l], k, start[l] + width[l] * at_x[i],
+                                    length / abs(curve.slope(at_x[i])));
                 }
                 if (above) sum += part.hi;
             }
@@ -266,7 +289,8 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
 
     // A new extremum, at the output's own value where the quartic has its own.
     template <class Record>
-    TEORELL_HD void find_extremum(unsigned inside, int k, const Part* parts, V t_new, V h_step, Record& record) {
+    TEORELL_HD void find_extremum(unsigned inside, int k, const Part* parts, V t_new, V h_step,
+                                  Record& record) {
         const int output = r.outputs[k];
         const double sign = r.kinds[k] == maximum ? 1.0 : -1.0;
         alignas(Base::alignment) double theta[W] = {}, slope[W], h[W], found[W];

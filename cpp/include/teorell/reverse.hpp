@@ -1,5 +1,6 @@
-// The reverse of the time loop: each lane goes back through the tape of one patient, step by step, and takes the next
-// patient when it has arrived at time 0. The stages of a step are computed again by the code that computed them first.
+// The reverse of the time loop: each lane goes back through the tape of one patient, step by step,
+// and takes the next patient when it has arrived at time 0. The stages of a step are computed again
+// by the code that computed them first.
 #pragma once
 
 #include "reverse_reductions.hpp"
@@ -12,23 +13,29 @@ class Reverse : ReverseReductions<V, Method, Executor> {
     using Base = ReverseReductions<V, Method, Executor>;
     using P = Pack<V>;
     using Base::g, Base::execute;
-    using Base::next_staged, Base::get, Base::put, Base::lane, Base::in, Base::has, Base::for_each, Base::current;
-    using Base::patient, Base::record, Base::stretch, Base::sample, Base::of, Base::active, Base::n_staged;
-    using Base::W, Base::m, Base::at, Base::b, Base::tape, Base::ws, Base::next_patient, Base::end_patient;
+    using Base::next_staged, Base::get, Base::put, Base::lane, Base::in, Base::has, Base::for_each,
+        Base::current;
+    using Base::patient, Base::record, Base::stretch, Base::sample, Base::of, Base::active,
+        Base::n_staged;
+    using Base::W, Base::m, Base::at, Base::b, Base::tape, Base::ws, Base::next_patient,
+        Base::end_patient;
 
   public:
     // Three workspaces, [slots][W] each, aligned.
-    Reverse(const Programs& programs, const Batch& batch, const Gradient& gradient, Executor executor, const Tape& tape,
-            double* workspace, double* staging, double* waiting)
+    Reverse(const Programs& programs, const Batch& batch, const Gradient& gradient,
+            Executor executor, const Tape& tape, double* workspace, double* staging,
+            double* waiting)
         : Base(programs, batch, gradient, executor, tape, workspace, staging), pending(waiting) {
         clear_workspace(m, b, W, pending);
     }
 
-    // Patients first, ..., first + count - 1, without those that failed. `slopes` is that of patient `slopes_first`.
-    void run(std::int64_t first, std::int64_t count, const double* slopes, std::int64_t slopes_first,
-             const std::int64_t* slope_strides) {
+    // Patients first, ..., first + count - 1, without those that failed. `slopes` is that of
+    // patient `slopes_first`.
+    void run(std::int64_t first, std::int64_t count, const double* slopes,
+             std::int64_t slopes_first, const std::int64_t* slope_strides) {
         next_patient = first, end_patient = first + count;
-        Base::cotangent = slopes, Base::cotangent_first = slopes_first, Base::strides = slope_strides;
+        Base::cotangent = slopes, Base::cotangent_first = slopes_first,
+        Base::strides = slope_strides;
         for (;;) {
             refill();
             if (active == 0) break;
@@ -70,7 +77,8 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         settle(l);
     }
 
-    // Back over the starts of stretches until there is a step to reverse, or the patient has arrived.
+    // Back over the starts of stretches until there is a step to reverse, or the patient has
+    // arrived.
     void settle(int l) {
         while (has(active, l) && record[l] < current(l).first_step) cross(l);
     }
@@ -132,7 +140,8 @@ class Reverse : ReverseReductions<V, Method, Executor> {
             });
             if (need == 0) break;
             execute.stages(ws);
-            for (int k = 0; k < at.n; ++k) put(at.yn + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
+            for (int k = 0; k < at.n; ++k)
+                put(at.yn + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
         }
     }
     // --- events
@@ -144,7 +153,8 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         lane(at.scalar + s_tn, l) = s.t;
         if (!b.before) Base::samples_here(l, s.sample_before, tape.after(*of[l], stretch[l]));
         bool changed = false;  // a parameter or a switch
-        for (std::int64_t e = from; e < s.event; ++e) changed = changed || Base::changes_parameters(b.event_kinds[e]);
+        for (std::int64_t e = from; e < s.event; ++e)
+            changed = changed || Base::changes_parameters(b.event_kinds[e]);
         if (g.event_time != nullptr && s.event > from) {
             go_before(l, changed);
             event_times(l, from, s.event);
@@ -188,7 +198,8 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         hand_in(l, false);
         for (int k = 0; k < at.n_coef - at.n_rates; ++k) lane(at.coefbar + k, l) = 0.0;
         if (kind == parameter_change) {
-            // What is gathered so far belongs to the value that this row gave; what comes is that of the one before.
+            // What is gathered so far belongs to the value that this row gave; what comes is that
+            // of the one before.
             flush();
             double& gathered = g.parameters[patient[l] * at.n_params + target];
             value = gathered;
@@ -198,16 +209,19 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         interpret<V>(m.prepare, ws);
     }
 
-    // Of the parameter or switch that an event has changed: what held before, in its group of events or before that.
+    // Of the parameter or switch that an event has changed: what held before, in its group of
+    // events or before that.
     double value_before(int l, std::int64_t e) const {
         for (std::int64_t other = e - 1; other >= Base::first_event(l); --other)
-            if (Base::changes_parameters(b.event_kinds[other]) && Base::changed_by(other) == Base::changed_by(e))
+            if (Base::changes_parameters(b.event_kinds[other]) &&
+                Base::changed_by(other) == Base::changed_by(e))
                 return b.event_values[other];
         return Base::parameter(patient[l], stretch[l] - 1, Base::changed_by(e) - at.params);
     }
 
-    // d L / d time of an event that takes the solution from one right-hand side to another: lam' (f_before - f_after),
-    // with lam after the last of them, and without f_before where the states forget what they were.
+    // d L / d time of an event that takes the solution from one right-hand side to another: lam'
+    // (f_before - f_after), with lam after the last of them, and without f_before where the states
+    // forget what they were.
     void event_times(int l, std::int64_t from, std::int64_t to) {
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
         Base::right_hand_side(l, execute);
@@ -218,31 +232,37 @@ class Reverse : ReverseReductions<V, Method, Executor> {
             const bool forgets = b.event_kinds[e] == reset;
             double sum = 0.0;
             for (int k = 0; k < at.n; ++k)
-                sum += lane(at.lam + k, l) * ((forgets ? 0.0 : lane(at.ynew + k, l)) - lane(at.f + k, l));
+                sum += lane(at.lam + k, l) *
+                       ((forgets ? 0.0 : lane(at.ynew + k, l)) - lane(at.f + k, l));
             if (forgets)
-                for (std::int64_t before = from; before < e; ++before) g.event_time[Base::row(l, before)] = 0.0;
+                for (std::int64_t before = from; before < e; ++before)
+                    g.event_time[Base::row(l, before)] = 0.0;
             g.event_time[Base::row(l, e)] = sum;
         }
     }
 
     // --- from coefficients to parameters, W patients at a time
 
-    // What one lane has gathered since its last switch; at the start of time also through the initial state.
+    // What one lane has gathered since its last switch; at the start of time also through the
+    // initial state.
     void hand_in(int l, bool at_start) {
         const int c = n_waiting++;
         waiting[c] = patient[l];
-        for (int k = 0; k < at.n_params + at.n_switches; ++k) in(pending, at.params + k, c) = lane(at.params + k, l);
+        for (int k = 0; k < at.n_params + at.n_switches; ++k)
+            in(pending, at.params + k, c) = lane(at.params + k, l);
         for (int k = 0; k < at.n_coef; ++k) {
             in(pending, at.coef + k, c) = lane(at.coef + k, l);
             in(pending, at.coefbar + k, c) = lane(at.coefbar + k, l);
         }
-        for (int k = 0; k < at.n; ++k) in(pending, at.lam + k, c) = at_start ? lane(at.lam + k, l) : 0.0;
+        for (int k = 0; k < at.n; ++k)
+            in(pending, at.lam + k, c) = at_start ? lane(at.lam + k, l) : 0.0;
         if (n_waiting == W) flush();
     }
 
     void flush() {
         if (n_waiting == 0) return;
-        for (std::int64_t k = 0; k < static_cast<std::int64_t>(at.n_params + at.n_switches) * W; ++k)
+        for (std::int64_t k = 0; k < static_cast<std::int64_t>(at.n_params + at.n_switches) * W;
+             ++k)
             pending[static_cast<std::int64_t>(at.paramsbar) * W + k] = 0.0;
         interpret<V>(m.initial_vjp, pending);
         interpret<V>(m.prepare_vjp, pending);

@@ -1,5 +1,5 @@
-// Cotangents of reductions on the way back: areas as sums over the nodes of a step, all else at the marks of the
-// forward solve, and what the times of events move directly.
+// Cotangents of reductions on the way back: areas as sums over the nodes of a step, all else at the
+// marks of the forward solve, and what the times of events move directly.
 #pragma once
 
 #include "reverse_samples.hpp"
@@ -16,8 +16,8 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
     using Base::patient, Base::record, Base::stretch, Base::of, Base::active;
     using Base::W, Base::at, Base::b, Base::tape;
 
-    ReverseReductions(const Programs& programs, const Batch& batch, const Gradient& gradient, Executor executor,
-                      const Tape& tape, double* workspace, double* staging)
+    ReverseReductions(const Programs& programs, const Batch& batch, const Gradient& gradient,
+                      Executor executor, const Tape& tape, double* workspace, double* staging)
         : Base(programs, batch, gradient, executor, tape, workspace, staging), r(batch.reductions) {
         for (int k = 0; k < r.count; ++k) has_areas = has_areas || r.kinds[k] == area;
     }
@@ -27,7 +27,9 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
         piece[l] = of[l]->pieces.size - 1;
     }
 
-    std::int64_t row(int l, std::int64_t e) const { return g.shared_rows > 0 ? patient[l] * g.shared_rows + e : e; }
+    std::int64_t row(int l, std::int64_t e) const {
+        return g.shared_rows > 0 ? patient[l] * g.shared_rows + e : e;
+    }
 
     void reductions_within() {
         while (has_areas && areas_of_pieces()) {}
@@ -40,7 +42,8 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
                 if (mark[l] < r.count || of[l]->marks.data[mark[l]].step != record[l]) return;
                 const Mark& crossing = of[l]->marks.data[mark[l]--];
                 theta[l] = crossing.theta;
-                lane(at.outbar + r.outputs[crossing.reduction], l) = reduced(l, crossing.reduction) * crossing.factor;
+                lane(at.outbar + r.outputs[crossing.reduction], l) =
+                    reduced(l, crossing.reduction) * crossing.factor;
                 due |= 1u << l;
             });
             if (due == 0) return;
@@ -48,7 +51,8 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
         }
     }
 
-    // d L / d time of events by what they move directly: the bounds of pieces of an integral, an extremum at an event.
+    // d L / d time of events by what they move directly: the bounds of pieces of an integral, an
+    // extremum at an event.
     void reductions_at_events(int l, std::int64_t from, std::int64_t to) {
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
         for (std::int64_t e = from; e < to; ++e) {
@@ -61,8 +65,10 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
             const Mark& found = of[l]->marks.data[k];
             if (found.step < 0 || !in_window(r.window(k, patient[l]), current(l).t)) continue;
             const double moved = reduced(l, k) * found.factor;
-            if (found.step + 1 == current(l).first_step && found.theta == 1.0) g.event_time[row(l, from)] += moved;
-            if (found.step == current(l).first_step && found.theta == 0.0) g.event_time[row(l, to - 1)] += moved;
+            if (found.step + 1 == current(l).first_step && found.theta == 1.0)
+                g.event_time[row(l, from)] += moved;
+            if (found.step == current(l).first_step && found.theta == 0.0)
+                g.event_time[row(l, to - 1)] += moved;
         }
     }
 
@@ -93,7 +99,8 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
                 theta[l] = pieces[l].start + i / (n_nodes - 1.0) * pieces[l].width;
                 for (int k = 0; k < r.count; ++k)
                     if (r.kinds[k] == area)
-                        lane(at.outbar + r.outputs[k], l) += reduced(l, k) * Base::area_weight(l, k, pieces[l], i);
+                        lane(at.outbar + r.outputs[k], l) +=
+                            reduced(l, k) * Base::area_weight(l, k, pieces[l], i);
             });
             pull_back_inside(due, P::load(theta));
         }
@@ -120,7 +127,8 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
         for (int k = 0; k < r.count; ++k) {
             const double* window = r.window(k, patient[l]);
             if (is_integral(r.kinds[k]) && in_window(window, current(l).t))
-                sum += sign * reduced(l, k) * integrand(r.kinds[k], lane(at.out + r.outputs[k], l), window[2]);
+                sum += sign * reduced(l, k) *
+                       integrand(r.kinds[k], lane(at.out + r.outputs[k], l), window[2]);
         }
     }
 };

@@ -1,5 +1,5 @@
-// Cotangents of samples on the way back: through the outputs and the dense output of a step, into what the reverse of
-// the step starts from.
+// Cotangents of samples on the way back: through the outputs and the dense output of a step, into
+// what the reverse of the step starts from.
 #pragma once
 
 #include "adjoint.hpp"
@@ -17,8 +17,8 @@ class ReverseSamples : protected TapeWalk<V> {
     using Base::patient, Base::record, Base::sample, Base::of, Base::active;
     using Base::W, Base::m, Base::at, Base::b, Base::ws;
 
-    ReverseSamples(const Programs& programs, const Batch& batch, const Gradient& gradient, Executor executor,
-                   const Tape& tape, double* workspace, double* staging)
+    ReverseSamples(const Programs& programs, const Batch& batch, const Gradient& gradient,
+                   Executor executor, const Tape& tape, double* workspace, double* staging)
         : Base(programs, batch, tape, workspace, staging), g(gradient), execute(executor) {}
 
     const Gradient& g;
@@ -46,11 +46,13 @@ class ReverseSamples : protected TapeWalk<V> {
         V weights[Method::stages];
         dense_weights<V, Method>(theta, weights);
         for (int i = 0; i < m.n_sampled_states; ++i)
-            put(at.y + m.sampled_states[i], dense_value<V, Method>(at, ws, m.sampled_states[i], theta, weights));
+            put(at.y + m.sampled_states[i],
+                dense_value<V, Method>(at, ws, m.sampled_states[i], theta, weights));
     }
 
-    // Cotangents of the samples inside the step, through the dense output into lam and ynbar, and as moments
-    // sum of theta^r (1 - theta) theta mu into ubar: H_rj times them is what reaches u_j.
+    // Cotangents of the samples inside the step, through the dense output into lam and ynbar, and
+    // as moments sum of theta^r (1 - theta) theta mu into ubar: H_rj times them is what reaches
+    // u_j.
     void samples_within() {
         std::int64_t least[W];
         unsigned due = 0;
@@ -114,7 +116,8 @@ class ReverseSamples : protected TapeWalk<V> {
             execute.outputs_vjp(ws);
             for (int i = 0; i < m.n_output_states; ++i)
                 lane(at.lam + m.output_states[i], l) += lane(at.ysbar + m.output_states[i], l);
-            for (int c = 0; c < at.n_outcoef; ++c) lane(at.coefbar + m.output_coefs[c], l) += lane(at.outcoef + c, l);
+            for (int c = 0; c < at.n_outcoef; ++c)
+                lane(at.coefbar + m.output_coefs[c], l) += lane(at.outcoef + c, l);
         }
     }
 };

@@ -1,5 +1,6 @@
-// One Rosenbrock-Wanner step of a pack of lanes, each with its own t and h, in the workspace of docs/architecture.md.
-// The order of operations is a contract: machine_code.py emits the same, and both give the same bits.
+// One Rosenbrock-Wanner step of a pack of lanes, each with its own t and h, in the workspace of
+// docs/architecture.md. The order of operations is a contract: machine_code.py emits the same, and
+// both give the same bits.
 #pragma once
 
 #include "interpreter.hpp"
@@ -28,7 +29,8 @@ struct Step {
     TEORELL_HD TEORELL_INLINE void put(std::int32_t slot, V v) const { P::store(at(slot), v); }
     TEORELL_HD TEORELL_INLINE V scalar(int which) const { return get(m.at.scalar + which); }
 
-    // Stage value y_i into region y; (1/h) sum_j C_ij u_j + h d_i f_t into the slots of u_i, for rhs to add to.
+    // Stage value y_i into region y; (1/h) sum_j C_ij u_j + h d_i f_t into the slots of u_i, for
+    // rhs to add to.
     template <int i>
     TEORELL_HD void combine() const {
         const auto& L = m.at;
@@ -59,7 +61,8 @@ struct Step {
         }
         if (Method::d[i] != 0.0 && L.n_ft > 0) {
             const V hd = scalar(s_h) * P::broadcast(Method::d[i]);
-            for (int k = 0; k < L.n_ft; ++k) put(u + m.ft_rows[k], fma(hd, get(L.ft + k), get(u + m.ft_rows[k])));
+            for (int k = 0; k < L.n_ft; ++k)
+                put(u + m.ft_rows[k], fma(hd, get(L.ft + k), get(u + m.ft_rows[k])));
         }
         interpret<V>(m.stage_rhs[i], ws);
         interpret<V>(m.stage_solve[i], ws);
@@ -96,7 +99,8 @@ struct Step {
 
     TEORELL_HD void finish() const {
         const auto& L = m.at;
-        const V rtol = scalar(s_rtol), ten_rtol = P::broadcast(10.0) * rtol, zero = P::broadcast(0.0);
+        const V rtol = scalar(s_rtol), ten_rtol = P::broadcast(10.0) * rtol,
+                zero = P::broadcast(0.0);
         // Four sums in turn, so that the additions do not wait for each other.
         V sum[4] = {zero, zero, zero, zero}, finite[4] = {zero, zero, zero, zero}, lowest = zero;
         int turn = 0;
@@ -109,18 +113,22 @@ struct Step {
                 sum[turn] = fma(q, q, sum[turn]);
                 turn = (turn + 1) & 3;
             }
-            finite[k & 3] = fma(ynew, zero, finite[k & 3]);  // NaN from the first value that is not finite
+            finite[k & 3] =
+                fma(ynew, zero, finite[k & 3]);  // NaN from the first value that is not finite
             if (!m.is_signed[k])
-                lowest = min(lowest, fma(P::broadcast(100.0), atol, fma(ten_rtol, get(L.top + k), ynew)));
+                lowest = min(lowest,
+                             fma(P::broadcast(100.0), atol, fma(ten_rtol, get(L.top + k), ynew)));
         }
         const V total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
         put(L.scalar + s_err2, total * P::broadcast(m.inverse_n_controlled));
         const V valid = select(lowest < zero, P::broadcast(-1.0), P::broadcast(1.0));
-        put(L.scalar + s_valid, select((finite[0] + finite[1]) + (finite[2] + finite[3]) == zero, valid, zero));
+        put(L.scalar + s_valid,
+            select((finite[0] + finite[1]) + (finite[2] + finite[3]) == zero, valid, zero));
     }
 };
 
-// Weights of the stage vectors in the dense output: w_j = theta (1 - theta) (H_0j + theta (H_1j + ...)).
+// Weights of the stage vectors in the dense output: w_j = theta (1 - theta) (H_0j + theta (H_1j +
+// ...)).
 template <class V, class Method>
 TEORELL_HD TEORELL_INLINE void dense_weights(V theta, V* weights) {
     using P = Pack<V>;
@@ -128,18 +136,23 @@ TEORELL_HD TEORELL_INLINE void dense_weights(V theta, V* weights) {
     const V bow = theta * (P::broadcast(1.0) - theta);
     for (int j = 0; j < Method::stages; ++j) {
         V polynomial = P::broadcast(H[Method::dense - 1][j]);
-        for (int r = Method::dense - 2; r >= 0; --r) polynomial = fma(theta, polynomial, P::broadcast(H[r][j]));
+        for (int r = Method::dense - 2; r >= 0; --r)
+            polynomial = fma(theta, polynomial, P::broadcast(H[r][j]));
         weights[j] = bow * polynomial;
     }
 }
 
 // State k at theta: (1 - theta) y_n + theta y_{n+1} + sum_j w_j u_j.
 template <class V, class Method>
-TEORELL_HD TEORELL_INLINE V dense_value(const Layout& at, const double* ws, std::int32_t k, V theta, const V* weights) {
+TEORELL_HD TEORELL_INLINE V dense_value(const Layout& at, const double* ws, std::int32_t k, V theta,
+                                        const V* weights) {
     using P = Pack<V>;
-    const auto get = [ws](std::int32_t slot) { return P::load(ws + static_cast<std::int64_t>(slot) * P::width); };
+    const auto get = [ws](std::int32_t slot) {
+        return P::load(ws + static_cast<std::int64_t>(slot) * P::width);
+    };
     V value = fma(theta, get(at.ynew + k), (P::broadcast(1.0) - theta) * get(at.yn + k));
-    for (int j = 0; j < Method::stages; ++j) value = fma(weights[j], get(at.u + j * at.n + k), value);
+    for (int j = 0; j < Method::stages; ++j)
+        value = fma(weights[j], get(at.u + j * at.n + k), value);
     return value;
 }
 

@@ -1,4 +1,5 @@
-// Samples of the lanes of a group: at events and inside steps, by the dense output. They never change a step.
+// Samples of the lanes of a group: at events and inside steps, by the dense output. They never
+// change a step.
 #pragma once
 
 #include "events.hpp"
@@ -16,7 +17,8 @@ class SampleLanes : protected EventLanes<V> {
     using Base::patient, Base::event, Base::event_end, Base::stop;
     using Base::W, Base::infinity, Base::m, Base::at, Base::b, Base::ws;
 
-    TEORELL_HD SampleLanes(const Programs& programs, const Batch& batch, Executor executor, double* workspace)
+    TEORELL_HD SampleLanes(const Programs& programs, const Batch& batch, Executor executor,
+                           double* workspace)
         : Base(programs, batch, workspace), execute(executor) {}
 
     Executor execute;
@@ -41,12 +43,14 @@ class SampleLanes : protected EventLanes<V> {
         return b.event_offsets[patient[l] * b.event_offset_stride] +
                b.sample_events[b.sample_offsets[patient[l]] + sample[l]];
     }
-    // Where records have an order, the events here that come before the next sample here; else all of them.
+    // Where records have an order, the events here that come before the next sample here; else all
+    // of them.
     TEORELL_HD std::int64_t last_event_now(int l) const {
         const double now = tn(l);
-        const bool next_is_here =
-            b.sample_events != nullptr && sample[l] < n_samples[l] && times[l][sample[l]] <= now + event_tolerance(now);
-        return next_is_here && event_of_sample(l) < event_end[l] ? event_of_sample(l) : event_end[l];
+        const bool next_is_here = b.sample_events != nullptr && sample[l] < n_samples[l] &&
+                                  times[l][sample[l]] <= now + event_tolerance(now);
+        return next_is_here && event_of_sample(l) < event_end[l] ? event_of_sample(l)
+                                                                 : event_end[l];
     }
 
     // Samples at tn itself, for lanes that stand at an event (or at the start).
@@ -55,7 +59,8 @@ class SampleLanes : protected EventLanes<V> {
             unsigned due = 0;
             for_each(lanes, [&](int l) { due |= (due_here(l) ? 1u : 0u) << l; });
             if (due == 0) break;
-            for (int k = 0; k < m.n_output_states; ++k) put(at.y + m.output_states[k], get(at.yn + m.output_states[k]));
+            for (int k = 0; k < m.n_output_states; ++k)
+                put(at.y + m.output_states[k], get(at.yn + m.output_states[k]));
             put(at.scalar + s_t, get(at.scalar + s_tn));
             write_samples(due);
         }
@@ -79,14 +84,15 @@ class SampleLanes : protected EventLanes<V> {
         });
     }
 
-    // Samples inside the accepted step from tn to tn + h, by the dense output. Lanes that end at an event take samples
-    // there too if the user asked for the state before it, and leave them for after it otherwise.
+    // Samples inside the accepted step from tn to tn + h, by the dense output. Lanes that end at an
+    // event take samples there too if the user asked for the state before it, and leave them for
+    // after it otherwise.
     TEORELL_HD void sample_within(unsigned accepted, V t_new, V h_step, unsigned at_event) {
         alignas(Base::alignment) double limit[W];
         P::store(limit, t_new);
         for_each(at_event, [&](int l) {
-            limit[l] =
-                b.before ? limit[l] + event_tolerance(limit[l]) : limit[l] - event_tolerance(limit[l]) * 1.0000001;
+            limit[l] = b.before ? limit[l] + event_tolerance(limit[l])
+                                : limit[l] - event_tolerance(limit[l]) * 1.0000001;
         });
         if (b.values == nullptr) return skip_samples(accepted, limit);
         const V one = P::broadcast(1.0), start = get(at.scalar + s_tn);

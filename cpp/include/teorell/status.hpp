@@ -1,4 +1,5 @@
-// What can go wrong with one patient, a sentence each. A numerical failure is data for that patient alone.
+// What can go wrong with one patient, a sentence each. A numerical failure is data for that patient
+// alone.
 #pragma once
 
 #include <cstdint>
@@ -21,20 +22,25 @@ inline const char* status_sentence(int status) {
     switch (status) {
     case success: return "success";
     case not_finite_at_start:
-        return "the right-hand side or its Jacobian is not finite at the start; check initial values and divisions by "
+        return "the right-hand side or its Jacobian is not finite at the start; check initial "
+               "values and divisions by "
                "zero";
     case became_not_finite:
-        return "the solution became infinite or undefined; check for unbounded growth, or logarithms and roots of "
+        return "the solution became infinite or undefined; check for unbounded growth, or "
+               "logarithms and roots of "
                "negative values";
     case step_underflow:
-        return "the step size fell below the resolution of time; check for a discontinuity in the state, or loosen "
+        return "the step size fell below the resolution of time; check for a discontinuity in the "
+               "state, or loosen "
                "rtol and atol";
     case step_limit: return "the step limit was reached; raise max_steps, or loosen rtol and atol";
     case negative:
-        return "a non-negative state kept turning clearly negative; let the rate vanish when its source is empty, "
+        return "a non-negative state kept turning clearly negative; let the rate vanish when its "
+               "source is empty, "
                "tighten rtol and atol, or declare the state signed if it may be negative";
     case no_steady_state:
-        return "no steady state was found; check that everything that is given can leave, or give the doses one by one";
+        return "no steady state was found; check that everything that is given can leave, or give "
+               "the doses one by one";
     case cancelled: return "the run was cancelled before this patient was finished";
     default: return "unknown status";
     }

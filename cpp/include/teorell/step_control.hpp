@@ -1,8 +1,9 @@
-// Step size control of a pack of lanes: the elementary controller h_new = safety h error^(-1/k), k the order of the
-// error estimate plus one (Hairer & Wanner, Solving ODEs II, IV.2), on the mean square error norm.
-// Proportional-integral variants (Gustafsson, ACM TOMS 17 (1991) 533) took 1-30 % more steps at the same accuracy on
-// the reference problems, for fewer rejections. Logarithm and power are short polynomials (absolute error below 4e-7: a
-// step size needs no more), elementwise, so that every lane width takes the same steps.
+// Step size control of a pack of lanes: the elementary controller h_new = safety h error^(-1/k), k
+// the order of the error estimate plus one (Hairer & Wanner, Solving ODEs II, IV.2), on the mean
+// square error norm. Proportional-integral variants (Gustafsson, ACM TOMS 17 (1991) 533) took 1-30
+// % more steps at the same accuracy on the reference problems, for fewer rejections. Logarithm and
+// power are short polynomials (absolute error below 4e-7: a step size needs no more), elementwise,
+// so that every lane width takes the same steps.
 #pragma once
 
 #include "lanes.hpp"
@@ -39,7 +40,8 @@ TEORELL_HD TEORELL_INLINE V coarse_exp2(V x) {
 
 struct Controller {
     static constexpr double safety = 0.92, largest = 8.0, smallest = 0.2;
-    static constexpr double largest_first = 1e4;  // first step, over the explicit Euler step that changes y by 1 %
+    static constexpr double largest_first =
+        1e4;  // first step, over the explicit Euler step that changes y by 1 %
     static constexpr double largest_after_first = 36.0;  // growth after the first step
 };
 
@@ -48,7 +50,8 @@ template <class V, class Method>
 TEORELL_HD TEORELL_INLINE V step_factor(V log_error, V limit) {
     using P = Pack<V>;
     constexpr double k = 2.0 * (Method::error_order + 1);
-    const V factor = P::broadcast(Controller::safety) * coarse_exp2(P::broadcast(-1.0 / k) * log_error);
+    const V factor =
+        P::broadcast(Controller::safety) * coarse_exp2(P::broadcast(-1.0 / k) * log_error);
     return max(P::broadcast(Controller::smallest), min(limit, factor));
 }
 

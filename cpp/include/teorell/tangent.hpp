@@ -1,6 +1,8 @@
-// The tangent of one Rosenbrock-Wanner step of a pack of lanes in one direction, with the factors of the step itself
-// and with t and h constants: what differentiating the formulas of tableau.hpp gives, second derivatives included.
-//     E udot_i = f_y(y_i) ydot_i + f_p(y_i) pdot + (J(y_n))dot u_i + sum_{j<i} (C_ij / h) udot_j + h d_i (f_t)dot
+// The tangent of one Rosenbrock-Wanner step of a pack of lanes in one direction, with the factors
+// of the step itself and with t and h constants: what differentiating the formulas of tableau.hpp
+// gives, second derivatives included.
+//     E udot_i = f_y(y_i) ydot_i + f_p(y_i) pdot + (J(y_n))dot u_i + sum_{j<i} (C_ij / h) udot_j +
+//     h d_i (f_t)dot
 // The order of operations is a contract with tangent_code.py, as that of rosenbrock.hpp.
 #pragma once
 
@@ -23,19 +25,22 @@ struct TangentStep {
     }
     TEORELL_HD TEORELL_INLINE V scalar(int which) const { return get(m.at.scalar + which); }
 
-    // Reads tn, h, hinv, yn, u, lu, coef, yndot, coefdot; writes udot, and the tangent of y_{n+1} in region ydot.
+    // Reads tn, h, hinv, yn, u, lu, coef, yndot, coefdot; writes udot, and the tangent of y_{n+1}
+    // in region ydot.
     TEORELL_HD void operator()() const {
         const auto& L = m.at;
         put(L.scalar + s_t, scalar(s_tn));
         interpret<V>(m.second_jvp, ws);
         stages_from<0>();
-        for (int k = 0; k < L.n; ++k) put(L.ydot + k, get(L.ydot + k) + get(L.udot + (s - 1) * L.n + k));
+        for (int k = 0; k < L.n; ++k)
+            put(L.ydot + k, get(L.ydot + k) + get(L.udot + (s - 1) * L.n + k));
     }
 
     template <int i>
     TEORELL_HD void stages_from() const {
         const auto& L = m.at;
-        put(L.scalar + s_t, i > 0 ? fma(P::broadcast(Method::c[i]), scalar(s_h), scalar(s_tn)) : scalar(s_tn));
+        put(L.scalar + s_t,
+            i > 0 ? fma(P::broadcast(Method::c[i]), scalar(s_h), scalar(s_tn)) : scalar(s_tn));
         combine<i>();
         const std::int32_t udot = L.udot + i * L.n;
         if (Method::d[i] != 0.0) {

@@ -1,6 +1,7 @@
-// What the adjoint must know of the forward solve of a few patients: for each accepted step its time, length and state,
-// and what held between events. States are kept for the latest steps alone (a ring); of older ones, the start of every
-// stretch, from where they are computed again. So memory does not grow with the number of steps, but for 24 bytes each.
+// What the adjoint must know of the forward solve of a few patients: for each accepted step its
+// time, length and state, and what held between events. States are kept for the latest steps alone
+// (a ring); of older ones, the start of every stretch, from where they are computed again. So
+// memory does not grow with the number of steps, but for 24 bytes each.
 #pragma once
 
 #include <cstdint>
@@ -33,11 +34,13 @@ struct StepRecord {
     std::int64_t sample;  // samples taken up to the end of the step
 };
 
-// Steps between two events, or at most as many as the ring holds. Its values: the state before and after the events at
-// its start, then the infusion rates, the parameters and the switches that hold in it.
+// Steps between two events, or at most as many as the ring holds. Its values: the state before and
+// after the events at its start, then the infusion rates, the parameters and the switches that hold
+// in it.
 struct Stretch {
     double t;
-    std::int64_t first_step, event, sample_before, sample_after;  // cursors after its events; before and after samples
+    std::int64_t first_step, event, sample_before,
+        sample_after;  // cursors after its events; before and after samples
 };
 
 // A point on which a reduction depends: its extremum, or where the output crosses its threshold.
@@ -57,7 +60,8 @@ struct Piece {
 struct PatientTape {
     Growing<StepRecord> steps;
     Growing<Piece> pieces;  // of steps that reductions have read
-    Growing<Mark> marks;    // the extremum of each reduction (or a mark without a step), then crossings in their order
+    Growing<Mark> marks;    // the extremum of each reduction (or a mark without a step), then
+                            // crossings in their order
     Growing<Stretch> stretches;
     Growing<double> values;
     double* ring = nullptr;  // [step % ring_steps][state]
@@ -72,10 +76,11 @@ class Tape {
           reductions_(reductions),
           patients_(new_patients(patients)) {
         const auto states = static_cast<std::size_t>(patients * ring_steps * at.n);
-        ring_ =
-            static_cast<double*>(std::malloc(states * sizeof(double)));  // pages that no step needs are never touched
+        ring_ = static_cast<double*>(
+            std::malloc(states * sizeof(double)));  // pages that no step needs are never touched
         if (ring_ == nullptr) std::abort();
-        for (std::int64_t i = 0; i < patients; ++i) patients_[i].ring = ring_ + i * ring_steps * at.n;
+        for (std::int64_t i = 0; i < patients; ++i)
+            patients_[i].ring = ring_ + i * ring_steps * at.n;
     }
     Tape(const Tape&) = delete;
     Tape& operator=(const Tape&) = delete;
@@ -103,14 +108,24 @@ class Tape {
 
     PatientTape& of(std::int64_t patient) const { return patients_[patient - first_]; }
     std::int64_t ring_steps() const { return ring_steps_; }
-    std::int64_t stretch_size() const { return 2 * at_.n + at_.n_rates + at_.n_params + at_.n_switches; }
-    double* state(const PatientTape& p, std::int64_t step) const { return p.ring + step % ring_steps_ * at_.n; }
+    std::int64_t stretch_size() const {
+        return 2 * at_.n + at_.n_rates + at_.n_params + at_.n_switches;
+    }
+    double* state(const PatientTape& p, std::int64_t step) const {
+        return p.ring + step % ring_steps_ * at_.n;
+    }
     double* before(const PatientTape& p, std::int64_t stretch) const {
         return p.values.data + stretch * stretch_size();
     }
-    double* after(const PatientTape& p, std::int64_t stretch) const { return before(p, stretch) + at_.n; }
-    double* rates(const PatientTape& p, std::int64_t stretch) const { return after(p, stretch) + at_.n; }
-    double* parameters(const PatientTape& p, std::int64_t stretch) const { return rates(p, stretch) + at_.n_rates; }
+    double* after(const PatientTape& p, std::int64_t stretch) const {
+        return before(p, stretch) + at_.n;
+    }
+    double* rates(const PatientTape& p, std::int64_t stretch) const {
+        return after(p, stretch) + at_.n;
+    }
+    double* parameters(const PatientTape& p, std::int64_t stretch) const {
+        return rates(p, stretch) + at_.n_rates;
+    }
 
     // --- recording; `lane(slot)` is a slot's value in the lane of the patient
 
@@ -131,13 +146,14 @@ class Tape {
         p.stretches.data[last].event = event;
         for (int k = 0; k < at_.n; ++k) after(p, last)[k] = lane(at_.yn + k);
         for (int k = 0; k < at_.n_rates; ++k) rates(p, last)[k] = lane(at_.rates + k);
-        for (int k = 0; k < at_.n_params + at_.n_switches; ++k) parameters(p, last)[k] = lane(at_.params + k);
+        for (int k = 0; k < at_.n_params + at_.n_switches; ++k)
+            parameters(p, last)[k] = lane(at_.params + k);
     }
 
     // A step from the state at tn, about to be taken.
     template <class Lane>
-    void step(std::int64_t patient, double h, std::int64_t sample, std::int64_t sample_before, std::int64_t event,
-              Lane lane) {
+    void step(std::int64_t patient, double h, std::int64_t sample, std::int64_t sample_before,
+              std::int64_t event, Lane lane) {
         PatientTape& p = of(patient);
         if (p.steps.size - p.stretches.data[p.stretches.size - 1].first_step == ring_steps_) {
             arrive(patient, sample_before, lane);
@@ -170,7 +186,8 @@ class Tape {
     double* ring_;
 
     static PatientTape* new_patients(std::int64_t count) {
-        auto* p = static_cast<PatientTape*>(std::calloc(static_cast<std::size_t>(count), sizeof(PatientTape)));
+        auto* p = static_cast<PatientTape*>(
+            std::calloc(static_cast<std::size_t>(count), sizeof(PatientTape)));
         if (p == nullptr) std::abort();
         return p;
     }

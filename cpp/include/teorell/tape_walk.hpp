@@ -1,5 +1,6 @@
-// What the two ways along a tape, back with cotangents and forward with tangents, have in common: lanes, each with a
-// patient of the tape and a place on it, and patients that wait for a lane, their coefficients computed together.
+// What the two ways along a tape, back with cotangents and forward with tangents, have in common:
+// lanes, each with a patient of the tape and a place on it, and patients that wait for a lane,
+// their coefficients computed together.
 #pragma once
 
 #include "integrate.hpp"
@@ -15,7 +16,8 @@ class TapeWalk : protected WorkspaceLanes<V> {
     using Base::W, Base::m, Base::at, Base::b, Base::ws, Base::put, Base::lane, Base::in;
 
     // Two workspaces, [slots][W] each, aligned.
-    TapeWalk(const Programs& programs, const Batch& batch, const Tape& tape, double* workspace, double* staging)
+    TapeWalk(const Programs& programs, const Batch& batch, const Tape& tape, double* workspace,
+             double* staging)
         : Base(programs, batch, workspace), tape(tape), side(staging) {
         clear_workspace(m, b, W, side);
     }
@@ -36,8 +38,8 @@ class TapeWalk : protected WorkspaceLanes<V> {
                               : b.event_offsets[patient[l] * b.event_offset_stride];
     }
 
-    // Parameters of up to W patients that are `wanted`, as they hold at the start or the end, and their coefficients;
-    // false if there is none.
+    // Parameters of up to W patients that are `wanted`, as they hold at the start or the end, and
+    // their coefficients; false if there is none.
     template <class Wanted>
     bool stage_patients(bool from_the_end, Wanted wanted) {
         n_staged = next_staged = 0;
@@ -47,7 +49,8 @@ class TapeWalk : protected WorkspaceLanes<V> {
         for (int l = 0; l < W; ++l) {
             const std::int64_t i = staged[l < n_staged ? l : 0];
             const std::int64_t which = from_the_end ? tape.of(i).stretches.size - 1 : -1;
-            for (int k = 0; k < at.n_params + at.n_switches; ++k) in(side, at.params + k, l) = parameter(i, which, k);
+            for (int k = 0; k < at.n_params + at.n_switches; ++k)
+                in(side, at.params + k, l) = parameter(i, which, k);
         }
         interpret<V>(m.prepare, side);
         return true;
@@ -58,7 +61,8 @@ class TapeWalk : protected WorkspaceLanes<V> {
         times[l] = Base::sample_times(patient[l]);
         of[l] = &tape.of(patient[l]);
         for (int k = 0; k < at.n_coef; ++k) lane(at.coef + k, l) = in(side, at.coef + k, from);
-        for (int k = 0; k < at.n_params + at.n_switches; ++k) lane(at.params + k, l) = in(side, at.params + k, from);
+        for (int k = 0; k < at.n_params + at.n_switches; ++k)
+            lane(at.params + k, l) = in(side, at.params + k, from);
         active |= 1u << l;
     }
 
@@ -74,16 +78,20 @@ class TapeWalk : protected WorkspaceLanes<V> {
         lane(at.scalar + s_h, l) = of[l]->steps.data[record[l]].h;
     }
 
-    // What holds in a stretch; before the first, no infusion runs and no parameter or switch has changed.
+    // What holds in a stretch; before the first, no infusion runs and no parameter or switch has
+    // changed.
     double parameter(std::int64_t i, std::int64_t which, int k) const {
         if (which >= 0) return tape.parameters(tape.of(i), which)[k];
-        return k < at.n_params ? b.columns[k][i * b.column_strides[k]] : m.switch_before[k - at.n_params];
+        return k < at.n_params ? b.columns[k][i * b.column_strides[k]]
+                               : m.switch_before[k - at.n_params];
     }
     void set_rates(int l, std::int64_t which) {
-        for (int k = 0; k < at.n_rates; ++k) lane(at.rates + k, l) = which < 0 ? 0.0 : tape.rates(*of[l], which)[k];
+        for (int k = 0; k < at.n_rates; ++k)
+            lane(at.rates + k, l) = which < 0 ? 0.0 : tape.rates(*of[l], which)[k];
     }
     void set_parameters(int l, std::int64_t which) {
-        for (int k = 0; k < at.n_params + at.n_switches; ++k) lane(at.params + k, l) = parameter(patient[l], which, k);
+        for (int k = 0; k < at.n_params + at.n_switches; ++k)
+            lane(at.params + k, l) = parameter(patient[l], which, k);
         interpret<V>(m.prepare, ws);
     }
 
@@ -91,7 +99,8 @@ class TapeWalk : protected WorkspaceLanes<V> {
     template <class Executor>
     void right_hand_side(int l, const Executor& execute) {
         lane(at.scalar + s_t, l) = lane(at.scalar + s_tn, l);
-        for (int k = 0; k < at.n; ++k) lane(at.y + k, l) = lane(at.yn + k, l), put(at.f + k, P::broadcast(0.0));
+        for (int k = 0; k < at.n; ++k)
+            lane(at.y + k, l) = lane(at.yn + k, l), put(at.f + k, P::broadcast(0.0));
         execute.rhs(ws);
     }
 
@@ -107,14 +116,16 @@ class TapeWalk : protected WorkspaceLanes<V> {
     double area_weight(int l, int reduction, const Piece& piece, int node) const {
         const double* window = b.reductions.window(reduction, patient[l]);
         const double t = lane(at.scalar + s_tn, l), h = lane(at.scalar + s_h, l);
-        const Part part = part_of(window[0], window[1], t, t + h, h).of_piece(piece.start, piece.width);
+        const Part part =
+            part_of(window[0], window[1], t, t + h, h).of_piece(piece.start, piece.width);
         if (part.empty()) return 0.0;
         double weights[n_nodes];
         area_weights(part.lo, part.hi, weights);
         return h * piece.width * weights[node];
     }
 
-    // What an event does to yn, rates and coefficients; the rates that hold after several are those of the tape.
+    // What an event does to yn, rates and coefficients; the rates that hold after several are those
+    // of the tape.
     void apply(int l, std::int64_t e) {
         const std::int32_t target = b.event_targets[e];
         const double value = b.event_values[e];
@@ -130,12 +141,15 @@ class TapeWalk : protected WorkspaceLanes<V> {
         case reset:
             for (int k = 0; k < at.n_rates; ++k) lane(at.rates + k, l) = 0.0;
             if (target == to_initial) interpret<V>(m.initial, ws);
-            for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = target == to_initial ? lane(at.y + k, l) : 0.0;
+            for (int k = 0; k < at.n; ++k)
+                lane(at.yn + k, l) = target == to_initial ? lane(at.y + k, l) : 0.0;
             break;
         }
     }
 
-    static bool changes_parameters(std::int32_t kind) { return kind == switch_over || kind == parameter_change; }
+    static bool changes_parameters(std::int32_t kind) {
+        return kind == switch_over || kind == parameter_change;
+    }
     std::int32_t changed_by(std::int64_t e) const {  // the slot of the parameter or switch
         return at.params + b.event_targets[e] + (b.event_kinds[e] == switch_over ? at.n_params : 0);
     }

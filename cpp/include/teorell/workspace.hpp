@@ -25,7 +25,8 @@ class WorkspaceLanes {
   protected:
     using P = Pack<V>;
     static constexpr int W = P::width;
-    static constexpr int alignment = W == 1 ? 8 : 64;  // of arrays of lanes: on a device each patient has a stack
+    static constexpr int alignment =
+        W == 1 ? 8 : 64;  // of arrays of lanes: on a device each patient has a stack
     static constexpr double infinity = 1e308 * 10.0;
 
     TEORELL_HD WorkspaceLanes(const Programs& programs, const Batch& batch, double* workspace)
@@ -38,15 +39,18 @@ class WorkspaceLanes {
     const Batch& b;
     double* ws;
 
-    // --- the samples of patient i: how many, when, and their first row in what belongs to patients from `first` on
+    // --- the samples of patient i: how many, when, and their first row in what belongs to patients
+    // from `first` on
     TEORELL_HD std::int64_t sample_count(std::int64_t i) const {
-        return b.sample_offsets == nullptr ? b.n_times : b.sample_offsets[i + 1] - b.sample_offsets[i];
+        return b.sample_offsets == nullptr ? b.n_times
+                                           : b.sample_offsets[i + 1] - b.sample_offsets[i];
     }
     TEORELL_HD const double* sample_times(std::int64_t i) const {
         return b.sample_offsets == nullptr ? b.times : b.times + b.sample_offsets[i];
     }
     TEORELL_HD std::int64_t first_row(std::int64_t i, std::int64_t first) const {
-        return b.sample_offsets == nullptr ? (i - first) * b.n_times : b.sample_offsets[i] - b.sample_offsets[first];
+        return b.sample_offsets == nullptr ? (i - first) * b.n_times
+                                           : b.sample_offsets[i] - b.sample_offsets[first];
     }
 
     TEORELL_HD double* slot(std::int32_t s) const { return ws + static_cast<std::int64_t>(s) * W; }
@@ -54,7 +58,9 @@ class WorkspaceLanes {
     TEORELL_HD void put(std::int32_t s, V v) const { P::store(slot(s), v); }
     TEORELL_HD double& lane(std::int32_t s, int l) const { return slot(s)[l]; }
     TEORELL_HD double& tn(int l) const { return lane(at.scalar + s_tn, l); }
-    TEORELL_HD static double& in(double* w, std::int32_t s, int l) { return w[static_cast<std::int64_t>(s) * W + l]; }
+    TEORELL_HD static double& in(double* w, std::int32_t s, int l) {
+        return w[static_cast<std::int64_t>(s) * W + l];
+    }
     TEORELL_HD static bool has(unsigned set, int l) { return (set >> l) & 1u; }
     template <class Action>
     TEORELL_HD TEORELL_INLINE static void for_each(unsigned set, Action action) {

@@ -1,9 +1,11 @@
-"""Patients per second and achieved error on this machine, beside whichever peers are installed: `teorell bench`.
+"""Patients per second and achieved error on this machine, beside whichever peers are installed:
+`teorell bench`.
 
-Two built-in problems (reference_models.py): A, perfusion-limited, 20 states; B, permeability-limited with fast
-binding, 34 states. Four oral doses of 100 mg in 48 h, 97 samples. The tools take turns in one run, so that a machine
-that slows down slows all of them, and a ratio is formed within each round. The error needs no file: teorell computes
-its own reference at rtol 1e-11, and tests/test_benchmark.py checks that reference by independent methods.
+Two built-in problems (reference_models.py): A, perfusion-limited, 20 states; B,
+permeability-limited with fast binding, 34 states. Four oral doses of 100 mg in 48 h, 97 samples.
+The tools take turns in one run, so that a machine that slows down slows all of them, and a ratio is
+formed within each round. The error needs no file: teorell computes its own reference at rtol 1e-11,
+and tests/test_benchmark.py checks that reference by independent methods.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from teorell.benchmark.problems import (
 from teorell.benchmark.rates import Rates, race
 
 __all__ = [
-    "BETWEEN", "CHECKED", "DOSE", "DOSES", "EVERY", "METHOD", "PEERS", "TIMES", "Contender", "FloatArray", "Problem",
-    "Rates", "Run", "describe_machine", "errors", "main", "numbalsoda", "problem", "race", "reference", "rhs_source",
-    "scipy_lsoda", "steps", "teorell",
+    "BETWEEN", "CHECKED", "DOSE", "DOSES", "EVERY", "METHOD", "PEERS", "TIMES", "Contender",
+    "FloatArray", "Problem", "Rates", "Run", "describe_machine", "errors", "main", "numbalsoda",
+    "problem", "race", "reference", "rhs_source", "scipy_lsoda", "steps", "teorell",
 ]  # fmt: skip

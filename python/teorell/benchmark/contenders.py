@@ -1,4 +1,6 @@
-"""What takes part in the benchmark: teorell, and the peers around right-hand sides generated from the same models."""
+"""What takes part in the benchmark: teorell, and the peers around right-hand sides generated from
+the same models.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,24 @@ import numpy as np
 
 import teorell as tl
 from teorell import solve
-from teorell.benchmark.problems import BETWEEN, CHECKED, DOSE, DOSES, EVERY, TIMES, FloatArray, Problem, Run
+from teorell.benchmark.problems import (
+    BETWEEN,
+    CHECKED,
+    DOSE,
+    DOSES,
+    EVERY,
+    TIMES,
+    FloatArray,
+    Problem,
+    Run,
+)
 from teorell.doctor import version
 from teorell.errors import count
 from teorell.expression import Expression, topological
 
 __all__ = [
-    "METHOD", "PEERS", "Contender", "compiled", "numbalsoda", "reference", "rhs_source", "scipy_lsoda", "steps",
-    "teorell",
+    "METHOD", "PEERS", "Contender", "compiled", "numbalsoda", "reference", "rhs_source",
+    "scipy_lsoda", "steps", "teorell",
 ]  # fmt: skip
 
 METHOD = "rodas5p"
@@ -28,7 +40,10 @@ METHOD = "rodas5p"
 
 @dataclass(frozen=True)
 class Contender:
-    """A tool on a problem. `run(n, rtol, atol)` solves the first n patients and returns (n, samples, states)."""
+    """A tool on a problem.
+
+    `run(n, rtol, atol)` solves the first n patients and returns (n, samples, states).
+    """
 
     name: str
     run: Run
@@ -46,7 +61,8 @@ def teorell(
 ) -> Contender:
     """Teorell itself, all it does for a user included: checks, packing of parameters, results.
 
-    Without `executor`, `threads` or `isa` (v2, v3, v4, ...) it takes those that a user gets by default.
+    Without `executor`, `threads` or `isa` (v2, v3, v4, ...) it takes those that a user gets by
+    default.
     """
     executor, _ = solve.choose_executor(executor)
     threads = threads or solve.available_threads()
@@ -55,8 +71,9 @@ def teorell(
     def simulate(outputs: Sequence[str], n: int, rtol: float, atol: float) -> FloatArray:
         with _environment("TEORELL_ISA", isa):
             solution = tl.simulate(
-                problem.model, problem.patients(n), _regimen(), TIMES, outputs=list(outputs), rtol=rtol, atol=atol,
-                method=method, threads=threads, executor=executor, samples="before",
+                problem.model, problem.patients(n), _regimen(), TIMES, outputs=list(outputs),
+                rtol=rtol, atol=atol, method=method, threads=threads, executor=executor,
+                samples="before",
             )  # fmt: skip
         solution.raise_for_status()
         return np.asarray(solution.values)
@@ -93,8 +110,9 @@ def reference(problem: Problem, n: int = CHECKED) -> FloatArray:
 def steps(problem: Problem, rtol: float, atol: float, method: str = METHOD) -> tuple[float, float]:
     """Accepted and rejected steps of teorell, mean over the checked patients."""
     solution = tl.simulate(
-        problem.model, problem.patients(CHECKED), _regimen(), TIMES, outputs=[problem.outputs[problem.venous]],
-        rtol=rtol, atol=atol, method=method, samples="before",
+        problem.model, problem.patients(CHECKED), _regimen(), TIMES,
+        outputs=[problem.outputs[problem.venous]], rtol=rtol, atol=atol, method=method,
+        samples="before",
     )  # fmt: skip
     return float(solution.steps.mean()), float(solution.rejected.mean())
 
@@ -106,8 +124,10 @@ _CALLS = {"pow", "exp", "log", "sqrt", "tanh", "sin", "cos"}
 def rhs_source(model: tl.Model) -> str:
     """Python source of `rhs(t, y, dy, p)`, which writes the derivatives into dy.
 
-    Shared parts are computed once, and divisions are products with shared reciprocals, which made numbalsoda 13-18 %
-    faster: as fast as from SymPy's `cse`, and no slower than with all that depends on parameters alone taken out.
+    Shared parts are computed once, and divisions are products with shared reciprocals, which made
+    numbalsoda 13-18 %
+    faster: as fast as from SymPy's `cse`, and no slower than with all that depends on parameters
+    alone taken out.
     """
     derivatives = model.derivatives()
     exprs = [derivatives[name] for name in model.state_names]
@@ -139,7 +159,9 @@ def rhs_source(model: tl.Model) -> str:
         elif node.op in _CALLS:
             value = f"math.{node.op}({', '.join(args)})"
         else:
-            raise NotImplementedError(f"operation {node.op!r}: the peers' source has no rule for it. Add one here.")
+            raise NotImplementedError(
+                f"operation {node.op!r}: the peers' source has no rule for it. Add one here."
+            )
         text[node] = f"x{len(lines)}"
         lines.append(f"    x{len(lines)} = {value}")
     lines += [f"    dy[{k}] = {text[expr]}" for k, expr in enumerate(exprs)]
@@ -155,13 +177,17 @@ def compiled(model: tl.Model) -> Callable[..., None]:
 
 
 def numbalsoda(problem: Problem) -> Contender:
-    """LSODA in C++ around a right-hand side compiled by numba, the loop over patients and doses compiled too."""
+    """LSODA in C++ around a right-hand side compiled by numba, the loop over patients and doses
+    compiled too.
+    """
     numba = importlib.import_module("numba")
     package = importlib.import_module("numbalsoda")
     rhs = numba.cfunc(package.lsoda_sig, error_model="numpy")(compiled(problem.model))
     address, lsoda, depot = rhs.address, package.lsoda, problem.depot
 
-    def loop(parameters: FloatArray, start: FloatArray, rtol: float, atol: float) -> tuple[FloatArray, bool]:
+    def loop(
+        parameters: FloatArray, start: FloatArray, rtol: float, atol: float
+    ) -> tuple[FloatArray, bool]:
         out = np.zeros((parameters.shape[0], len(TIMES), start.shape[1]))
         good = True
         for i in range(parameters.shape[0]):
@@ -207,7 +233,9 @@ def scipy_lsoda(problem: Problem) -> Contender:
                 y[problem.depot] += DOSE
                 part = solve_ivp(derivative, grid[[0, -1]], y, "LSODA", grid, rtol=rtol, atol=atol)
                 if not part.success:
-                    raise RuntimeError(f"SciPy failed on problem {problem.kind} at rtol {rtol:g}: {part.message}")
+                    raise RuntimeError(
+                        f"SciPy failed on problem {problem.kind} at rtol {rtol:g}: {part.message}"
+                    )
                 out[i, first + 1 : first + BETWEEN + 1] = part.y.T[1:]
         return out
 

@@ -1,4 +1,6 @@
-"""The two problems of the benchmark (reference_models.py), their patients, and how far a solution is off."""
+"""The two problems of the benchmark (reference_models.py), their patients, and how far a solution
+is off.
+"""
 
 from __future__ import annotations
 
@@ -15,22 +17,29 @@ from teorell import reference_models
 from teorell.expression import Expression, evaluate_all, leaves, symbol
 
 __all__ = [
-    "BETWEEN", "CHECKED", "DOSE", "DOSES", "EVERY", "TIMES", "FloatArray", "Problem", "Run", "errors", "problem",
+    "BETWEEN", "CHECKED", "DOSE", "DOSES", "EVERY", "TIMES", "FloatArray", "Problem", "Run",
+    "errors", "problem",
 ]  # fmt: skip
 
 FloatArray: TypeAlias = NDArray[np.float64]
 Run: TypeAlias = Callable[[int, float, float], FloatArray]
-"""run(n, rtol, atol) solves the first n patients: (n, samples, states or outputs), mg or mg/L; atol in mg."""
+"""run(n, rtol, atol) solves the first n patients: (n, samples, states or outputs), mg or mg/L; atol
+in mg.
+"""
 
 TIMES: FloatArray = reference_models.TIMES  # (97,) h
-DOSE, DOSES, EVERY = reference_models.DOSE, len(reference_models.DOSES), reference_models.DOSES[1]  # mg, times, h
+# mg, times, h
+DOSE, DOSES, EVERY = reference_models.DOSE, len(reference_models.DOSES), reference_models.DOSES[1]
 BETWEEN = (len(TIMES) - 1) // DOSES  # samples from one dose to the next
 CHECKED = 20  # patients whose error is measured
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One of the two problems. Each state, an amount in mg, is also an output, `outputs[k]` that of state k."""
+    """One of the two problems.
+
+    Each state, an amount in mg, is also an output, `outputs[k]` that of state k.
+    """
 
     kind: str
     model: tl.Model
@@ -61,7 +70,9 @@ _drawn: dict[str, tuple[int, Mapping[str, FloatArray]]] = {}
 
 
 def _patients(kind: str, n: int) -> Mapping[str, FloatArray]:
-    """Views of the largest population drawn so far: drawing is slower than solving, and must not be timed."""
+    """Views of the largest population drawn so far: drawing is slower than solving, and must not be
+    timed.
+    """
     if _drawn.get(kind, (0, {}))[0] < n:
         _drawn[kind] = n, reference_models.population(kind, n)
     return {name: column[:n] for name, column in _drawn[kind][1].items()}
@@ -79,9 +90,11 @@ def problem(kind: str) -> Problem:
 
 
 def errors(values: FloatArray, exact: FloatArray, problem: Problem) -> tuple[float, float]:
-    """The worst relative error of (patients, samples, states): of the venous state, and of all states but the depot.
+    """The worst relative error of (patients, samples, states): of the venous state, and of all
+    states but the depot.
 
-    Below a thousandth of a curve's own maximum the error is relative to that. NaN counts as infinite.
+    Below a thousandth of a curve's own maximum the error is relative to that. NaN counts as
+    infinite.
     """
     magnitude = np.abs(exact)
     scale = np.maximum(magnitude, 1e-3 * magnitude.max(axis=1, keepdims=True))

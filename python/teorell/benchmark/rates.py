@@ -1,4 +1,6 @@
-"""The race: contenders take turns in one run, so that a machine that slows down slows all of them."""
+"""The race: contenders take turns in one run, so that a machine that slows down
+slows all of them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ BATCH = 1000  # patients
 
 @dataclass(frozen=True)
 class Rates:
-    """Patients per second of one contender, one figure a round, and the number of patients in a round."""
+    """Patients per second of one contender, one figure a round, and the number of patients in a
+    round.
+    """
 
     rounds: tuple[float, ...]
     patients: int
@@ -32,9 +36,16 @@ class Rates:
 
 
 def race(
-    runs: Mapping[str, Run], rtol: float, atol: float, *, repeats: int = 3, seconds: float = 1.0, patients: int = 0
+    runs: Mapping[str, Run],
+    rtol: float,
+    atol: float,
+    *,
+    repeats: int = 3,
+    seconds: float = 1.0,
+    patients: int = 0,
 ) -> dict[str, Rates]:
-    """Let the contenders take turns, `repeats` rounds; each solves about `seconds` worth of patients, or `patients`.
+    """Let the contenders take turns, `repeats` rounds; each solves about `seconds` worth of
+    patients, or `patients`.
 
     A first round, in which everything is compiled and the patients are drawn, is not counted.
     """
@@ -62,8 +73,8 @@ def race(
 def _seconds(run: Run, n: int, rtol: float, atol: float) -> float:
     """Wall-clock seconds for n patients, in batches.
 
-    A batch's results fit into memory that the process already has: the pages of a fresh array can take the operating
-    system longer than the fastest contender takes to fill them.
+    A batch's results fit into memory that the process already has: the pages of a fresh array can
+    take the operating system longer than the fastest contender takes to fill them.
     """
     begin = time.perf_counter()
     for first in range(0, n, BATCH):

@@ -1,4 +1,6 @@
-"""Constraints on patients: a set of them, how often they are violated, and the nearest patients that satisfy all."""
+"""Constraints on patients: a set of them, how often they are violated, and the nearest patients
+that satisfy all.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Penalties and projections of torch tensors.
 
-Value and gradient of a penalty come from one run, so the way back is a product; that of a projection is its pull_back.
+Value and gradient of a penalty come from one run, so the way back is a product; that of a
+projection is its pull_back.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["penalty", "project_tensors"]
 
 
-def penalty(program: ColumnProgram, columns: Sequence[Any], patients: int, options: Mapping[str, Any]) -> Tensor:
+def penalty(
+    program: ColumnProgram, columns: Sequence[Any], patients: int, options: Mapping[str, Any]
+) -> Tensor:
     """(patients,) in the type that the floating tensors promote to, differentiable once."""
     inputs = [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in columns]
     result: Tensor = Penalty.apply(program, patients, options, *inputs)
@@ -34,8 +37,12 @@ class Penalty(Function):
     """The penalty (patients,) of columns () or (patients,)."""
 
     @staticmethod
-    def forward(ctx: Any, program: ColumnProgram, patients: int, options: Mapping[str, Any], *inputs: Tensor) -> Tensor:
-        found = torch.from_numpy(run_columns(program, [numpy_of(x) for x in inputs], patients, **options))
+    def forward(
+        ctx: Any, program: ColumnProgram, patients: int, options: Mapping[str, Any], *inputs: Tensor
+    ) -> Tensor:
+        found = torch.from_numpy(
+            run_columns(program, [numpy_of(x) for x in inputs], patients, **options)
+        )
         ctx.save_for_backward(found[1:])
         ctx.shared = [x.ndim == 0 for x in inputs]
         return found[0].clone()
@@ -45,13 +52,20 @@ class Penalty(Function):
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         (slopes,) = ctx.saved_tensors
         found = [cotangent * slope for slope in slopes]
-        return None, None, None, *(g.sum() if shared else g for g, shared in zip(found, ctx.shared, strict=True))
+        return (
+            None,
+            None,
+            None,
+            *(g.sum() if shared else g for g, shared in zip(found, ctx.shared, strict=True)),
+        )
 
 
 def project_tensors(
     project: Callable[[Mapping[str, Any]], Projection], names: Sequence[str], columns: Sequence[Any]
 ) -> Projection:
-    """The projection of columns () or (patients,), its values as tensors of the type that the floating ones promote to."""
+    """The projection of columns () or (patients,), its values as tensors of the type that the
+    floating ones promote to.
+    """
     inputs = [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in columns]
     found = project({name: numpy_of(x.detach()) for name, x in zip(names, inputs, strict=True)})
     moved = Project.apply(found, tuple(names), *inputs)
@@ -63,13 +77,21 @@ class Project(Function):
     """What a projection has made of its columns."""
 
     @staticmethod
-    def forward(ctx: Any, found: Projection, names: tuple[str, ...], *inputs: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, found: Projection, names: tuple[str, ...], *inputs: Tensor
+    ) -> tuple[Tensor, ...]:
         ctx.found, ctx.names, ctx.shared = found, names, [x.ndim == 0 for x in inputs]
         return tuple(torch.tensor(found.values[name]) for name in names)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
-        slopes = ctx.found.pull_back({name: numpy_of(x) for name, x in zip(ctx.names, cotangents, strict=True)})
+        slopes = ctx.found.pull_back(
+            {name: numpy_of(x) for name, x in zip(ctx.names, cotangents, strict=True)}
+        )
         found = [torch.from_numpy(slopes[name]) for name in ctx.names]
-        return None, None, *(g.sum() if shared else g for g, shared in zip(found, ctx.shared, strict=True))
+        return (
+            None,
+            None,
+            *(g.sum() if shared else g for g, shared in zip(found, ctx.shared, strict=True)),
+        )

@@ -27,9 +27,10 @@ class Side:
 class Constraint:
     """An equality of two expressions (lower and upper are one), or bounds of one.
 
-    A patient violates it where a residual is above the tolerance. The penalty of a residual r is weight * r^2, of bounds for
-    r > 0 alone. With a barrier it starts that far inside the bound: weight * h^2, where h is 0 up to -barrier, then
-    (r + barrier)^2 / (4 barrier), and r from barrier on; its slope has no jump anywhere.
+    A patient violates it where a residual is above the tolerance. The penalty of a residual r is
+    weight * r^2, of bounds for r > 0 alone. With a barrier it starts that far inside the bound:
+    weight * h^2, where h is 0 up to -barrier, then (r + barrier)^2 / (4 barrier), and r from
+    barrier on; its slope has no jump anywhere.
     """
 
     name: str
@@ -77,9 +78,12 @@ class Constraint:
         return total
 
     def term(self, side: Side) -> Term:
-        """The penalty of a side as instructions, with its slope: 2 weight h h', which needs no condition where h is 0."""
+        """The penalty of a side as instructions, with its slope: 2 weight h h', which needs no
+        condition where h is 0.
+        """
 
-        from teorell.lowering.program import Op  # not at the top: `import teorell` needs no lowering
+        # not at the top: `import teorell` needs no lowering
+        from teorell.lowering.program import Op
 
         def emit(b: Builder, r: int) -> tuple[int, int]:
             zero, weight = b.constant(0.0), b.constant(self.weight)
@@ -104,10 +108,14 @@ class Constraint:
             return f"{self.value!r} = {self.lower!r}"
         if self.lower is not None and self.upper is not None:
             return f"{self.lower!r} <= {self.value!r} <= {self.upper!r}"
-        return f"{self.value!r} {'>=' if self.upper is None else '<='} {self.lower if self.upper is None else self.upper!r}"
+        return (
+            f"{self.value!r} {'>=' if self.upper is None else '<='} "
+            f"{self.lower if self.upper is None else self.upper!r}"
+        )
 
 
-# Divisions are what a penalty's time is made of: by numbers, also by one of two, they are done here.
+# Divisions are what a penalty's time is made of: by numbers, also by one of two, they are done
+# here.
 
 
 def reciprocal(expr: Expression) -> Expression:
@@ -122,7 +130,9 @@ def reciprocal(expr: Expression) -> Expression:
 def difference(a: Expression, b: Expression) -> Expression:
     """a - b."""
     if _is_choice(a) and _is_choice(b) and a.args[0] is b.args[0]:
-        return where(a.args[0], a.args[1].value - b.args[1].value, a.args[2].value - b.args[2].value)
+        return where(
+            a.args[0], a.args[1].value - b.args[1].value, a.args[2].value - b.args[2].value
+        )
     return a - b
 
 

@@ -1,4 +1,6 @@
-"""`ConstraintSet`: what makes a patient physiologically valid, as penalties, violation rates, and a projection."""
+"""`ConstraintSet`: what makes a patient physiologically valid, as penalties, violation rates, and a
+projection.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,8 @@ SLACK = 1e-9  # what a bound may be exceeded by, in scales, before it counts as 
 class ConstraintSet:
     """Constraints on named quantities of a patient: equalities with a tolerance, and bounds.
 
-    name: for messages. model: its parameters are quantities too, in their units; those that are not given take their
-        default, as in teorell.simulate.
+    name: for messages. model: its parameters are quantities too, in their units; those that are not
+        given take their default, as in teorell.simulate.
 
     >>> c = ConstraintSet("adults")
     >>> weight, height = c.quantities("weight", "height")
@@ -57,7 +59,9 @@ class ConstraintSet:
         InputError if there is one of the name.
         """
         if name in self._known():
-            raise InputError(f"quantity {name!r} is declared twice (in {self.name!r}). Use the first one.")
+            raise InputError(
+                f"quantity {name!r} is declared twice (in {self.name!r}). Use the first one."
+            )
         self._units[name] = unit
         self._fixed |= {name} if fixed else set()
         return symbol("parameter", name)
@@ -67,15 +71,18 @@ class ConstraintSet:
         return tuple(self.quantity(name, unit) for name in names)
 
     def reduction(self, one: Reduction) -> Expression:
-        """A number that sums up a curve, such as teorell.Cmax("cp", end=24.0), as a quantity: its name is that in
-        Solution.reductions. InputError for what has no output, or without a model.
+        """A number that sums up a curve, such as teorell.Cmax("cp", end=24.0), as a quantity: its
+        name is that in Solution.reductions. InputError for what has no output, or without a model.
         """
         if not isinstance(one, Reduction):
-            raise TypeError(f"a reduction is a {type(one).__name__} (what sums up a curve?). Give teorell.Cmax('cp').")
+            raise TypeError(
+                f"a reduction is a {type(one).__name__} (what sums up a curve?). Give "
+                "teorell.Cmax('cp')."
+            )
         if self._model is None or not one.output:
             raise InputError(
-                f"a reduction {one.word} of {self.name!r} needs a model and an output (a curve of what?). Give "
-                "ConstraintSet a model, and name the output."
+                f"a reduction {one.word} of {self.name!r} needs a model and an output (a curve of "
+                "what?). Give ConstraintSet a model, and name the output."
             )
         name = one.name or f"{one.word}_{one.output}"
         quantity = self.quantity(name)
@@ -94,10 +101,15 @@ class ConstraintSet:
         group: str = "",
         source: str = "",
     ) -> None:
-        """left = right: violated where they differ by more than tolerance * scale. scale: None is the size of `right`."""
+        """left = right: violated where they differ by more than tolerance * scale.
+
+        scale: None is the size of `right`.
+        """
         value, target = self._expression(name, left), self._expression(name, right)
         size = _size(target) if scale is None else self._expression(name, scale)
-        self._add(Constraint(name, value, target, target, size, tolerance, weight, group, "", 0.0, source))
+        self._add(
+            Constraint(name, value, target, target, size, tolerance, weight, group, "", 0.0, source)
+        )
 
     def between(
         self,
@@ -116,20 +128,32 @@ class ConstraintSet:
     ) -> None:
         """lower <= value <= upper; either may be None, a number or an expression.
 
-        scale: positive, in which residuals and penalties are told; None is the width, or the size of the only bound (1 for
+        scale: positive, in which residuals and penalties are told; None is the width, or the size
+        of the only bound (1 for
         the number 0). barrier: how far inside a bound the penalty starts, in scales.
         """
-        low, high = (None if bound is None else self._expression(name, bound) for bound in (lower, upper))
+        low, high = (
+            None if bound is None else self._expression(name, bound) for bound in (lower, upper)
+        )
         if low is None and high is None:
-            raise InputError(f"constraint {name!r} has no bound (nothing is demanded). Give lower or upper.")
-        if low is not None and high is not None and low.op == high.op == "constant" and not low.value < high.value:
             raise InputError(
-                f"constraint {name!r} goes from {low.value:g} to {high.value:g} (no patient can satisfy it). Give an upper "
-                "bound above the lower one, or use equal."
+                f"constraint {name!r} has no bound (nothing is demanded). Give lower or upper."
+            )
+        if (
+            low is not None
+            and high is not None
+            and low.op == high.op == "constant"
+            and not low.value < high.value
+        ):
+            raise InputError(
+                f"constraint {name!r} goes from {low.value:g} to {high.value:g} (no patient can "
+                "satisfy it). Give an upper bound above the lower one, or use equal."
             )
         size = _width(low, high) if scale is None else self._expression(name, scale)
         expr = self._expression(name, value)
-        self._add(Constraint(name, expr, low, high, size, tolerance, weight, group, unit, barrier, source))
+        self._add(
+            Constraint(name, expr, low, high, size, tolerance, weight, group, unit, barrier, source)
+        )
 
     def at_least(self, name: str, value: Any, lower: Any, **more: Any) -> None:
         """value >= lower; see `between`."""
@@ -153,22 +177,36 @@ class ConstraintSet:
     def inputs(self) -> tuple[str, ...]:
         """Names of the quantities that constraints read, in their order."""
         if self._inputs is None:
-            read = {leaf.name for each in self.constraints for side in each.sides for leaf in leaves(side.residual)}
+            read = {
+                leaf.name
+                for each in self.constraints
+                for side in each.sides
+                for leaf in leaves(side.residual)
+            }
             self._inputs = tuple(name for name in self._known() if name in read)
         return self._inputs
 
     def only(self, groups: Iterable[str] | str) -> ConstraintSet:
-        """The constraints of some groups, as a set of its own. InputError for a group that is not there."""
+        """The constraints of some groups, as a set of its own.
+
+        InputError for a group that is not there.
+        """
         wanted = (groups,) if isinstance(groups, str) else tuple(groups)
         known = {each.group for each in self.constraints}
         for group in wanted:
             if group not in known:
-                raise InputError(f"unknown group {group!r} (of {self.name!r}). {suggestion(group, known)}")
+                raise InputError(
+                    f"unknown group {group!r} (of {self.name!r}). {suggestion(group, known)}"
+                )
         return self._of([each.name for each in self.constraints if each.group in wanted])
 
     def _of(self, names: Iterable[str]) -> ConstraintSet:
         result = ConstraintSet(self.name, self._model)
-        result._units, result._fixed, result._reductions = dict(self._units), self._fixed, dict(self._reductions)
+        result._units, result._fixed, result._reductions = (
+            dict(self._units),
+            self._fixed,
+            dict(self._reductions),
+        )
         result._constraints = {name: self._constraints[name] for name in names}
         return result
 
@@ -184,20 +222,21 @@ class ConstraintSet:
     def __repr__(self) -> str:
         equalities = sum(each.equality for each in self.constraints)
         return (
-            f"<ConstraintSet {self.name!r}: {equalities} equalities, {len(self.constraints) - equalities} bounds of "
-            f"{len(self.inputs)} quantities>"
+            f"<ConstraintSet {self.name!r}: {equalities} equalities, "
+            f"{len(self.constraints) - equalities} bounds of {len(self.inputs)} quantities>"
         )
 
     # --- using them
 
     def penalty(self, values: Any, *, gradient: bool = False, **options: Any) -> Any:
-        """(patients,) the sum of all penalties of each patient: 0 where no constraint is violated, and no barrier near.
+        """(patients,) the sum of all penalties of each patient: 0 where no constraint is violated,
+        and no barrier near.
 
-        values: mapping of names to numbers or (patients,) arrays, or a DataFrame, in the units of the quantities. Torch
-            tensors give a tensor that torch can differentiate, once.
+        values: mapping of names to numbers or (patients,) arrays, or a DataFrame, in the units of
+            the quantities. Torch tensors give a tensor that torch can differentiate, once.
         gradient: also return d penalty / d each quantity, name -> (patients,).
-        options: threads, executor as for teorell.simulate. InputError for names that are unknown or missing, and for what is
-        not finite.
+        options: threads, executor as for teorell.simulate. InputError for names that are unknown or
+        missing, and for what is not finite.
         """
         columns, patients = self._columns(values)
         if any(is_tensor(column) for column in columns):
@@ -207,7 +246,9 @@ class ConstraintSet:
         from teorell.column_code import run_columns
 
         result = run_columns(self._penalty_program(), columns, patients, **options)
-        return (result[0], dict(zip(self.inputs, result[1:], strict=True))) if gradient else result[0]
+        return (
+            (result[0], dict(zip(self.inputs, result[1:], strict=True))) if gradient else result[0]
+        )
 
     def residuals(self, values: Any, **options: Any) -> dict[str, Array]:
         """name -> (patients,): how far outside each constraint a patient is, in its scale.
@@ -218,7 +259,9 @@ class ConstraintSet:
 
         columns, patients = self._columns(values)
         sides = [(each.name, side) for each in self.constraints for side in each.sides]
-        found = run_columns(self._program("residuals", [s.residual for _, s in sides]), columns, patients, **options)
+        found = run_columns(
+            self._program("residuals", [s.residual for _, s in sides]), columns, patients, **options
+        )
         result: dict[str, Array] = {}
         for (name, side), row in zip(sides, found, strict=True):
             size = np.abs(row) if side.equality else row
@@ -226,17 +269,24 @@ class ConstraintSet:
         return result
 
     def violations(self, values: Any, **options: Any) -> Violations:
-        """How often each constraint is violated, and any of them. A residual that is not a number counts as a violation."""
+        """How often each constraint is violated, and any of them.
+
+        A residual that is not a number counts as a violation.
+        """
         residuals = self.residuals(values, **options)
-        violated = {each.name: ~(residuals[each.name] <= each.tolerance) for each in self.constraints}
+        violated = {
+            each.name: ~(residuals[each.name] <= each.tolerance) for each in self.constraints
+        }
         return Violations(residuals, violated, {each.name: each.group for each in self.constraints})
 
     def simulated(
         self, parameters: Any = None, regimen: Given = None, times: Any = None, **options: Any
     ) -> dict[str, Any]:
-        """Everything that the constraints read of a simulation, for `violations`: name -> () or (patients,).
+        """Everything that the constraints read of a simulation, for `violations`: name -> () or
+        (patients,).
 
-        Arguments are those of teorell.simulate after the model. A patient whose simulation failed has NaN, which violates.
+        Arguments are those of teorell.simulate after the model. A patient whose simulation failed
+        has NaN, which violates.
         """
         from teorell.constraints.trajectory import simulated
 
@@ -246,17 +296,20 @@ class ConstraintSet:
     def value_and_grad(
         self, parameters: Any = None, regimen: Given = None, times: Any = None, **options: Any
     ) -> tuple[float, Gradient]:
-        """The sum of the penalties of all patients of a simulation, and its gradient by parameters and doses.
+        """The sum of the penalties of all patients of a simulation, and its gradient by parameters
+        and doses.
 
-        One adjoint serves all constraints. Patients that failed count for nothing. Arguments are those of teorell.simulate
-        after the model.
+        One adjoint serves all constraints. Patients that failed count for nothing. Arguments are
+        those of teorell.simulate after the model.
         """
         from teorell.constraints.trajectory import value_and_grad
 
         return value_and_grad(self, parameters, regimen, times, options)
 
     def project(self, values: Any, **options: Any) -> Projection:
-        """The nearest patients that satisfy all constraints; see teorell.constraints.projection.project."""
+        """The nearest patients that satisfy all constraints; see
+        teorell.constraints.projection.project.
+        """
         from teorell.constraints.projection import project
 
         return project(self, values, **options)
@@ -273,27 +326,31 @@ class ConstraintSet:
         elif isinstance(given, int | float) and not isinstance(given, bool):
             if not math.isfinite(given):
                 raise InputError(
-                    f"constraint {name!r} has {given} (a finite number is needed). For no bound give None."
+                    f"constraint {name!r} has {given} (a finite number is needed). For no bound "
+                    "give None."
                 )
             expr = constant(float(given))
         else:
             raise InputError(
-                f"constraint {name!r} is of a {type(given).__name__} (expressions of quantities are needed). Declare the "
-                "quantities, and write a formula of them."
+                f"constraint {name!r} is of a {type(given).__name__} (expressions of quantities "
+                "are needed). Declare the quantities, and write a formula of them."
             )
         known = self._known()
         for leaf in sorted(leaves(expr), key=lambda leaf: leaf.name):
             if leaf.op != "parameter" or leaf.name not in known:
                 raise InputError(
-                    f"constraint {name!r} reads {leaf.name or leaf.op!r} (no quantity of {self.name!r}). "
-                    f"{suggestion(leaf.name or leaf.op, known)}"
+                    f"constraint {name!r} reads {leaf.name or leaf.op!r} (no quantity of "
+                    f"{self.name!r}). {suggestion(leaf.name or leaf.op, known)}"
                 )
         return expr
 
     def _add(self, constraint: Constraint) -> None:
         name = constraint.name
         if name in self._constraints or name == "any":
-            raise InputError(f"constraint {name!r} is declared twice, or called 'any' (reports name each). Rename it.")
+            raise InputError(
+                f"constraint {name!r} is declared twice, or called 'any' (reports name each). "
+                "Rename it."
+            )
         for what, number in (
             ("tolerance", constraint.tolerance),
             ("weight", constraint.weight),
@@ -301,7 +358,8 @@ class ConstraintSet:
         ):
             if not (isinstance(number, int | float) and math.isfinite(number) and number >= 0.0):
                 raise InputError(
-                    f"constraint {name!r} has the {what} {number!r} (not a number of 0 or more). Give one."
+                    f"constraint {name!r} has the {what} {number!r} (not a number of 0 or more). "
+                    "Give one."
                 )
         self._constraints[name] = constraint
         self._programs.clear()
@@ -310,13 +368,16 @@ class ConstraintSet:
     def _columns(self, values: Any) -> tuple[list[Any], int]:
         """One column a quantity that is read, () or (patients,), and the number of patients."""
         if not self._constraints:
-            raise InputError(f"{self.name!r} has no constraints (there is nothing to check). Declare some.")
+            raise InputError(
+                f"{self.name!r} has no constraints (there is nothing to check). Declare some."
+            )
         given = getattr(values, "parameters", values)
         try:
             names = [str(name) for name in given.keys()]  # noqa: SIM118, a DataFrame iterates over its columns too
         except AttributeError:
             raise InputError(
-                f"values are a {type(values).__name__} (each number has a name). Give a mapping or a DataFrame."
+                f"values are a {type(values).__name__} (each number has a name). Give a mapping or "
+                "a DataFrame."
             ) from None
         defaults = {} if self._model is None else dict(
             zip(self._model.parameter_names, self._model.parameter_defaults, strict=True)
@@ -324,29 +385,49 @@ class ConstraintSet:
         known = self._known()
         for name in names:
             if name not in known:
-                raise InputError(f"unknown quantity {name!r} (of {self.name!r}). {suggestion(name, known)}")
+                raise InputError(
+                    f"unknown quantity {name!r} (of {self.name!r}). {suggestion(name, known)}"
+                )
         columns = []
         for name in self.inputs:
             if name not in names and name not in defaults:
-                raise InputError(f"quantity {name!r} is missing (constraints of {self.name!r} read it). Give a value.")
+                raise InputError(
+                    f"quantity {name!r} is missing (constraints of {self.name!r} read it). Give a "
+                    "value."
+                )
             value = given[name] if name in names else defaults[name]
             failed = name in self._reductions  # NaN is what a failed simulation has
-            columns.append(np.asarray(value, np.float64) if failed else numbers_or_tensor(value, f"quantity {name!r}"))
-        sizes = [(f"quantity {n!r}", int(c.shape[0])) for n, c in zip(self.inputs, columns, strict=True) if c.ndim]
+            columns.append(
+                np.asarray(value, np.float64)
+                if failed
+                else numbers_or_tensor(value, f"quantity {name!r}")
+            )
+        sizes = [
+            (f"quantity {n!r}", int(c.shape[0]))
+            for n, c in zip(self.inputs, columns, strict=True)
+            if c.ndim
+        ]
         return columns, agree(sizes) or 1
 
-    def _penalty(self, values: Mapping[str, Array], patients: int) -> tuple[Array, dict[str, Array]]:
+    def _penalty(
+        self, values: Mapping[str, Array], patients: int
+    ) -> tuple[Array, dict[str, Array]]:
         """Penalty and gradient of checked columns."""
         from teorell.column_code import run_columns
 
-        result = run_columns(self._penalty_program(), [values[name] for name in self.inputs], patients)
+        result = run_columns(
+            self._penalty_program(), [values[name] for name in self.inputs], patients
+        )
         return result[0], dict(zip(self.inputs, result[1:], strict=True))
 
     def _penalty_program(self) -> ColumnProgram:
-        from teorell.lowering.columns import lower_sum  # not at the top: `import teorell` needs no lowering
+        # not at the top: `import teorell` needs no lowering
+        from teorell.lowering.columns import lower_sum
 
         if "penalty" not in self._programs:
-            terms = [(side.residual, each.term(side)) for each in self.constraints for side in each.sides]
+            terms = [
+                (side.residual, each.term(side)) for each in self.constraints for side in each.sides
+            ]
             self._programs["penalty"] = lower_sum(terms, self.inputs)
         return self._programs["penalty"]
 

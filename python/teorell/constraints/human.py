@@ -2,15 +2,16 @@
 
 Sources, cited by these letters:
 
-A  ICRP Publication 89 (2002), Ann ICRP 32(3-4): organs, blood and cardiac output of the reference man and woman.
-D  McNally et al. (2014), PopGen: a virtual human population generator, Toxicology 315:70-85: their variation between people
-   (as in httk, organ_mass_flow_reference_by_sex: MIT).
-N  NHANES 2013-2018 (CDC), adults: 2.5 and 97.5 percentiles of body weight, height, body mass index, haematocrit, and of the
-   CKD-EPI 2009 filtration rate from serum creatinine.
+A  ICRP Publication 89 (2002), Ann ICRP 32(3-4): organs, blood and cardiac output of the reference
+man and woman.
+D  McNally et al. (2014), PopGen: a virtual human population generator, Toxicology 315:70-85: their
+   variation between people (as in httk, organ_mass_flow_reference_by_sex: MIT).
+N  NHANES 2013-2018 (CDC), adults: 2.5 and 97.5 percentiles of body weight, height, body mass index,
+   haematocrit, and of the CKD-EPI 2009 filtration rate from serum creatinine.
 M  Mosteller (1987), Simplified calculation of body-surface area, N Engl J Med 317:1098.
 S  Carlsson et al. (2012), J Cardiovasc Magn Reson 14:51: cardiac index 3.2, sd 0.5 L/min/m2.
-W  Willmann et al. (2007), Development of a physiology-based whole-body population model, J Pharmacokinet Pharmacodyn
-   34:401-431: masses of organs over body height, with these exponents.
+W  Willmann et al. (2007), Development of a physiology-based whole-body population model, J
+   Pharmacokinet Pharmacodyn 34:401-431: masses of organs over body height, with these exponents.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ RANGES = {
 
 @dataclass(frozen=True)
 class Organ:
-    """Mass of the reference man and woman in kg without blood, share of the cardiac output (A); variation (D)."""
+    """Mass of the reference man and woman in kg without blood, share of the cardiac output (A);
+    variation (D).
+    """
 
     mass: tuple[float, float]
     cv: tuple[float, float]
@@ -60,8 +63,8 @@ class Organ:
     log_normal: bool = False
 
 
-# Gut is small and large intestine, their variation that of the small one; gonads are testes or ovaries. Of skin D has
-# 5 %, the PBPK toolkit of Metrum Research Group 45 %: the wider holds here.
+# Gut is small and large intestine, their variation that of the small one; gonads are testes or
+# ovaries. Of skin D has 5 %, the PBPK toolkit of Metrum Research Group 45 %: the wider holds here.
 ORGANS = {
     "lung": Organ((0.50, 0.42), (0.33, 0.33), 0.75, None, True),
     "adipose": Organ((17.0, 21.1), (0.42, 0.42), 2.0, (0.05, 0.085), True),
@@ -78,18 +81,19 @@ ORGANS = {
     "liver": Organ((1.80, 1.40), (0.24, 0.25), 0.75, (0.065, 0.065)),  # flow: the hepatic artery
     "blood": Organ((5.6, 4.1), (0.10, 0.10), 0.75, None, True),
 }
-# Bone has 1 % in D, of the skeleton; shares of the body weight of 1,000 virtual adults of that toolkit (2.5 and 97.5
-# percentiles) are wider.
+# Bone has 1 % in D, of the skeleton; shares of the body weight of 1,000 virtual adults of that
+# toolkit (2.5 and 97.5 percentiles) are wider.
 BONE_SHARE, BONE_FLOW = (0.078, 0.164), (0.05, 0.05)
 
 
 def human_adult() -> ConstraintSet:
     """Identities and ranges of adult humans, with the source of each: `describe()` lists them.
 
-    Quantities: female (1 or 0, never moved by a projection), body_weight (kg), height (m), haematocrit, gfr
-    (mL/min/1.73 m2), cardiac_output (L/h); mass_* (kg, without blood) of lung, adipose, bone, brain, gonads, heart, kidney,
-    muscle, skin, stomach, gut, spleen, pancreas, liver, rest, and of blood; flow_* (L/h) of the same but lung and blood,
-    that of the liver its artery's.
+    Quantities: female (1 or 0, never moved by a projection), body_weight (kg), height (m),
+    haematocrit, gfr (mL/min/1.73 m2), cardiac_output (L/h); mass_* (kg, without blood) of lung,
+    adipose, bone, brain, gonads, heart, kidney, muscle, skin, stomach, gut, spleen, pancreas,
+    liver, rest, and of blood; flow_* (L/h) of the same but lung and blood, that of the liver its
+    artery's.
     Groups: identities, anthropometry, organs, flows, function.
     """
     c = ConstraintSet("human adult")
@@ -99,18 +103,22 @@ def human_adult() -> ConstraintSet:
     output = c.quantity("cardiac_output", "L/h")
     tissues = [*ORGANS, "bone", "rest"]
     mass = {name: c.quantity(f"mass_{name}", "kg") for name in tissues}
-    flow = {name: c.quantity(f"flow_{name}", "L/h") for name in tissues if name not in ("lung", "blood")}
+    flow = {
+        name: c.quantity(f"flow_{name}", "L/h") for name in tissues if name not in ("lung", "blood")
+    }
     of_output = 1.0 / output
     surface = sqrt(height * weight * (100.0 / 3600.0))
 
     def by_sex(male: float, of_women: float) -> Expression:
         return constant(male) if male == of_women else where(female > 0.5, of_women, male)
 
-    c.equal("masses", _sum(mass), weight, group="identities", source="organs and blood make the body")
+    c.equal(
+        "masses", _sum(mass), weight, group="identities", source="organs and blood make the body"
+    )
     c.equal("flows", _sum(flow), output, group="identities", source="what the lung passes on")
     measured: dict[str, Expression] = {
-        "body_weight": weight, "height": height, "body mass index": weight / height**2, "body surface": surface,
-        "haematocrit": haematocrit, "gfr": gfr,
+        "body_weight": weight, "height": height, "body mass index": weight / height**2,
+        "body surface": surface, "haematocrit": haematocrit, "gfr": gfr,
     }  # fmt: skip
     for name, value in measured.items():
         r = RANGES[name]
@@ -118,7 +126,8 @@ def human_adult() -> ConstraintSet:
         group = "function" if name == "gfr" else "anthropometry"
         c.between(name, value, low, high, group=group, source=r.source)
     c.between(
-        "cardiac index", output * (1.0 / 60.0) / surface, CARDIAC_INDEX - DEVIATIONS * CARDIAC_INDEX_SD,
+        "cardiac index", output * (1.0 / 60.0) / surface,
+        CARDIAC_INDEX - DEVIATIONS * CARDIAC_INDEX_SD,
         CARDIAC_INDEX + DEVIATIONS * CARDIAC_INDEX_SD, group="function", source="S, three sd",
     )  # fmt: skip
     plasma_flow = flow["kidney"] * (1.0 - haematocrit)
@@ -128,16 +137,35 @@ def human_adult() -> ConstraintSet:
     )  # fmt: skip
     hepatic = flow["liver"] + flow["stomach"] + flow["gut"] + flow["spleen"] + flow["pancreas"]
     c.between(
-        "hepatic flow", hepatic * of_output, 0.17, 0.31, group="flows", source="healthy humans of PK-Sim's database"
+        "hepatic flow",
+        hepatic * of_output,
+        0.17,
+        0.31,
+        group="flows",
+        source="healthy humans of PK-Sim's database",
     )
     short = by_sex(HEIGHT["male"], HEIGHT["female"]) / height
     for name, organ in ORGANS.items():
         low, high = (by_sex(*(_limit(organ, sex, sign) for sex in (0, 1))) for sign in (-1.0, 1.0))
         relative = mass[name] if organ.exponent == 0.0 else mass[name] * short**organ.exponent
-        c.between(f"mass of {name}", relative, low, high, group="organs", unit="kg", source="A, D, W, three sd")
+        c.between(
+            f"mass of {name}",
+            relative,
+            low,
+            high,
+            group="organs",
+            unit="kg",
+            source="A, D, W, three sd",
+        )
         if organ.flow is not None:
             _bound_flow(c, name, flow[name] * of_output, by_sex(*organ.flow))
-    c.between("mass of bone", mass["bone"] / weight, *BONE_SHARE, group="organs", source="PBPK toolkit, 95 % of adults")
+    c.between(
+        "mass of bone",
+        mass["bone"] / weight,
+        *BONE_SHARE,
+        group="organs",
+        source="PBPK toolkit, 95 % of adults",
+    )
     _bound_flow(c, "bone", flow["bone"] * of_output, by_sex(*BONE_FLOW))
     c.at_least("mass of rest", mass["rest"], 0.0, group="organs", unit="kg", source="a mass")
     c.at_least("flow to rest", flow["rest"], 0.0, group="flows", unit="L/h", source="a flow")
@@ -162,5 +190,6 @@ def _limit(organ: Organ, sex: int, sign: float) -> float:
 def _bound_flow(c: ConstraintSet, name: str, share: Expression, reference: Expression) -> None:
     width = DEVIATIONS * FLOW_CV
     c.between(
-        f"flow to {name}", share * reciprocal(reference), 1.0 - width, 1.0 + width, group="flows", source="A, D, three sd",
+        f"flow to {name}", share * reciprocal(reference), 1.0 - width, 1.0 + width, group="flows",
+        source="A, D, three sd",
     )  # fmt: skip

@@ -1,8 +1,9 @@
-"""How a projection depends on what was projected: the conditions of Karush, Kuhn and Tucker, differentiated.
+"""How a projection depends on what was projected: the conditions of Karush, Kuhn and Tucker,
+differentiated.
 
-With z = (x - x0) / s, A = (dr/dx) s of the active constraints and lambda their multipliers, z + A' lambda = 0 and r = 0
-hold. With M = s (d^2 lambda' r / dx^2) s and u = dx0 / s they give w = dx / s as (I + M) w + A' dlambda = u, A w = 0: a
-symmetric system, so the way back solves the same one.
+With z = (x - x0) / s, A = (dr/dx) s of the active constraints and lambda their multipliers, z + A'
+lambda = 0 and r = 0 hold. With M = s (d^2 lambda' r / dx^2) s and u = dx0 / s they give w = dx / s
+as (I + M) w + A' dlambda = u, A w = 0: a symmetric system, so the way back solves the same one.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ class Implicit:
         order = [*self.free, *(name for name in self.names if name not in self.free)]
         for name, given in cotangents.items():
             if name not in self.names:
-                raise InputError(f"unknown quantity {name!r} (no constraint reads it). {suggestion(name, self.names)}")
+                raise InputError(
+                    f"unknown quantity {name!r} (no constraint reads it). "
+                    f"{suggestion(name, self.names)}"
+                )
             bars[order.index(name)] = numbers(given, f"the cotangent of {name!r}")
         slopes, bends = self._derivatives(order)
         scale = np.array([np.broadcast_to(each, (patients,)) for each in self.metric])
@@ -54,18 +58,30 @@ class Implicit:
         for start in range(0, patients, BLOCK):
             part = slice(start, start + BLOCK)
             result[:, part] = self._solve(
-                bars[:, part], slopes[:, :, part], bends[:, :, part], scale[:, part], active[:, part], n
+                bars[:, part],
+                slopes[:, :, part],
+                bends[:, :, part],
+                scale[:, part],
+                active[:, part],
+                n,
             )
         result[:, ~self.found] = 0.0
         return dict(zip(order, result, strict=True))
 
     def _solve(
-        self, bars: Array, slopes: Array, bends: Array, scale: Array, active: NDArray[np.bool_], n: int
+        self,
+        bars: Array,
+        slopes: Array,
+        bends: Array,
+        scale: Array,
+        active: NDArray[np.bool_],
+        n: int,
     ) -> Array:
-        """Of k patients: bars (quantities, k), slopes (sides, quantities, k), bends (free, quantities, k), scale (free, k),
-        active (sides, k); n quantities are free."""
+        """Of k patients: bars (quantities, k), slopes (sides, quantities, k), bends (free,
+        quantities, k), scale (free, k), active (sides, k); n quantities are free."""
         most = max(1, int(active.sum(axis=0).max(initial=0)))
-        chosen = np.argsort(~active, axis=0, kind="stable")[:most]  # (most, k), those that are active first
+        # (most, k), those that are active first
+        chosen = np.argsort(~active, axis=0, kind="stable")[:most]
         used = np.take_along_axis(active, chosen, axis=0)
         rows = np.take_along_axis(slopes, chosen[:, None, :], axis=0) * used[:, None, :]
         a = rows[:, :n] * scale
@@ -83,11 +99,15 @@ class Implicit:
         result[:n] = p[:n] / scale
         # Of quantities that were held: through the constraints that read them.
         w = p[:n] * scale
-        result[n:] -= np.einsum("jk,jqk->qk", w, bends[:, n:]) + np.einsum("rk,rqk->qk", p[n:] * used, rows[:, n:])
+        result[n:] -= np.einsum("jk,jqk->qk", w, bends[:, n:]) + np.einsum(
+            "rk,rqk->qk", p[n:] * used, rows[:, n:]
+        )
         return result
 
     def _derivatives(self, order: Sequence[str]) -> tuple[Array, Array]:
-        """dr/dx (sides, quantities, patients), and d^2 lambda' r / d free dx (free, quantities, patients)."""
+        """dr/dx (sides, quantities, patients), and d^2 lambda' r / d free dx (free, quantities,
+        patients).
+        """
         symbols = {name: symbol("parameter", name) for name in order}
         exprs: list[Expression] = []
         first: list[tuple[int, int]] = []

@@ -1,4 +1,6 @@
-"""The nearest patients that satisfy all constraints, and how they depend on the patients that they came from."""
+"""The nearest patients that satisfy all constraints, and how they depend on the patients that they
+came from.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,13 @@ MOST_STEPS = 200
 class Projection:
     """Patients moved onto the feasible set, and what it took."""
 
-    values: Mapping[str, Any]  # name -> (patients,) of every quantity that constraints read; NaN where none was found
-    distance: Array  # (patients,) sqrt(sum of ((x - x0) / scale)^2); 0 where the patient was feasible
+    # name -> (patients,) of every quantity that constraints read; NaN where none was found
+    values: Mapping[str, Any]
+    # (patients,) sqrt(sum of ((x - x0) / scale)^2); 0 where the patient was feasible
+    distance: Array
     steps: NDArray[np.int32]  # (patients,) taken; -1 where no feasible point was found
-    active: Mapping[str, NDArray[np.bool_]]  # constraint -> (patients,) does it hold the patient where it is?
+    # constraint -> (patients,) does it hold the patient where it is?
+    active: Mapping[str, NDArray[np.bool_]]
     _derivative: Any = None
 
     @property
@@ -40,9 +45,11 @@ class Projection:
         return result
 
     def pull_back(self, cotangents: Mapping[str, Any]) -> dict[str, Array]:
-        """d loss / d each quantity before the projection, (patients,), from d loss / d those after it, by name.
+        """d loss / d each quantity before the projection, (patients,), from d loss / d those after
+        it, by name.
 
-        By the implicit function theorem, with the active constraints as they are. Where no point was found it is 0.
+        By the implicit function theorem, with the active constraints as they are. Where no point
+        was found it is 0.
         """
         found: dict[str, Array] = self._derivative(cotangents)
         return found
@@ -52,7 +59,8 @@ class Projection:
         missed = int((~self.success).sum())
         return (
             f"<Projection of {count(self.steps.size, 'patient')}: {moved} moved, median distance "
-            f"{np.nanmedian(self.distance):.3g}; {f'{missed} not found' if missed else 'all found'}>"
+            f"{np.nanmedian(self.distance):.3g}; "
+            f"{f'{missed} not found' if missed else 'all found'}>"
         )
 
 
@@ -65,31 +73,44 @@ def project(
     threads: int | None = None,
     executor: str | None = None,
 ) -> Projection:
-    """The nearest points that satisfy all constraints: least sum of ((x - x0) / scale)^2 over the quantities that may move.
+    """The nearest points that satisfy all constraints: least sum of ((x - x0) / scale)^2 over the
+    quantities that may move.
 
-    values: as for ConstraintSet.penalty; torch tensors give tensors, which torch can differentiate once.
-    scale: name -> positive number or (patients,); what is not named has its own size |x0|, or 1 where that is 0: relative
-        changes are what counts.
+    values: as for ConstraintSet.penalty; torch tensors give tensors, which torch can differentiate
+    once.
+    scale: name -> positive number or (patients,); what is not named has its own size |x0|, or 1
+        where that is 0: relative changes are what counts.
     hold: quantities that stay as they are, besides those declared fixed.
-    A patient that satisfies everything stays as it is, bit for bit. Where constraints bend, a local minimum is found.
+    A patient that satisfies everything stays as it is, bit for bit. Where constraints bend, a local
+    minimum is found.
 
-    Raises InputError as ConstraintSet.penalty does, for unknown names, and where no patient can satisfy the constraints: it
-    names those that contradict each other.
+    Raises InputError as ConstraintSet.penalty does, for unknown names, and where no patient can
+    satisfy the constraints: it names those that contradict each other.
     """
     columns, patients = constraints._columns(values)
     names = constraints.inputs
     if any(is_tensor(column) for column in columns):
         from teorell.constraints.autograd import project_tensors
 
-        options: dict[str, Any] = {"scale": scale, "hold": hold, "threads": threads, "executor": executor}
+        options: dict[str, Any] = {
+            "scale": scale,
+            "hold": hold,
+            "threads": threads,
+            "executor": executor,
+        }
         return project_tensors(lambda given: project(constraints, given, **options), names, columns)
-    held = _named((hold,) if isinstance(hold, str) else tuple(hold), names, "hold") | constraints._fixed
+    held = (
+        _named((hold,) if isinstance(hold, str) else tuple(hold), names, "hold")
+        | constraints._fixed
+    )
     free = tuple(name for name in names if name not in held)
     if not free:
         raise InputError("all quantities are held (nothing may move). Leave one free.")
     sides = [(each.name, side) for each in constraints.constraints for side in each.sides]
     entries = _entries([side.residual for _, side in sides], free)
-    program = constraints._program(("project", free), [s.residual for _, s in sides] + [slope for *_, slope in entries])
+    program = constraints._program(
+        ("project", free), [s.residual for _, s in sides] + [slope for *_, slope in entries]
+    )
     metric = _scales(scale or {}, free, dict(zip(names, columns, strict=True)), patients)
     rows = [row for row, *_ in entries]
     given = {
@@ -102,7 +123,10 @@ def project(
     found, multipliers, steps = project_columns(
         program, columns, given, metric, patients, threads=threads, executor=executor
     )
-    result = {name: np.broadcast_to(column, (patients,)) for name, column in zip(names, columns, strict=True)}
+    result = {
+        name: np.broadcast_to(column, (patients,))
+        for name, column in zip(names, columns, strict=True)
+    }
     before = np.array([result[name] for name in free])
     result |= dict(zip(free, found, strict=True))
     if not (steps >= 0).any():
@@ -111,14 +135,20 @@ def project(
     for (name, side), row in zip(sides, multipliers, strict=True):
         holds = np.full(patients, side.equality) | (row > 0.0)
         active[name] = active.get(name, np.zeros(patients, np.bool_)) | holds
-    distance = np.sqrt((((found - before) / np.array(np.broadcast_arrays(*metric, found[0])[:-1])) ** 2).sum(axis=0))
+    distance = np.sqrt(
+        (((found - before) / np.array(np.broadcast_arrays(*metric, found[0])[:-1])) ** 2).sum(
+            axis=0
+        )
+    )
     from teorell.constraints.implicit import Implicit
 
     slopes = Implicit(names, free, sides, result, multipliers, metric, steps >= 0)
     return Projection(result, distance, steps, active, slopes.pull_back)
 
 
-def _entries(residuals: Sequence[Expression], free: Sequence[str]) -> list[tuple[int, str, Expression]]:
+def _entries(
+    residuals: Sequence[Expression], free: Sequence[str]
+) -> list[tuple[int, str, Expression]]:
     """(row, quantity, derivative) where a residual depends on a quantity that may move."""
     found = []
     for row, residual in enumerate(residuals):
@@ -134,28 +164,42 @@ def _entries(residuals: Sequence[Expression], free: Sequence[str]) -> list[tuple
 def _named(given: Sequence[str], names: Sequence[str], what: str) -> frozenset[str]:
     for name in given:
         if name not in names:
-            raise InputError(f"{what} names {name!r} (no constraint reads it). {suggestion(str(name), names)}")
+            raise InputError(
+                f"{what} names {name!r} (no constraint reads it). {suggestion(str(name), names)}"
+            )
     return frozenset(given)
 
 
-def _scales(given: Mapping[str, Any], free: Sequence[str], columns: Mapping[str, Array], patients: int) -> list[Array]:
+def _scales(
+    given: Mapping[str, Any], free: Sequence[str], columns: Mapping[str, Array], patients: int
+) -> list[Array]:
     _named(tuple(given), free, "scale")
     found = []
     for name in free:
         size = np.abs(columns[name])
-        array = np.where(size > 0.0, size, 1.0) if name not in given else numbers(given[name], f"the scale of {name!r}")
+        array = (
+            np.where(size > 0.0, size, 1.0)
+            if name not in given
+            else numbers(given[name], f"the scale of {name!r}")
+        )
         if not (array > 0.0).all():
-            raise InputError(f"the scale of {name!r} is not positive (distances are told in it). Give one above 0.")
+            raise InputError(
+                f"the scale of {name!r} is not positive (distances are told in it). Give one above "
+                "0."
+            )
         agree([("values", patients), (f"the scale of {name!r}", array.size)] if array.ndim else [])
         found.append(array)
     return found
 
 
 def _refuse(
-    constraints: ConstraintSet, before: Array, columns: Mapping[str, Array], free: Sequence[str], metric: Sequence[Array],
-    sides: Sequence[tuple[str, Any]],
+    constraints: ConstraintSet, before: Array, columns: Mapping[str, Array], free: Sequence[str],
+    metric: Sequence[Array], sides: Sequence[tuple[str, Any]],
 ) -> None:  # fmt: skip
-    """InputError: no patient satisfies the constraints. Names a set of them that together cannot be, and less can."""
+    """InputError: no patient satisfies the constraints.
+
+    Names a set of them that together cannot be, and less can.
+    """
     names = list(dict.fromkeys(name for name, _ in sides))
     kept = list(names)
     first = {name: np.atleast_1d(column)[:1] for name, column in columns.items()}
@@ -165,19 +209,24 @@ def _refuse(
             kept = less
     told = ", ".join(map(repr, kept[:6])) + (f" and {len(kept) - 6} more" if len(kept) > 6 else "")
     raise InputError(
-        f"no patient can be moved to satisfy {constraints.name!r} (these contradict each other: {told}). Relax one of them, "
-        "or hold less."
+        f"no patient can be moved to satisfy {constraints.name!r} (these contradict each other: "
+        f"{told}). Relax one of them, or hold less."
     )
 
 
 def _feasible(
-    constraints: ConstraintSet, names: Sequence[str], values: Mapping[str, Array], free: Sequence[str]
+    constraints: ConstraintSet,
+    names: Sequence[str],
+    values: Mapping[str, Array],
+    free: Sequence[str],
 ) -> bool:
     part = constraints._of(names)
     hold = [name for name in part.inputs if name not in free]
     if len(hold) == len(part.inputs):
         return not part.violations({name: values[name] for name in part.inputs}).any.any()
     try:
-        return bool(project(part, {name: values[name] for name in part.inputs}, hold=hold).success.all())
+        return bool(
+            project(part, {name: values[name] for name in part.inputs}, hold=hold).success.all()
+        )
     except InputError:
         return False

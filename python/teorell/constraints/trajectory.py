@@ -1,4 +1,6 @@
-"""Constraints on trajectories: their quantities are reductions, so one solve finds them, one adjoint differentiates."""
+"""Constraints on trajectories: their quantities are reductions, so one solve finds them, one
+adjoint differentiates.
+"""
 
 from __future__ import annotations
 
@@ -21,22 +23,38 @@ __all__ = ["simulated", "value_and_grad"]
 
 
 def simulated(
-    constraints: ConstraintSet, parameters: Any, regimen: Given, times: Any, options: Mapping[str, Any]
+    constraints: ConstraintSet,
+    parameters: Any,
+    regimen: Given,
+    times: Any,
+    options: Mapping[str, Any],
 ) -> Any:
-    """name -> (patients,): all that the constraints read, parameters and reductions; NaN where a simulation failed."""
+    """name -> (patients,): all that the constraints read, parameters and reductions; NaN where a
+    simulation failed.
+    """
     from teorell.simulate import simulate
 
     model = _model(constraints)
-    solution = simulate(model, parameters, regimen, times, reductions=list(constraints.reductions), **options)
+    solution = simulate(
+        model, parameters, regimen, times, reductions=list(constraints.reductions), **options
+    )
     given = dict(solution.parameters or {})
     read = {name: given[name] for name in constraints.inputs if name in given}
-    return read | {name: values for name, values in solution.reductions.items() if name in constraints.inputs}
+    return read | {
+        name: values for name, values in solution.reductions.items() if name in constraints.inputs
+    }
 
 
 def value_and_grad(
-    constraints: ConstraintSet, parameters: Any, regimen: Given, times: Any, options: Mapping[str, Any]
+    constraints: ConstraintSet,
+    parameters: Any,
+    regimen: Given,
+    times: Any,
+    options: Mapping[str, Any],
 ) -> tuple[float, Gradient]:
-    """The sum of all penalties of all patients, and its gradient; a patient who failed counts for nothing."""
+    """The sum of all penalties of all patients, and its gradient; a patient who failed counts for
+    nothing.
+    """
     from teorell.differentiate import value_and_grad as of_loss
     from teorell.parameters import parameter_columns
 
@@ -46,7 +64,8 @@ def value_and_grad(
     changing = [name for name in constraints.inputs if name in columns.steps]
     if changing:
         raise InputError(
-            f"parameter {changing[0]!r} changes over time, and a constraint reads it (which of its values?). Give it one."
+            f"parameter {changing[0]!r} changes over time, and a constraint reads it (which of its "
+            "values?). Give it one."
         )
     direct: dict[str, Array] = {}
 
@@ -56,10 +75,16 @@ def value_and_grad(
         good = np.isfinite(found)
         slopes = {name: np.where(good, slope, 0.0) for name, slope in slopes.items()}
         direct.update({name: slope for name, slope in slopes.items() if name not in reduced})
-        return float(found[good].sum()), None, {name: slope for name, slope in slopes.items() if name in reduced}
+        return (
+            float(found[good].sum()),
+            None,
+            {name: slope for name, slope in slopes.items() if name in reduced},
+        )
 
     reductions = list(constraints.reductions)
-    value, gradient = of_loss(loss, model, parameters, regimen, times, reductions=reductions, **options)
+    value, gradient = of_loss(
+        loss, model, parameters, regimen, times, reductions=reductions, **options
+    )
     both = dict(gradient.parameters)
     for name, slope in direct.items():
         slope = np.where(gradient.success, slope, 0.0)
@@ -70,13 +95,17 @@ def value_and_grad(
 def _model(constraints: ConstraintSet) -> Model:
     if constraints._model is None or not constraints.reductions:
         raise InputError(
-            f"{constraints.name!r} has no constraints on trajectories (of which model, and what?). Give ConstraintSet a "
-            "model, and declare reductions."
+            f"{constraints.name!r} has no constraints on trajectories (of which model, and what?). "
+            "Give ConstraintSet a model, and declare reductions."
         )
-    others = [name for name in constraints._units if name in constraints.inputs and name not in constraints._reductions]
+    others = [
+        name
+        for name in constraints._units
+        if name in constraints.inputs and name not in constraints._reductions
+    ]
     if others:
         raise InputError(
-            f"quantity {others[0]!r} is no parameter of model {constraints._model.name!r} and no reduction (a simulation "
-            "does not know it). Use a parameter."
+            f"quantity {others[0]!r} is no parameter of model {constraints._model.name!r} and no "
+            "reduction (a simulation does not know it). Use a parameter."
         )
     return constraints._model

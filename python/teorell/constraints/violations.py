@@ -19,10 +19,11 @@ Z = 1.959963984540054  # of a two-sided 95 % interval
 
 @dataclass(frozen=True, eq=False)
 class Violations:
-    """Of each constraint, and of any: the share of patients that violate it, with its 95 % Wilson interval.
+    """Of each constraint, and of any: the share of patients that violate it, with its 95 % Wilson
+    interval.
 
-    `residuals[name]` (patients,): how far a patient is outside, in scales of the constraint, at most 0 inside; of an
-    equality its size.
+    `residuals[name]` (patients,): how far a patient is outside, in scales of the constraint, at
+    most 0 inside; of an equality its size.
     """
 
     residuals: Mapping[str, Array]
@@ -51,11 +52,15 @@ class Violations:
         return {name: wilson(int(each.sum()), each.size) for name, each in every.items()}
 
     def to_dataframe(self) -> Any:
-        """A pandas DataFrame: a row a constraint, and `any`, with group, rate, its interval, and the largest residual."""
+        """A pandas DataFrame: a row a constraint, and `any`, with group, rate, its interval, and
+        the largest residual.
+        """
         try:
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]
         except ImportError as error:
-            raise ImportError("no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'.") from error
+            raise ImportError(
+                "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
+            ) from error
         rows = []
         for name, each in {**self.violated, "any": self.any}.items():
             low, high = wilson(int(each.sum()), each.size)

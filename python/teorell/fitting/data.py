@@ -1,4 +1,6 @@
-"""What a fit works on: subjects, their doses and observations; predictions of any choice of them, with sensitivities."""
+"""What a fit works on: subjects, their doses and observations; predictions of any choice of them,
+with sensitivities.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ class Data:
         return spread(self.offsets[subjects], self.counts[subjects])
 
     def predict(self, subjects: NDArray[np.int64], values: Array) -> tuple[Array, Array]:
-        """Predictions (rows,) of some subjects, NaN after a failure, and derivatives (rows, p); values: (subjects, p)."""
+        """Predictions (rows,) of some subjects, NaN after a failure, and derivatives (rows, p);
+        values: (subjects, p).
+        """
         arrays = [np.ascontiguousarray(column) for column in values.T]
         given = {name: self._chosen(value, subjects) for name, value in self.known.items()}
         given |= dict(zip(self.estimated, arrays, strict=True))
@@ -77,7 +81,9 @@ class Data:
             counts = np.diff(value.offsets)[subjects]
             rows = spread(value.offsets[:-1][subjects], counts)
             order = None if value.order is None else value.order[rows]
-            return Stepwise(value.values[rows], value.times[rows], np.append(0, np.cumsum(counts)), order)
+            return Stepwise(
+                value.values[rows], value.times[rows], np.append(0, np.cumsum(counts)), order
+            )
         return np.asarray(value)[subjects] if np.ndim(value) else value
 
 
@@ -89,18 +95,26 @@ def data_of(
     known: Mapping[str, Any],
     options: Any,
 ) -> Data:
-    """The observations of a table, without those that DV does not hold (MDV). InputError for what does not fit."""
+    """The observations of a table, without those that DV does not hold (MDV).
+
+    InputError for what does not fit.
+    """
     if not isinstance(observations, EventTable):
         raise TypeError(
-            f"observations are a {type(observations).__name__} (doses are needed too). Give a teorell.EventTable."
+            f"observations are a {type(observations).__name__} (doses are needed too). Give a "
+            "teorell.EventTable."
         )
     names = model.output_names
     if output is None and len(names) != 1:
-        raise InputError(f"no output named (model {model.name!r} has {len(names)}). Name one of {', '.join(names)}.")
+        raise InputError(
+            f"no output named (model {model.name!r} has {len(names)}). Name one of "
+            f"{', '.join(names)}."
+        )
     chosen = names[0] if output is None else output
     if chosen not in names:
         raise InputError(
-            f"unknown output {chosen!r} (model {model.name!r} does not declare it). {suggestion(chosen, names)}"
+            f"unknown output {chosen!r} (model {model.name!r} does not declare it). "
+            f"{suggestion(chosen, names)}"
         )
     for name in (*estimated, *known):
         if name not in model.parameter_names:
@@ -112,32 +126,43 @@ def data_of(
     for name in estimated:
         if name in known or name in of_table:
             where = "fixed too" if name in known else "a column of the table too"
-            raise InputError(f"parameter {name!r} is estimated and {where} (which is meant?). Leave it out of one.")
+            raise InputError(
+                f"parameter {name!r} is estimated and {where} (which is meant?). Leave it out of "
+                "one."
+            )
     below = observations.blq & ~observations.mdv
     kept = np.flatnonzero(~observations.mdv)
     lost = kept[np.isnan(observations.dv[kept]) & ~below[kept]]
     if lost.size:
         raise InputError(
-            f"an observation is not a number (row {observations.records[lost[0]]}). Give DV a value, or MDV 1."
+            f"an observation is not a number (row {observations.records[lost[0]]}). Give DV a "
+            "value, or MDV 1."
         )
     limit = np.where(np.isnan(observations.lloq), observations.dv, observations.lloq)
     unknown = kept[below[kept] & np.isnan(limit[kept])]
     if unknown.size:
         raise InputError(
-            f"an observation below the limit of quantification has no limit (row {observations.records[unknown[0]]}). "
-            "Give LLOQ, or the limit in DV."
+            "an observation below the limit of quantification has no limit (row "
+            f"{observations.records[unknown[0]]}). Give LLOQ, or the limit in DV."
         )
     owner = observations.times.patient[kept]
     counts = np.bincount(owner, minlength=observations.patients)
     if not kept.size or (counts == 0).any():
-        who = "any subject" if not kept.size else f"subject {observations.ids[np.argmax(counts == 0)]}"
-        raise InputError(f"there is no observation of {who} (nothing can be fitted). Leave such subjects out.")
+        who = (
+            "any subject"
+            if not kept.size
+            else f"subject {observations.ids[np.argmax(counts == 0)]}"
+        )
+        raise InputError(
+            f"there is no observation of {who} (nothing can be fitted). Leave such subjects out."
+        )
     order = observations.times.order
     return Data(
         model, chosen, tuple(estimated), {**of_table, **known},
-        dose_table(observations.regimen, model.state_names, observations.patients), observations.times.times[kept],
-        None if order is None else order[kept], np.append(0, np.cumsum(counts)),
-        np.where(below[kept], limit[kept], observations.dv[kept]), below[kept], limit[kept], observations.ids, options,
+        dose_table(observations.regimen, model.state_names, observations.patients),
+        observations.times.times[kept], None if order is None else order[kept], np.append(0,
+        np.cumsum(counts)), np.where(below[kept], limit[kept], observations.dv[kept]), below[kept],
+        limit[kept], observations.ids, options,
     )  # fmt: skip
 
 
@@ -148,6 +173,7 @@ def enough(data: Data, parameters: int, pooled: bool) -> None:
     if few.size:
         who = "all subjects together have" if pooled else f"subject {data.ids[few[0]]} has"
         raise InputError(
-            f"{who} {count(int(counts[few[0]]), 'observation')} for {count(parameters, 'parameter')} (they cannot be told "
-            "apart). Estimate fewer, give priors, or pool the subjects."
+            f"{who} {count(int(counts[few[0]]), 'observation')} for "
+            f"{count(parameters, 'parameter')} (they cannot be told apart). Estimate fewer, give "
+            "priors, or pool the subjects."
         )

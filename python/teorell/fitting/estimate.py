@@ -1,4 +1,6 @@
-"""`fit`: a model to observations, by maximum likelihood with exact sensitivities; all subjects and starts as one batch."""
+"""`fit`: a model to observations, by maximum likelihood with exact sensitivities; all subjects and
+starts as one batch.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ from teorell.progress import Progress, reporting
 
 __all__ = ["fit"]
 
-SAME_OBJECTIVE, OTHER_POINT = 1e-5, 1e-2  # objectives that agree, and parameters that differ, of other solutions
+# objectives that agree, and parameters that differ, of other solutions
+SAME_OBJECTIVE, OTHER_POINT = 1e-5, 1e-2
 
 
 def fit(
@@ -48,11 +51,11 @@ def fit(
 ) -> Fit:
     """Fit a model to the observations of an event table, each subject by itself or all pooled.
 
-    estimate: names of parameters and where to start. Those that start above 0, and whose bounds are not negative, are
-        searched as logarithms.
-    output: what was measured; None is the only output. error: teorell.Additive() (the default), Proportional() or
-        Combined(); what they are not given is estimated. Values below the limit of quantification (BLQ with LLOQ) count by
-        the probability of being there (M3).
+    estimate: names of parameters and where to start. Those that start above 0, and whose bounds are
+        not negative, are searched as logarithms.
+    output: what was measured; None is the only output. error: teorell.Additive() (the default),
+        Proportional() or Combined(); what they are not given is estimated. Values below the limit
+        of quantification (BLQ with LLOQ) count by the probability of being there (M3).
     fixed: other parameters, numbers or (subjects,).
     priors: name -> teorell.LogNormal, which makes it a maximum a posteriori.
     bounds: name -> (low, high), within those of the model.
@@ -61,13 +64,19 @@ def fit(
         SciPy's, one problem after the other, with the same exact gradients.
     options: those of teorell.simulate (rtol, threads, ...).
 
-    Raises InputError, before any work, for what does not fit together. A problem that does not converge has its message.
+    Raises InputError, before any work, for what does not fit together. A problem that does not
+    converge has its message.
     """
     chosen = Additive() if error is None else error
     if not isinstance(chosen, Error):
-        raise TypeError(f"error is a {type(chosen).__name__} (how do observations scatter?). Give teorell.Additive().")
+        raise TypeError(
+            f"error is a {type(chosen).__name__} (how do observations scatter?). Give "
+            "teorell.Additive()."
+        )
     if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
-        raise InputError(f"starts is {starts!r} (one is the least). Give a whole number of 1 or more.")
+        raise InputError(
+            f"starts is {starts!r} (one is the least). Give a whole number of 1 or more."
+        )
     if optimizer is not None:
         check(optimizer)
     scale = scale_of(model, estimate, bounds or {}, priors or {})
@@ -113,13 +122,19 @@ class _Work:
 
     @cached_property
     def sizes(self) -> Array:
-        """(problems,) of the observations: what sd is told in while it is searched, so that no subject depends on others."""
+        """(problems,) of the observations: what sd is told in while it is searched, so that no
+        subject depends on others.
+        """
         total = np.add.reduceat(np.abs(self.data.y), self.data.offsets[:-1])
-        mean = np.array([total.sum() / self.data.y.size]) if self.pooled else total / self.data.counts
+        mean = (
+            np.array([total.sum() / self.data.y.size]) if self.pooled else total / self.data.counts
+        )
         return np.where(mean > 0.0, mean, 1.0)
 
     def logs(self, which: NDArray[np.int64], points: Array) -> Array:
-        """(k, estimated): the logarithms of what is estimated of the residual error, in problems (k,)."""
+        """(k, estimated): the logarithms of what is estimated of the residual error, in problems
+        (k,).
+        """
         logs = np.array(points[:, len(self.scale.names) :])
         if "sd" in self.error.estimated:
             logs[:, self.error.estimated.index("sd")] += np.log(self.sizes[which])
@@ -129,8 +144,12 @@ class _Work:
         """Of problems (k,): their subjects, one after the other."""
         return np.tile(np.arange(self.data.subjects), len(which)) if self.pooled else which
 
-    def predict(self, which: NDArray[np.int64], points: Array) -> tuple[Array, Array, NDArray[np.int64]]:
-        """Of problems (k,) at points (k, q): predictions (rows,), slopes by points (rows, p), the problem of each row."""
+    def predict(
+        self, which: NDArray[np.int64], points: Array
+    ) -> tuple[Array, Array, NDArray[np.int64]]:
+        """Of problems (k,) at points (k, q): predictions (rows,), slopes by points (rows, p), the
+        problem of each row.
+        """
         p = len(self.scale.names)
         each = self.data.subjects if self.pooled else 1
         values = self.scale.values(points[:, :p])
@@ -159,14 +178,18 @@ class _Work:
         """See Fit.profile."""
         k, problems = self.scale.names.index(name), self.problems
         values = np.array([result.estimates[each] for each in self.scale.names]).T
-        at = np.where(self.scale.logarithmic, np.log(np.where(self.scale.logarithmic, values, 1.0)), values)
+        at = np.where(
+            self.scale.logarithmic, np.log(np.where(self.scale.logarithmic, values, 1.0)), values
+        )
         units = {"sd": self.sizes, "cv": np.ones(problems)}
         logs = [np.log(result.error[each] / units[each]) for each in self.error.estimated]
         best = np.concatenate([at, np.array(logs).T.reshape(problems, -1)], 1)
         sd = np.sqrt(result.covariance[:, k, k])
         sd = np.where(np.isfinite(sd), sd, np.log(10.0))
         offsets = np.linspace(-width, width, points)
-        grid = np.clip(best[:, k, None] + sd[:, None] * offsets, self.scale.low[k], self.scale.high[k])
+        grid = np.clip(
+            best[:, k, None] + sd[:, None] * offsets, self.scale.low[k], self.scale.high[k]
+        )
         start = np.repeat(best[:, None], points, axis=1)
         start[:, :, k] = grid
         held = np.zeros((problems * points, best.shape[1]), np.bool_)
@@ -202,7 +225,9 @@ def _result(work: _Work, found: Found, starts: int) -> Fit:
     counts = np.array([data.counts.sum()]) if work.pooled else data.counts
     of_parameters = structural(information, p)
     correction = (
-        np.where(counts > p, counts / np.maximum(counts - p, 1), 1.0) if work.error.estimated else np.ones(problems)
+        np.where(counts > p, counts / np.maximum(counts - p, 1), 1.0)
+        if work.error.estimated
+        else np.ones(problems)
     )
     covariances = covariance(of_parameters) * correction[:, None, None]
     spectrum, told = statements(of_parameters, scale)
@@ -219,16 +244,18 @@ def _result(work: _Work, found: Found, starts: int) -> Fit:
     good = found.converged[chosen] & np.isfinite(found.value[chosen])
     sizes = {"sd": work.error.sd, "cv": work.error.cv}
     error = {
-        name: np.exp(logs[:, work.error.estimated.index(name)]) if size is None else np.full(problems, size)
-        for name, size in sizes.items() if size != 0.0
+        name: np.exp(logs[:,
+        work.error.estimated.index(name)]) if size is None else np.full(problems, size) for name,
+        size in sizes.items() if size != 0.0
     }  # fmt: skip
     return Fit(
-        data.ids, scale.names, dict(zip(scale.names, values.T, strict=True)), dict(zip(scale.names, errors.T, strict=True)),
-        error, 2.0 * found.value[chosen], covariances, correlation(covariances), spectrum, tuple(told), good,
-        tuple(_message(work, bool(good[k]), bool(np.isfinite(found.value[chosen[k]])), told[k], others[k])
+        data.ids, scale.names, dict(zip(scale.names, values.T, strict=True)), dict(zip(scale.names,
+        errors.T, strict=True)), error, 2.0 * found.value[chosen], covariances,
+        correlation(covariances), spectrum, tuple(told), good, tuple(_message(work, bool(good[k]),
+        bool(np.isfinite(found.value[chosen[k]])), told[k], others[k])
               for k in range(problems)),
-        tuple(others), np.repeat(np.arange(data.subjects), data.counts), data.times, data.y, data.below, f, residuals,
-        work.pooled, work.profile,
+        tuple(others), np.repeat(np.arange(data.subjects), data.counts), data.times, data.y,
+        data.below, f, residuals, work.pooled, work.profile,
     )  # fmt: skip
 
 
@@ -246,15 +273,23 @@ def _others(
             and all(np.abs(point - x).max() > OTHER_POINT for x in kept)
         ):
             kept.append(point)
-    return tuple(dict(zip(work.scale.names, work.scale.values(x[None])[0].tolist(), strict=True)) for x in kept[1:])
+    return tuple(
+        dict(zip(work.scale.names, work.scale.values(x[None])[0].tolist(), strict=True))
+        for x in kept[1:]
+    )
 
 
-def _message(work: _Work, good: bool, finite: bool, told: str, others: tuple[dict[str, float], ...]) -> str:
+def _message(
+    work: _Work, good: bool, finite: bool, told: str, others: tuple[dict[str, float], ...]
+) -> str:
     parts = []
     if not finite:
         zero = work.error.sd == 0.0
         return "no start has a likelihood: a simulation failed" + (
-            ", or a prediction is 0, where a proportional error is 0 too (teorell.Combined has a floor)" if zero else ""
+            ", or a prediction is 0, where a proportional error is 0 too (teorell.Combined has a "
+            "floor)"
+            if zero
+            else ""
         )
     if not good:
         parts.append("not converged")
@@ -262,5 +297,8 @@ def _message(work: _Work, good: bool, finite: bool, told: str, others: tuple[dic
         parts.append(told)
     elif others:
         solutions = "; ".join(", ".join(f"{n} {v:.4g}" for n, v in each.items()) for each in others)
-        parts.append(f"other solutions have the same objective ({solutions}): flip-flop, if rates have changed places")
+        parts.append(
+            f"other solutions have the same objective ({solutions}): flip-flop, if rates have "
+            "changed places"
+        )
     return "; ".join(parts) or "converged"

@@ -1,7 +1,9 @@
-"""What the data say of the parameters, and what they cannot: from the spectrum of the Fisher information.
+"""What the data say of the parameters, and what they cannot: from the spectrum of the Fisher
+information.
 
-On the scale of logarithms the inverse square root of an eigenvalue is the relative standard error of a product of powers of
-parameters, the eigenvector's. Where it is above log 10 the data leave that product open by more than a factor of ten.
+On the scale of logarithms the inverse square root of an eigenvalue is the relative standard error
+of a product of powers of parameters, the eigenvector's. Where it is above log 10 the data leave
+that product open by more than a factor of ten.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ OPEN = np.log(10.0)
 
 
 def structural(information: Array, p: int) -> Array:
-    """(k, p, p): the information of p parameters when those of the residual error are estimated with them."""
+    """(k, p, p): the information of p parameters when those of the residual error are estimated
+    with them.
+    """
     a, b, d = information[:, :p, :p], information[:, :p, p:], information[:, p:, p:]
     if not b.shape[2]:
         return a
@@ -25,7 +29,9 @@ def structural(information: Array, p: int) -> Array:
 
 
 def covariance(information: Array) -> Array:
-    """(k, p, p) the inverse; infinite variances for parameters in directions of which nothing is known."""
+    """(k, p, p) the inverse; infinite variances for parameters in directions of which nothing is
+    known.
+    """
     result = np.empty_like(information)
     for k, each in enumerate(information):
         size = np.sqrt(np.maximum(np.diag(each), 0.0))
@@ -33,7 +39,9 @@ def covariance(information: Array) -> Array:
         values, vectors = np.linalg.eigh(each / np.outer(unit, unit))
         known = values > 1e-10 * max(values.max(initial=0.0), 1e-300)
         inverse = (
-            (vectors * np.where(known, 1.0 / np.where(known, values, 1.0), 0.0)) @ vectors.T / np.outer(unit, unit)
+            (vectors * np.where(known, 1.0 / np.where(known, values, 1.0), 0.0))
+            @ vectors.T
+            / np.outer(unit, unit)
         )
         lost = (np.abs(vectors[:, ~known]) > 1e-3).any(axis=1) | (size == 0.0)
         inverse[lost, :], inverse[:, lost] = np.nan, np.nan
@@ -43,12 +51,18 @@ def covariance(information: Array) -> Array:
 
 
 def statements(information: Array, scale: Scale) -> tuple[Array, list[str]]:
-    """Eigenvalues (k, p), ascending, and for each problem a sentence: what the data do not identify, "" if all is."""
+    """Eigenvalues (k, p), ascending, and for each problem a sentence: what the data do not
+    identify, "" if all is.
+    """
     unit = np.where(scale.logarithmic, 1.0, np.maximum(np.abs(scale.start), 1e-3))
     values, vectors = np.linalg.eigh(information * np.outer(unit, unit))
     told = []
     for spectrum, basis in zip(values, vectors.transpose(0, 2, 1), strict=True):
-        parts = [_product(direction, scale) for each, direction in zip(spectrum, basis, strict=True) if each < OPEN**-2]
+        parts = [
+            _product(direction, scale)
+            for each, direction in zip(spectrum, basis, strict=True)
+            if each < OPEN**-2
+        ]
         told.append(f"the data do not identify {' nor '.join(parts)}" if parts else "")
     return values, told
 
@@ -56,8 +70,14 @@ def statements(information: Array, scale: Scale) -> tuple[Array, list[str]]:
 def _product(direction: Array, scale: Scale) -> str:
     """The combination that a direction changes, its largest part as it is."""
     direction = direction / direction[np.argmax(np.abs(direction))]
-    shown = [(name, power) for name, power in zip(scale.names, direction, strict=True) if abs(power) > 0.1]
-    return " * ".join(name if abs(power - 1.0) < 0.05 else f"{name}^{power:.2g}" for name, power in shown)
+    shown = [
+        (name, power)
+        for name, power in zip(scale.names, direction, strict=True)
+        if abs(power) > 0.1
+    ]
+    return " * ".join(
+        name if abs(power - 1.0) < 0.05 else f"{name}^{power:.2g}" for name, power in shown
+    )
 
 
 def correlation(covariances: Array) -> Array:

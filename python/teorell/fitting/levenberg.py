@@ -1,8 +1,9 @@
-"""Many small maximum likelihood problems at once: Fisher scoring, damped as Levenberg and Marquardt do.
+"""Many small maximum likelihood problems at once: Fisher scoring, damped as Levenberg and Marquardt
+do.
 
-Marquardt (1963), J. Soc. Ind. Appl. Math. 11:431; the expected information takes the place of J'J. Each problem has its own
-damping and stops by itself; all that still run are evaluated together. Bounds are kept by clipping: what is at a bound and
-would leave it stays.
+Marquardt (1963), J. Soc. Ind. Appl. Math. 11:431; the expected information takes the place of J'J.
+Each problem has its own damping and stops by itself; all that still run are evaluated together.
+Bounds are kept by clipping: what is at a bound and would leave it stays.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ def minimise(
     held: NDArray[np.bool_] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Found:
-    """Local minima from `start` (problems, q) within low and high (q,). held: (problems, q) what stays as it is."""
+    """Local minima from `start` (problems, q) within low and high (q,).
+
+    held: (problems, q) what stays as it is.
+    """
     problems = len(start)
     held = np.zeros(start.shape, np.bool_) if held is None else held
     everyone = np.arange(problems)
@@ -57,7 +61,15 @@ def minimise(
     for _ in range(MOST):
         if not running.size:
             break
-        step = _step(x[running], gradient[running], information[running], damping[running], low, high, held[running])
+        step = _step(
+            x[running],
+            gradient[running],
+            information[running],
+            damping[running],
+            low,
+            high,
+            held[running],
+        )
         tried = np.clip(x[running] + step, low, high)
         found, slope, bend = evaluate(running, tried)
         evaluations[running] += 1
@@ -66,7 +78,9 @@ def minimise(
         moved = running[better]
         x[moved], value[moved] = tried[better], found[better]
         gradient[moved], information[moved] = slope[better], bend[better]
-        damping[running] = np.where(better, np.maximum(damping[running] * 0.1, 1e-12), damping[running] * 8.0)
+        damping[running] = np.where(
+            better, np.maximum(damping[running] * 0.1, 1e-12), damping[running] * 8.0
+        )
         done = change <= CLOSE
         converged[running[done]] = True
         running = running[~done & (damping[running] < GIVE_UP)]
@@ -76,7 +90,13 @@ def minimise(
 
 
 def _step(
-    x: Array, gradient: Array, information: Array, damping: Array, low: Array, high: Array, held: NDArray[np.bool_]
+    x: Array,
+    gradient: Array,
+    information: Array,
+    damping: Array,
+    low: Array,
+    high: Array,
+    held: NDArray[np.bool_],
 ) -> Array:
     stays = held | ((x <= low) & (gradient > 0.0)) | ((x >= high) & (gradient < 0.0))
     free = ~stays
@@ -84,6 +104,10 @@ def _step(
     diagonal = np.einsum("kii->ki", matrix)
     largest = diagonal.max(axis=1, initial=0.0)[:, None]
     # The floor keeps directions that the data say nothing of from running away.
-    diagonal += damping[:, None] * np.maximum(diagonal, 1e-8 * largest) + np.where(free, 1e-14 * largest, 1.0) + 1e-300
+    diagonal += (
+        damping[:, None] * np.maximum(diagonal, 1e-8 * largest)
+        + np.where(free, 1e-14 * largest, 1.0)
+        + 1e-300
+    )
     step = np.linalg.solve(matrix, -np.where(free, gradient, 0.0)[..., None])[..., 0]
     return np.clip(step, -2.0, 2.0)  # no more than a factor of 7 at once on the log scale

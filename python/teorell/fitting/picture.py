@@ -16,10 +16,15 @@ def picture(fit: Fit) -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError("no picture (matplotlib is not installed). Run pip install 'teorell[plot]'.") from error
+        raise ImportError(
+            "no picture (matplotlib is not installed). Run pip install 'teorell[plot]'."
+        ) from error
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrained")
     seen = ~fit.below
-    ends = [min(fit.observed[seen].min(), fit.predicted[seen].min()), max(fit.observed.max(), fit.predicted.max())]
+    ends = [
+        min(fit.observed[seen].min(), fit.predicted[seen].min()),
+        max(fit.observed.max(), fit.predicted.max()),
+    ]
     left.plot(ends, ends, color=INK, linewidth=1.0)
     left.plot(fit.predicted[seen], fit.observed[seen], "o", color=COLOR, alpha=0.6, markersize=4.0)
     left.set(xlabel="predicted", ylabel="observed")

@@ -25,8 +25,8 @@ class Profile:
 
 
 def interval(points: Array, rise: Array) -> tuple[Array, Array]:
-    """Where the rise (problems, points) reaches CHI_SQUARE on both sides of its minimum, by the root of the rise, which is
-    straight where the likelihood is that of a normal; points ascend."""
+    """Where the rise (problems, points) reaches CHI_SQUARE on both sides of its minimum, by the
+    root of the rise, which is straight where the likelihood is that of a normal; points ascend."""
     low, high = np.full(len(points), -np.inf), np.full(len(points), np.inf)
     root = np.sqrt(np.maximum(rise, 0.0))
     target = np.sqrt(CHI_SQUARE)
@@ -37,6 +37,8 @@ def interval(points: Array, rise: Array) -> tuple[Array, Array]:
             for i in order:
                 a, b = root[k, i], root[k, i + step]
                 if a <= target < b:
-                    ends[k] = points[k, i] + (target - a) / (b - a) * (points[k, i + step] - points[k, i])
+                    ends[k] = points[k, i] + (target - a) / (b - a) * (
+                        points[k, i + step] - points[k, i]
+                    )
                     break
     return low, high

@@ -1,9 +1,10 @@
-"""How observations scatter about predictions: the likelihood of each problem, its slope, and its Fisher information.
+"""How observations scatter about predictions: the likelihood of each problem, its slope, and its
+Fisher information.
 
-Observations are normal about the prediction f with variance v(f, sigma). With residual e = y - f a row adds
-(e^2 / v + log v) / 2 to the negative log likelihood, and f' f'^T / v + v' v'^T / (2 v^2) to the expected information.
-A value below the limit of quantification L adds -log Phi((L - f) / sqrt(v)), the method M3 of Beal (2001), J. Pharmacokinet.
-Pharmacodyn. 28:481-504.
+Observations are normal about the prediction f with variance v(f, sigma). With residual e = y - f a
+row adds (e^2 / v + log v) / 2 to the negative log likelihood, and f' f'^T / v + v' v'^T / (2 v^2)
+to the expected information. A value below the limit of quantification L adds -log Phi((L - f) /
+sqrt(v)), the method M3 of Beal (2001), J. Pharmacokinet. Pharmacodyn. 28:481-504.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ class Error:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and 0.0 <= value < np.inf):
                 raise InputError(
-                    f"{name} of the residual error is {value!r} (it is a size). Give a number above 0, or None."
+                    f"{name} of the residual error is {value!r} (it is a size). Give a number "
+                    "above 0, or None."
                 )
         if self.sd == 0.0 and self.cv == 0.0:
             raise InputError(
-                "the residual error is 0 (then no prediction is ever right). Give sd or cv above 0, or None."
+                "the residual error is 0 (then no prediction is ever right). Give sd or cv above "
+                "0, or None."
             )
 
     @property
@@ -46,13 +49,19 @@ class Error:
         return tuple(name for name in ("sd", "cv") if getattr(self, name) is None)
 
     def variance(self, f: Array, logs: Array) -> tuple[Array, Array, Array]:
-        """v (rows,), dv/df (rows,), and dv / d the logarithms (rows, estimated); logs: (rows, estimated)."""
+        """v (rows,), dv/df (rows,), and dv / d the logarithms (rows, estimated); logs: (rows,
+        estimated).
+        """
         sizes = {name: np.exp(logs[:, k]) for k, name in enumerate(self.estimated)}
         sd = sizes.get("sd", np.asarray(0.0 if self.sd is None else self.sd))
         cv = sizes.get("cv", np.asarray(0.0 if self.cv is None else self.cv))
         parts = {"sd": sd**2 + 0.0 * f, "cv": (cv * f) ** 2}
         by_logs = [2.0 * parts[name] for name in self.estimated]
-        return parts["sd"] + parts["cv"], 2.0 * cv**2 * f, np.stack(by_logs, 1) if by_logs else np.zeros((f.size, 0))
+        return (
+            parts["sd"] + parts["cv"],
+            2.0 * cv**2 * f,
+            np.stack(by_logs, 1) if by_logs else np.zeros((f.size, 0)),
+        )
 
 
 class Additive(Error):
@@ -87,10 +96,12 @@ def likelihood(
     owner: NDArray[np.int64],
     problems: int,
 ) -> tuple[Array, Array, Array]:
-    """The negative log likelihood (problems,), its gradient (problems, q) and the information (problems, q, q).
+    """The negative log likelihood (problems,), its gradient (problems, q) and the information
+    (problems, q, q).
 
-    Of rows: y, f, limit (rows,), below the limit or not, slopes df/d phi (rows, p), logs of the error (rows, q - p); owner:
-    the problem of each row. Infinite where a prediction is not a number, or where none has a scatter.
+    Of rows: y, f, limit (rows,), below the limit or not, slopes df/d phi (rows, p), logs of the
+    error (rows, q - p); owner: the problem of each row. Infinite where a prediction is not a
+    number, or where none has a scatter.
     """
     v, v_of_f, v_of_logs = error.variance(f, logs)
     q = slopes.shape[1] + logs.shape[1]
@@ -107,12 +118,20 @@ def likelihood(
             z_dot = -f_dot / np.sqrt(v)[:, None] - (0.5 * z / v)[:, None] * v_dot
             value = np.where(below, -log_phi, value)
             gradient = np.where(below[:, None], -hazard[:, None] * z_dot, gradient)
-            first = np.where(below[:, None], np.sqrt(np.maximum(hazard * (hazard + z), 0.0))[:, None] * z_dot, first)
+            first = np.where(
+                below[:, None],
+                np.sqrt(np.maximum(hazard * (hazard + z), 0.0))[:, None] * z_dot,
+                first,
+            )
             second = np.where(below[:, None], 0.0, second)
     bad = ~np.isfinite(value)
     value, gradient = np.where(bad, np.inf, value), np.where(bad[:, None], 0.0, gradient)
     parts = np.where(bad[:, None, None], 0.0, np.stack([first, second], 1))
-    total, slope, information = np.zeros(problems), np.zeros((problems, q)), np.zeros((problems, q, q))
+    total, slope, information = (
+        np.zeros(problems),
+        np.zeros((problems, q)),
+        np.zeros((problems, q, q)),
+    )
     np.add.at(total, owner, value)
     np.add.at(slope, owner, gradient)
     np.add.at(information, owner, np.einsum("rki,rkj->rij", parts, parts))
@@ -130,5 +149,7 @@ def _special() -> Any:
     try:
         from scipy import special
     except ImportError as error:
-        raise ImportError("no values below the limit (scipy is not installed). Run pip install scipy.") from error
+        raise ImportError(
+            "no values below the limit (scipy is not installed). Run pip install scipy."
+        ) from error
     return special

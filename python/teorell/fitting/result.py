@@ -1,4 +1,6 @@
-"""What a fit returns: estimates with their uncertainty, what the data cannot tell, and how well the curves meet the data."""
+"""What a fit returns: estimates with their uncertainty, what the data cannot tell, and how well the
+curves meet the data.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ __all__ = ["Fit"]
 class Fit:
     """Maximum likelihood, or maximum a posteriori with priors, of each subject or, pooled, of all.
 
-    Problems are the subjects, or one. Standard errors are those of the inverse Fisher information, of parameters on the log
-    scale by the delta method; with the residual error estimated they are scaled by n / (n - p), as in regression.
+    Problems are the subjects, or one. Standard errors are those of the inverse Fisher information,
+    of parameters on the log scale by the delta method; with the residual error estimated they are
+    scaled by n / (n - p), as in regression.
     """
 
     ids: NDArray[Any]  # (subjects,)
@@ -32,13 +35,15 @@ class Fit:
     standard_errors: Mapping[str, Array]  # name -> (problems,); infinite where the data do not tell
     error: Mapping[str, Array]  # sd and cv of the residual error -> (problems,)
     objective: Array  # (problems,) -2 log likelihood, with the priors
-    covariance: Array  # (problems, p, p), on the scale of the search: logarithms of positive parameters
+    # (problems, p, p), on the scale of the search: logarithms of positive parameters
+    covariance: Array
     correlation: Array  # (problems, p, p)
     spectrum: Array  # (problems, p) eigenvalues of the Fisher information on that scale, ascending
     identifiability: tuple[str, ...]  # of each problem a sentence, "" where all is identified
     converged: NDArray[np.bool_]  # (problems,)
     message: tuple[str, ...]  # of each problem
-    alternatives: tuple[tuple[Mapping[str, float], ...], ...]  # of each problem other solutions of the same objective
+    # of each problem other solutions of the same objective
+    alternatives: tuple[tuple[Mapping[str, float], ...], ...]
     subject: NDArray[np.int64]  # (rows,) of the observations
     time: Array  # (rows,)
     observed: Array  # (rows,) the limit where below it
@@ -49,21 +54,29 @@ class Fit:
     _profile: Any = None
 
     def profile(self, name: str, points: int = 15, width: float = 3.0) -> Profile:
-        """The profile likelihood of a parameter: the best objective with it held up to `width` standard errors away.
+        """The profile likelihood of a parameter: the best objective with it held up to `width`
+        standard errors away.
 
-        Its 95 % interval ends where the objective has risen by 3.84. All points of all problems are one batch.
+        Its 95 % interval ends where the objective has risen by 3.84. All points of all problems are
+        one batch.
         """
         if name not in self.names:
-            raise InputError(f"unknown parameter {name!r} (it was not estimated). {suggestion(name, self.names)}")
+            raise InputError(
+                f"unknown parameter {name!r} (it was not estimated). {suggestion(name, self.names)}"
+            )
         found: Profile = self._profile(self, name, points, width)
         return found
 
     def to_dataframe(self) -> Any:
-        """A row a problem: estimate and standard error of each parameter, the residual error, objective, converged."""
+        """A row a problem: estimate and standard error of each parameter, the residual error,
+        objective, converged.
+        """
         try:
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]
         except ImportError as error:
-            raise ImportError("no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'.") from error
+            raise ImportError(
+                "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
+            ) from error
         columns: dict[str, Any] = {} if self.pooled else {"id": self.ids}
         for name in self.names:
             columns |= {name: self.estimates[name], f"{name}_se": self.standard_errors[name]}
@@ -76,11 +89,16 @@ class Fit:
         lines = [frame.to_string(index=False, float_format=lambda x: f"{x:.4g}")]
         for k, told in enumerate(self.message):
             if told != "converged":
-                lines.append(f"{'all subjects' if self.pooled else f'subject {self.ids[k]}'}: {told}")
+                lines.append(
+                    f"{'all subjects' if self.pooled else f'subject {self.ids[k]}'}: {told}"
+                )
         return "\n".join(lines)
 
     def plot(self) -> Any:
-        """Observed against predicted, and residuals against time; returns the matplotlib Figure. ImportError without it."""
+        """Observed against predicted, and residuals against time; returns the matplotlib Figure.
+
+        ImportError without it.
+        """
         from teorell.fitting.picture import picture
 
         return picture(self)
@@ -89,4 +107,7 @@ class Fit:
         problems = len(self.objective)
         bad = int((~self.converged).sum())
         whom = f"{len(self.ids)} subjects pooled" if self.pooled else f"{problems} subjects"
-        return f"<Fit of {whom}: {', '.join(self.names)}; {f'{bad} not converged' if bad else 'all converged'}>"
+        return (
+            f"<Fit of {whom}: {', '.join(self.names)}; "
+            f"{f'{bad} not converged' if bad else 'all converged'}>"
+        )

@@ -1,4 +1,6 @@
-"""The scale on which parameters are searched: logarithms of those that are positive, others as they are."""
+"""The scale on which parameters are searched: logarithms of those that are positive, others as they
+are.
+"""
 
 from __future__ import annotations
 
@@ -27,19 +29,24 @@ class LogNormal:
         for name in ("median", "sd"):
             value = getattr(self, name)
             if not (isinstance(value, int | float) and 0.0 < value < np.inf):
-                raise InputError(f"{name} of a prior is {value!r} (it is positive). Give a number above 0.")
+                raise InputError(
+                    f"{name} of a prior is {value!r} (it is positive). Give a number above 0."
+                )
 
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """Of the estimated parameters: which are searched as logarithms, where they start, bounds and priors on that scale."""
+    """Of the estimated parameters: which are searched as logarithms, where they start, bounds and
+    priors on that scale.
+    """
 
     names: tuple[str, ...]
     logarithmic: NDArray[np.bool_]  # (p,)
     start: Array  # (p,)
     low: Array  # (p,)
     high: Array
-    prior: Array  # (p, 2): mean and standard deviation; infinite standard deviation where there is none
+    # (p, 2): mean and standard deviation; infinite standard deviation where there is none
+    prior: Array
 
     def values(self, points: Array) -> Array:
         """(k, p) natural values of points (k, p)."""
@@ -50,7 +57,9 @@ class Scale:
         return np.where(self.logarithmic, values, 1.0)
 
     def starts(self, n: int, seed: int) -> Array:
-        """(n, p): the start, then others about it, ever farther: up to a factor of 5, or 1.6 sizes, a deviation."""
+        """(n, p): the start, then others about it, ever farther: up to a factor of 5, or 1.6 sizes,
+        a deviation.
+        """
         z = np.random.default_rng(seed).standard_normal((n, len(self.names)))
         z *= np.linspace(0.0, 1.6, n)[:, None]
         points: Array = np.clip(self.start + self._unit * z, self.low, self.high)
@@ -62,16 +71,23 @@ class Scale:
 
 
 def scale_of(
-    model: Model, estimate: Mapping[str, Any], bounds: Mapping[str, Any], priors: Mapping[str, LogNormal]
+    model: Model,
+    estimate: Mapping[str, Any],
+    bounds: Mapping[str, Any],
+    priors: Mapping[str, LogNormal],
 ) -> Scale:
     """The scale of a fit. InputError where names, starts, bounds or priors do not fit."""
     if not isinstance(estimate, Mapping) or not estimate:
-        raise InputError("there is nothing to estimate (names and where to start are needed). Give {'cl': 3.0}.")
+        raise InputError(
+            "there is nothing to estimate (names and where to start are needed). Give {'cl': 3.0}."
+        )
     names = tuple(estimate)
     for what, given in (("bounds", bounds), ("priors", priors)):
         for name in given:
             if name not in names:
-                raise InputError(f"{what} name {name!r} (it is not estimated). {suggestion(name, names)}")
+                raise InputError(
+                    f"{what} name {name!r} (it is not estimated). {suggestion(name, names)}"
+                )
     logarithmic, rows, prior = [], [], []
     for name in names:
         if name not in model.parameter_names:
@@ -81,22 +97,28 @@ def scale_of(
             )
         start = float(_one(estimate[name], f"the start of {name!r}"))
         info = model.parameter_info(name)
-        low, high = (float(_one(b, f"a bound of {name!r}")) for b in bounds.get(name, (-1e300, 1e300)))
+        low, high = (
+            float(_one(b, f"a bound of {name!r}")) for b in bounds.get(name, (-1e300, 1e300))
+        )
         low = max(low, -1e300 if info.lower is None else float(info.lower))
         high = min(high, 1e300 if info.upper is None else float(info.upper))
         positive = start > 0.0 and (low >= 0.0 or name not in bounds)
         low = max(low, 1e-300) if positive else low
         if not low <= start <= high:
             raise InputError(
-                f"{name!r} starts at {start:g} (outside of its bounds, {low:g} to {high:g}). Start within them."
+                f"{name!r} starts at {start:g} (outside of its bounds, {low:g} to {high:g}). Start "
+                "within them."
             )
         if name in priors and not (positive and isinstance(priors[name], LogNormal)):
             raise InputError(
-                f"the prior of {name!r} does not suit (it is for positive parameters). Give a teorell.LogNormal."
+                f"the prior of {name!r} does not suit (it is for positive parameters). Give a "
+                "teorell.LogNormal."
             )
         logarithmic.append(positive)
         rows.append([float(np.log(each)) if positive else each for each in (start, low, high)])
-        prior.append((np.log(priors[name].median), priors[name].sd) if name in priors else (0.0, np.inf))
+        prior.append(
+            (np.log(priors[name].median), priors[name].sd) if name in priors else (0.0, np.inf)
+        )
     start_at, lows, highs = np.array(rows).T
     return Scale(names, np.array(logarithmic), start_at, lows, highs, np.array(prior))
 

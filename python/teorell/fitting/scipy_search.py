@@ -1,4 +1,6 @@
-"""The same problems by an optimiser of SciPy, with the exact gradient: one after the other, for those who want it."""
+"""The same problems by an optimiser of SciPy, with the exact gradient: one after the other, for
+those who want it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ def search(method: str, evaluate: Evaluate, start: Array, low: Array, high: Arra
     try:
         from scipy.optimize import minimize
     except ImportError as error:
-        raise ImportError(f"no optimizer={method!r} (scipy is not installed). Run pip install scipy.") from error
+        raise ImportError(
+            f"no optimizer={method!r} (scipy is not installed). Run pip install scipy."
+        ) from error
     problems = len(start)
     points, converged = np.clip(start, low, high), np.zeros(problems, np.bool_)
     evaluations = np.zeros(problems, np.int64)
@@ -32,8 +36,14 @@ def search(method: str, evaluate: Evaluate, start: Array, low: Array, high: Arra
             value, gradient, _ = evaluate(which, np.clip(x, low, high)[None])
             return (float(value[0]) if np.isfinite(value[0]) else 1e300), gradient[0]
 
-        found = minimize(objective, points[k], jac=True, method=method, bounds=bounds, options={"maxiter": 500})
-        points[k], converged[k], evaluations[k] = np.clip(found.x, low, high), found.success, found.nfev
+        found = minimize(
+            objective, points[k], jac=True, method=method, bounds=bounds, options={"maxiter": 500}
+        )
+        points[k], converged[k], evaluations[k] = (
+            np.clip(found.x, low, high),
+            found.success,
+            found.nfev,
+        )
     value, gradient, information = evaluate(np.arange(problems), points)
     return Found(points, value, information, gradient, converged, evaluations)
 
@@ -41,4 +51,7 @@ def search(method: str, evaluate: Evaluate, start: Array, low: Array, high: Arra
 def check(method: str) -> None:
     """InputError for a method that SciPy does not have, or that takes no bounds."""
     if method not in METHODS:
-        raise InputError(f"unknown optimizer {method!r} (it has to take bounds). Choose from {', '.join(METHODS)}.")
+        raise InputError(
+            f"unknown optimizer {method!r} (it has to take bounds). Choose from "
+            f"{', '.join(METHODS)}."
+        )

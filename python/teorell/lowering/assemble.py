@@ -32,18 +32,26 @@ def lower(
 ) -> Programs:
     """The programs of a model.
 
-    outputs: names of the outputs to compute, None for all; the right-hand side does not depend on the choice.
-    infused: states that receive infusions; the rate of each lies in the last slots of region coef, in this order.
-    derivatives: None, "vjp" for the programs of the adjoint, "jvp" for those of forward sensitivities.
+    outputs: names of the outputs to compute, None for all; the right-hand side does not depend on
+    the choice.
+    infused: states that receive infusions; the rate of each lies in the last slots of region coef,
+    in this order.
+    derivatives: None, "vjp" for the programs of the adjoint, "jvp" for those of forward
+    sensitivities.
     stages: stages of the method, for the size of the workspace.
     """
     names, parameters = model.state_names, model.parameter_names
     known_outputs = model.outputs()
     chosen = tuple(known_outputs) if outputs is None else tuple(outputs)
-    for what, given, known in (("output", chosen, tuple(known_outputs)), ("state", tuple(infused), names)):
+    for what, given, known in (
+        ("output", chosen, tuple(known_outputs)),
+        ("state", tuple(infused), names),
+    ):
         for name in given:
             if name not in known:
-                raise KeyError(f"{what} {name!r}: the model has none of this name. It has {', '.join(known)}.")
+                raise KeyError(
+                    f"{what} {name!r}: the model has none of this name. It has {', '.join(known)}."
+                )
     if len(set(infused)) < len(infused):
         raise ValueError(f"infused states {infused}: a state is named twice. Name each once.")
     declared = model.derivatives()
@@ -65,7 +73,11 @@ def lower(
     exprs = [known_outputs[name] for name in chosen]
     _store(Values(builders["outputs"], forms, symbols), [forms.of(expr) for expr in exprs], "out")
     initials = model.initials()
-    _store(Values(builders["initial"], forms, symbols), [forms.of(initials[name]) for name in names], "y")
+    _store(
+        Values(builders["initial"], forms, symbols),
+        [forms.of(initials[name]) for name in names],
+        "y",
+    )
     hoisted = forms.coefficients.table
     d = Differentiable(
         forms, symbols, constants, [forms.of(rate) for rate in rates], infusions, in_time,
@@ -83,10 +95,10 @@ def lower(
     read = {leaf.name for expr in exprs for leaf in leaves(expr) if leaf.op == "state"}
     n_temp = max([builder.schedule() for builder in builders.values()])
     layout = Layout.of(
-        n_const=len(constants.values), n_coef=len(hoisted) + len(infused), n=len(names), n_lu=n_lu, n_ft=len(ft_rows),
-        n_out=len(chosen), n_params=len(parameters), n_switches=len(switches), n_temp=n_temp, stages=stages,
-        one=constants.slot(1.0), n_infused=len(infused), derivatives=derivatives,
-        n_entries=len(entries), n_columns=len(columns_of),
+        n_const=len(constants.values), n_coef=len(hoisted) + len(infused), n=len(names), n_lu=n_lu,
+        n_ft=len(ft_rows), n_out=len(chosen), n_params=len(parameters), n_switches=len(switches),
+        n_temp=n_temp, stages=stages, one=constants.slot(1.0), n_infused=len(infused),
+        derivatives=derivatives, n_entries=len(entries), n_columns=len(columns_of),
         n_output_states=len(read), n_outcoef=len(touched),
     )  # fmt: skip
     programs = {name: builder.encode(layout) for name, builder in builders.items()}
@@ -116,7 +128,9 @@ def lower(
 def _gradients(
     forms: Forms, rates: Sequence[Expression], symbols: Symbols
 ) -> tuple[list[dict[int, Form]], dict[int, Form]]:
-    """The Jacobian by row and column, and the derivatives with respect to time by row, where they are not zero."""
+    """The Jacobian by row and column, and the derivatives with respect to time by row, where they
+    are not zero.
+    """
     jacobian: list[dict[int, Form]] = []
     in_time: dict[int, Form] = {}
     for row, rate in enumerate(rates):

@@ -1,8 +1,10 @@
-"""Building one straight-line program: values are numbered, equal ones are one, scratch slots are reused.
+"""Building one straight-line program: values are numbered, equal ones are one, scratch slots are
+reused.
 
-Value numbering: an instruction with the same operation and operands as an earlier one is the earlier one. What no
-store needs is dropped. A value that is stored is computed in place; the others live in `temp`, allocated by a linear
-scan over the program (Poletto and Sarkar, ACM TOPLAS 21, 1999), so that the workspace stays small.
+Value numbering: an instruction with the same operation and operands as an earlier one is the
+earlier one. What no store needs is dropped. A value that is stored is computed in place; the others
+live in `temp`, allocated by a linear scan over the program (Poletto and Sarkar, ACM TOPLAS 21,
+1999), so that the workspace stays small.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ class Builder:
         self._known: dict[object, int] = {}
         self._stores: dict[int, list[Slot]] = {}
         self._places: dict[int, Slot] = {}
-        self._sequence: Sequence[int] | None = None  # values in order of computation, where not that of their numbers
+        # values in order of computation, where not that of their numbers
+        self._sequence: Sequence[int] | None = None
         self.one = self.constant(1.0)
 
     # Values
@@ -66,8 +69,8 @@ class Builder:
     def sum(self, init: int | None, plus: Sequence[Pair] = (), minus: Sequence[Pair] = ()) -> int:
         """init + sum of products of `plus` - sum of products of `minus`, fused, in this order.
 
-        A long sum is computed as two halves: fused multiply-adds that wait for each other are what a step's time is
-        made of where many organs drain into one pool.
+        A long sum is computed as two halves: fused multiply-adds that wait for each other are what
+        a step's time is made of where many organs drain into one pool.
         """
         if init is not None and not plus and not minus:
             return init
@@ -78,7 +81,9 @@ class Builder:
             first = self.sum(init, plus[:half], minus[: max(0, half - len(plus))])
             second = self.sum(None, plus[half:], minus[max(0, half - len(plus)) :])
             return self.add(first, second)
-        ordered = [tuple([(a, b) if a <= b else (b, a) for a, b in pairs]) for pairs in (plus, minus)]
+        ordered = [
+            tuple([(a, b) if a <= b else (b, a) for a, b in pairs]) for pairs in (plus, minus)
+        ]
         return self._number((Op.SUM, (-1 if init is None else init,), ordered[0], ordered[1]))
 
     def op(self, op: Op, *operands: int) -> int:
@@ -110,7 +115,9 @@ class Builder:
         return expansion(self, *operands)
 
     def store(self, value: int, region: str, position: int = 0) -> None:
-        """Let a slot hold the value; only the value itself may be computed from what the slot held."""
+        """Let a slot hold the value; only the value itself may be computed from
+        what the slot held.
+        """
         self._stores.setdefault(value, []).append((region, position))
 
     def place(self, value: int, region: str, position: int) -> None:
@@ -118,7 +125,9 @@ class Builder:
         self._places[value] = (region, position)
 
     def kept(self, value: int) -> Slot | None:
-        """The slot of a value that lies there unchanged for the whole step: a constant or a coefficient."""
+        """The slot of a value that lies there unchanged for the whole step: a constant or a
+        coefficient.
+        """
         record = self._records[value]
         return record if len(record) == 2 and record[0] in ("const", "coef") else None
 
@@ -134,7 +143,8 @@ class Builder:
     def compute_late(self) -> None:
         """Compute each value just before it is first needed, for the stores in their order.
 
-        Fewer values are then held at a time. Not for programs in which a slot that is read becomes the place of another.
+        Fewer values are then held at a time. Not for programs in which a slot that is read becomes
+        the place of another.
         """
         done: set[int] = set()
         sequence: list[int] = []
@@ -143,7 +153,9 @@ class Builder:
             while stack:
                 number = stack[-1]
                 record = self._records[number]
-                waiting = [x for x in self._reads(number) if x not in done] if len(record) == 4 else []
+                waiting = (
+                    [x for x in self._reads(number) if x not in done] if len(record) == 4 else []
+                )
                 if waiting:
                     stack.extend(reversed(waiting))
                     continue
@@ -192,7 +204,8 @@ class Builder:
         """The program, after `schedule`."""
         rates = layout.rates - layout.coef
         start = {
-            **vars(layout), "rate": layout.rates, "ratebar": layout.coefbar + rates, "ratedot": layout.coefdot + rates,
+            **vars(layout), "rate": layout.rates, "ratebar": layout.coefbar + rates,
+            "ratedot": layout.coefdot + rates,
         }  # fmt: skip
 
         def at(value: int) -> int:
@@ -212,7 +225,8 @@ class Builder:
             record = self._records[number]
             assert len(record) == 4
             op, operands, plus, minus = record
-            assert not isinstance(op, str)  # functions stay whole in a Recorder alone, which is not encoded
+            # functions stay whole in a Recorder alone, which is not encoded
+            assert not isinstance(op, str)
             if op == Op.SUM and len(plus) == 1 and not minus:
                 op = Op.MUL if operands[0] < 0 else Op.FMA
                 operands = tuple([operand for operand in operands if operand >= 0]) + plus[0]
@@ -231,4 +245,6 @@ class Builder:
         record = self._records[number]
         assert len(record) == 4
         _, operands, plus, minus = record
-        return [operand for operand in operands if operand >= 0] + [x for pair in plus + minus for x in pair]
+        return [operand for operand in operands if operand >= 0] + [
+            x for pair in plus + minus for x in pair
+        ]

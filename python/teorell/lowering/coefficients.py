@@ -1,8 +1,10 @@
-"""Coefficients: what depends on parameters and switches alone, kept as sums of monomials and hoisted into `prepare`.
+"""Coefficients: what depends on parameters and switches alone, kept as sums of monomials and
+hoisted into `prepare`.
 
-A coefficient is {monomial: number}; a monomial is a product of integer powers of bases, which are parameters or other
-expressions of parameters. Writing them in this one form makes Q BP / (V Kp) the same slot wherever it arises, cancels
-what cancels (V / V), and lets k and -k share a slot. The table numbers each coefficient that a program reads.
+A coefficient is {monomial: number}; a monomial is a product of integer powers of bases, which are
+parameters or other expressions of parameters. Writing them in this one form makes Q BP / (V Kp) the
+same slot wherever it arises, cancels what cancels (V / V), and lets k and -k share a slot. The
+table numbers each coefficient that a program reads.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class Coefficients:
     def __init__(self) -> None:
         self.table: dict[Expression, int] = {}  # hoisted expression -> position in region coef
         self._known: dict[Expression, Coefficient] = {}
-        self._numbers: dict[Expression, int] = {}  # bases in order of appearance: the canonical order
+        # bases in order of appearance: the canonical order
+        self._numbers: dict[Expression, int] = {}
         self._places: dict[tuple[tuple[Monomial, float], ...], tuple[int, float | Expression]] = {}
 
     def of(self, expr: Expression) -> Coefficient:
@@ -59,7 +62,9 @@ class Coefficients:
                 found = self.times(parts[0], parts[1])
             else:
                 found = self.times(parts[0], self.inverse(parts[1])) if parts[1] else None
-            if found is not None and all(math.isfinite(value) and value != 0.0 for value in found.values()):
+            if found is not None and all(
+                math.isfinite(value) and value != 0.0 for value in found.values()
+            ):
                 return found
         return {((self._base(node), 1),): 1.0}
 
@@ -103,13 +108,20 @@ class Coefficients:
         return self._ordered(powers)
 
     def _ordered(self, powers: Mapping[Expression, int]) -> Monomial:
-        return tuple(sorted([item for item in powers.items() if item[1]], key=lambda item: self._numbers[item[0]]))
+        return tuple(
+            sorted(
+                [item for item in powers.items() if item[1]],
+                key=lambda item: self._numbers[item[0]],
+            )
+        )
 
     def _key(self, monomial: Monomial) -> tuple[tuple[int, int], ...]:
         return tuple([(self._numbers[base], power) for base, power in monomial])
 
     def factored(self, a: Coefficient) -> tuple[Monomial, float]:
-        """a as one monomial times a number: a sum becomes common factors times a base that is the rest of the sum."""
+        """a as one monomial times a number: a sum becomes common factors times a base that is the
+        rest of the sum.
+        """
         if len(a) == 1:
             return next(iter(a.items()))
         monomials = sorted(a, key=self._key)
@@ -126,7 +138,9 @@ class Coefficients:
         away = {base: -power for base, power in common.items()}
         rest: Expression | None = None
         for monomial, power_of in zip(monomials, powers, strict=True):
-            term = self._expression(self._product(self._ordered(power_of), self._ordered(away)), 1.0)
+            term = self._expression(
+                self._product(self._ordered(power_of), self._ordered(away)), 1.0
+            )
             value = a[monomial] / number
             weighted = term if abs(value) == 1.0 else constant(abs(value)) * term
             rest = weighted if rest is None else rest - weighted if value < 0.0 else rest + weighted

@@ -1,7 +1,8 @@
-"""Expressions of columns as one program: for each patient from a number of each column to the numbers wanted.
+"""Expressions of columns as one program: for each patient from a number of each column to the
+numbers wanted.
 
-What a model's `prepare` is to its parameters, but for any expressions, and with the gradient of one of them: the reverse of
-the program, in the same program.
+What a model's `prepare` is to its parameters, but for any expressions, and with the gradient of one
+of them: the reverse of the program, in the same program.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class ColumnProgram:
     def digest(self) -> str:
         """The same for programs that do the same."""
         layout = repr(self.layout).encode()
-        return hashlib.sha256(b"columns" + layout + self.constants.tobytes() + self.code.tobytes()).hexdigest()
+        return hashlib.sha256(
+            b"columns" + layout + self.constants.tobytes() + self.code.tobytes()
+        ).hexdigest()
 
 
 def lower_columns(exprs: Sequence[Expression], inputs: Sequence[str]) -> ColumnProgram:
@@ -53,7 +56,8 @@ def lower_columns(exprs: Sequence[Expression], inputs: Sequence[str]) -> ColumnP
 
 
 def lower_sum(terms: Sequence[tuple[Expression, Term]], inputs: Sequence[str]) -> ColumnProgram:
-    """The program of a sum of functions of expressions, and of its derivatives by the inputs: 1 + len(inputs) values.
+    """The program of a sum of functions of expressions, and of its derivatives by the inputs: 1 +
+    len(inputs) values.
 
     A Term emits the function of a value, and its slope there.
     """
@@ -75,10 +79,13 @@ def lower_sum(terms: Sequence[tuple[Expression, Term]], inputs: Sequence[str]) -
     return _encoded(builder, constants, inputs, 1 + len(inputs))
 
 
-def _encoded(builder: Builder, constants: Constants, inputs: Sequence[str], outputs: int) -> ColumnProgram:
+def _encoded(
+    builder: Builder, constants: Constants, inputs: Sequence[str], outputs: int
+) -> ColumnProgram:
     temporaries = builder.schedule()
     layout = Layout.of(
-        n_const=len(constants.values), n_coef=0, n=0, n_lu=0, n_ft=0, n_out=outputs, n_params=len(inputs), n_switches=0,
-        n_temp=temporaries, stages=0, one=constants.slot(1.0), n_infused=0,
+        n_const=len(constants.values), n_coef=0, n=0, n_lu=0, n_ft=0, n_out=outputs,
+        n_params=len(inputs), n_switches=0, n_temp=temporaries, stages=0, one=constants.slot(1.0),
+        n_infused=0,
     )  # fmt: skip
     return ColumnProgram(layout, np.array(constants.values), builder.encode(layout), tuple(inputs))

@@ -1,10 +1,13 @@
-"""The programs of derivatives: of the right-hand side at a stage, of its Jacobian, of outputs, prepare and initial.
+"""The programs of derivatives: of the right-hand side at a stage, of its Jacobian, of outputs,
+prepare and initial.
 
-A stage u of a step enters through f(y_stage) + J(y_n) u. Where f is affine in the states that is f(y_stage + u), so one
-product serves both: the states of these terms are z = y_stage + u. What is not affine is differentiated at y_stage, and
-its part of the Jacobian, a handful of entries, apart: `second_vjp` has the gradient of sum_ab g_ab J_ab + sum_a q_a f_t,a
-with g_ab = sum over stages of w_a u_b and q_a = sum of h d w_a (Hairer and Wanner, Solving ODEs II, IV.7; Sandu, Daescu
-and Carmichael, Atmos. Environ. 37, 2003, section 2.3); `second_jvp` has the tangents of J_ab and f_t,a.
+A stage u of a step enters through f(y_stage) + J(y_n) u. Where f is affine in the states that is
+f(y_stage + u), so one
+product serves both: the states of these terms are z = y_stage + u. What is not affine is
+differentiated at y_stage, and its part of the Jacobian, a handful of entries, apart: `second_vjp`
+has the gradient of sum_ab g_ab J_ab + sum_a q_a f_t,a with g_ab = sum over stages of w_a u_b and
+q_a = sum of h d w_a (Hairer and Wanner, Solving ODEs II, IV.7; Sandu, Daescu and Carmichael, Atmos.
+Environ. 37, 2003, section 2.3); `second_jvp` has the tangents of J_ab and f_t,a.
 """
 
 from __future__ import annotations
@@ -52,13 +55,21 @@ class Differentiable:
 
     def split(self, form: Form) -> tuple[Form, Form]:
         """The affine part of a form, and the rest."""
-        affine = {atom: coefficient for atom, coefficient in form.items() if self.forms.affine(atom)}
-        return affine, {atom: coefficient for atom, coefficient in form.items() if atom not in affine}
+        affine = {
+            atom: coefficient for atom, coefficient in form.items() if self.forms.affine(atom)
+        }
+        return affine, {
+            atom: coefficient for atom, coefficient in form.items() if atom not in affine
+        }
 
     def stage(self, affine: Slot, other: Slot) -> Recorder:
-        """The right-hand side as a trace; the states of affine terms lie from one slot on, all others from another."""
+        """The right-hand side as a trace; the states of affine terms lie from one slot on, all
+        others from another.
+        """
         trace = Recorder(self.constants)
-        one, two = (Values(trace, self.forms, self.symbols.states_in(*slot)) for slot in (affine, other))
+        one, two = (
+            Values(trace, self.forms, self.symbols.states_in(*slot)) for slot in (affine, other)
+        )
         for row, form in enumerate(self.rates):
             terms, rest = one.terms(self.split(form)[0]), two.terms(self.split(form)[1])
             terms.singles += rest.singles
@@ -118,8 +129,14 @@ def vjp_programs(d: Differentiable, builders: Mapping[str, Builder]) -> list[int
             total.minus += bar.minus
         b.store(total.value(b), "block", 2 * n + k)
         # Beside it the coefficients of this state: both are made of the same differences of w.
-        near = [slot for slot, bar in rest.items() if any(factors & set(pair) for pair in bar.plus + bar.minus)]
-        _accumulate(b, {slot: rest.pop(slot) for slot in near}, {"coef": "coefbar", "rate": "ratebar"})
+        near = [
+            slot
+            for slot, bar in rest.items()
+            if any(factors & set(pair) for pair in bar.plus + bar.minus)
+        ]
+        _accumulate(
+            b, {slot: rest.pop(slot) for slot in near}, {"coef": "coefbar", "rate": "ratebar"}
+        )
     _accumulate(b, rest, {"coef": "coefbar", "rate": "ratebar"})
     b.compute_late()
 
@@ -140,12 +157,16 @@ def vjp_programs(d: Differentiable, builders: Mapping[str, Builder]) -> list[int
 
     initial = d.trace(d.initials, "y")
     b = builders["initial_vjp"]
-    bars = pull_back(initial, b, initial.copy(b), _seeds(initial, b, "lam"), _is_one_of("params", "coef"))
+    bars = pull_back(
+        initial, b, initial.copy(b), _seeds(initial, b, "lam"), _is_one_of("params", "coef")
+    )
     _accumulate(b, bars, {"params": "paramsbar", "coef": "coefbar"})
 
     prepare = d.prepare()
     b = builders["prepare_vjp"]
-    bars = pull_back(prepare, b, prepare.copy(b), _seeds(prepare, b, "coefbar"), _is_one_of("params"))
+    bars = pull_back(
+        prepare, b, prepare.copy(b), _seeds(prepare, b, "coefbar"), _is_one_of("params")
+    )
     _accumulate(b, bars, {"params": "paramsbar"})
     return touched
 
@@ -172,7 +193,14 @@ def _accumulate(b: Builder, bars: Mapping[Slot, Cotangent], regions: Mapping[str
 
 def tangent_programs(d: Differentiable, builders: Mapping[str, Builder]) -> None:
     """Fill the programs *_jvp; prepare_jvp last, as above."""
-    dots = {"coef": "coefdot", "rate": "ratedot", "params": "paramsdot", "y": "ydot", "yn": "yndot", "z": "ydot"}
+    dots = {
+        "coef": "coefdot",
+        "rate": "ratedot",
+        "params": "paramsdot",
+        "y": "ydot",
+        "yn": "yndot",
+        "z": "ydot",
+    }
 
     def fill(name: str, trace: Recorder, places: Mapping[str, str], add: bool = False) -> None:
         b = builders[name]

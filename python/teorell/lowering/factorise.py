@@ -1,13 +1,16 @@
-"""The programs jacobian_lu, solve and solve_transposed: E = I / (gamma h) - J = L U, Doolittle, without pivoting.
+"""The programs jacobian_lu, solve and solve_transposed: E = I / (gamma h) - J = L U, Doolittle,
+without pivoting.
 
-With l = -L and u = -U off the diagonal every update is a sum of products that are positive for a compartment model:
-    u_ij = J_ij + sum_{k < i} l_ik u_kj,    l_ij = (J_ij + sum_{k < j} l_ik u_kj) / p_j,
-    p_i = 1 / (gamma h) - J_ii - sum_{k < i} l_ik u_ki
-in order of elimination within each diagonal block (Duff, Erisman and Reid, Direct Methods for Sparse Matrices, 2017,
-chapter 3). Solve takes the blocks from the last to the first, each with
-    f_i += sum_{j in later blocks} J_ij f_j + sum_{j < i} l_ij f_j,    then    f_i = (f_i + sum_{j > i} u_ij f_j) / p_i.
-An entry u_ij = J_ij that is a coefficient stays where it is; one with a minus sign is kept without it.
-Solve_transposed is the transpose of solve, so it does the same with rows for columns, in the opposite order.
+With l = -L and u = -U off the diagonal every update is a sum of products that are positive for a
+    compartment model: u_ij = J_ij + sum_{k < i} l_ik u_kj,    l_ij = (J_ij + sum_{k < j} l_ik u_kj)
+    / p_j, p_i = 1 / (gamma h) - J_ii - sum_{k < i} l_ik u_ki
+in order of elimination within each diagonal block (Duff, Erisman and Reid, Direct Methods for
+Sparse Matrices, 2017, chapter 3). Solve takes the blocks from the last to the first, each with
+    f_i += sum_{j in later blocks} J_ij f_j + sum_{j < i} l_ij f_j,    then    f_i = (f_i + sum_{j >
+    i} u_ij f_j) / p_i.
+An entry u_ij = J_ij that is a coefficient stays where it is; one with a minus sign is kept without
+it. Solve_transposed is the transpose of solve, so it does the same with rows for columns, in the
+opposite order.
 """
 
 from __future__ import annotations
@@ -47,7 +50,11 @@ class _Stored:
 
 
 def factorise(
-    values: Values, solve: Builder, transposed: Builder | None, jacobian: Sequence[Mapping[int, Form]], factors: Factors
+    values: Values,
+    solve: Builder,
+    transposed: Builder | None,
+    jacobian: Sequence[Mapping[int, Form]],
+    factors: Factors,
 ) -> int:
     """Fill the programs, with jacobian[row][column] as forms; the number of slots in region lu."""
     b = values.builder
@@ -71,7 +78,8 @@ def factorise(
         pivot = _pivot(values, ghinv, jacobian[i].get(i), _updates(lower[i], upper, i))
         inverse[i] = b.div(b.one, pivot)
         if any(atom is not ONE for atom in jacobian[i].get(i, ())):
-            # 1 / infinity is a quiet 0, and the state would stand still: 0 * infinity is NaN, and told
+            # 1 / infinity is a quiet 0, and the state would stand still: 0 * infinity is NaN, and
+            # told
             inverse[i] = b.fma(b.constant(0.0), pivot, inverse[i])
         if pivot not in seen:
             size = b.op(Op.ABS, pivot)
@@ -84,7 +92,9 @@ def factorise(
     return len(stored.slots)
 
 
-def _updates(row: Mapping[int, Entry], upper: Sequence[Mapping[int, Entry]], j: int) -> list[tuple[int, int, int]]:
+def _updates(
+    row: Mapping[int, Entry], upper: Sequence[Mapping[int, Entry]], j: int
+) -> list[tuple[int, int, int]]:
     """sum_k l_ik u_kj for the k of the row so far: sign and two values each."""
     found = []
     for k, (sign, value) in row.items():
@@ -115,7 +125,9 @@ def _signed(values: Values, form: Form) -> Entry:
     return 1, values.terms(form).value(values.builder)
 
 
-def _pivot(values: Values, ghinv: int, form: Form | None, updates: Sequence[tuple[int, int, int]]) -> int:
+def _pivot(
+    values: Values, ghinv: int, form: Form | None, updates: Sequence[tuple[int, int, int]]
+) -> int:
     """1 / (gamma h) - J_ii - updates."""
     terms = Terms() if form is None else values.terms(form)
     for update in updates:
@@ -127,8 +139,8 @@ def _pivot(values: Values, ghinv: int, form: Form | None, updates: Sequence[tupl
 
 
 def _solve(
-    b: Builder, stored: _Stored, lower: Sequence[Mapping[int, Entry]], upper: Sequence[Mapping[int, Entry]],
-    outer: Sequence[Mapping[int, Entry]], inverse: Mapping[int, int], factors: Factors,
+    b: Builder, stored: _Stored, lower: Sequence[Mapping[int, Entry]], upper: Sequence[Mapping[int,
+    Entry]], outer: Sequence[Mapping[int, Entry]], inverse: Mapping[int, int], factors: Factors,
 ) -> None:  # fmt: skip
     """Forward and back substitution, block by block, in place on region f."""
     f = {i: b.slot("f", i) for i in inverse}
@@ -151,10 +163,12 @@ def _solve(
 
 
 def _solve_transposed(
-    b: Builder, stored: _Stored, lower: Sequence[Mapping[int, Entry]], upper: Sequence[Mapping[int, Entry]],
-    outer: Sequence[Mapping[int, Entry]], inverse: Mapping[int, int], factors: Factors,
+    b: Builder, stored: _Stored, lower: Sequence[Mapping[int, Entry]], upper: Sequence[Mapping[int,
+    Entry]], outer: Sequence[Mapping[int, Entry]], inverse: Mapping[int, int], factors: Factors,
 ) -> None:  # fmt: skip
-    """w := E^-T w in place on region w of a stage: by U', then by L', then into the blocks that follow."""
+    """w := E^-T w in place on region w of a stage: by U', then by L', then into the blocks that
+    follow.
+    """
     w = {i: b.slot("block", len(inverse) + i) for i in inverse}
     waiting: dict[int, Terms] = {i: Terms() for i in inverse}
 

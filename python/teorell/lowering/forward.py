@@ -1,4 +1,6 @@
-"""Forward mode: the program of J v for a recorded program (Griewank and Walther, Evaluating Derivatives, 2008, 3.1)."""
+"""Forward mode: the program of J v for a recorded program (Griewank and Walther, Evaluating
+Derivatives, 2008, 3.1).
+"""
 
 from __future__ import annotations
 
@@ -22,18 +24,28 @@ def push_forward(
     """
     tangents: list[int | None] = []
     for number, record in enumerate(trace.records):
-        tangents.append(leaf(record) if len(record) == 2 else _step(trace, b, values, tangents, number, record))
+        tangents.append(
+            leaf(record) if len(record) == 2 else _step(trace, b, values, tangents, number, record)
+        )
     return tangents
 
 
 def _step(
-    trace: Recorder, b: Builder, values: list[int], tangents: list[int | None], number: int, record: Record
+    trace: Recorder,
+    b: Builder,
+    values: list[int],
+    tangents: list[int | None],
+    number: int,
+    record: Record,
 ) -> int | None:
     """The chain rule at one record."""
     op, operands, plus, minus = record
     if op == Op.SUM:
         return _sum(b, values, tangents, operands[0], plus, minus)
-    xs, dots = [values[operand] for operand in operands], [tangents[operand] for operand in operands]
+    xs, dots = (
+        [values[operand] for operand in operands],
+        [tangents[operand] for operand in operands],
+    )
     y, zero = values[number], b.constant(0.0)
     if all(dot is None for dot in (dots[1:] if op == Op.SELECT else dots)) or op in (Op.LT, Op.LE):
         return None
@@ -63,7 +75,11 @@ def _step(
         return b.neg(b.mul(dx, FUNCTIONS["sin"](b, xs[0])))
     if op == "pow":
         by_base, by_exponent = pow_slopes(b, xs[0], xs[1], y, trace.exponent(operands[1]))
-        plus_terms = [(slope, dot) for slope, dot in zip((by_base, by_exponent), dots, strict=True) if dot is not None]
+        plus_terms = [
+            (slope, dot)
+            for slope, dot in zip((by_base, by_exponent), dots, strict=True)
+            if dot is not None
+        ]
         return b.sum(None, plus_terms)
     raise AssertionError(f"no derivative of instruction {op}")
 

@@ -1,9 +1,11 @@
-"""Linear forms: every expression as a sum of coefficients (of parameters) times atoms (of states and time).
+"""Linear forms: every expression as a sum of coefficients (of parameters) times atoms (of states
+and time).
 
-An atom is a state, the time, or a nonlinear expression. Multiplying by what depends on parameters alone distributes,
-so that Q (C_art - C_ven) with C = A / V becomes k1 A1 - k2 A2: two products a row, and constant Jacobian entries.
-A product of factors gives up its coefficients, factors with several terms stay sums of their own.
-A sum of more than two terms with several users in the right-hand side is one atom, computed once.
+An atom is a state, the time, or a nonlinear expression. Multiplying by what depends on parameters
+alone distributes, so that Q (C_art - C_ven) with C = A / V becomes k1 A1 - k2 A2: two products a
+row, and constant Jacobian entries. A product of factors gives up its coefficients, factors with
+several terms stay sums of their own. A sum of more than two terms with several users in the
+right-hand side is one atom, computed once.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from teorell.lowering.coefficients import UNIT, Coefficient, Coefficients
 
 __all__ = ["ONE", "Form", "Forms"]
 
-Form: TypeAlias = Mapping[Expression, Coefficient]  # atom -> coefficient; the atom ONE for what has no atom
+# atom -> coefficient; the atom ONE for what has no atom
+Form: TypeAlias = Mapping[Expression, Coefficient]
 
 ONE = constant(1.0)
 _SIGNS = {"add": (1, 1), "sub": (1, -1), "neg": (-1,)}
@@ -25,7 +28,10 @@ _LINEAR = frozenset({*_SIGNS, "mul", "div"})
 
 
 class Forms:
-    """The linear forms of a model. `exprs` is its right-hand side, which alone decides what is shared."""
+    """The linear forms of a model.
+
+    `exprs` is its right-hand side, which alone decides what is shared.
+    """
 
     def __init__(self, exprs: Sequence[Expression], states: Sequence[str]) -> None:
         self.coefficients = Coefficients()
@@ -33,9 +39,11 @@ class Forms:
         for node in topological(exprs):
             self._uses.update(node.args)
         self._inner: dict[Expression, Form] = {}  # the form by which a node is computed
-        self._outer: dict[Expression, Form] = {}  # what users of the node see: itself, if it is shared
+        # what users of the node see: itself, if it is shared
+        self._outer: dict[Expression, Form] = {}
         self._varying: dict[Expression, bool] = {}
-        self._numbers: dict[Expression, int] = {}  # atoms in order of appearance: the canonical order of factors
+        # atoms in order of appearance: the canonical order of factors
+        self._numbers: dict[Expression, int] = {}
         self._gradients: dict[Expression, Mapping[Expression, Form]] = {}
         self._position = {name: k for k, name in enumerate(states)}
 
@@ -45,7 +53,9 @@ class Forms:
         return self._varying[node]
 
     def inner(self, node: Expression) -> Form:
-        """The form by which the node is computed; {node: 1} for an atom that is computed by its operation."""
+        """The form by which the node is computed; {node: 1} for an atom that is computed by its
+        operation.
+        """
         self._visit(node)
         return self._inner[node]
 
@@ -80,16 +90,25 @@ class Forms:
                 self._inner[node] = self._outer[node] = {ONE: coefficient} if coefficient else {}
 
     def _summands(self, node: Expression) -> list[tuple[int, Expression]]:
-        """The operands of a node, each with a sign; those of a sum reach through sums that nothing else uses."""
+        """The operands of a node, each with a sign; those of a sum reach through sums that nothing
+        else uses.
+        """
         if node.op not in _SIGNS:
             return [(1, arg) for arg in node.args]
         found: list[tuple[int, Expression]] = []
         stack = [(1, node)]
         while stack:
             sign, part = stack.pop()
-            if part is node or (part.op in _SIGNS and self._uses[part] == 1 and part not in self._inner):
+            if part is node or (
+                part.op in _SIGNS and self._uses[part] == 1 and part not in self._inner
+            ):
                 signs = _SIGNS[part.op]
-                stack.extend([(sign * s, arg) for s, arg in zip(reversed(signs), reversed(part.args), strict=True)])
+                stack.extend(
+                    [
+                        (sign * s, arg)
+                        for s, arg in zip(reversed(signs), reversed(part.args), strict=True)
+                    ]
+                )
             else:
                 found.append((sign, part))
         return found
@@ -141,10 +160,15 @@ class Forms:
             return {}
         if not y or below is ONE:  # division by a zero that the algebra found stays a division
             return self._made("div", (a, b))
-        return self.scaled(self._made("div", (above, below)), self.coefficients.times(x, self.coefficients.inverse(y)))
+        return self.scaled(
+            self._made("div", (above, below)),
+            self.coefficients.times(x, self.coefficients.inverse(y)),
+        )
 
     def _factor(self, node: Expression) -> tuple[Coefficient, Expression]:
-        """A coefficient and what it multiplies: an atom, ONE, or the node itself if it is a sum of several terms."""
+        """A coefficient and what it multiplies: an atom, ONE, or the node itself if it is a sum of
+        several terms.
+        """
         form = self._outer[node]
         if not form:
             return {}, ONE
@@ -160,7 +184,9 @@ class Forms:
         self._accumulate(total, b, factor)
         return total
 
-    def _accumulate(self, total: dict[Expression, Coefficient], b: Form, factor: Coefficient) -> None:
+    def _accumulate(
+        self, total: dict[Expression, Coefficient], b: Form, factor: Coefficient
+    ) -> None:
         for atom, coefficient in b.items():
             term = self._times(factor, coefficient)
             old = total.get(atom)
@@ -178,13 +204,19 @@ class Forms:
     def _times(self, factor: Coefficient, coefficient: Coefficient) -> Coefficient:
         """A product that leaves a sum a sum where the factor is a number."""
         if len(factor) == 1 and () in factor:
-            return coefficient if factor[()] == 1.0 else self.coefficients.scaled(coefficient, factor[()])
+            return (
+                coefficient
+                if factor[()] == 1.0
+                else self.coefficients.scaled(coefficient, factor[()])
+            )
         return self.coefficients.times(factor, coefficient)
 
     # Derivatives
 
     def gradient(self, expr: Expression) -> Mapping[Expression, Form]:
-        """d expr / d symbol for the states and the time that matter, in order (the time last), as forms."""
+        """d expr / d symbol for the states and the time that matter, in order (the time last), as
+        forms.
+        """
         stack = [expr]
         while stack:
             node = stack[-1]
@@ -209,11 +241,16 @@ class Forms:
         return self._through(form)
 
     def affine(self, atom: Expression) -> bool:
-        """Whether an atom is affine in the states, with coefficients that depend on neither states nor time.
+        """Whether an atom is affine in the states, with coefficients that depend on neither states
+        nor time.
 
         What depends on the time alone counts, since it has no derivative by a state.
         """
-        if atom is ONE or atom.op == "state" or not any(leaf.op == "state" for leaf in leaves(atom)):
+        if (
+            atom is ONE
+            or atom.op == "state"
+            or not any(leaf.op == "state" for leaf in leaves(atom))
+        ):
             return True
         form = self.inner(atom)
         return not (len(form) == 1 and atom in form) and all(self.affine(part) for part in form)
@@ -230,7 +267,9 @@ class Forms:
         if node.op in ("state", "time"):
             return {node: {ONE: UNIT}}
         found: dict[Expression, Form] = {}
-        for symbol in sorted([leaf for leaf in leaves(node) if leaf.op in ("state", "time")], key=self._place):
+        for symbol in sorted(
+            [leaf for leaf in leaves(node) if leaf.op in ("state", "time")], key=self._place
+        ):
             slope = derivative(node, symbol)
             form = self.of(slope)
             if len(form) > 1:  # a sum that several rows can share

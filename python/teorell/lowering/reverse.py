@@ -1,9 +1,11 @@
-"""Reverse mode: the program of v' J for a recorded program (Griewank and Walther, Evaluating Derivatives, 2008, 3.2).
+"""Reverse mode: the program of v' J for a recorded program (Griewank and Walther, Evaluating
+Derivatives, 2008, 3.2).
 
-Contributions to a cotangent are gathered and become one fused sum. Equal products are differentiated once: a flow k y
-that leaves one state and enters another has the cotangent w_to - w_from, computed once for k and for y.
-At kinks the side of calculus.py is taken. A branch that `select` does not take has cotangent zero; where it is infinite,
-zero times infinity would be NaN, so slopes below a `select` are taken only where the cotangent is not zero.
+Contributions to a cotangent are gathered and become one fused sum. Equal products are
+differentiated once: a flow k y that leaves one state and enters another has the cotangent w_to -
+w_from, computed once for k and for y. At kinks the side of calculus.py is taken. A branch that
+`select` does not take has cotangent zero; where it is infinite, zero times infinity would be NaN,
+so slopes below a `select` are taken only where the cotangent is not zero.
 """
 
 from __future__ import annotations
@@ -49,13 +51,16 @@ def pull_back(
 ) -> dict[Slot, Cotangent]:
     """Cotangents of the leaves that are `wanted`, given those of some values of the trace.
 
-    values: what `trace.copy(b)` returned; seeds: (value of the trace, its cotangent as a value of b).
+    values: what `trace.copy(b)` returned; seeds: (value of the trace, its cotangent as a value of
+    b).
     """
     return _Reverse(trace, b, values, wanted).run(seeds)
 
 
 class _Reverse:
-    def __init__(self, trace: Recorder, b: Builder, values: list[int], wanted: Callable[[Slot], bool]) -> None:
+    def __init__(
+        self, trace: Recorder, b: Builder, values: list[int], wanted: Callable[[Slot], bool]
+    ) -> None:
         self.trace, self.b, self.values = trace, b, values
         self.bars: dict[int, Cotangent] = {}
         self.products: dict[int, dict[Pair, Cotangent]] = {}  # by the factor that comes later
@@ -65,7 +70,9 @@ class _Reverse:
                 self.active.append(wanted(record))
             else:
                 _, operands, plus, minus = record
-                inside = [x for x in operands if x >= 0] + [x for pair in plus + minus for x in pair]
+                inside = [x for x in operands if x >= 0] + [
+                    x for pair in plus + minus for x in pair
+                ]
                 self.active.append(any(self.active[x] for x in inside))
 
     def run(self, seeds: Iterable[tuple[int, int]]) -> dict[Slot, Cotangent]:
@@ -97,7 +104,9 @@ class _Reverse:
             bar.below |= below
 
     def times(self, number: int, sign: int, cotangent: int, slope: int, below: bool) -> None:
-        """Adds sign * cotangent * slope, and nothing where the cotangent of a branch not taken is zero."""
+        """Adds sign * cotangent * slope, and nothing where the cotangent of a branch not taken is
+        zero.
+        """
         if not self.active[number]:
             return
         bar = self.bar(number)
@@ -176,7 +185,9 @@ class _Reverse:
 
 
 def pow_slopes(b: Builder, x: int, y: int, value: int, exponent: float | None) -> tuple[int, int]:
-    """d x^y / dx and d x^y / dy, as calculus.py has them; `value` is x^y, `exponent` is y if it is a number."""
+    """d x^y / dx and d x^y / dy, as calculus.py has them; `value` is x^y, `exponent` is y if it is
+    a number.
+    """
     less = None if exponent is None else exponent - 1.0
     lowered = power(b, x, b.sub(y, b.one) if less is None else b.constant(less), less)
     by_base = b.mul(y, lowered)

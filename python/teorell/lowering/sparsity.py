@@ -1,9 +1,10 @@
 """The order of elimination and the pattern of the factors of E = I / (gamma h) - J.
 
-The states fall into blocks: the strongly connected components of 'row i depends on column j' (Tarjan, SIAM J. Comput.
-1, 1972). Ordered so that dependents come first, E is block upper triangular; only the diagonal blocks are factorised,
-and entries between blocks stay as they are, without fill (Duff and Reid, ACM TOMS 4, 1978). Within a block the pivot of
-least Markowitz count comes first (Markowitz, Manage. Sci. 3, 1957; Duff, Erisman and Reid, Direct Methods for Sparse
+The states fall into blocks: the strongly connected components of 'row i depends on column j'
+(Tarjan, SIAM J. Comput. 1, 1972). Ordered so that dependents come first, E is block upper
+triangular; only the diagonal blocks are factorised, and entries between blocks stay as they are,
+without fill (Duff and Reid, ACM TOMS 4, 1978). Within a block the pivot of least Markowitz count
+comes first (Markowitz, Manage. Sci. 3, 1957; Duff, Erisman and Reid, Direct Methods for Sparse
 Matrices, 2017, chapters 5 and 7). Pivots stay on the diagonal.
 """
 
@@ -17,7 +18,9 @@ __all__ = ["Factors", "components", "elimination_blocks", "symbolic_factors"]
 
 
 def components(columns: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Strongly connected components of the graph row -> columns[row], what a component depends on before itself."""
+    """Strongly connected components of the graph row -> columns[row], what a component depends on
+    before itself.
+    """
     n = len(columns)
     index, low = [-1] * n, [0] * n
     open_: list[int] = []
@@ -55,10 +58,12 @@ def components(columns: Sequence[Sequence[int]]) -> list[list[int]]:
 
 
 def elimination_blocks(columns: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Blocks, and their states in order of elimination, for a Jacobian with entries (i, j), j in columns[i].
+    """Blocks, and their states in order of elimination, for a Jacobian with entries (i, j), j in
+    columns[i].
 
-    Accumulators, on which nothing depends, come first; adding one leaves the order of all others as it is, because a
-    component's place follows from what it depends on: its depth below the sources, then its first state.
+    Accumulators, on which nothing depends, come first; adding one leaves the order of all others as
+    it is, because a component's place follows from what it depends on: its depth below the sources,
+    then its first state.
     """
     found = components(columns)
     home = {state: k for k, members in enumerate(found) for state in members}
@@ -67,13 +72,19 @@ def elimination_blocks(columns: Sequence[Sequence[int]]) -> list[list[int]]:
     for k, members in enumerate(found):
         below = [depth[home[j]] + 1 for i in members for j in columns[i] if home[j] != k]
         depth[k] = max(below, default=0)
-    accumulators = {k for k, members in enumerate(found) if len(members) == 1 and members[0] not in needed}
-    places = sorted(range(len(found)), key=lambda k: (k not in accumulators, -depth[k], found[k][0]))
+    accumulators = {
+        k for k, members in enumerate(found) if len(members) == 1 and members[0] not in needed
+    }
+    places = sorted(
+        range(len(found)), key=lambda k: (k not in accumulators, -depth[k], found[k][0])
+    )
     return [_markowitz(found[k], columns) for k in places]
 
 
 def _markowitz(members: Sequence[int], columns: Sequence[Sequence[int]]) -> list[int]:
-    """Diagonal pivots of one component by (entries in row - 1)(entries in column - 1), then least fill, then state."""
+    """Diagonal pivots of one component by (entries in row - 1)(entries in column - 1), then least
+    fill, then state.
+    """
     inside = set(members)
     rows = {i: {j for j in columns[i] if j in inside and j != i} for i in members}
     cols: dict[int, set[int]] = {j: set() for j in members}
@@ -103,9 +114,11 @@ def _markowitz(members: Sequence[int], columns: Sequence[Sequence[int]]) -> list
 
 @dataclass(frozen=True)
 class Factors:
-    """The pattern of L and U: for each state, the states of its row before and after it, in order of elimination.
+    """The pattern of L and U: for each state, the states of its row before and after it, in order
+    of elimination.
 
-    `lower` and `upper` lie in the state's own block, `outer` holds entries of the matrix in the blocks after it.
+    `lower` and `upper` lie in the state's own block, `outer` holds entries of the matrix in the
+    blocks after it.
     """
 
     blocks: tuple[tuple[int, ...], ...]
@@ -141,6 +154,10 @@ def symbolic_factors(columns: Sequence[Sequence[int]], blocks: Sequence[Sequence
                         heapq.heappush(waiting, place[j])
         lower[i] = tuple(before)
         upper[i] = tuple(sorted([j for j in row if place[j] > place[i]], key=place.__getitem__))
-        outer[i] = tuple(sorted([j for j in columns[i] if home[j] != home[i]], key=place.__getitem__))
+        outer[i] = tuple(
+            sorted([j for j in columns[i] if home[j] != home[i]], key=place.__getitem__)
+        )
         fill += len(row) - given
-    return Factors(tuple([tuple(block) for block in blocks]), tuple(lower), tuple(upper), tuple(outer), fill)
+    return Factors(
+        tuple([tuple(block) for block in blocks]), tuple(lower), tuple(upper), tuple(outer), fill
+    )

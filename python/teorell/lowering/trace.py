@@ -1,7 +1,8 @@
-"""A program kept for differentiation: the records of a Builder, with the elementary functions whole.
+"""A program kept for differentiation: the records of a Builder, with the elementary functions
+whole.
 
-Derivatives are taken of what the program means, not of how a function is written out: that of exp is exp, not the
-derivative of its polynomial.
+Derivatives are taken of what the program means, not of how a function is written out: that of exp
+is exp, not the derivative of its polynomial.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ __all__ = ["Recorder"]
 
 
 class Recorder(Builder):
-    """Collects values as a Builder does; `copy` writes them into another program, the derivatives read `records`."""
+    """Collects values as a Builder does; `copy` writes them into another program, the derivatives
+    read `records`.
+    """
 
     @property
     def records(self) -> Sequence[Record | Slot]:
-        """In order of computation: (operation or function, operands, plus, minus), or the slot of a leaf."""
+        """In order of computation: (operation or function, operands, plus, minus), or the slot of a
+        leaf.
+        """
         return self._records
 
     @property
@@ -34,10 +39,14 @@ class Recorder(Builder):
     def exponent(self, operand: int) -> float | None:
         """The number that an exponent is, if it is one."""
         record = self._records[operand]
-        return self._constants.values[record[1]] if len(record) == 2 and record[0] == "const" else None
+        return (
+            self._constants.values[record[1]] if len(record) == 2 and record[0] == "const" else None
+        )
 
     def copy(self, b: Builder) -> list[int]:
-        """Every value computed in the program `b`; what is not needed there is dropped when it is encoded."""
+        """Every value computed in the program `b`; what is not needed there is dropped when it is
+        encoded.
+        """
         values: list[int] = []
         for record in self._records:
             if len(record) == 2:

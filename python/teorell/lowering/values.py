@@ -1,4 +1,6 @@
-"""Expressions as values of a program: linear forms become sums of products, atoms one instruction or an expansion."""
+"""Expressions as values of a program: linear forms become sums of products, atoms one instruction
+or an expansion.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from teorell.lowering.program import Op
 
 __all__ = ["Symbols", "Terms", "Values", "parameter_values"]
 
-_OPS = {"sqrt": Op.SQRT, "abs": Op.ABS, "min": Op.MIN, "max": Op.MAX, "lt": Op.LT, "le": Op.LE, "where": Op.SELECT,
+_OPS = {"sqrt": Op.SQRT, "abs": Op.ABS, "min": Op.MIN, "max": Op.MAX, "lt": Op.LT, "le": Op.LE,
+"where": Op.SELECT,
         "div": Op.DIV}  # fmt: skip
 
 
@@ -35,7 +38,11 @@ def emit(builder: Builder, node: Expression, args: Sequence[int]) -> int:
         if op == "not":
             return builder.select(args[0], no, yes)
         second = builder.select(args[1], yes, no)
-        return builder.select(args[0], second, no) if op == "and" else builder.select(args[0], yes, second)
+        return (
+            builder.select(args[0], second, no)
+            if op == "and"
+            else builder.select(args[0], yes, second)
+        )
     if op == "pow":
         exponent = node.args[1].value if node.args[1].op == "constant" else None
         return builder.call("pow", lambda b, x, y: power(b, x, y, exponent), *args)
@@ -45,7 +52,9 @@ def emit(builder: Builder, node: Expression, args: Sequence[int]) -> int:
 class Symbols:
     """Where the symbols of a model lie; the states from `first` on in `region`."""
 
-    def __init__(self, states: Sequence[str], parameters: Sequence[str], region: str = "y", first: int = 0) -> None:
+    def __init__(
+        self, states: Sequence[str], parameters: Sequence[str], region: str = "y", first: int = 0
+    ) -> None:
         self.states = {name: k for k, name in enumerate(states)}
         self.parameters = {name: k for k, name in enumerate(parameters)}
         self._region, self._first = region, first
@@ -100,7 +109,9 @@ class Terms:
         singles = list(self.singles)
         if init is None and singles:
             init = singles.pop(0)
-        return builder.sum(init, [(single, builder.one) for single in singles] + self.plus, self.minus)
+        return builder.sum(
+            init, [(single, builder.one) for single in singles] + self.plus, self.minus
+        )
 
 
 class Values:
@@ -171,6 +182,10 @@ class Values:
             stack.pop()
             if atomic:
                 args = [known[arg] for arg in node.args]
-                known[node] = emit(self.builder, node, args) if args else self._symbols.slot(self.builder, node)
+                known[node] = (
+                    emit(self.builder, node, args)
+                    if args
+                    else self._symbols.slot(self.builder, node)
+                )
             else:
                 known[node] = self.terms(form).value(self.builder)

@@ -1,16 +1,20 @@
-"""The reference adult man: organ masses, blood flows, blood contents, densities, tissue composition.
+"""The reference adult man: organ masses, blood flows, blood contents, densities, tissue
+composition.
 
 Sources, cited below by these letters:
 
-A  ICRP Publication 89 (2002), Basic anatomical and physiological data, Ann ICRP 32(3-4): organ masses without their
-   blood, adult male of 73 kg (table 2.8); regional blood volumes and cardiac output of 6.5 L/min with its distribution
-   (chapter 7).
-B  Brown et al. (1997), Physiological parameter values for PBPK models, Toxicol Ind Health 13:407-484, and the US EPA
+A  ICRP Publication 89 (2002), Basic anatomical and physiological data, Ann ICRP 32(3-4): organ
+   masses without their blood, adult male of 73 kg (table 2.8); regional blood volumes and cardiac
+   output of 6.5 L/min with its distribution (chapter 7).
+B  Brown et al. (1997), Physiological parameter values for PBPK models, Toxicol Ind Health
+13:407-484, and the US EPA
    Physiological Parameters Database: tissue densities (as in httk, tissue_data: MIT).
-C  Poulin & Theil (2002), Prediction of pharmacokinetics prior to in vivo studies 1, J Pharm Sci 91:129-156: volume
-   fractions of water, neutral lipids and phospholipids in human tissues and plasma.
-D  McNally et al. (2014), PopGen: a virtual human population generator, Toxicology 315:70-85: variation of organ masses
-   and flows between people (as in httk, organ_mass_flow_reference_by_sex: MIT).
+C  Poulin & Theil (2002), Prediction of pharmacokinetics prior to in vivo studies 1, J Pharm Sci
+   91:129-156: volume fractions of water, neutral lipids and phospholipids in human tissues and
+   plasma.
+D  McNally et al. (2014), PopGen: a virtual human population generator, Toxicology 315:70-85:
+   variation of organ masses and flows between people (as in httk, organ_mass_flow_reference_by_sex:
+   MIT).
 """
 
 from __future__ import annotations
@@ -27,7 +31,8 @@ FLOW_EXPONENT = 0.75  # flows and renal clearance over body weight: the allometr
 METABOLIC_WEIGHT: float = BODY_WEIGHT**FLOW_EXPONENT  # kg^0.75
 CARDIAC_INDEX = CARDIAC_OUTPUT / METABOLIC_WEIGHT  # L/h/kg^0.75
 
-SPLANCHNIC = ("stomach", "gut", "spleen", "pancreas")  # organs whose blood goes to the liver by the portal vein
+# organs whose blood goes to the liver by the portal vein
+SPLANCHNIC = ("stomach", "gut", "spleen", "pancreas")
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ class Tissue:
     water: float
     neutral_lipids: float
     phospholipids: float
-    albumin_ratio: float = 0.5  # binding protein, tissue to plasma: 0.5 in lean tissues; none counted in fat (C)
+    # binding protein, tissue to plasma: 0.5 in lean tissues; none counted in fat (C)
+    albumin_ratio: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,12 +71,13 @@ MUSCLE = Tissue(0.76, 0.0238, 0.0072)
 SKIN = Tissue(0.718, 0.0284, 0.0111)
 SPLEEN = Tissue(0.788, 0.0201, 0.0198)
 
-# Where (C) has no composition: stomach and pancreas are taken as gut, gonads and the rest of the body as muscle.
-# Bone is the whole skeleton with cartilage and marrow, so adipose is separable adipose without the yellow marrow; gut
-# is small and large intestine, walls only. The blood of the heart's chambers belongs to the blood pools. The rest is
-# what is left of 73 kg (lymph nodes, thyroid, connective tissue, contents of the gut and bladder) and of the cardiac
-# output (bronchi 2.5 %, lymph nodes 1.7, thyroid 1.5, adrenals 0.3, bladder 0.06, others 1.39); its blood is bladder,
-# thyroid, adrenals, lymph nodes and others, rounded so that all blood is counted.
+# Where (C) has no composition: stomach and pancreas are taken as gut, gonads and the rest of the
+# body as muscle. Bone is the whole skeleton with cartilage and marrow, so adipose is separable
+# adipose without the yellow marrow; gut is small and large intestine, walls only. The blood of the
+# heart's chambers belongs to the blood pools. The rest is what is left of 73 kg (lymph nodes,
+# thyroid, connective tissue, contents of the gut and bladder) and of the cardiac output (bronchi
+# 2.5 %, lymph nodes 1.7, thyroid 1.5, adrenals 0.3, bladder 0.06, others 1.39); its blood is
+# bladder, thyroid, adrenals, lymph nodes and others, rounded so that all blood is counted.
 ORGANS = MappingProxyType(
     {
         #                   kg       flow    blood   kg/L          CV
@@ -110,7 +117,9 @@ def _check() -> None:
     mass = BLOOD_MASS + sum(organ.mass for organ in ORGANS.values())
     flow = sum(organ.flow for name, organ in ORGANS.items() if name != "lung")
     if abs(mass - BODY_WEIGHT) > 1e-9 or abs(flow - 1.0) > 1e-9 or not 0.2 < venous_blood() < 0.25:
-        raise AssertionError(f"the reference man does not add up: {mass} kg, {flow} of the cardiac output")
+        raise AssertionError(
+            f"the reference man does not add up: {mass} kg, {flow} of the cardiac output"
+        )
 
 
 _check()
