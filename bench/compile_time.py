@@ -100,7 +100,7 @@ def child(which: str, executor: str | None) -> None:
 
     imported = time.perf_counter()
     if which == "B":
-        from teorell import reference_models
+        from teorell.benchmark import reference_models
 
         imported = time.perf_counter()
         model, depot = reference_models.problem_b(), "STO"

@@ -13,9 +13,16 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from teorell.constraints import Constraint, human_adult
-from teorell.constraints.human import BONE_FLOW, HEIGHT, ORGANS
 from teorell.doctor import report
-from teorell.expression import Expression, topological
+from teorell.model.expression import Expression, topological
+from teorell.physiology.reference_adults import (
+    BODY_WEIGHT,
+    CARDIAC_OUTPUT,
+    HEIGHT,
+    MASS,
+    REFERENCE,
+)
+from teorell.physiology.vocabulary import FLOWS, MASSES, flow_to, mass_of
 from torch import Tensor
 
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
@@ -51,23 +58,14 @@ def adults(n: int, spread: float) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(1)
     female = (rng.uniform(size=n) < 0.5).astype(float)
     sex = female.astype(int)
-    weight, output = np.array([73.0, 60.0])[sex], np.array([390.0, 354.0])[sex]
-    mass = {name: np.array(organ.mass)[sex] for name, organ in ORGANS.items()} | {
-        "bone": np.array([10.5, 7.8])[sex]
-    }
-    flow = {
-        name: np.array(organ.flow)[sex] * output for name, organ in ORGANS.items() if organ.flow
-    }
-    flow["bone"] = np.array(BONE_FLOW)[sex] * output
-    mass["rest"], flow["rest"] = weight - sum(mass.values()), output - sum(flow.values())
+    output = np.array(CARDIAC_OUTPUT)[sex]
     given = {
-        "body_weight": weight, "height": np.array([HEIGHT["male"], HEIGHT["female"]])[sex],
+        "body_weight": np.array(BODY_WEIGHT)[sex], "height": np.array(HEIGHT)[sex],
         "haematocrit": np.array([0.45, 0.38])[sex], "gfr": np.full(n, 100.0),
         "cardiac_output": output,
     }  # fmt: skip
-    given |= {f"mass_{name}": each for name, each in mass.items()} | {
-        f"flow_{name}": each for name, each in flow.items()
-    }
+    given |= {mass_of(part): np.array(MASS[part])[sex] for part in MASSES}
+    given |= {flow_to(organ): np.array(REFERENCE[organ].flow)[sex] * output for organ in FLOWS}
     return {"female": female} | {
         name: each * np.exp(spread * rng.standard_normal(n)) for name, each in given.items()
     }

@@ -11,9 +11,9 @@ import time
 
 import numpy as np
 import teorell as tl
-import teorell.solve
 from teorell import benchmark
 from teorell.doctor import report
+from teorell.engine import solve as core
 
 
 def timed(action):
@@ -24,18 +24,18 @@ def timed(action):
 
 def attempts(run) -> int:
     """Steps, rejected ones included, of every solve that a run makes."""
-    counted, solve = [], teorell.solve.solve
+    counted, solve = [], core.solve
 
     def spy(*arguments, **options):
         raw = solve(*arguments, **options)
         counted.append(int(raw.steps.sum() + raw.rejected.sum()))
         return raw
 
-    teorell.solve.solve = spy
+    core.solve = spy
     try:
         run()
     finally:
-        teorell.solve.solve = solve
+        core.solve = solve
     return sum(counted)
 
 

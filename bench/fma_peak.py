@@ -95,11 +95,11 @@ def measure(isa: str, repeats: int = 5) -> float | None:
 
 
 def main() -> None:
-    from teorell import solve
+    from teorell.engine import executors
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--isa", nargs="*", help="v3, v4 (default: those this processor runs)")
-    for isa in parser.parse_args().isa or [build["name"] for build in solve.instruction_sets()]:
+    for isa in parser.parse_args().isa or [build["name"] for build in executors.instruction_sets()]:
         rate = measure(isa)
         print(
             f"{isa}: "

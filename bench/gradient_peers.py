@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from teorell import benchmark
-from teorell.expression import to_text
+from teorell.model.expression import to_text
 
 __all__ = ["PEERS"]
 

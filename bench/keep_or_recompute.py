@@ -16,9 +16,10 @@ import platform
 import time
 
 import numpy as np
-from teorell import reference_models, solve
-from teorell.lowered import programs_of
-from teorell.machine_code import FUNCTIONS
+from teorell.benchmark import reference_models
+from teorell.engine import executors, step_code
+from teorell.engine.step_code import FUNCTIONS
+from teorell.lowering.recent import programs_of
 
 STEPS = {"A": 236, "B": 421}  # accepted steps of a patient at rtol 1e-6
 ROUNDS = 50
@@ -40,7 +41,7 @@ def recompute(kind: str) -> tuple[float, int]:
     """
     model = {"A": reference_models.problem_a, "B": reference_models.problem_b}[kind]()
     programs = programs_of(model, model.output_names, (), "vjp")
-    build = solve.instruction_sets()[0]
+    build = executors.instruction_sets()[0]
     width, at = build["register_width"], programs.layout
     buffer = np.zeros(at.slots * width + 8)
     first = -buffer.ctypes.data // 8 % 8
@@ -48,7 +49,7 @@ def recompute(kind: str) -> tuple[float, int]:
     workspace[at.const : at.const + at.n_const] = programs.constants[:, None]
     workspace[at.coef : at.coef + at.n_coef] = workspace[at.yn : at.yn + at.n] = 1.0
     workspace[at.scalar + 2] = 0.1  # h
-    code = solve.machine_code(programs, "rodas5p", build["name"])
+    code = step_code.machine_code(programs, "rodas5p", build["name"])
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.addresses[FUNCTIONS.index("stages")])
     address, calls = workspace.ctypes.data, 200
 
@@ -75,10 +76,8 @@ def keep(doubles: int, steps: int) -> float:
 
 
 if __name__ == "__main__":
-    print(
-        f"{platform.processor() or platform.machine()}, {solve.instruction_sets()[0]['name']}, one "
-        "thread"
-    )
+    best = executors.instruction_sets()[0]["name"]
+    print(f"{platform.processor() or platform.machine()}, {best}, one thread")
     for kind, steps in STEPS.items():
         again, doubles = recompute(kind)
         size = doubles * steps * 8 / 1e6

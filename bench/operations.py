@@ -15,7 +15,9 @@ import fma_peak
 import llvmlite.binding as llvm
 import numpy as np
 import teorell as tl
-from teorell import machine_code, reference_models, solve
+from teorell.benchmark import reference_models
+from teorell.engine import executors, step_code
+from teorell.engine.compile import llvm_machine, target_for
 from teorell.lowering import Programs, lower
 
 PARTS = {
@@ -48,20 +50,14 @@ def instructions(assembly: str) -> dict[str, Counter[str]]:
 
 
 def machine_instructions(programs: Programs, isa: str) -> dict[str, Counter[str]]:
-    builds = solve.instruction_sets()
-    build = next(b for b in builds if b["name"] == isa)
-    target = machine_code.target_for(
-        isa, build["register_width"], build["fma"], best=build is builds[0]
-    )
-    source = machine_code.emit(programs, solve.tableau("rodas5p"), target)
-    return instructions(
-        machine_code.llvm_machine(target).emit_assembly(llvm.parse_assembly(source))
-    )
+    target = target_for(isa)
+    source = step_code.emit(programs, executors.tableau("rodas5p"), target)
+    return instructions(llvm_machine(target).emit_assembly(llvm.parse_assembly(source)))
 
 
 def main() -> None:
-    isa = solve.selected_isa(None)
-    width = next(b["register_width"] for b in solve.instruction_sets() if b["name"] == isa)
+    isa = executors.selected_isa(None)
+    width = next(b["register_width"] for b in executors.instruction_sets() if b["name"] == isa)
     peak = fma_peak.measure(isa)  # GFLOP/s
     print(
         f"instruction set {isa}, {width} lanes; peak of fused multiply-adds {peak:.1f} GFLOP/s on "

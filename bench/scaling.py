@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from teorell import benchmark, solve
+from teorell import benchmark
+from teorell.engine import executors
 
 FLOOR = 1.9
 
@@ -28,7 +29,7 @@ def main() -> None:
     print(benchmark.describe_machine())
     print(
         f"method {benchmark.METHOD}, rtol 1e-6, atol 1e-9 mg, 97 samples of one output, "
-        f"{options.repeats} rounds; {solve.available_threads()} threads available, load "
+        f"{options.repeats} rounds; {executors.available_threads()} threads available, load "
         f"{os.getloadavg()[0]:.1f} at the start"
     )
     for kind in options.problem:

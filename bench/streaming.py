@@ -52,7 +52,7 @@ def main() -> None:
     tl.simulate(problem.model, None, *given[2:], **settings)  # compiles
 
     print(f"{benchmark.describe_machine()}; zarr {zarr.__version__}, pyarrow {pyarrow.__version__}")
-    threads = options.threads or tl.solve.available_threads()
+    threads = options.threads or tl.executors.available_threads()
     print(
         f"{options.patients:,} patients of A, {len(people)} parameters each, 97 samples of one "
         f"output, chunks of {options.chunk:,}; rtol 1e-6, atol 1e-9 mg, threads {threads}; "

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import fma_peak
 import numpy as np
-from teorell import benchmark, solve
+from teorell import benchmark
+from teorell.engine import executors
 
 FLOORS = {  # times numbalsoda, by instruction set, executor and problem
     ("v4", "machine_code"): {"A": 25.0, "B": 42.0},
@@ -36,7 +37,7 @@ def reference(problem: benchmark.Problem, folder: Path | None) -> benchmark.Floa
 
 
 def main() -> None:
-    builds = [build["name"] for build in solve.instruction_sets()]
+    builds = [build["name"] for build in executors.instruction_sets()]
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--problem", nargs="+", choices=["A", "B"], default=["A", "B"])
     parser.add_argument(
@@ -53,7 +54,7 @@ def main() -> None:
         help="folder with ref_A.npz and ref_B.npz (default: teorell's own)",
     )
     options = parser.parse_args()
-    executors = options.executor or ["machine_code", "interpreter"]
+    chosen = options.executor or ["machine_code", "interpreter"]
 
     print(benchmark.describe_machine())
     rates = {isa: fma_peak.measure(isa) for isa in options.isa}
@@ -70,16 +71,16 @@ def main() -> None:
         f"against {where}"
     )
     for kind in options.problem:
-        compare(benchmark.problem(kind), executors, options)
+        compare(benchmark.problem(kind), chosen, options)
 
 
-def compare(problem: benchmark.Problem, executors: list[str], options: argparse.Namespace) -> None:
+def compare(problem: benchmark.Problem, chosen: list[str], options: argparse.Namespace) -> None:
     tolerances = options.rtol, options.atol
     peer = benchmark.numbalsoda(problem)
     runs, floors = {peer.name: peer.run}, {}
     venous = None
     for isa in options.isa:
-        for executor in executors:
+        for executor in chosen:
             contender = benchmark.teorell(problem, executor=executor, isa=isa)
             runs[contender.name] = contender.run
             floors[contender.name] = FLOORS.get((isa, executor), {}).get(problem.kind)

@@ -13,7 +13,8 @@ import itertools
 from pathlib import Path
 
 import numpy as np
-from teorell import benchmark, solve
+from teorell import benchmark
+from teorell.engine import executors
 from throughput import reference
 
 FLOORS = {"A": 38.0, "B": 70.0}  # times numbalsoda at venous error 1e-5, AVX-512
@@ -38,7 +39,9 @@ def speed_at(error: float, curve: list[tuple[float, float]]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--problem", nargs="+", choices=["A", "B"], default=["A", "B"])
-    parser.add_argument("--method", nargs="+", choices=solve.METHODS, default=list(solve.METHODS))
+    parser.add_argument(
+        "--method", nargs="+", choices=executors.METHODS, default=list(executors.METHODS)
+    )
     parser.add_argument("--isa", help="v2, v3, v4 (default: the best here)")
     parser.add_argument(
         "--error", type=float, default=1e-5, help="venous error at which speeds are compared"

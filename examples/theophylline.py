@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 import teorell as tl
-from teorell.cli import Observed, comparison, grid, picture, read_observed
 from teorell.pbpk import THEOPHYLLINE, virtual_adults, whole_body
+from teorell.pbpk.command import Observed, comparison, grid, picture, read_observed
 
 
 def observations() -> Observed | None:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
+from folders import SHARED
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # hundreds of small matrix exponentials
@@ -19,9 +18,8 @@ hypothesis.settings.load_profile("teorell")
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with reference data that lies beside the checkout."""
-    folder = ROOT.parent / "shared"
-    if not folder.is_dir():
+    if not SHARED.is_dir():
         pytest.skip(
-            f"NOT RUN: needs the reference data in {folder}, which is not part of the repository"
+            f"NOT RUN: needs the reference data in {SHARED}, which is not part of the repository"
         )
-    return folder
+    return SHARED

@@ -3,27 +3,28 @@
 >>> import teorell as tl
 
 A `tl.Model` says the equations, a `tl.Regimen` the doses, `tl.simulate` runs a population and
-returns a `tl.Solution`.
+returns a `tl.Solution`. `tl.STATUS` says what each status of a patient means, `tl.METHODS` names
+the methods of this version.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from teorell.covariates import Stepwise
-from teorell.differentiate import Jacobian, jacobian, jvp, value_and_grad
+from teorell.derivatives.differentiate import Jacobian, jacobian, jvp, value_and_grad
 from teorell.errors import InputError, ModelError
-from teorell.event_table import EventTable
-from teorell.expression import abs, cos, exp, hill, log, max, min, pow, sin, sqrt, tanh, where
-from teorell.gradient import Gradient
 from teorell.model import Model
-from teorell.nca import nca
-from teorell.parameters import stepwise
-from teorell.reductions import AUC, Cmax, Cmin, TimeAbove, Tmax
-from teorell.regimen import Regimen
+from teorell.model.expression import abs, cos, exp, hill, log, max, min, pow, sin, sqrt, tanh, where
+from teorell.moved import MOVED, open_doors
+from teorell.results.gradient import Gradient
+from teorell.results.nca import nca
+from teorell.results.solution import SimulationError, Solution
+from teorell.schedule.covariates import Stepwise, stepwise
+from teorell.schedule.event_table import EventTable
+from teorell.schedule.regimen import Regimen
 from teorell.simulate import simulate
-from teorell.solution import SimulationError, Solution
-from teorell.streaming import Stored, simulate_to
+from teorell.simulation.reductions import AUC, Cmax, Cmin, TimeAbove, Tmax
+from teorell.storage.streaming import Stored, simulate_to
 
 if TYPE_CHECKING:
     from teorell.constraints import ConstraintSet
@@ -38,9 +39,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-_LATER = {"ConstraintSet": "constraints"} | dict.fromkeys(
-    ("Additive", "Combined", "Fit", "LogNormal", "Proportional", "fit"), "fitting"
-)
+_LATER = {
+    "ConstraintSet": "constraints",
+    **dict.fromkeys(("Additive", "Combined", "Fit", "LogNormal", "Proportional", "fit"), "fitting"),
+    **dict.fromkeys(("METHODS", "STATUS"), "engine.executors"),
+}
+
+open_doors()
 
 
 def __dir__() -> list[str]:
@@ -53,7 +58,7 @@ def __getattr__(name: str) -> Any:
 
     if name in _LATER:
         return getattr(import_module(f"teorell.{_LATER[name]}"), name)
-    if name in ("constraints", "fitting"):
+    if name in ("constraints", "fitting") or name in MOVED:
         return import_module(f"teorell.{name}")
     if name == "__version__":  # reading the metadata takes longer than the import
         from importlib.metadata import PackageNotFoundError, version

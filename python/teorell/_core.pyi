@@ -1,4 +1,4 @@
-"""Teorell's compiled core (cpp/bindings/module.cpp); solve.py is its only caller."""
+"""Teorell's compiled core (cpp/bindings/module.cpp); the wing `engine` is its only caller."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +28,7 @@ class Model:
 
 def solve(
     model: Model,
+    *,
     isa: str,
     method: str,
     code: tuple[int, ...] | None,
@@ -58,6 +59,7 @@ def solve(
 ) -> None: ...
 def map(
     program: dict[str, Any],
+    *,
     isa: str,
     threads: int,
     columns: list[NDArray[np.float64]],
@@ -65,6 +67,7 @@ def map(
 ) -> None: ...
 def project(
     program: dict[str, Any],
+    *,
     isa: str,
     threads: int,
     columns: list[NDArray[np.float64]],

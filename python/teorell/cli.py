@@ -1,352 +1,275 @@
-"""The command line: `teorell simulate`, `teorell fit`, `teorell doctor`, `teorell bench`."""
+"""The command line: `teorell simulate`, `fit`, `bench`, `doctor`, declared beside what they do.
+
+Every mistake of a user is one sentence on stderr and exit code 2. A traceback is a bug of teorell.
+"""
 
 from __future__ import annotations
 
 import argparse
-import csv
+import os
+import shutil
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
-import numpy as np
-from numpy.typing import NDArray
+from teorell.errors import InputError, ModelError, suggestion
+from teorell.results.failures import SimulationError
 
-from teorell.errors import InputError, ModelError, count, suggestion
-from teorell.nca import NCA, nca
-from teorell.pbpk import DRUGS, Drug, virtual_adults, whole_body
-from teorell.plot import bands, plot
-from teorell.regimen import Regimen
-from teorell.simulate import simulate
-from teorell.solution import SimulationError, Solution
+__all__ = ["Parser", "main"]
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+EXTRAS = {
+    "llvmlite": "llvmlite>=0.46",
+    "matplotlib": "teorell[plot]",
+    "pandas": "teorell[frames]",
+    "pyarrow": "teorell[storage]",
+    "scipy": "scipy",
+    "torch": "teorell[torch]",
+    "xarray": "teorell[frames]",
+    "zarr": "teorell[storage]",
+}
+"""Package that a command may need -> what pip installs it with."""
 
-__all__ = [
-    "Observed",
-    "comparison",
-    "geometric_mean",
-    "grid",
-    "inside",
-    "main",
-    "picture",
-    "read_observed",
-]
-
-QUANTITIES = ("cmax", "tmax", "auc_inf", "half_life")
-SAMPLES = 241
-BAR = 40  # characters
-
-
-@dataclass(frozen=True)
-class Observed:
-    """Measured concentrations, one a row."""
-
-    patient: NDArray[np.str_]  # (rows,)
-    time: NDArray[np.float64]  # (rows,) h
-    value: NDArray[np.float64]  # (rows,) mg/L
-
-    def curves(self) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """(times, values), h and mg/L, of each patient, in the order of the file."""
-        rows = [self.patient == patient for patient in dict.fromkeys(self.patient.tolist())]
-        return [(self.time[row], self.value[row]) for row in rows]
+NOBODY_READS = 141  # the exit code of a program whose reader has gone: 128 + SIGPIPE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line; argv: without the program's name, None is that of the process.
 
-    The exit code: 0, 1 if patients failed, 2 if the request was wrong, 130 after Ctrl-C.
+    Returns the exit code: 0, 1 if patients failed or a fit did not converge, 2 if the request was
+    wrong, 130 after Ctrl-C, 141 if what reads stdout has gone.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["bench"]:
-        from teorell.benchmark import main as bench
-
-        return bench(arguments[1:])
+    if hasattr(sys.stdout, "reconfigure"):  # a name that the terminal cannot show is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        if arguments[:1] == ["fit"]:
-            from teorell.fitting.command import main as fit
-
-            return fit(arguments[1:])
-        options = _parser().parse_args(arguments)
-        if options.command == "doctor":
-            from teorell.doctor import report
-
-            print(report())
-            return 0
-        return _simulate(options)
-    except SimulationError as error:
-        print(f"teorell: {error}", file=sys.stderr)
-        return 1
+        code = _run(sys.argv[1:] if argv is None else list(argv))
+    except BrokenPipeError:
+        code = NOBODY_READS
     except KeyboardInterrupt:
-        print("\nteorell: interrupted", file=sys.stderr)
-        return 130
-    except (InputError, ModelError, OSError) as error:
-        print(f"teorell: error: {error}", file=sys.stderr)
-        return 2
+        code = _say("interrupted", 130)
+    except SimulationError as error:
+        code = _say(str(error), 1)
+    except (InputError, ModelError) as error:
+        code = _say(f"error: {error}", 2)
+    except MemoryError as error:
+        reason = str(error) or "an array could not be made"
+        code = _say(f"error: not enough memory ({reason}). Ask for less at once.", 2)
+    except ImportError as error:
+        code = _say(f"error: {_missing(error)}", 2)
+    except OSError as error:
+        code = _say(f"error: {_unusable(error)}", 2)
+    return _flush(code)
 
 
-def _parser() -> argparse.ArgumentParser:
-    def drug(name: str) -> Drug:
-        if name.lower() not in DRUGS:
-            raise argparse.ArgumentTypeError(
-                f"unknown drug {name!r} (it is not built in). {suggestion(name, DRUGS)}"
-            )
-        return DRUGS[name.lower()]
+def _run(arguments: list[str]) -> int:
+    """The exit code of a command; what it was asked for wrongly, and what failed, is raised."""
+    parser = _parser()
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as stop:  # after --help and --version
+        return int(stop.code or 0)
+    if options.run is None:
+        parser.print_help()
+        return 0
+    if os.environ.get("TEORELL_ISA") and options.command != "doctor":
+        _check_isa()
+    return int(options.run(options))
 
-    parser = argparse.ArgumentParser(
-        prog="teorell", description="Simulate virtual populations with PBPK models."
-    )
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="simulate | fit | doctor | bench"
-    )
-    run = commands.add_parser("simulate", help="virtual adults taking a drug, whole-body model")
-    run.add_argument(
-        "drug", type=drug, nargs="?", default="theophylline", help=f"{' or '.join(DRUGS)}"
-    )
-    run.add_argument(
-        "--route",
-        choices=("oral", "iv"),
-        default="oral",
-        help="iv is a short infusion (default: oral)",
-    )
-    run.add_argument("--dose", type=float, help="mg (default: a usual dose of the drug)")
-    run.add_argument(
-        "--patients", type=int, default=1000, help="number of virtual adults (default: 1000)"
-    )
-    run.add_argument("--seed", type=int, default=1, help="of the virtual population (default: 1)")
-    run.add_argument("--hours", type=float, default=24.0, help="simulated time (default: 24)")
-    run.add_argument("--threads", type=int, help="default: all processors this process may use")
-    run.add_argument(
-        "--executor",
-        choices=("machine_code", "interpreter"),
-        help="default: the faster one that works",
-    )
-    run.add_argument(
-        "--observed",
-        type=Path,
-        help="CSV with columns ID, TIME and DV (or CONC) to draw and compare",
-    )
-    run.add_argument(
-        "--out", type=Path, default=Path("teorell-results"), help="folder for the files written"
-    )
-    commands.add_parser("fit", help="a model to the observations of a table", add_help=False)
-    commands.add_parser("doctor", help="what this installation found, and what it will use")
-    commands.add_parser("bench", help="patients per second on this machine", add_help=False)
+
+def _parser() -> Parser:
+    """The parser of all commands; `run` of what it returns is the function that does the work."""
+    from teorell import doctor
+    from teorell.benchmark import command as bench
+    from teorell.fitting import command as fit
+    from teorell.pbpk import command as simulate
+
+    parser = Parser(prog="teorell", description="Simulate virtual populations with PBPK models.")
+    parser.add_argument("--version", action=_Version, help="print the version and stop")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    for module in (simulate, fit, doctor, bench):
+        module.add_parser(commands)
     return parser
 
 
-def _simulate(options: argparse.Namespace) -> int:
-    drug: Drug = options.drug
-    iv = options.route == "iv"
-    dose = options.dose if options.dose is not None else drug.iv_dose if iv else drug.oral_dose
-    for name, value in (
-        ("--patients", options.patients),
-        ("--hours", options.hours),
-        ("--dose", dose),
-    ):
-        if not 0 < value < np.inf:
-            raise InputError(f"{name} is {value:g} (nothing would happen). Give a number above 0.")
-    if options.seed < 0:
-        raise InputError(f"--seed is {options.seed} (seeds are not negative). Give 0 or more.")
-    observed = read_observed(options.observed) if options.observed else None
-    if iv:
-        regimen = Regimen.infusion(dose, into="venous", duration=drug.iv_duration)
-    else:
-        regimen = Regimen.bolus(dose, into="stomach_lumen")
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, but a mistake is an InputError: a sentence with the nearest known name.
 
-    how = f"{dose:g} mg over {drug.iv_duration * 60:g} min" if iv else f"{dose:g} mg by mouth"
-    adults = f"{options.patients:,} virtual adult{'' if options.patients == 1 else 's'}"
-    print(f"{adults}, {drug.name}, {how}, {options.hours:g} h")
-    people = virtual_adults(options.patients, options.seed, drug)
-    start = time.perf_counter()
-    solution = simulate(
-        whole_body(drug), people, regimen, grid(options.hours, drug.iv_duration if iv else 0.0),
-        outputs=["cp"], threads=options.threads, executor=options.executor, progress=bar(),
-    )  # fmt: skip
-    seconds = time.perf_counter() - start
-    print(
-        f"{seconds:.2f} s, {options.patients / seconds:,.0f} patients/s with building the model\n"
-    )
-
-    results = solution.nca("cp")
-    print(results.summary(quantities=QUANTITIES))
-    if observed is not None:
-        print(f"\n{comparison(solution, results, observed)}")
-    options.out.mkdir(parents=True, exist_ok=True)
-    written = [_write_patients(options.out / "patients.csv", solution, people, results)]
-    written.append(_write_summary(options.out / "summary.csv", results))
-    title = f"{drug.name}, {how}, {adults}"
-    try:
-        figure = picture(solution, title, observed)
-    except ImportError:
-        print(
-            "\nno picture (matplotlib is not installed). Run pip install 'teorell[plot]'.",
-            file=sys.stderr,
-        )
-    else:
-        written.append(options.out / "concentration.png")
-        figure.savefig(written[-1], dpi=150)
-    print("\nwrote " + ", ".join(str(path) for path in written))
-    solution.raise_for_status()
-    return 0
-
-
-def grid(hours: float, infusion: float = 0.0) -> NDArray[np.float64]:
-    """Sample times, h, from 0 to `hours`, dense at the start, with the end of an infusion of
-    `infusion` hours.
+    Options are not abbreviated, and one that takes one value is given once.
     """
-    times = hours * np.linspace(0.0, 1.0, SAMPLES) ** 2
-    return np.union1d(times, [infusion] if 0.0 < infusion < hours else [])
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=_Help, allow_abbrev=False, **options)
 
-def bar() -> Callable[[int, int], None]:
-    """A progress callback that draws a bar on stderr."""
-
-    def draw(done: int, total: int) -> None:
-        full = BAR * done // total
-        end = "\n" if done >= total else ""
-        print(
-            f"\r[{'#' * full}{'.' * (BAR - full)}] {done:,}/{total:,}",
-            end=end,
-            file=sys.stderr,
-            flush=True,
-        )
-
-    return draw
-
-
-def picture(solution: Solution, title: str, observed: Observed | None = None) -> Figure:
-    """Median and bands of the output cp (mg/L), linear and logarithmic.
-
-    ImportError without matplotlib.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10.0, 4.2), layout="constrained")
-    points = None if observed is None else (observed.time, observed.value)
-    for axes, log in zip(figure.subplots(1, 2), (False, True), strict=True):
-        plot(
-            solution.times, solution["cp"], label="plasma concentration [mg/L]",
-            time_label="time [h]", observed=points, log=log, ax=axes,
-        )  # fmt: skip
-        # the first minutes rise from nothing: they would stretch the axis over many decades
-        if log:
-            low, high = bands(solution["cp"], (5.0, 95.0))
-            axes.set_ylim(max(low[-1] / 3, high.max() / 1e6), high.max() * 2)
-    figure.suptitle(title)
-    return figure
-
-
-def read_observed(path: Path) -> Observed:
-    """Observations of a NONMEM-like CSV: ID (optional), TIME in h, DV or CONC in mg/L. Doses and
-    MDV are left out.
-
-    Raises InputError for missing columns, text where a number should be, and a table without
-    observations.
-    """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [
-            {(key or "").strip().upper(): value for key, value in row.items()}
-            for row in csv.DictReader(file)
-        ]
-    columns = set(rows[0]) if rows else set()
-    value = next((name for name in ("DV", "CONC", "CP") if name in columns), None)
-    if value is None or "TIME" not in columns:
-        found = ", ".join(sorted(columns)) or "no rows"
-        raise InputError(
-            f"{path}: no columns TIME and DV or CONC (found {found}). Rename the columns."
-        )
-    patient, at, seen = [], [], []
-    for number, row in enumerate(rows, start=2):
-        try:
-            flags = [float(row.get(name) or 0.0) for name in ("EVID", "MDV")]
-            if any(flags) or (row[value] or "").strip() in ("", "."):
-                continue
-            at.append(float(row["TIME"]))
-            seen.append(float(row[value]))
-        except (TypeError, ValueError) as error:
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        given = sys.argv[1:] if args is None else list(args)
+        self._check_options(given)
+        found, more = super().parse_known_args(given, namespace)
+        if more:
             raise InputError(
-                f"{path}, line {number}: {error} (a number is needed). Correct the line."
-            ) from None
-        patient.append((row.get("ID") or "").strip())
-    if not seen:
+                f"unexpected {_short(more[0])} ({self.prog} takes no such argument). {self._help()}"
+            )
+        return found, more
+
+    def error(self, message: str) -> NoReturn:
+        _, required, names = message.partition("required: ")
+        if required:
+            raise InputError(f"{self.prog} needs {names} (not given). {self._help()}")
+        name, _, reason = message.removeprefix("argument ").partition(": ")
+        action = self._option_string_actions.get(name)
+        takes_number = action is not None and action.type in (int, float)
+        negative = f"A negative value is written {name}=-1. " if takes_number else ""
         raise InputError(
-            f"{path}: no observations (every row is a dose or has no value). Check EVID and MDV."
+            f"{name} cannot be used so ({reason or 'by argparse'}). {negative}{self._help()}"
         )
-    return Observed(np.array(patient), np.array(at), np.array(seen))
 
+    def _check_options(self, given: Sequence[str]) -> None:
+        """Before argparse takes the value of an unknown option for an argument."""
+        seen: set[str] = set()
+        for word in given:
+            if word == "--":
+                return
+            if not word.startswith("-") or word == "-" or _is_number(word):
+                if self._subparsers is not None:
+                    return  # the command, and what is its own
+                continue
+            name = word.partition("=")[0]
+            action = self._option_string_actions.get(name)
+            if action is None:
+                known = [each for each in self._option_string_actions if each.startswith("--")]
+                raise InputError(
+                    f"unknown option {_short(name)} ({self.prog} has none such). "
+                    f"{suggestion(name, known)}"
+                )
+            if isinstance(action, argparse._StoreAction) and action.dest in seen:
+                raise InputError(f"{name} is given twice (which is meant?). Leave one out.")
+            seen.add(action.dest)
 
-def comparison(solution: Solution, results: NCA, observed: Observed) -> str:
-    """Observed against simulated: geometric means of Cmax and AUC, and the points within the 5-95 %
-    band.
-    """
-    seen = []
-    for when, value in observed.curves():
-        order = np.argsort(when, kind="stable")
-        seen.append(nca(when[order], value[order]))
-    people = "1 person" if len(seen) == 1 else f"{len(seen)} people"
-    lines = [f"observed: {people}, {count(observed.value.size, 'sample')}"]
-    for name, unit in (("cmax", "mg/L"), ("auc_inf", "mg h/L")):
-        there = geometric_mean(np.concatenate([each[name] for each in seen]))
-        here = geometric_mean(results[name])
-        ratio = f"ratio {here / there:.2f}"
-        lines.append(
-            f"{name}: observed {there:.3g}, simulated {here:.3g} {unit} (geometric means), {ratio}"
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        if action.nargs == argparse.PARSER:
+            return arg_string
+        if not arg_string.strip():
+            raise InputError(f"{_name(action)} is empty (it needs a value). {self._help()}")
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError:
+            kind = "a whole number" if action.type is int else "a number"
+            raise InputError(
+                f"{_name(action)} is {_short(arg_string)} ({kind} is needed). Write it in digits."
+            ) from None
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        known = action.choices
+        if known is None or value in known:
+            return
+        if action.nargs == argparse.PARSER:
+            raise InputError(
+                f"unknown command {_short(value)} ({self.prog} has none such). "
+                f"{suggestion(value, known)}"
+            )
+        raise InputError(
+            f"{_name(action)} is {_short(value)} (there is no such choice). "
+            f"{suggestion(value, known)}"
         )
-    lines.append(f"within the 5-95 % band: {100 * inside(solution, observed):.0f} % of the points")
-    return "\n".join(lines)
+
+    def _help(self) -> str:
+        return f"See {self.prog} --help."
 
 
-def inside(solution: Solution, observed: Observed) -> float:
-    """The fraction of observed points within the 5-95 % band, of those after the dose and within
-    the simulated time.
-    """
-    used = (observed.time > 0.0) & (observed.time <= solution.times[-1])
-    low, high = bands(solution["cp"], (5.0, 95.0))
-    at, value = observed.time[used], observed.value[used]
-    within = (value >= np.interp(at, solution.times, low)) & (
-        value <= np.interp(at, solution.times, high)
-    )
-    return float(within.mean()) if within.size else float("nan")
+class _Help(argparse.HelpFormatter):
+    """Of at most 80 columns."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        columns = min(80, shutil.get_terminal_size().columns)
+        super().__init__(prog, **{"width": columns - 2, "max_help_position": 26, **options})
 
 
-def geometric_mean(values: NDArray[np.float64]) -> float:
-    """The geometric mean of those `values` that are finite and positive; NaN if none is."""
-    used = values[np.isfinite(values) & (values > 0.0)]
-    return float(np.exp(np.log(used).mean())) if used.size else float("nan")
+class _Version(argparse.Action):
+    """Prints the version, which is looked up then: that takes longer than all other parsing."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        import teorell
+
+        print(f"teorell {teorell.__version__}")
+        parser.exit()
 
 
-def _write_patients(
-    path: Path, solution: Solution, people: dict[str, NDArray[np.float64]], results: NCA
-) -> Path:
-    """A row a patient: body weight, the drug's parameters, status and the results."""
-    shown = ("body_weight", "cardiac_index", "fu", "clint", "ka")
-    columns: dict[str, NDArray[Any]] = {name: people[name] for name in shown}
-    columns |= {"status": solution.status, "steps": solution.steps}
-    columns |= results.columns()
-    return _write(
-        path,
-        ["patient", *columns],
-        zip(range(len(solution.status)), *columns.values(), strict=True),
-    )
+def _name(action: argparse.Action) -> str:
+    """An argument as users know it: --dose, DRUG."""
+    return "/".join(action.option_strings) or str(action.metavar or action.dest)
 
 
-def _write_summary(path: Path, results: NCA) -> Path:
-    summary = results.summary(quantities=QUANTITIES)
-    head = ["quantity", "unit", "patients", *(f"p{p:g}" for p in summary.percentiles)]
-    rows = zip(summary.quantities, summary.units, summary.counts, *summary.values.T, strict=True)
-    return _write(path, head, rows)
+def _short(word: str) -> str:
+    """A word that was given, quoted; the start of a long one."""
+    return repr(word if len(word) <= 60 else f"{word[:57]}...")
 
 
-def _write(path: Path, head: Sequence[str], rows: object) -> Path:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(head)
-        writer.writerows(rows)  # type: ignore[arg-type]
-    return path
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_isa() -> None:
+    """InputError for a $TEORELL_ISA that this processor cannot run."""
+    from teorell.engine.executors import selected_isa
+
+    try:
+        selected_isa(None)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def _missing(error: ImportError) -> str:
+    """The sentence for a package that a command needs; any other failed import is raised again."""
+    package = (error.name or "").partition(".")[0]
+    reason = " ".join(str(error).split())
+    if package in EXTRAS:
+        return f"{package} cannot be imported ({reason}). Run pip install '{EXTRAS[package]}'."
+    if package == "teorell" and "_core" in f"{error.name} {reason}":
+        return f"the compiled core cannot be imported ({reason}). Run pip install . in the clone."
+    if package:
+        raise error
+    return reason
+
+
+def _unusable(error: OSError) -> str:
+    """The sentence for a file that cannot be read or written."""
+    reason = error.strerror or str(error)
+    if error.filename is None:
+        return f"output cannot be written ({reason}). Check the disk, and where stdout goes."
+    return f"{error.filename} cannot be used ({reason}). Check the path and its permissions."
+
+
+def _say(message: str, code: int) -> int:
+    """Print a message on stderr, behind what stdout has; returns `code`."""
+    code = _flush(code)
+    print(f"teorell: {message}", file=sys.stderr)
+    return code
+
+
+def _flush(code: int) -> int:
+    """Write what stdout holds back; returns the exit code, another one if that is not possible."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        # Python would try again at the end, and print a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return code or NOBODY_READS
+        print(
+            f"teorell: error: stdout cannot be written ({error.strerror}). Send it elsewhere.",
+            file=sys.stderr,
+        )
+        return code or 2
+    return code
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from teorell import autograd_compiled as compiled
-from teorell.autograd import Simulate, Trace, common_type, constant
+from teorell.arrays import check_tensor, is_tensor, numbers_or_tensor
+from teorell.derivatives import autograd_compiled as compiled
+from teorell.derivatives.autograd import Simulate, Trace, common_type, constant
 from teorell.errors import InputError, suggestion
 from teorell.model import Model
-from teorell.parameters import check_tensor, is_tensor, numbers_or_tensor
-from teorell.problem import Problem, problem_of
-from teorell.regimen import Given
+from teorell.schedule.regimen import Given
+from teorell.simulation.given import problem_of
+from teorell.simulation.problem import Problem
 
 __all__ = ["Simulator"]
 
@@ -24,16 +25,15 @@ Values = Mapping[str, Any]
 
 
 class Simulator(nn.Module):
-    """One model, regimen and grid of times; parameters come from the module, or from a network at
-    each call.
+    """One model, regimen and grid of times as a layer; a network may give its parameters.
 
     model, regimen, times, outputs, options: as for teorell.simulate (rtol, method, threads, ...),
-    in numbers.
+        in numbers.
     learnable: names of parameters, which start at the model's defaults, or a mapping of name to
         start. Each becomes a torch.nn.Parameter, () or (patients,), in the unit that the model
         declares.
     fixed: mapping of name to value, () or (patients,), kept as a buffer. What is nowhere given
-    takes its default.
+        takes its default.
     positive: those of `learnable` that are learned on the log scale, and so stay above zero.
     dtype: of parameters and buffers, float64 or float32. The solver always computes in float64.
 
@@ -70,15 +70,26 @@ class Simulator(nn.Module):
             raise TypeError(
                 f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model."
             )
-        self._defaults = dict(
-            zip(model.parameter_names, map(float, model.parameter_defaults), strict=True)
-        )
-        fixed, positive = dict(fixed or {}), _names(positive)
-        starts = (
-            learnable
-            if isinstance(learnable, Mapping)
-            else {name: self._default(name) for name in _names(learnable)}
-        )
+        defaults = map(float, model.parameter_defaults)
+        self._defaults = dict(zip(model.parameter_names, defaults, strict=True))
+        self._declare(learnable, dict(fixed or {}), _names(positive), dtype)
+        self._status: Any = ()  # an array, or in compiled code a tensor
+        grid = constant(times, "times") if is_tensor(times) else times
+        self._recipe = (model, regimen, grid, outputs, options)
+        self._prepare()
+
+    def _declare(
+        self,
+        learnable: Values | Iterable[str],
+        fixed: Values,
+        positive: Sequence[str],
+        dtype: torch.dtype,
+    ) -> None:
+        """Make the module's parameters and buffers; InputError for names given twice."""
+        if isinstance(learnable, Mapping):
+            starts: Values = learnable
+        else:
+            starts = {name: self._default(name) for name in _names(learnable)}
         for name, value in starts.items():
             if name in fixed:
                 raise InputError(
@@ -103,20 +114,12 @@ class Simulator(nn.Module):
                     f"parameter {name!r} is positive, not learnable (positive says how). Add it to "
                     "learnable."
                 )
-        self._status: Any = ()  # an array, or in compiled code a tensor
-        self._recipe = (
-            model,
-            regimen,
-            constant(times, "times") if is_tensor(times) else times,
-            outputs,
-            options,
-        )
-        self._prepare()
 
     def forward(self, parameters: Values | None = None, /, **more: Any) -> Tensor:
-        """The values (patients, times, outputs); see the class.
+        """The values (patients, times, outputs), differentiable by all that went in.
 
-        Raises InputError for unknown names and unfit tensors.
+        parameters, more: name -> tensor, () or (patients,), in place of the module's own. Raises
+        InputError for unknown names and unfit tensors.
         """
         given = self.parameter_values()
         for name, value in (*(parameters or {}).items(), *more.items()):
@@ -143,23 +146,20 @@ class Simulator(nn.Module):
 
     @property
     def status(self) -> NDArray[np.int32]:
-        """(patients,) of the last call: 0 for each patient that succeeded; teorell.solve.STATUS has
-        the other sentences.
+        """(patients,) of the last call: 0 for each patient that succeeded.
 
-        Under torch.vmap the patients of all mapped runs, one run after the other; empty before the
-        first call.
+        teorell.STATUS has a sentence for each number. Under torch.vmap the patients of all mapped
+        runs, one run after the other; empty before the first call.
         """
         return np.asarray(self._status, dtype=np.int32)
 
     def parameter_values(self) -> dict[str, Tensor]:
-        """The learnable and fixed parameters, name to tensor () or (patients,), in the units that
-        the model declares.
-        """
-        found = {}
+        """Learnable and fixed parameters, name -> tensor () or (patients,), in declared units."""
+        values = {}
         for key, tensor in (*self.named_parameters(), *self.named_buffers()):
             kind, _, name = key.partition("_")
-            found[name] = tensor.exp() if kind == "log" else tensor
-        return found
+            values[name] = tensor.exp() if kind == "log" else tensor
+        return values
 
     def extra_repr(self) -> str:
         model, regimen, times, *_ = self._recipe
@@ -168,6 +168,7 @@ class Simulator(nn.Module):
         )
 
     def _default(self, name: str) -> float:
+        """The model's default of a parameter; InputError for an unknown name."""
         if name not in self._defaults:
             known = suggestion(str(name), self._defaults)
             raise InputError(f"unknown parameter {name!r} (the model does not declare it). {known}")
@@ -180,8 +181,9 @@ class Simulator(nn.Module):
         return (array.detach().clone() if is_tensor(array) else torch.tensor(array)).to(dtype)
 
     def _prepare(self) -> None:
-        """Make the problem, whose inputs are all parameters and doses, and what they are where
-        nobody gives them.
+        """Make the problem, and what its inputs are where a call does not give them.
+
+        The inputs are all parameters and doses.
         """
         model, regimen, times, outputs, options = self._recipe
         self._problem: Problem = problem_of(
@@ -204,11 +206,8 @@ class Simulator(nn.Module):
         ]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            key: value
-            for key, value in self.__dict__.items()
-            if key not in ("_problem", "_number", "_constants")
-        }
+        made = ("_problem", "_number", "_constants")  # by _prepare
+        return {key: value for key, value in self.__dict__.items() if key not in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -1,55 +1,120 @@
-"""How far a simulation is: a callable of the user's, or a bar."""
+"""How far a simulation is: told to a callable of the user's, or drawn as a bar on stderr.
+
+A bar is drawn where somebody watches: on a terminal, at most 80 columns wide, or in a notebook.
+Elsewhere (a log file, a pipe) one plain line says at the end how far it came.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-__all__ = ["Progress", "reporting"]
+__all__ = ["Progress", "on_terminal", "reporting"]
 
 Progress: TypeAlias = Callable[[int, int], None]
+"""Called with the patients done, and all of them."""
+
+COLUMNS = 80  # the widest that a bar may be, in characters
+BAR = 40  # the marks of the plain bar
+
+
+def on_terminal() -> bool:
+    """Is stderr a terminal? Then a bar can be drawn over itself there."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 @contextmanager
 def reporting(progress: bool | Progress | None, patients: int) -> Iterator[Progress | None]:
-    """The callable that solve calls; for True a bar by tqdm or rich, whichever is installed, else a
-    line of text.
+    """The callable that a solve reports to, None for nothing; patients: how many there are in all.
+
+    progress: a callable is handed on as it is, None and False are nothing. True is a bar by tqdm or
+        rich, whichever is installed, else a plain one; one line of text where nobody watches.
     """
     if progress is None or progress is False:
         yield None
-        return
-    if progress is not True:
+    elif progress is not True:
         yield progress
-        return
-    bar: Any
+    elif not (on_terminal() or "ipykernel" in sys.modules):
+        with _closing_line(patients) as report:
+            yield report
+    else:
+        with _tqdm(patients) or _rich(patients) or _plain(patients) as report:
+            yield report
+
+
+def _columns() -> int:
+    """The width of a bar on this terminal, in characters; the last column stays free."""
+    import shutil  # when a bar is drawn: `import teorell` stays short
+
+    return min(COLUMNS, shutil.get_terminal_size().columns) - 1
+
+
+def _tqdm(patients: int) -> Any:
+    """A context whose value draws with tqdm; None without tqdm."""
     try:
         from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
-        pass
-    else:
-        with tqdm(total=patients, unit=" patients") as bar:
+        return None
+    # In a notebook the width is that of the page: ncols would be taken for pixels.
+    width = {"ncols": _columns()} if on_terminal() else {}
 
-            def update(done: int, total: int) -> None:
-                bar.update(done - bar.n)
+    @contextmanager
+    def drawing() -> Iterator[Progress]:
+        with tqdm(total=patients, unit=" patients", **width) as bar:
+            yield lambda done, total: bar.update(done - bar.n)
 
-            yield update
-        return
+    return drawing()
+
+
+def _rich(patients: int) -> Any:
+    """A context whose value draws with rich; None without rich."""
     try:
+        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
     except ImportError:
-        pass
-    else:
-        with Bar(
-            TextColumn("patients"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        ) as bar:
+        return None
+    console = Console(stderr=True, width=_columns()) if on_terminal() else Console(stderr=True)
+
+    @contextmanager
+    def drawing() -> Iterator[Progress]:
+        columns = (TextColumn("patients"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Bar(*columns, console=console) as bar:
             task = bar.add_task("patients", total=patients)
             yield lambda done, total: bar.update(task, completed=done)
-        return
-    import sys
 
-    yield lambda done, total: print(
-        f"\r{done} of {total} patients", end="", file=sys.stderr, flush=True
-    )
-    print(file=sys.stderr)
+    return drawing()
+
+
+@contextmanager
+def _plain(patients: int) -> Iterator[Progress]:
+    """A bar of characters, drawn over itself: [####....] 40/100 patients."""
+    room = _columns() - len(f"[] {patients:,}/{patients:,} patients")
+    length = max(0, min(BAR, room))
+
+    def draw(done: int, total: int) -> None:
+        full = length * done // max(total, 1)
+        marks = f"[{'#' * full}{'.' * (length - full)}] " if length else ""
+        print(f"\r{marks}{done:,}/{total:,} patients", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield draw
+    finally:  # what is printed next, an error perhaps, begins its own line
+        print(file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _closing_line(patients: int) -> Iterator[Progress]:
+    """One line at the end, also after an error: 40 of 100 patients."""
+    last = 0
+
+    def remember(done: int, total: int) -> None:
+        nonlocal last
+        last = done
+
+    try:
+        yield remember
+    finally:
+        print(f"{last:,} of {patients:,} patients", file=sys.stderr, flush=True)

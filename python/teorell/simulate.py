@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import ArrayLike
 
-from teorell.covariates import Stepwise
-from teorell.eager import eager
+from teorell.arrays import is_tensor
+from teorell.engine.batch import ATOL, MAX_STEPS, METHOD, RTOL
 from teorell.model import Model
-from teorell.parameters import Array, is_tensor
-from teorell.problem import Problem, problem_of
 from teorell.progress import Progress
-from teorell.record_times import RecordTimes
-from teorell.reductions import Reduction
-from teorell.regimen import Given
-from teorell.solution import Solution
+from teorell.results.solution import Solution
+from teorell.schedule.regimen import Given
+from teorell.simulation.given import problem_of
+from teorell.simulation.labels import labelled
+from teorell.simulation.reductions import Reduction
+from teorell.torch_compile import eager
 
-if TYPE_CHECKING:
-    from teorell.solve import Raw
-
-__all__ = ["labelled", "simulate"]
+__all__ = ["simulate"]
 
 
 @eager
@@ -32,12 +29,12 @@ def simulate(
     times: Any = None,
     outputs: Sequence[str] | str | None = None,
     *,
-    rtol: float = 1e-6,
-    atol: float | ArrayLike | Mapping[str, float] = 1e-9,
-    method: str = "rodas5p",
+    rtol: float = RTOL,
+    atol: float | ArrayLike | Mapping[str, float] = ATOL,
+    method: str = METHOD,
     threads: int | None = None,
     samples: str = "after",
-    max_steps: int = 1_000_000,
+    max_steps: int = MAX_STEPS,
     progress: bool | Progress | None = None,
     executor: str | None = None,
     start: str = "initial",
@@ -57,7 +54,7 @@ def simulate(
     outputs: names in the order wanted, or one name; None is all.
     rtol, atol: tolerances of each step, rtol from 1e-13 to 0.1; atol is one number, one a state
         (states,), or a mapping from names of states (others take 1e-9), in the units of the states.
-    method: "rodas5p" or "rodas4p2", of a lower order and less work a step; solve.METHODS lists
+    method: "rodas5p" or "rodas4p2", of a lower order and less work a step; teorell.METHODS lists
     those of this version.
     threads: None takes all processors this process may use. No result depends on it.
     samples: does a sample at a dose time see the dose ("after") or not ("before")?
@@ -88,50 +85,29 @@ def simulate(
     """
     tensors = is_tensor(times)
     if tensors:
-        from teorell.autograd import constant
+        from teorell.derivatives.autograd import constant
 
         times = constant(times, "times")
     problem = problem_of(
-        model, parameters, regimen, times, outputs, rtol=rtol, atol=atol, method=method,
-        threads=threads, samples=samples, max_steps=max_steps, progress=progress, executor=executor,
-        start=start, reductions=reductions,
-    )  # fmt: skip
+        model,
+        parameters,
+        regimen,
+        times,
+        outputs,
+        rtol=rtol,
+        atol=atol,
+        method=method,
+        threads=threads,
+        samples=samples,
+        max_steps=max_steps,
+        progress=progress,
+        executor=executor,
+        start=start,
+        reductions=reductions,
+    )
     if tensors or any(map(is_tensor, problem.given)):
-        from teorell.autograd import solve
+        from teorell.derivatives.autograd import solve
 
         values, reduced, trace = solve(problem, problem.given)
         return labelled(problem, trace.raw, values, trace.arrays, reduced)
     return labelled(problem, problem.solve(problem.given))
-
-
-def labelled(
-    problem: Problem,
-    raw: Raw,
-    values: Any = None,
-    arrays: Sequence[Array] = (),
-    reduced: Any = None,
-) -> Solution:
-    """What the core returned, with the names and units of the problem.
-
-    values, reduced, arrays: values and reductions as tensors, and what the core read of each input,
-    where some were given.
-    """
-    model, columns, outputs = problem.model, problem.columns, problem.outputs
-    given = {
-        name: column
-        for name, column in zip(columns.names, columns.values, strict=True)
-        if name in columns.given
-    }
-    for entry, array in zip(problem.inputs, arrays, strict=False):
-        if entry.kind == "parameter":
-            given[entry.name] = array
-    parameters: dict[str, Array | Stepwise] = {**given, **problem.columns.steps}
-    at = problem.times
-    return Solution(
-        raw.values if values is None else values, at.times if isinstance(at, RecordTimes) else at,
-        outputs, raw.status, raw.failure_time, raw.steps, raw.rejected,
-        model.name, model.time_unit, tuple(model.output_unit(name) for name in outputs),
-        parameters, at.offsets if isinstance(at, RecordTimes) else None,
-        problem.reductions.labelled(raw.reduced if reduced is None else reduced),
-        problem.reductions.units(model),
-    )  # fmt: skip

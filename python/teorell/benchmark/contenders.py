@@ -1,5 +1,6 @@
-"""What takes part in the benchmark: teorell, and the peers around right-hand sides generated from
-the same models.
+"""What takes part in the benchmark: teorell, and its peers.
+
+The peers solve right-hand sides generated from the same models.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any
 import numpy as np
 
 import teorell as tl
-from teorell import solve
 from teorell.benchmark.problems import (
     BETWEEN,
     CHECKED,
@@ -27,8 +27,9 @@ from teorell.benchmark.problems import (
     Run,
 )
 from teorell.doctor import version
+from teorell.engine import executors
 from teorell.errors import count
-from teorell.expression import Expression, topological
+from teorell.model.expression import Expression, topological
 
 __all__ = [
     "METHOD", "PEERS", "Contender", "compiled", "numbalsoda", "reference", "rhs_source",
@@ -48,7 +49,7 @@ class Contender:
     name: str
     run: Run
     curve: Run | None = None
-    """The same for one output alone where the tool can be asked for that: (n, samples, 1)."""
+    """As `run`, for one output alone where the tool can be asked for that: (n, samples, 1)."""
 
 
 def teorell(
@@ -64,17 +65,25 @@ def teorell(
     Without `executor`, `threads` or `isa` (v2, v3, v4, ...) it takes those that a user gets by
     default.
     """
-    executor, _ = solve.choose_executor(executor)
-    threads = threads or solve.available_threads()
-    isa = isa or solve.selected_isa(None)
+    executor, _ = executors.choose_executor(executor)
+    threads = threads or executors.available_threads()
+    isa = isa or executors.selected_isa(None)
 
     def simulate(outputs: Sequence[str], n: int, rtol: float, atol: float) -> FloatArray:
         with _environment("TEORELL_ISA", isa):
             solution = tl.simulate(
-                problem.model, problem.patients(n), _regimen(), TIMES, outputs=list(outputs),
-                rtol=rtol, atol=atol, method=method, threads=threads, executor=executor,
+                problem.model,
+                problem.patients(n),
+                _regimen(),
+                TIMES,
+                outputs=list(outputs),
+                rtol=rtol,
+                atol=atol,
+                method=method,
+                threads=threads,
+                executor=executor,
                 samples="before",
-            )  # fmt: skip
+            )
         solution.raise_for_status()
         return np.asarray(solution.values)
 
@@ -86,11 +95,13 @@ def teorell(
 
 
 def _regimen() -> tl.Regimen:
+    """The doses of the benchmark: DOSES boluses of DOSE mg, EVERY h apart."""
     return tl.Regimen.bolus(DOSE, into="STO", every=EVERY, doses=DOSES)
 
 
 @contextmanager
 def _environment(name: str, value: str) -> Iterator[None]:
+    """Meanwhile the environment variable has this value."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -110,10 +121,16 @@ def reference(problem: Problem, n: int = CHECKED) -> FloatArray:
 def steps(problem: Problem, rtol: float, atol: float, method: str = METHOD) -> tuple[float, float]:
     """Accepted and rejected steps of teorell, mean over the checked patients."""
     solution = tl.simulate(
-        problem.model, problem.patients(CHECKED), _regimen(), TIMES,
-        outputs=[problem.outputs[problem.venous]], rtol=rtol, atol=atol, method=method,
+        problem.model,
+        problem.patients(CHECKED),
+        _regimen(),
+        TIMES,
+        outputs=[problem.outputs[problem.venous]],
+        rtol=rtol,
+        atol=atol,
+        method=method,
         samples="before",
-    )  # fmt: skip
+    )
     return float(solution.steps.mean()), float(solution.rejected.mean())
 
 
@@ -125,9 +142,8 @@ def rhs_source(model: tl.Model) -> str:
     """Python source of `rhs(t, y, dy, p)`, which writes the derivatives into dy.
 
     Shared parts are computed once, and divisions are products with shared reciprocals, which made
-    numbalsoda 13-18 %
-    faster: as fast as from SymPy's `cse`, and no slower than with all that depends on parameters
-    alone taken out.
+    numbalsoda 13-18 % faster: as fast as from SymPy's `cse`, and no slower than with all that
+    depends on parameters alone taken out.
     """
     derivatives = model.derivatives()
     exprs = [derivatives[name] for name in model.state_names]
@@ -169,7 +185,7 @@ def rhs_source(model: tl.Model) -> str:
 
 
 def compiled(model: tl.Model) -> Callable[..., None]:
-    """`rhs(t, y, dy, p)` of the source, as Python: y and dy are (states,), p (parameters,)."""
+    """`rhs(t, y, dy, p)` of a model as Python: y and dy are (states,), p (parameters,)."""
     namespace: dict[str, Any] = {"math": importlib.import_module("math")}
     exec(rhs_source(model), namespace)
     function: Callable[..., None] = namespace["rhs"]
@@ -177,8 +193,9 @@ def compiled(model: tl.Model) -> Callable[..., None]:
 
 
 def numbalsoda(problem: Problem) -> Contender:
-    """LSODA in C++ around a right-hand side compiled by numba, the loop over patients and doses
-    compiled too.
+    """LSODA in C++ around a right-hand side compiled by numba.
+
+    The loop over patients and doses is compiled too.
     """
     numba = importlib.import_module("numba")
     package = importlib.import_module("numbalsoda")

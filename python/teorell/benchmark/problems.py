@@ -1,5 +1,6 @@
-"""The two problems of the benchmark (reference_models.py), their patients, and how far a solution
-is off.
+"""The two problems of the benchmark, their patients, and how far a solution is off.
+
+The models are those of reference_models.py.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import teorell as tl
-from teorell import reference_models
-from teorell.expression import Expression, evaluate_all, leaves, symbol
+from teorell.benchmark.reference_models import DOSE, TIMES, population, problem_a, problem_b
+from teorell.benchmark.reference_models import DOSES as DOSE_TIMES
+from teorell.model.expression import Expression, evaluate_all, leaves, symbol
 
 __all__ = [
     "BETWEEN", "CHECKED", "DOSE", "DOSES", "EVERY", "TIMES", "FloatArray", "Problem", "Run",
@@ -23,20 +25,19 @@ __all__ = [
 
 FloatArray: TypeAlias = NDArray[np.float64]
 Run: TypeAlias = Callable[[int, float, float], FloatArray]
-"""run(n, rtol, atol) solves the first n patients: (n, samples, states or outputs), mg or mg/L; atol
-in mg.
+"""run(n, rtol, atol) solves the first n patients; atol in mg.
+
+It returns (n, samples, states or outputs), in mg or mg/L.
 """
 
-TIMES: FloatArray = reference_models.TIMES  # (97,) h
-# mg, times, h
-DOSE, DOSES, EVERY = reference_models.DOSE, len(reference_models.DOSES), reference_models.DOSES[1]
+DOSES, EVERY = len(DOSE_TIMES), DOSE_TIMES[1]  # boluses of DOSE mg, h apart
 BETWEEN = (len(TIMES) - 1) // DOSES  # samples from one dose to the next
 CHECKED = 20  # patients whose error is measured
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One of the two problems.
+    """One of the two problems, A and B.
 
     Each state, an amount in mg, is also an output, `outputs[k]` that of state k.
     """
@@ -52,12 +53,12 @@ class Problem:
         return _patients(self.kind, n)
 
     def matrix(self, n: int) -> FloatArray:
-        """The same as an (n, parameters) matrix in the model's order."""
+        """(n, parameters): the first n virtual patients, parameters in the model's order."""
         patients = self.patients(n)
         return np.column_stack([patients[name] for name in self.model.parameter_names])
 
     def start(self, n: int) -> FloatArray:
-        """(n, states) before the first dose."""
+        """(n, states) the amounts in mg of the first n patients before the first dose."""
         initials = self.model.initials()
         exprs = [initials[name] for name in self.model.state_names]
         patients = self.patients(n)
@@ -70,18 +71,19 @@ _drawn: dict[str, tuple[int, Mapping[str, FloatArray]]] = {}
 
 
 def _patients(kind: str, n: int) -> Mapping[str, FloatArray]:
-    """Views of the largest population drawn so far: drawing is slower than solving, and must not be
-    timed.
+    """Views of the largest population drawn so far.
+
+    Drawing is slower than solving, and must not be timed.
     """
     if _drawn.get(kind, (0, {}))[0] < n:
-        _drawn[kind] = n, reference_models.population(kind, n)
+        _drawn[kind] = n, population(kind, n)
     return {name: column[:n] for name, column in _drawn[kind][1].items()}
 
 
 @lru_cache(maxsize=2)
 def problem(kind: str) -> Problem:
-    """Problem "A" or "B"."""
-    model = {"A": reference_models.problem_a, "B": reference_models.problem_b}[kind]()
+    """The problem of a kind, "A" or "B"."""
+    model = {"A": problem_a, "B": problem_b}[kind]()
     names = list(model.state_names)
     outputs = tuple(f"amount_{name}" for name in names)
     for name, output in zip(names, outputs, strict=True):
@@ -90,11 +92,10 @@ def problem(kind: str) -> Problem:
 
 
 def errors(values: FloatArray, exact: FloatArray, problem: Problem) -> tuple[float, float]:
-    """The worst relative error of (patients, samples, states): of the venous state, and of all
-    states but the depot.
+    """The worst relative error of the venous state, and of all states but the depot.
 
-    Below a thousandth of a curve's own maximum the error is relative to that. NaN counts as
-    infinite.
+    values, exact: (patients, samples, states). Below a thousandth of a curve's own maximum the
+    error is relative to that. NaN counts as infinite.
     """
     magnitude = np.abs(exact)
     scale = np.maximum(magnitude, 1e-3 * magnitude.max(axis=1, keepdims=True))

@@ -1,5 +1,6 @@
-"""The race: contenders take turns in one run, so that a machine that slows down
-slows all of them.
+"""The race: contenders take turns in one run.
+
+So a machine that slows down slows all of them.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ BATCH = 1000  # patients
 
 @dataclass(frozen=True)
 class Rates:
-    """Patients per second of one contender, one figure a round, and the number of patients in a
-    round.
+    """How fast one contender was: patients per second, one figure a round.
+
+    `patients` is the number of patients in a round.
     """
 
     rounds: tuple[float, ...]
@@ -44,10 +46,10 @@ def race(
     seconds: float = 1.0,
     patients: int = 0,
 ) -> dict[str, Rates]:
-    """Let the contenders take turns, `repeats` rounds; each solves about `seconds` worth of
-    patients, or `patients`.
+    """Let the contenders take turns, `repeats` rounds; name -> Rates.
 
-    A first round, in which everything is compiled and the patients are drawn, is not counted.
+    Each solves about `seconds` worth of patients a round, or `patients`. A first round, in which
+    everything is compiled and the patients are drawn, is not counted.
     """
     counts: dict[str, int] = {}
     for name, run in runs.items():

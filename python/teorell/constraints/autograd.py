@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from teorell.autograd import common_type, numpy_of
-from teorell.column_code import run_columns
+from teorell.derivatives.autograd import common_type, numpy_of
+from teorell.engine.columns import run_columns
 from teorell.lowering.columns import ColumnProgram
 
 if TYPE_CHECKING:
@@ -27,14 +27,17 @@ __all__ = ["penalty", "project_tensors"]
 def penalty(
     program: ColumnProgram, columns: Sequence[Any], patients: int, options: Mapping[str, Any]
 ) -> Tensor:
-    """(patients,) in the type that the floating tensors promote to, differentiable once."""
+    """The penalty (patients,), differentiable once.
+
+    It is of the type that the floating tensors promote to.
+    """
     inputs = [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in columns]
     result: Tensor = Penalty.apply(program, patients, options, *inputs)
     return result.to(common_type([x for x in columns if isinstance(x, Tensor)]))
 
 
 class Penalty(Function):
-    """The penalty (patients,) of columns () or (patients,)."""
+    """The Function from columns () or (patients,) to their penalty (patients,)."""
 
     @staticmethod
     def forward(
@@ -51,20 +54,16 @@ class Penalty(Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         (slopes,) = ctx.saved_tensors
-        found = [cotangent * slope for slope in slopes]
-        return (
-            None,
-            None,
-            None,
-            *(g.sum() if shared else g for g, shared in zip(found, ctx.shared, strict=True)),
-        )
+        gradients = [cotangent * slope for slope in slopes]
+        return None, None, None, *in_shape(gradients, ctx.shared)
 
 
 def project_tensors(
     project: Callable[[Mapping[str, Any]], Projection], names: Sequence[str], columns: Sequence[Any]
 ) -> Projection:
-    """The projection of columns () or (patients,), its values as tensors of the type that the
-    floating ones promote to.
+    """The projection of columns () or (patients,), its values as tensors.
+
+    They are of the type that the floating ones promote to.
     """
     inputs = [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in columns]
     found = project({name: numpy_of(x.detach()) for name, x in zip(names, inputs, strict=True)})
@@ -74,7 +73,7 @@ def project_tensors(
 
 
 class Project(Function):
-    """What a projection has made of its columns."""
+    """The Function from columns to what a projection has made of them."""
 
     @staticmethod
     def forward(
@@ -89,9 +88,10 @@ class Project(Function):
         slopes = ctx.found.pull_back(
             {name: numpy_of(x) for name, x in zip(ctx.names, cotangents, strict=True)}
         )
-        found = [torch.from_numpy(slopes[name]) for name in ctx.names]
-        return (
-            None,
-            None,
-            *(g.sum() if shared else g for g, shared in zip(found, ctx.shared, strict=True)),
-        )
+        gradients = [torch.from_numpy(slopes[name]) for name in ctx.names]
+        return None, None, *in_shape(gradients, ctx.shared)
+
+
+def in_shape(gradients: Sequence[Tensor], shared: Sequence[bool]) -> list[Tensor]:
+    """Gradients (patients,) in the shapes of the columns: () of a number that patients share."""
+    return [g.sum() if one else g for g, one in zip(gradients, shared, strict=True)]

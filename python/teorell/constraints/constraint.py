@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from teorell.expression import Expression, constant, where
-from teorell.expression import max as larger
-
-if TYPE_CHECKING:
-    from teorell.lowering.builder import Builder
-    from teorell.lowering.columns import Term
+from teorell.model.expression import Expression, constant, where
+from teorell.model.expression import max as larger
 
 __all__ = ["Constraint", "Side", "difference", "reciprocal"]
 
@@ -47,23 +42,25 @@ class Constraint:
 
     @property
     def equality(self) -> bool:
+        """Whether it is an equality of two expressions."""
         return self.lower is not None and self.lower is self.upper
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """Its residuals: one, or two where there are two bounds."""
+        """The residuals of the constraint: one, or two where there are two bounds."""
         if self.equality:
             assert self.lower is not None
             return (Side((self.value - self.lower) * reciprocal(self.scale), True),)
-        found, inverse = [], reciprocal(self.scale)
+        bounds, inverse = [], reciprocal(self.scale)
         if self.lower is not None:
-            found.append(Side((self.lower - self.value) * inverse, False))
+            bounds.append(Side((self.lower - self.value) * inverse, False))
         if self.upper is not None:
-            found.append(Side((self.value - self.upper) * inverse, False))
-        return tuple(found)
+            bounds.append(Side((self.value - self.upper) * inverse, False))
+        return tuple(bounds)
 
     @property
     def penalty(self) -> Expression:
+        """What a patient's residuals cost, as an expression."""
         total = constant(0.0)
         for side in self.sides:
             r = side.residual
@@ -77,33 +74,9 @@ class Constraint:
             total = total + self.weight * (h * h)
         return total
 
-    def term(self, side: Side) -> Term:
-        """The penalty of a side as instructions, with its slope: 2 weight h h', which needs no
-        condition where h is 0.
-        """
-
-        # not at the top: `import teorell` needs no lowering
-        from teorell.lowering.program import Op
-
-        def emit(b: Builder, r: int) -> tuple[int, int]:
-            zero, weight = b.constant(0.0), b.constant(self.weight)
-            h, slope = r, b.one
-            if self.barrier and not side.equality:
-                edge, quarter = b.constant(self.barrier), b.constant(0.25 / self.barrier)
-                inside = b.op(Op.MAX, b.add(r, edge), zero)
-                near = b.op(Op.LT, r, edge)
-                h = b.select(near, b.mul(b.mul(inside, inside), quarter), r)
-                slope = b.select(near, b.mul(inside, b.add(quarter, quarter)), b.one)
-            elif not side.equality:
-                h = b.op(Op.MAX, r, zero)
-            weighted = b.mul(weight, h)
-            return b.mul(weighted, h), b.mul(b.add(weighted, weighted), slope)
-
-        return emit
-
     @property
     def demand(self) -> str:
-        """What it demands, in words of its bounds."""
+        """What the constraint demands, in words of its bounds."""
         if self.equality:
             return f"{self.value!r} = {self.lower!r}"
         if self.lower is not None and self.upper is not None:
@@ -114,8 +87,8 @@ class Constraint:
         )
 
 
-# Divisions are what a penalty's time is made of: by numbers, also by one of two, they are done
-# here.
+# Divisions are what a penalty's time is made of: those by numbers, also by one of two, are done
+# here and not for each patient.
 
 
 def reciprocal(expr: Expression) -> Expression:
@@ -137,5 +110,5 @@ def difference(a: Expression, b: Expression) -> Expression:
 
 
 def _is_choice(expr: Expression) -> bool:
-    """One of two numbers that are not 0."""
+    """Whether an expression is one of two numbers that are not 0, by a condition."""
     return expr.op == "where" and all(arg.op == "constant" and arg.value for arg in expr.args[1:])

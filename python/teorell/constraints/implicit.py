@@ -1,9 +1,15 @@
-"""How a projection depends on what was projected: the conditions of Karush, Kuhn and Tucker,
-differentiated.
+"""How a projection depends on what was projected.
 
-With z = (x - x0) / s, A = (dr/dx) s of the active constraints and lambda their multipliers, z + A'
-lambda = 0 and r = 0 hold. With M = s (d^2 lambda' r / dx^2) s and u = dx0 / s they give w = dx / s
-as (I + M) w + A' dlambda = u, A w = 0: a symmetric system, so the way back solves the same one.
+The conditions of Karush, Kuhn and Tucker are differentiated. With z = (x - x0) / s,
+A = (dr/dx) s of the active constraints and lambda their multipliers,
+
+    z + A' lambda = 0,    r = 0
+
+hold. With M = s (d^2 lambda' r / dx^2) s and u = dx0 / s they give w = dx / s as
+
+    (I + M) w + A' dlambda = u,    A w = 0
+
+This is a symmetric system, so the way back solves the same one.
 """
 
 from __future__ import annotations
@@ -15,11 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.column_code import run_columns
+from teorell.arrays import Array, numbers
+from teorell.engine.columns import run_columns
 from teorell.errors import InputError, suggestion
-from teorell.expression import Expression, constant, derivative, leaves, symbol
 from teorell.lowering.columns import lower_columns
-from teorell.parameters import Array, numbers
+from teorell.model.expression import Expression, constant, derivative, leaves, symbol
 
 __all__ = ["Implicit"]
 
@@ -28,18 +34,24 @@ BLOCK = 4096  # patients whose systems are solved at once
 
 @dataclass(frozen=True, eq=False)
 class Implicit:
-    """A projection that was found. Quantities that were held come after the free ones."""
+    """How a projection that was found depends on what was projected.
+
+    Quantities that were held come after the free ones.
+    """
 
     names: tuple[str, ...]  # of all quantities
     free: tuple[str, ...]
-    sides: Sequence[tuple[str, Any]]
-    values: Mapping[str, Array]
+    sides: Sequence[tuple[str, Any]]  # name of the constraint, Side
+    values: Mapping[str, Array]  # name -> (patients,) after the projection
     multipliers: Array  # (sides, patients)
-    metric: Sequence[Array]
-    found: NDArray[np.bool_]
+    metric: Sequence[Array]  # of each free quantity its scale, () or (patients,)
+    found: NDArray[np.bool_]  # (patients,) was a feasible point found?
 
     def pull_back(self, cotangents: Mapping[str, Any]) -> dict[str, Array]:
-        """name -> (patients,): by the quantities before the projection, from those after it."""
+        """name -> (patients,): the cotangents of the quantities before the projection.
+
+        cotangents: those of the quantities after it, by name; others are 0.
+        """
         patients, n = self.found.size, len(self.free)
         bars = np.zeros((len(self.names), patients))
         order = [*self.free, *(name for name in self.names if name not in self.free)]
@@ -58,12 +70,12 @@ class Implicit:
         for start in range(0, patients, BLOCK):
             part = slice(start, start + BLOCK)
             result[:, part] = self._solve(
-                bars[:, part],
-                slopes[:, :, part],
-                bends[:, :, part],
-                scale[:, part],
-                active[:, part],
-                n,
+                bars=bars[:, part],
+                slopes=slopes[:, :, part],
+                bends=bends[:, :, part],
+                scale=scale[:, part],
+                active=active[:, part],
+                n=n,
             )
         result[:, ~self.found] = 0.0
         return dict(zip(order, result, strict=True))
@@ -77,8 +89,11 @@ class Implicit:
         active: NDArray[np.bool_],
         n: int,
     ) -> Array:
-        """Of k patients: bars (quantities, k), slopes (sides, quantities, k), bends (free,
-        quantities, k), scale (free, k), active (sides, k); n quantities are free."""
+        """The cotangents (quantities, k) before the projection, of k patients.
+
+        bars: (quantities, k) those after it. slopes: (sides, quantities, k), bends: (free,
+        quantities, k), scale: (free, k), active: (sides, k); n quantities are free.
+        """
         most = max(1, int(active.sum(axis=0).max(initial=0)))
         # (most, k), those that are active first
         chosen = np.argsort(~active, axis=0, kind="stable")[:most]
@@ -105,7 +120,9 @@ class Implicit:
         return result
 
     def _derivatives(self, order: Sequence[str]) -> tuple[Array, Array]:
-        """dr/dx (sides, quantities, patients), and d^2 lambda' r / d free dx (free, quantities,
+        """First and second derivatives of the residuals at the points that were found.
+
+        dr/dx (sides, quantities, patients), and d^2 lambda' r / d free dx (free, quantities,
         patients).
         """
         symbols = {name: symbol("parameter", name) for name in order}

@@ -1,23 +1,23 @@
-"""The nearest patients that satisfy all constraints, and how they depend on the patients that they
-came from.
+"""The nearest patients that satisfy all constraints.
+
+With the way back, from derivatives by these to derivatives by the patients that they came from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.column_code import project_columns
+from teorell.arrays import Array, agree, numbers
+from teorell.constraints.declared import Declared
+from teorell.constraints.penalty import program_of, residuals_of, violations_of
+from teorell.engine.columns import project_columns
 from teorell.errors import InputError, count, suggestion
-from teorell.expression import Expression, constant, derivative, leaves, symbol
-from teorell.parameters import Array, agree, is_tensor, numbers
-
-if TYPE_CHECKING:
-    from teorell.constraints.constraint_set import ConstraintSet
+from teorell.model.expression import Expression, constant, derivative, leaves, symbol
 
 __all__ = ["Projection", "project"]
 
@@ -29,11 +29,11 @@ MOST_STEPS = 200
 class Projection:
     """Patients moved onto the feasible set, and what it took."""
 
-    # name -> (patients,) of every quantity that constraints read; NaN where none was found
+    # name -> (patients,) of every quantity that constraints read; NaN where no point was found
     values: Mapping[str, Any]
     # (patients,) sqrt(sum of ((x - x0) / scale)^2); 0 where the patient was feasible
     distance: Array
-    steps: NDArray[np.int32]  # (patients,) taken; -1 where no feasible point was found
+    steps: NDArray[np.int32]  # (patients,) steps taken; -1 where no feasible point was found
     # constraint -> (patients,) does it hold the patient where it is?
     active: Mapping[str, NDArray[np.bool_]]
     _derivative: Any = None
@@ -45,14 +45,13 @@ class Projection:
         return result
 
     def pull_back(self, cotangents: Mapping[str, Any]) -> dict[str, Array]:
-        """d loss / d each quantity before the projection, (patients,), from d loss / d those after
-        it, by name.
+        """d loss / d each quantity before the projection, (patients,), by name.
 
-        By the implicit function theorem, with the active constraints as they are. Where no point
-        was found it is 0.
+        cotangents: name -> d loss / d the quantity after it. By the implicit function theorem, with
+        the active constraints as they are. Where no point was found it is 0.
         """
-        found: dict[str, Array] = self._derivative(cotangents)
-        return found
+        bars: dict[str, Array] = self._derivative(cotangents)
+        return bars
 
     def __repr__(self) -> str:
         moved = int((self.distance > 0.0).sum())
@@ -65,7 +64,7 @@ class Projection:
 
 
 def project(
-    constraints: ConstraintSet,
+    constraints: Declared,
     values: Any,
     *,
     scale: Mapping[str, Any] | None = None,
@@ -73,11 +72,11 @@ def project(
     threads: int | None = None,
     executor: str | None = None,
 ) -> Projection:
-    """The nearest points that satisfy all constraints: least sum of ((x - x0) / scale)^2 over the
-    quantities that may move.
+    """The nearest points that satisfy all constraints.
 
-    values: as for ConstraintSet.penalty; torch tensors give tensors, which torch can differentiate
-    once.
+    Nearest is the least sum of ((x - x0) / scale)^2 over the quantities that may move.
+
+    values: as for ConstraintSet.penalty, in NumPy.
     scale: name -> positive number or (patients,); what is not named has its own size |x0|, or 1
         where that is 0: relative changes are what counts.
     hold: quantities that stay as they are, besides those declared fixed.
@@ -89,28 +88,15 @@ def project(
     """
     columns, patients = constraints._columns(values)
     names = constraints.inputs
-    if any(is_tensor(column) for column in columns):
-        from teorell.constraints.autograd import project_tensors
-
-        options: dict[str, Any] = {
-            "scale": scale,
-            "hold": hold,
-            "threads": threads,
-            "executor": executor,
-        }
-        return project_tensors(lambda given: project(constraints, given, **options), names, columns)
-    held = (
-        _named((hold,) if isinstance(hold, str) else tuple(hold), names, "hold")
-        | constraints._fixed
-    )
+    asked = (hold,) if isinstance(hold, str) else tuple(hold)
+    held = _named(asked, names, "hold") | constraints._fixed
     free = tuple(name for name in names if name not in held)
     if not free:
         raise InputError("all quantities are held (nothing may move). Leave one free.")
     sides = [(each.name, side) for each in constraints.constraints for side in each.sides]
     entries = _entries([side.residual for _, side in sides], free)
-    program = constraints._program(
-        ("project", free), [s.residual for _, s in sides] + [slope for *_, slope in entries]
-    )
+    exprs = [side.residual for _, side in sides] + [slope for *_, slope in entries]
+    program = program_of(constraints, ("project", free), exprs)
     metric = _scales(scale or {}, free, dict(zip(names, columns, strict=True)), patients)
     rows = [row for row, *_ in entries]
     given = {
@@ -118,31 +104,35 @@ def project(
         "starts": np.searchsorted(rows, np.arange(len(sides) + 1)).astype(np.int32),
         "columns": np.array([free.index(name) for _, name, _ in entries], np.int32),
         "equality": np.array([side.equality for _, side in sides], np.uint8),
-        "tolerance": TOLERANCE, "most_steps": MOST_STEPS,
-    }  # fmt: skip
+        "tolerance": TOLERANCE,
+        "most_steps": MOST_STEPS,
+    }
     found, multipliers, steps = project_columns(
         program, columns, given, metric, patients, threads=threads, executor=executor
     )
-    result = {
-        name: np.broadcast_to(column, (patients,))
-        for name, column in zip(names, columns, strict=True)
-    }
+    by_name = dict(zip(names, columns, strict=True))
+    if not (steps >= 0).any():
+        _refuse(constraints, by_name, free, list(dict.fromkeys(name for name, _ in sides)))
+    result = {name: np.broadcast_to(column, (patients,)) for name, column in by_name.items()}
     before = np.array([result[name] for name in free])
     result |= dict(zip(free, found, strict=True))
-    if not (steps >= 0).any():
-        _refuse(constraints, before, dict(zip(names, columns, strict=True)), free, metric, sides)
     active: dict[str, NDArray[np.bool_]] = {}
     for (name, side), row in zip(sides, multipliers, strict=True):
         holds = np.full(patients, side.equality) | (row > 0.0)
         active[name] = active.get(name, np.zeros(patients, np.bool_)) | holds
-    distance = np.sqrt(
-        (((found - before) / np.array(np.broadcast_arrays(*metric, found[0])[:-1])) ** 2).sum(
-            axis=0
-        )
-    )
+    sizes = np.array(np.broadcast_arrays(*metric, found[0])[:-1])
+    distance = np.sqrt((((found - before) / sizes) ** 2).sum(axis=0))
     from teorell.constraints.implicit import Implicit
 
-    slopes = Implicit(names, free, sides, result, multipliers, metric, steps >= 0)
+    slopes = Implicit(
+        names=names,
+        free=free,
+        sides=sides,
+        values=result,
+        multipliers=multipliers,
+        metric=metric,
+        found=steps >= 0,
+    )
     return Projection(result, distance, steps, active, slopes.pull_back)
 
 
@@ -150,18 +140,19 @@ def _entries(
     residuals: Sequence[Expression], free: Sequence[str]
 ) -> list[tuple[int, str, Expression]]:
     """(row, quantity, derivative) where a residual depends on a quantity that may move."""
-    found = []
+    entries = []
     for row, residual in enumerate(residuals):
         inside = {leaf.name for leaf in leaves(residual)}
         for name in free:
             if name in inside:
                 slope = derivative(residual, symbol("parameter", name))
                 if slope is not constant(0.0):
-                    found.append((row, name, slope))
-    return found
+                    entries.append((row, name, slope))
+    return entries
 
 
 def _named(given: Sequence[str], names: Sequence[str], what: str) -> frozenset[str]:
+    """The names, if all of them are known, else InputError; what: which argument names them."""
     for name in given:
         if name not in names:
             raise InputError(
@@ -173,8 +164,12 @@ def _named(given: Sequence[str], names: Sequence[str], what: str) -> frozenset[s
 def _scales(
     given: Mapping[str, Any], free: Sequence[str], columns: Mapping[str, Array], patients: int
 ) -> list[Array]:
+    """The scale of each quantity that may move, () or (patients,).
+
+    InputError for what is no scale.
+    """
     _named(tuple(given), free, "scale")
-    found = []
+    scales = []
     for name in free:
         size = np.abs(columns[name])
         array = (
@@ -188,19 +183,20 @@ def _scales(
                 "0."
             )
         agree([("values", patients), (f"the scale of {name!r}", array.size)] if array.ndim else [])
-        found.append(array)
-    return found
+        scales.append(array)
+    return scales
 
 
 def _refuse(
-    constraints: ConstraintSet, before: Array, columns: Mapping[str, Array], free: Sequence[str],
-    metric: Sequence[Array], sides: Sequence[tuple[str, Any]],
-) -> None:  # fmt: skip
-    """InputError: no patient satisfies the constraints.
+    constraints: Declared,
+    columns: Mapping[str, Array],
+    free: Sequence[str],
+    names: Sequence[str],
+) -> NoReturn:
+    """Raise InputError: no patient satisfies the constraints.
 
-    Names a set of them that together cannot be, and less can.
+    It names a set of them that together cannot be, and less can.
     """
-    names = list(dict.fromkeys(name for name, _ in sides))
     kept = list(names)
     first = {name: np.atleast_1d(column)[:1] for name, column in columns.items()}
     for name in names:
@@ -215,18 +211,19 @@ def _refuse(
 
 
 def _feasible(
-    constraints: ConstraintSet,
+    constraints: Declared,
     names: Sequence[str],
     values: Mapping[str, Array],
     free: Sequence[str],
 ) -> bool:
+    """Whether some of the constraints alone can be satisfied by these values, one patient."""
     part = constraints._of(names)
+    given = {name: values[name] for name in part.inputs}
     hold = [name for name in part.inputs if name not in free]
     if len(hold) == len(part.inputs):
-        return not part.violations({name: values[name] for name in part.inputs}).any.any()
+        residuals = residuals_of(part, *part._columns(given))
+        return not violations_of(part, residuals).any.any()
     try:
-        return bool(
-            project(part, {name: values[name] for name in part.inputs}, hold=hold).success.all()
-        )
+        return bool(project(part, given, hold=hold).success.all())
     except InputError:
         return False

@@ -1,5 +1,6 @@
-"""Constraints on trajectories: their quantities are reductions, so one solve finds them, one
-adjoint differentiates.
+"""Constraints on trajectories: their quantities are reductions of a simulation.
+
+So one solve finds them, and one adjoint differentiates.
 """
 
 from __future__ import annotations
@@ -10,27 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from teorell.arrays import Array
+from teorell.constraints.declared import Declared
+from teorell.constraints.penalty import penalty_of
 from teorell.errors import InputError
-from teorell.parameters import Array
-from teorell.regimen import Given
+from teorell.schedule.regimen import Given
 
 if TYPE_CHECKING:
-    from teorell.constraints.constraint_set import ConstraintSet
-    from teorell.gradient import Gradient
     from teorell.model import Model
+    from teorell.results.gradient import Gradient
 
 __all__ = ["simulated", "value_and_grad"]
 
 
 def simulated(
-    constraints: ConstraintSet,
+    constraints: Declared,
     parameters: Any,
     regimen: Given,
     times: Any,
     options: Mapping[str, Any],
 ) -> Any:
-    """name -> (patients,): all that the constraints read, parameters and reductions; NaN where a
-    simulation failed.
+    """name -> (patients,): all that the constraints read, parameters and reductions.
+
+    NaN where a simulation failed. options: of teorell.simulate.
     """
     from teorell.simulate import simulate
 
@@ -46,17 +49,18 @@ def simulated(
 
 
 def value_and_grad(
-    constraints: ConstraintSet,
+    constraints: Declared,
     parameters: Any,
     regimen: Given,
     times: Any,
     options: Mapping[str, Any],
 ) -> tuple[float, Gradient]:
-    """The sum of all penalties of all patients, and its gradient; a patient who failed counts for
-    nothing.
+    """The sum of all penalties of all patients, and its gradient.
+
+    A patient who failed counts for nothing.
     """
-    from teorell.differentiate import value_and_grad as of_loss
-    from teorell.parameters import parameter_columns
+    from teorell.derivatives.differentiate import value_and_grad as of_loss
+    from teorell.simulation.parameters import parameter_columns
 
     model = _model(constraints)
     columns = parameter_columns(model, parameters)
@@ -71,15 +75,14 @@ def value_and_grad(
 
     def loss(_values: Array, reduced: Mapping[str, Array]) -> tuple[float, None, dict[str, Array]]:
         patients = next(iter(reduced.values())).size
-        found, slopes = constraints._penalty({**known, **reduced}, patients)
-        good = np.isfinite(found)
+        both = {**known, **reduced}
+        columns = [both[name] for name in constraints.inputs]
+        penalties, slopes = penalty_of(constraints, columns, patients)
+        good = np.isfinite(penalties)
         slopes = {name: np.where(good, slope, 0.0) for name, slope in slopes.items()}
         direct.update({name: slope for name, slope in slopes.items() if name not in reduced})
-        return (
-            float(found[good].sum()),
-            None,
-            {name: slope for name, slope in slopes.items() if name in reduced},
-        )
+        of_reduced = {name: slope for name, slope in slopes.items() if name in reduced}
+        return float(penalties[good].sum()), None, of_reduced
 
     reductions = list(constraints.reductions)
     value, gradient = of_loss(
@@ -92,7 +95,11 @@ def value_and_grad(
     return value, replace(gradient, parameters=both)
 
 
-def _model(constraints: ConstraintSet) -> Model:
+def _model(constraints: Declared) -> Model:
+    """The model whose trajectories are constrained.
+
+    InputError where there is none, or where it does not have all quantities.
+    """
     if constraints._model is None or not constraints.reductions:
         raise InputError(
             f"{constraints.name!r} has no constraints on trajectories (of which model, and what?). "

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.parameters import Array
+from teorell.arrays import Array
 
 __all__ = ["Violations", "wilson"]
 
@@ -19,8 +19,7 @@ Z = 1.959963984540054  # of a two-sided 95 % interval
 
 @dataclass(frozen=True, eq=False)
 class Violations:
-    """Of each constraint, and of any: the share of patients that violate it, with its 95 % Wilson
-    interval.
+    """The share of patients that violate each constraint, and any, with 95 % Wilson intervals.
 
     `residuals[name]` (patients,): how far a patient is outside, in scales of the constraint, at
     most 0 inside; of an equality its size.
@@ -43,17 +42,19 @@ class Violations:
 
     @property
     def rates(self) -> dict[str, float]:
+        """name -> the share of patients that violate this constraint."""
         return {name: float(each.mean()) for name, each in self.violated.items()}
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """Of the rates; "any" is that of `rate`."""
+        """name -> the 95 % Wilson interval of its rate; "any" is that of `rate`."""
         every = {**self.violated, "any": self.any}
         return {name: wilson(int(each.sum()), each.size) for name, each in every.items()}
 
     def to_dataframe(self) -> Any:
-        """A pandas DataFrame: a row a constraint, and `any`, with group, rate, its interval, and
-        the largest residual.
+        """A pandas DataFrame: a row a constraint, and `any`.
+
+        Columns are group, rate, its interval, and the largest residual. ImportError without pandas.
         """
         try:
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]

@@ -1,5 +1,6 @@
-"""What a fit works on: subjects, their doses and observations; predictions of any choice of them,
-with sensitivities.
+"""What a fit works on: subjects, their doses and observations, and predictions of them.
+
+Predictions are of any choice of subjects, with sensitivities.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.covariates import Stepwise
-from teorell.dose_table import spread
+from teorell.arrays import Array
 from teorell.errors import InputError, count, suggestion
-from teorell.event_table import EventTable
 from teorell.model import Model
-from teorell.parameters import Array
-from teorell.problem import Input, problem_of
-from teorell.record_times import RecordTimes
-from teorell.regimen import dose_table
+from teorell.rows import offsets_of, spread
+from teorell.schedule.covariates import Stepwise
+from teorell.schedule.event_table import EventTable
+from teorell.schedule.record_times import RecordTimes
+from teorell.schedule.regimen import dose_table
+from teorell.simulation.given import problem_of
+from teorell.simulation.inputs import Input
 
 __all__ = ["Data", "data_of", "enough"]
 
@@ -49,41 +51,32 @@ class Data:
     @property
     def counts(self) -> NDArray[np.int64]:
         """(subjects,) observations of each."""
-        return np.diff(self.offsets)
+        counts: NDArray[np.int64] = np.diff(self.offsets)
+        return counts
 
     def rows(self, subjects: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows of some subjects, which may repeat."""
         return spread(self.offsets[subjects], self.counts[subjects])
 
     def predict(self, subjects: NDArray[np.int64], values: Array) -> tuple[Array, Array]:
-        """Predictions (rows,) of some subjects, NaN after a failure, and derivatives (rows, p);
-        values: (subjects, p).
+        """Predictions (rows,) of some subjects, NaN after a failure, and derivatives (rows, p).
+
+        values: (subjects, p), of the estimated parameters.
         """
         arrays = [np.ascontiguousarray(column) for column in values.T]
         given = {name: self._chosen(value, subjects) for name, value in self.known.items()}
         given |= dict(zip(self.estimated, arrays, strict=True))
-        rows = self.rows(subjects)
-        offsets = np.append(0, np.cumsum(self.counts[subjects]))
-        order = None if self.order is None else self.order[rows]
-        at = RecordTimes(self.times[rows], offsets, order)
-        doses = np.diff(self.regimen.offsets)[subjects]
-        which = spread(self.regimen.offsets[:-1][subjects], doses)
-        regimen = self.regimen.rows(which, np.append(0, np.cumsum(doses)))
+        at = RecordTimes(self.times, self.offsets, self.order).of(subjects)
+        regimen = self.regimen.of(subjects)
         problem = problem_of(self.model, given, regimen, at, [self.output], **self.options)
         problem = problem.by([Input("parameter", name) for name in self.estimated])
         raw, derivatives, _ = problem.jacobian(problem.given)
         return raw.values[:, 0], derivatives[:, 0, :]
 
     def _chosen(self, value: Any, subjects: NDArray[np.int64]) -> Any:
+        """The values of a known parameter for some subjects."""
         if isinstance(value, Stepwise):
-            if value.patients == 1:
-                return value
-            counts = np.diff(value.offsets)[subjects]
-            rows = spread(value.offsets[:-1][subjects], counts)
-            order = None if value.order is None else value.order[rows]
-            return Stepwise(
-                value.values[rows], value.times[rows], np.append(0, np.cumsum(counts)), order
-            )
+            return value if value.patients == 1 else value.of(subjects)
         return np.asarray(value)[subjects] if np.ndim(value) else value
 
 
@@ -104,32 +97,75 @@ def data_of(
             f"observations are a {type(observations).__name__} (doses are needed too). Give a "
             "teorell.EventTable."
         )
+    chosen = _output(model, output)
+    _check_parameters(model, observations, estimated, known)
+    kept, below, limit = _kept(observations)
+    owner = observations.times.patient[kept]
+    counts = np.bincount(owner, minlength=observations.patients)
+    if not kept.size or (counts == 0).any():
+        who = f"subject {observations.ids[np.argmax(counts == 0)]}" if kept.size else "any subject"
+        raise InputError(
+            f"there is no observation of {who} (nothing can be fitted). Leave such subjects out."
+        )
+    order = observations.times.order
+    return Data(
+        model=model,
+        output=chosen,
+        estimated=tuple(estimated),
+        known={**observations.parameters, **known},
+        regimen=dose_table(observations.regimen, model.state_names, observations.patients),
+        times=observations.times.times[kept],
+        order=None if order is None else order[kept],
+        offsets=offsets_of(counts),
+        y=np.where(below[kept], limit[kept], observations.dv[kept]),
+        below=below[kept],
+        limit=limit[kept],
+        ids=observations.ids,
+        options=options,
+    )
+
+
+def _output(model: Model, given: str | None) -> str:
+    """The output that was measured; None is the only one. InputError where there is none."""
     names = model.output_names
-    if output is None and len(names) != 1:
+    if given is None and len(names) != 1:
         raise InputError(
             f"no output named (model {model.name!r} has {len(names)}). Name one of "
             f"{', '.join(names)}."
         )
-    chosen = names[0] if output is None else output
+    chosen = names[0] if given is None else given
     if chosen not in names:
         raise InputError(
             f"unknown output {chosen!r} (model {model.name!r} does not declare it). "
             f"{suggestion(chosen, names)}"
         )
+    return chosen
+
+
+def _check_parameters(
+    model: Model, observations: EventTable, estimated: Sequence[str], known: Mapping[str, Any]
+) -> None:
+    """InputError for names that the model has not, and for those whose value is given twice."""
     for name in (*estimated, *known):
         if name not in model.parameter_names:
             raise InputError(
                 f"unknown parameter {name!r} (model {model.name!r} does not declare it). "
                 f"{suggestion(name, model.parameter_names)}"
             )
-    of_table = dict(observations.parameters)
     for name in estimated:
-        if name in known or name in of_table:
+        if name in known or name in observations.parameters:
             where = "fixed too" if name in known else "a column of the table too"
             raise InputError(
                 f"parameter {name!r} is estimated and {where} (which is meant?). Leave it out of "
                 "one."
             )
+
+
+def _kept(observations: EventTable) -> tuple[NDArray[np.intp], NDArray[np.bool_], Array]:
+    """Which samples count; of all samples, which are below the limit of quantification, and it.
+
+    InputError for a sample that counts without a value.
+    """
     below = observations.blq & ~observations.mdv
     kept = np.flatnonzero(~observations.mdv)
     lost = kept[np.isnan(observations.dv[kept]) & ~below[kept]]
@@ -145,25 +181,7 @@ def data_of(
             "an observation below the limit of quantification has no limit (row "
             f"{observations.records[unknown[0]]}). Give LLOQ, or the limit in DV."
         )
-    owner = observations.times.patient[kept]
-    counts = np.bincount(owner, minlength=observations.patients)
-    if not kept.size or (counts == 0).any():
-        who = (
-            "any subject"
-            if not kept.size
-            else f"subject {observations.ids[np.argmax(counts == 0)]}"
-        )
-        raise InputError(
-            f"there is no observation of {who} (nothing can be fitted). Leave such subjects out."
-        )
-    order = observations.times.order
-    return Data(
-        model, chosen, tuple(estimated), {**of_table, **known},
-        dose_table(observations.regimen, model.state_names, observations.patients),
-        observations.times.times[kept], None if order is None else order[kept], np.append(0,
-        np.cumsum(counts)), np.where(below[kept], limit[kept], observations.dv[kept]), below[kept],
-        limit[kept], observations.ids, options,
-    )  # fmt: skip
+    return kept, below, limit
 
 
 def enough(data: Data, parameters: int, pooled: bool) -> None:

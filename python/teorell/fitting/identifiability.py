@@ -1,17 +1,17 @@
-"""What the data say of the parameters, and what they cannot: from the spectrum of the Fisher
-information.
+"""What the data say of the parameters, and what they cannot tell.
 
-On the scale of logarithms the inverse square root of an eigenvalue is the relative standard error
-of a product of powers of parameters, the eigenvector's. Where it is above log 10 the data leave
-that product open by more than a factor of ten.
+Both follow from the spectrum of the Fisher information. On the scale of logarithms the inverse
+square root of an eigenvalue is the relative standard error of a product of powers of parameters,
+the eigenvector's. Where it is above log 10 the data leave that product open by more than a factor
+of ten.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from teorell.arrays import Array
 from teorell.fitting.scale import Scale
-from teorell.parameters import Array
 
 __all__ = ["correlation", "covariance", "statements", "structural"]
 
@@ -19,8 +19,9 @@ OPEN = np.log(10.0)
 
 
 def structural(information: Array, p: int) -> Array:
-    """(k, p, p): the information of p parameters when those of the residual error are estimated
-    with them.
+    """(k, p, p) the information of the first p parameters when all are estimated.
+
+    information: (k, q, q), of which the last q - p are those of the residual error.
     """
     a, b, d = information[:, :p, :p], information[:, :p, p:], information[:, p:, p:]
     if not b.shape[2]:
@@ -29,8 +30,9 @@ def structural(information: Array, p: int) -> Array:
 
 
 def covariance(information: Array) -> Array:
-    """(k, p, p) the inverse; infinite variances for parameters in directions of which nothing is
-    known.
+    """(k, p, p) the inverse of an information.
+
+    Variances are infinite for parameters in directions of which nothing is known.
     """
     result = np.empty_like(information)
     for k, each in enumerate(information):
@@ -51,8 +53,9 @@ def covariance(information: Array) -> Array:
 
 
 def statements(information: Array, scale: Scale) -> tuple[Array, list[str]]:
-    """Eigenvalues (k, p), ascending, and for each problem a sentence: what the data do not
-    identify, "" if all is.
+    """Eigenvalues (k, p), ascending, and a sentence for each problem.
+
+    The sentence says what the data do not identify; "" if all is.
     """
     unit = np.where(scale.logarithmic, 1.0, np.maximum(np.abs(scale.start), 1e-3))
     values, vectors = np.linalg.eigh(information * np.outer(unit, unit))
@@ -81,7 +84,7 @@ def _product(direction: Array, scale: Scale) -> str:
 
 
 def correlation(covariances: Array) -> Array:
-    """(k, p, p)"""
+    """(k, p, p) correlations from covariances."""
     size = np.sqrt(np.einsum("kii->ki", covariances))
     with np.errstate(invalid="ignore"):
         result: Array = covariances / (size[:, :, None] * size[:, None, :])

@@ -1,9 +1,9 @@
-"""Many small maximum likelihood problems at once: Fisher scoring, damped as Levenberg and Marquardt
-do.
+"""Many small maximum likelihood problems at once: damped Fisher scoring.
 
-Marquardt (1963), J. Soc. Ind. Appl. Math. 11:431; the expected information takes the place of J'J.
-Each problem has its own damping and stops by itself; all that still run are evaluated together.
-Bounds are kept by clipping: what is at a bound and would leave it stays.
+The damping is that of Levenberg and Marquardt (Marquardt (1963), J. Soc. Ind. Appl. Math. 11:431);
+the expected information takes the place of J'J. Each problem has its own damping and stops by
+itself; all that still run are evaluated together. Bounds are kept by clipping: what is at a bound
+and would leave it stays.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.parameters import Array
+from teorell.arrays import Array
 
 __all__ = ["Found", "minimise"]
 
@@ -62,21 +62,21 @@ def minimise(
         if not running.size:
             break
         step = _step(
-            x[running],
-            gradient[running],
-            information[running],
-            damping[running],
-            low,
-            high,
-            held[running],
+            x=x[running],
+            gradient=gradient[running],
+            information=information[running],
+            damping=damping[running],
+            low=low,
+            high=high,
+            held=held[running],
         )
         tried = np.clip(x[running] + step, low, high)
-        found, slope, bend = evaluate(running, tried)
+        there, slope, bend = evaluate(running, tried)
         evaluations[running] += 1
-        better = found <= value[running]
+        better = there <= value[running]
         change = np.abs(tried - x[running]).max(axis=1, initial=0.0)
         moved = running[better]
-        x[moved], value[moved] = tried[better], found[better]
+        x[moved], value[moved] = tried[better], there[better]
         gradient[moved], information[moved] = slope[better], bend[better]
         damping[running] = np.where(
             better, np.maximum(damping[running] * 0.1, 1e-12), damping[running] * 8.0
@@ -98,6 +98,7 @@ def _step(
     high: Array,
     held: NDArray[np.bool_],
 ) -> Array:
+    """The damped step of each problem, (k, q); what is held, or at a bound, does not move."""
     stays = held | ((x <= low) & (gradient > 0.0)) | ((x >= high) & (gradient < 0.0))
     free = ~stays
     matrix = information * (free[:, :, None] & free[:, None, :])

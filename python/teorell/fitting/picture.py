@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from teorell.plot import COLOR, INK
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from teorell.fitting.result import Fit
+from teorell.arrays import Array
+from teorell.results.plot import COLOR, INK
 
 __all__ = ["picture"]
 
 
-def picture(fit: Fit) -> Any:
+def picture(
+    time: Array, observed: Array, predicted: Array, residuals: Array, below: NDArray[np.bool_]
+) -> Any:
+    """Observed against predicted, and residuals against time, as a matplotlib Figure.
+
+    All are (rows,); residuals in standard deviations. Rows below the limit of quantification are
+    not drawn. ImportError without matplotlib.
+    """
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -20,18 +28,18 @@ def picture(fit: Fit) -> Any:
             "no picture (matplotlib is not installed). Run pip install 'teorell[plot]'."
         ) from error
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrained")
-    seen = ~fit.below
+    seen = ~below
     ends = [
-        min(fit.observed[seen].min(), fit.predicted[seen].min()),
-        max(fit.observed.max(), fit.predicted.max()),
+        min(observed[seen].min(), predicted[seen].min()),
+        max(observed.max(), predicted.max()),
     ]
     left.plot(ends, ends, color=INK, linewidth=1.0)
-    left.plot(fit.predicted[seen], fit.observed[seen], "o", color=COLOR, alpha=0.6, markersize=4.0)
+    left.plot(predicted[seen], observed[seen], "o", color=COLOR, alpha=0.6, markersize=4.0)
     left.set(xlabel="predicted", ylabel="observed")
     right.axhline(0.0, color=INK, linewidth=1.0)
     for level in (-1.96, 1.96):
         right.axhline(level, color=INK, linewidth=0.8, linestyle=":")
-    right.plot(fit.time[seen], fit.residuals[seen], "o", color=COLOR, alpha=0.6, markersize=4.0)
+    right.plot(time[seen], residuals[seen], "o", color=COLOR, alpha=0.6, markersize=4.0)
     right.set(xlabel="time", ylabel="residual / standard deviation")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from teorell.parameters import Array
+from teorell.arrays import Array
 
 __all__ = ["Profile", "interval"]
 
@@ -15,7 +15,7 @@ CHI_SQUARE = 3.841458820694124  # 95 % point with one degree of freedom
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """Of one parameter in each problem."""
+    """The profile likelihood of one parameter in each problem."""
 
     name: str
     values: Array  # (problems, points)
@@ -25,8 +25,12 @@ class Profile:
 
 
 def interval(points: Array, rise: Array) -> tuple[Array, Array]:
-    """Where the rise (problems, points) reaches CHI_SQUARE on both sides of its minimum, by the
-    root of the rise, which is straight where the likelihood is that of a normal; points ascend."""
+    """The lower and upper ends, (problems,) each, of the 95 % intervals.
+
+    They are where the rise (problems, points) reaches CHI_SQUARE on both sides of its minimum, by
+    the root of the rise, which is straight where the likelihood is that of a normal. points
+    (problems, points) ascend.
+    """
     low, high = np.full(len(points), -np.inf), np.full(len(points), np.inf)
     root = np.sqrt(np.maximum(rise, 0.0))
     target = np.sqrt(CHI_SQUARE)

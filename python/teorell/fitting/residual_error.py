@@ -1,10 +1,13 @@
-"""How observations scatter about predictions: the likelihood of each problem, its slope, and its
-Fisher information.
+"""How observations scatter about predictions, and what that makes of a likelihood.
 
-Observations are normal about the prediction f with variance v(f, sigma). With residual e = y - f a
-row adds (e^2 / v + log v) / 2 to the negative log likelihood, and f' f'^T / v + v' v'^T / (2 v^2)
-to the expected information. A value below the limit of quantification L adds -log Phi((L - f) /
-sqrt(v)), the method M3 of Beal (2001), J. Pharmacokinet. Pharmacodyn. 28:481-504.
+The likelihood of each problem comes with its slope and its Fisher information. Observations are
+normal about the prediction f with variance v(f, sigma). With residual e = y - f a row adds
+
+    (e^2 / v + log v) / 2                       to the negative log likelihood
+    f' f'^T / v + v' v'^T / (2 v^2)             to the expected information
+
+A value below the limit of quantification L adds -log Phi((L - f) / sqrt(v)), the method M3 of Beal
+(2001), J. Pharmacokinet. Pharmacodyn. 28:481-504.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.arrays import Array
 from teorell.errors import InputError
-from teorell.parameters import Array
 
 __all__ = ["Additive", "Combined", "Error", "Proportional", "likelihood"]
 
@@ -25,7 +28,10 @@ LOG_TWO_PI = 1.8378770664093453
 
 @dataclass(frozen=True)
 class Error:
-    """v = sd^2 + (cv f)^2; what is None is estimated, what is 0 is not there."""
+    """The variance v = sd^2 + (cv f)^2 about a prediction f.
+
+    What is None is estimated, what is 0 is not there.
+    """
 
     sd: float | None = 0.0
     cv: float | None = 0.0
@@ -46,11 +52,13 @@ class Error:
 
     @property
     def estimated(self) -> tuple[str, ...]:
+        """Which of sd and cv are estimated."""
         return tuple(name for name in ("sd", "cv") if getattr(self, name) is None)
 
     def variance(self, f: Array, logs: Array) -> tuple[Array, Array, Array]:
-        """v (rows,), dv/df (rows,), and dv / d the logarithms (rows, estimated); logs: (rows,
-        estimated).
+        """v (rows,), dv/df (rows,), and dv / d the logarithms (rows, estimated).
+
+        f: (rows,) predictions. logs: (rows, estimated) logarithms of what is estimated.
         """
         sizes = {name: np.exp(logs[:, k]) for k, name in enumerate(self.estimated)}
         sd = sizes.get("sd", np.asarray(0.0 if self.sd is None else self.sd))
@@ -79,7 +87,7 @@ class Proportional(Error):
 
 
 class Combined(Error):
-    """Both: v = sd^2 + (cv f)^2; what is None is estimated."""
+    """Scatter everywhere and in proportion: v = sd^2 + (cv f)^2; what is None is estimated."""
 
     def __init__(self, sd: float | None = None, cv: float | None = None) -> None:
         super().__init__(sd=sd, cv=cv)
@@ -96,12 +104,12 @@ def likelihood(
     owner: NDArray[np.int64],
     problems: int,
 ) -> tuple[Array, Array, Array]:
-    """The negative log likelihood (problems,), its gradient (problems, q) and the information
-    (problems, q, q).
+    """The negative log likelihood (problems,), its gradient and its Fisher information.
 
-    Of rows: y, f, limit (rows,), below the limit or not, slopes df/d phi (rows, p), logs of the
-    error (rows, q - p); owner: the problem of each row. Infinite where a prediction is not a
-    number, or where none has a scatter.
+    y, f, limit: (rows,) observations, predictions, limits of quantification; below: (rows,) is the
+    observation below the limit? slopes: (rows, p) df/d phi; logs: (rows, q - p) logarithms of the
+    estimated error; owner: (rows,) the problem of each row. gradient: (problems, q), information:
+    (problems, q, q). Infinite where a prediction is not a number, or where none has a scatter.
     """
     v, v_of_f, v_of_logs = error.variance(f, logs)
     q = slopes.shape[1] + logs.shape[1]
@@ -118,20 +126,14 @@ def likelihood(
             z_dot = -f_dot / np.sqrt(v)[:, None] - (0.5 * z / v)[:, None] * v_dot
             value = np.where(below, -log_phi, value)
             gradient = np.where(below[:, None], -hazard[:, None] * z_dot, gradient)
-            first = np.where(
-                below[:, None],
-                np.sqrt(np.maximum(hazard * (hazard + z), 0.0))[:, None] * z_dot,
-                first,
-            )
+            curvature = np.sqrt(np.maximum(hazard * (hazard + z), 0.0))
+            first = np.where(below[:, None], curvature[:, None] * z_dot, first)
             second = np.where(below[:, None], 0.0, second)
     bad = ~np.isfinite(value)
     value, gradient = np.where(bad, np.inf, value), np.where(bad[:, None], 0.0, gradient)
     parts = np.where(bad[:, None, None], 0.0, np.stack([first, second], 1))
-    total, slope, information = (
-        np.zeros(problems),
-        np.zeros((problems, q)),
-        np.zeros((problems, q, q)),
-    )
+    total, slope = np.zeros(problems), np.zeros((problems, q))
+    information = np.zeros((problems, q, q))
     np.add.at(total, owner, value)
     np.add.at(slope, owner, gradient)
     np.add.at(information, owner, np.einsum("rki,rkj->rij", parts, parts))

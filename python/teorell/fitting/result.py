@@ -1,5 +1,6 @@
-"""What a fit returns: estimates with their uncertainty, what the data cannot tell, and how well the
-curves meet the data.
+"""What a fit returns: estimates with their uncertainty, and how well the curves meet the data.
+
+Also what the data cannot tell.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.arrays import Array
 from teorell.errors import InputError, suggestion
-from teorell.parameters import Array
 
 if TYPE_CHECKING:
     from teorell.fitting.profile import Profile
@@ -22,7 +23,7 @@ __all__ = ["Fit"]
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """Maximum likelihood, or maximum a posteriori with priors, of each subject or, pooled, of all.
+    """Maximum likelihood estimates, or maximum a posteriori with priors, of each subject or of all.
 
     Problems are the subjects, or one. Standard errors are those of the inverse Fisher information,
     of parameters on the log scale by the delta method; with the residual error estimated they are
@@ -54,22 +55,23 @@ class Fit:
     _profile: Any = None
 
     def profile(self, name: str, points: int = 15, width: float = 3.0) -> Profile:
-        """The profile likelihood of a parameter: the best objective with it held up to `width`
-        standard errors away.
+        """The profile likelihood of a parameter: the best objective with it held elsewhere.
 
-        Its 95 % interval ends where the objective has risen by 3.84. All points of all problems are
-        one batch.
+        It is held at `points` values, up to `width` standard errors away. Its 95 % interval ends
+        where the objective has risen by 3.84. All points of all problems are one batch.
         """
         if name not in self.names:
             raise InputError(
                 f"unknown parameter {name!r} (it was not estimated). {suggestion(name, self.names)}"
             )
-        found: Profile = self._profile(self, name, points, width)
-        return found
+        profile: Profile = self._profile(self, name, points, width)
+        return profile
 
     def to_dataframe(self) -> Any:
-        """A row a problem: estimate and standard error of each parameter, the residual error,
-        objective, converged.
+        """A pandas DataFrame: a row a problem.
+
+        Columns are the id, estimate and standard error of each parameter, the residual error,
+        objective, converged. ImportError without pandas.
         """
         try:
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]
@@ -97,11 +99,17 @@ class Fit:
     def plot(self) -> Any:
         """Observed against predicted, and residuals against time; returns the matplotlib Figure.
 
-        ImportError without it.
+        ImportError without matplotlib.
         """
         from teorell.fitting.picture import picture
 
-        return picture(self)
+        return picture(
+            time=self.time,
+            observed=self.observed,
+            predicted=self.predicted,
+            residuals=self.residuals,
+            below=self.below,
+        )
 
     def __repr__(self) -> str:
         problems = len(self.objective)

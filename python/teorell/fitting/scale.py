@@ -1,5 +1,6 @@
-"""The scale on which parameters are searched: logarithms of those that are positive, others as they
-are.
+"""The scale on which parameters are searched.
+
+It is that of logarithms for those that are positive, others are searched as they are.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.arrays import Array, numbers
 from teorell.errors import InputError, suggestion
 from teorell.model import Model
-from teorell.parameters import Array, numbers
 
 __all__ = ["LogNormal", "Scale", "scale_of"]
 
@@ -36,8 +37,9 @@ class LogNormal:
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """Of the estimated parameters: which are searched as logarithms, where they start, bounds and
-    priors on that scale.
+    """How the estimated parameters are searched.
+
+    Which as logarithms, where they start, bounds and priors on that scale.
     """
 
     names: tuple[str, ...]
@@ -53,12 +55,13 @@ class Scale:
         return np.where(self.logarithmic, np.exp(np.where(self.logarithmic, points, 0.0)), points)
 
     def slope(self, values: Array) -> Array:
-        """d value / d point."""
+        """d value / d point of parameters with these natural values, in their shape."""
         return np.where(self.logarithmic, values, 1.0)
 
     def starts(self, n: int, seed: int) -> Array:
-        """(n, p): the start, then others about it, ever farther: up to a factor of 5, or 1.6 sizes,
-        a deviation.
+        """(n, p): the start, then others about it, ever farther.
+
+        Up to a factor of 5, or 1.6 sizes, a deviation.
         """
         z = np.random.default_rng(seed).standard_normal((n, len(self.names)))
         z *= np.linspace(0.0, 1.6, n)[:, None]
@@ -67,6 +70,7 @@ class Scale:
 
     @property
     def _unit(self) -> Array:
+        """(p,) the deviation of starts: 1 of a logarithm, the size of the start of others."""
         return np.where(self.logarithmic, 1.0, np.maximum(np.abs(self.start), 1e-3))
 
 
@@ -95,20 +99,7 @@ def scale_of(
                 f"unknown parameter {name!r} (model {model.name!r} does not declare it). "
                 f"{suggestion(name, model.parameter_names)}"
             )
-        start = float(_one(estimate[name], f"the start of {name!r}"))
-        info = model.parameter_info(name)
-        low, high = (
-            float(_one(b, f"a bound of {name!r}")) for b in bounds.get(name, (-1e300, 1e300))
-        )
-        low = max(low, -1e300 if info.lower is None else float(info.lower))
-        high = min(high, 1e300 if info.upper is None else float(info.upper))
-        positive = start > 0.0 and (low >= 0.0 or name not in bounds)
-        low = max(low, 1e-300) if positive else low
-        if not low <= start <= high:
-            raise InputError(
-                f"{name!r} starts at {start:g} (outside of its bounds, {low:g} to {high:g}). Start "
-                "within them."
-            )
+        start, low, high, positive = _range(model, name, estimate[name], bounds.get(name))
         if name in priors and not (positive and isinstance(priors[name], LogNormal)):
             raise InputError(
                 f"the prior of {name!r} does not suit (it is for positive parameters). Give a "
@@ -119,11 +110,33 @@ def scale_of(
         prior.append(
             (np.log(priors[name].median), priors[name].sd) if name in priors else (0.0, np.inf)
         )
-    start_at, lows, highs = np.array(rows).T
-    return Scale(names, np.array(logarithmic), start_at, lows, highs, np.array(prior))
+    starts, lows, highs = np.array(rows).T
+    return Scale(names, np.array(logarithmic), starts, lows, highs, np.array(prior))
+
+
+def _range(model: Model, name: str, start: Any, bounds: Any) -> tuple[float, float, float, bool]:
+    """Start and bounds of one parameter, and whether it is searched as a logarithm.
+
+    bounds: what the user gave, or None. InputError where the start is outside.
+    """
+    first = float(_one(start, f"the start of {name!r}"))
+    info = model.parameter_info(name)
+    given = (-1e300, 1e300) if bounds is None else bounds
+    low, high = (float(_one(bound, f"a bound of {name!r}")) for bound in given)
+    low = max(low, -1e300 if info.lower is None else float(info.lower))
+    high = min(high, 1e300 if info.upper is None else float(info.upper))
+    positive = first > 0.0 and (low >= 0.0 or bounds is None)
+    low = max(low, 1e-300) if positive else low
+    if not low <= first <= high:
+        raise InputError(
+            f"{name!r} starts at {first:g} (outside of its bounds, {low:g} to {high:g}). Start "
+            "within them."
+        )
+    return first, low, high, positive
 
 
 def _one(value: Any, what: str) -> Array:
+    """A number that serves all subjects; InputError for an array."""
     array = numbers(value, what)
     if array.ndim:
         raise InputError(f"{what} is an array (one number serves all subjects). Give one number.")

@@ -1,5 +1,6 @@
-"""The same problems by an optimiser of SciPy, with the exact gradient: one after the other, for
-those who want it.
+"""Maximum likelihood problems by an optimiser of SciPy, with the exact gradient.
+
+One after the other, for those who want it.
 """
 
 from __future__ import annotations
@@ -7,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.arrays import Array
 from teorell.errors import InputError
 from teorell.fitting.levenberg import Evaluate, Found
-from teorell.parameters import Array
 
 __all__ = ["METHODS", "check", "search"]
 
@@ -17,7 +18,10 @@ METHODS = ("L-BFGS-B", "SLSQP")  # those that take bounds and a gradient
 
 
 def search(method: str, evaluate: Evaluate, start: Array, low: Array, high: Array) -> Found:
-    """As levenberg.minimise, by scipy.optimize.minimize. ImportError without SciPy."""
+    """Local minima of problems from `start` (problems, q) within low and high (q,), by SciPy.
+
+    method: one of METHODS, for scipy.optimize.minimize. ImportError without SciPy.
+    """
     try:
         from scipy.optimize import minimize
     except ImportError as error:
@@ -39,11 +43,8 @@ def search(method: str, evaluate: Evaluate, start: Array, low: Array, high: Arra
         found = minimize(
             objective, points[k], jac=True, method=method, bounds=bounds, options={"maxiter": 500}
         )
-        points[k], converged[k], evaluations[k] = (
-            np.clip(found.x, low, high),
-            found.success,
-            found.nfev,
-        )
+        points[k] = np.clip(found.x, low, high)
+        converged[k], evaluations[k] = found.success, found.nfev
     value, gradient, information = evaluate(np.arange(problems), points)
     return Found(points, value, information, gradient, converged, evaluations)
 

@@ -3,17 +3,17 @@
 switches.py (conditions on time) -> linear.py over coefficients.py (sums of coefficients times
 atoms, and their derivatives) -> sparsity.py (order and pattern) -> values.py, elementary.py,
 factorise.py (instructions, through builder.py) -> trace.py, reverse.py, forward.py, derivatives.py
-(programs of derivatives) -> assemble.py (the whole) -> program.py (what comes out).
+(programs of derivatives) -> assemble.py (the whole) -> program.py, layout.py (what comes out).
 """
 
 from teorell.lowering.assemble import lower
+from teorell.lowering.layout import Layout
 from teorell.lowering.program import (
     JVP,
     PROGRAMS,
     SCALARS,
     VJP,
     Instruction,
-    Layout,
     Op,
     Programs,
     Switch,
@@ -21,15 +21,6 @@ from teorell.lowering.program import (
 )
 
 __all__ = [
-    "JVP",
-    "PROGRAMS",
-    "SCALARS",
-    "VJP",
-    "Instruction",
-    "Layout",
-    "Op",
-    "Programs",
-    "Switch",
-    "instructions",
-    "lower",
-]
+    "JVP", "PROGRAMS", "SCALARS", "VJP", "Instruction", "Layout", "Op", "Programs", "Switch",
+    "instructions", "lower",
+]  # fmt: skip

@@ -1,5 +1,6 @@
-"""Building one straight-line program: values are numbered, equal ones are one, scratch slots are
-reused.
+"""Building one straight-line program.
+
+Values are numbered, equal ones are one, scratch slots are reused.
 
 Value numbering: an instruction with the same operation and operands as an earlier one is the
 earlier one. What no store needs is dropped. A value that is stored is computed in place; the others
@@ -16,7 +17,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from teorell.lowering.program import Layout, Op, Words
+from teorell.lowering.layout import Layout
+from teorell.lowering.program import Op, Words
 
 __all__ = ["Builder", "Constants", "Pair", "Record", "Slot"]
 
@@ -24,6 +26,7 @@ LONGEST_CHAIN = 5  # products
 
 Pair: TypeAlias = tuple[int, int]
 Slot: TypeAlias = tuple[str, int]  # region, position in it
+
 # operation (or the name of a function, in trace.py), operands, plus, minus
 Record: TypeAlias = tuple[int | str, tuple[int, ...], tuple[Pair, ...], tuple[Pair, ...]]
 
@@ -37,6 +40,7 @@ class Constants:
         self.slot(1.0)
 
     def slot(self, value: float) -> int:
+        """The slot of region const that holds this value."""
         bits = struct.pack("<d", value)
         if bits not in self._slots:
             self._slots[bits] = len(self.values)
@@ -60,7 +64,7 @@ class Builder:
     # Values
 
     def slot(self, region: str, position: int = 0) -> int:
-        """What lies in a slot."""
+        """The value that lies in a slot, given by its region and position."""
         return self._number((region, position))
 
     def constant(self, value: float) -> int:
@@ -87,6 +91,7 @@ class Builder:
         return self._number((Op.SUM, (-1 if init is None else init,), ordered[0], ordered[1]))
 
     def op(self, op: Op, *operands: int) -> int:
+        """An operation other than a sum of products."""
         return self._number((op, operands, (), ()))
 
     def mul(self, a: int, b: int) -> int:
@@ -108,6 +113,7 @@ class Builder:
         return self.op(Op.DIV, a, b)
 
     def select(self, condition: int, a: int, b: int) -> int:
+        """`a` where `condition` is not 0, else `b`."""
         return self.op(Op.SELECT, condition, a, b)
 
     def call(self, name: str, expansion: Callable[..., int], *operands: int) -> int:
@@ -115,8 +121,9 @@ class Builder:
         return expansion(self, *operands)
 
     def store(self, value: int, region: str, position: int = 0) -> None:
-        """Let a slot hold the value; only the value itself may be computed from
-        what the slot held.
+        """Let a slot hold the value.
+
+        Only the value itself may be computed from what the slot held.
         """
         self._stores.setdefault(value, []).append((region, position))
 
@@ -125,8 +132,9 @@ class Builder:
         self._places[value] = (region, position)
 
     def kept(self, value: int) -> Slot | None:
-        """The slot of a value that lies there unchanged for the whole step: a constant or a
-        coefficient.
+        """The slot in which a value lies unchanged for the whole step, None if there is none.
+
+        Constants and coefficients have such slots.
         """
         record = self._records[value]
         return record if len(record) == 2 and record[0] in ("const", "coef") else None
@@ -166,7 +174,7 @@ class Builder:
         self._sequence = sequence
 
     def schedule(self) -> int:
-        """Decide where every value lives; the number of temporaries."""
+        """Decide where every value lives; returns the number of temporaries."""
         sequence = range(len(self._records)) if self._sequence is None else self._sequence
         last: dict[int, int] = {}  # value -> the instruction that reads it last
         for number in reversed(sequence):
@@ -201,12 +209,14 @@ class Builder:
         return temporaries
 
     def encode(self, layout: Layout) -> Words:
-        """The program, after `schedule`."""
+        """The program as words for this layout; `schedule` must have run."""
         rates = layout.rates - layout.coef
         start = {
-            **vars(layout), "rate": layout.rates, "ratebar": layout.coefbar + rates,
+            **vars(layout),
+            "rate": layout.rates,
+            "ratebar": layout.coefbar + rates,
             "ratedot": layout.coefdot + rates,
-        }  # fmt: skip
+        }
 
         def at(value: int) -> int:
             region, position = self._home[value]
@@ -242,6 +252,7 @@ class Builder:
         return np.array(code, dtype=np.int32)
 
     def _reads(self, number: int) -> list[int]:
+        """The values that the instruction with this number reads."""
         record = self._records[number]
         assert len(record) == 4
         _, operands, plus, minus = record

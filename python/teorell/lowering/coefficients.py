@@ -1,10 +1,9 @@
-"""Coefficients: what depends on parameters and switches alone, kept as sums of monomials and
-hoisted into `prepare`.
+"""Coefficients: what depends on parameters and switches alone, hoisted into `prepare`.
 
-A coefficient is {monomial: number}; a monomial is a product of integer powers of bases, which are
-parameters or other expressions of parameters. Writing them in this one form makes Q BP / (V Kp) the
-same slot wherever it arises, cancels what cancels (V / V), and lets k and -k share a slot. The
-table numbers each coefficient that a program reads.
+They are kept as sums of monomials. A coefficient is {monomial: number}; a monomial is a product of
+integer powers of bases, which are parameters or other expressions of parameters. Writing them in
+this one form makes Q BP / (V Kp) the same slot wherever it arises, cancels what cancels (V / V),
+and lets k and -k share a slot. The table numbers each coefficient that a program reads.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from teorell.expression import Expression, constant
+from teorell.model.expression import Expression, constant
 
 __all__ = ["Coefficient", "Coefficients", "Monomial"]
 
@@ -28,6 +27,7 @@ class Coefficients:
 
     def __init__(self) -> None:
         self.table: dict[Expression, int] = {}  # hoisted expression -> position in region coef
+        self._complete = False  # is the table final?
         self._known: dict[Expression, Coefficient] = {}
         # bases in order of appearance: the canonical order
         self._numbers: dict[Expression, int] = {}
@@ -88,7 +88,7 @@ class Coefficients:
         return {monomial: value * factor for monomial, value in a.items()}
 
     def times(self, a: Coefficient, b: Coefficient) -> Coefficient:
-        """The product, a single monomial: sums are factored first."""
+        """a * b as a single monomial; sums are factored first."""
         if not a or not b:
             return {}
         if a == UNIT or b == UNIT:
@@ -119,8 +119,9 @@ class Coefficients:
         return tuple([(self._numbers[base], power) for base, power in monomial])
 
     def factored(self, a: Coefficient) -> tuple[Monomial, float]:
-        """a as one monomial times a number: a sum becomes common factors times a base that is the
-        rest of the sum.
+        """`a` as one monomial times a number.
+
+        A sum becomes its common factors times a base that is the rest of the sum.
         """
         if len(a) == 1:
             return next(iter(a.items()))
@@ -149,6 +150,7 @@ class Coefficients:
         return self._ordered(common), number
 
     def _expression(self, monomial: Monomial, number: float) -> Expression:
+        """number * monomial as an expression: one quotient of products."""
         above, below = constant(number), constant(1.0)
         for base, power in monomial:
             for _ in range(abs(power)):
@@ -161,7 +163,7 @@ class Coefficients:
     # The table
 
     def place(self, a: Coefficient) -> tuple[int, float | Expression]:
-        """Sign, and a number or a hoisted expression (see table): a is their product."""
+        """Sign, and a number or an expression of `table`: the coefficient is their product."""
         key = tuple(a.items())
         known = self._places.get(key)
         if known is None:
@@ -176,5 +178,15 @@ class Coefficients:
         if not monomial:
             return sign, abs(number)
         expr = self._expression(monomial, abs(number))
-        self.table.setdefault(expr, len(self.table))
+        if expr not in self.table:
+            assert not self._complete, "a program reads a coefficient that prepare does not compute"
+            self.table[expr] = len(self.table)
         return sign, expr
+
+    def complete(self) -> tuple[Expression, ...]:
+        """What `prepare` has to compute, in order: all programs that read coefficients are made.
+
+        From here on the table stays as it is.
+        """
+        self._complete = True
+        return tuple(self.table)

@@ -1,8 +1,8 @@
-"""Expressions of columns as one program: for each patient from a number of each column to the
-numbers wanted.
+"""Expressions of columns as one program, run for each patient.
 
-What a model's `prepare` is to its parameters, but for any expressions, and with the gradient of one
-of them: the reverse of the program, in the same program.
+It takes a number of each column to the numbers wanted. What a model's `prepare` is to its
+parameters, but for any expressions, and with the gradient of one of them: the reverse of the
+program, in the same program.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.expression import Expression
 from teorell.lowering.builder import Builder, Constants
-from teorell.lowering.program import Layout, Words
+from teorell.lowering.layout import Layout
+from teorell.lowering.program import Words
 from teorell.lowering.reverse import pull_back
 from teorell.lowering.trace import Recorder
 from teorell.lowering.values import Symbols, Terms, parameter_values
+from teorell.model.expression import Expression
 
 __all__ = ["ColumnProgram", "Term", "lower_columns", "lower_sum"]
 
+# (the program, a value) -> a function of the value, and its slope there
 Term: TypeAlias = Callable[[Builder, int], tuple[int, int]]
 
 
@@ -39,7 +41,7 @@ class ColumnProgram:
 
     @cached_property
     def digest(self) -> str:
-        """The same for programs that do the same."""
+        """SHA-256 in hexadecimal, the same for programs that do the same."""
         layout = repr(self.layout).encode()
         return hashlib.sha256(
             b"columns" + layout + self.constants.tobytes() + self.code.tobytes()
@@ -56,10 +58,10 @@ def lower_columns(exprs: Sequence[Expression], inputs: Sequence[str]) -> ColumnP
 
 
 def lower_sum(terms: Sequence[tuple[Expression, Term]], inputs: Sequence[str]) -> ColumnProgram:
-    """The program of a sum of functions of expressions, and of its derivatives by the inputs: 1 +
-    len(inputs) values.
+    """The program of a sum of functions of expressions, and of its slopes by the inputs.
 
-    A Term emits the function of a value, and its slope there.
+    It has 1 + len(inputs) values: the sum, then the slopes. A Term emits the function of a value,
+    and its slope there.
     """
     constants, symbols = Constants(), Symbols((), inputs)
     builder, trace = Builder(constants), Recorder(constants)
@@ -84,8 +86,17 @@ def _encoded(
 ) -> ColumnProgram:
     temporaries = builder.schedule()
     layout = Layout.of(
-        n_const=len(constants.values), n_coef=0, n=0, n_lu=0, n_ft=0, n_out=outputs,
-        n_params=len(inputs), n_switches=0, n_temp=temporaries, stages=0, one=constants.slot(1.0),
+        n_const=len(constants.values),
+        n_coef=0,
+        n=0,
+        n_lu=0,
+        n_ft=0,
+        n_out=outputs,
+        n_params=len(inputs),
+        n_switches=0,
+        n_temp=temporaries,
+        stages=0,
+        one=constants.slot(1.0),
         n_infused=0,
-    )  # fmt: skip
+    )
     return ColumnProgram(layout, np.array(constants.values), builder.encode(layout), tuple(inputs))

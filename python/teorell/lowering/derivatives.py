@@ -1,13 +1,11 @@
-"""The programs of derivatives: of the right-hand side at a stage, of its Jacobian, of outputs,
-prepare and initial.
+"""The programs of derivatives: of rhs, its Jacobian, outputs, prepare and initial.
 
 A stage u of a step enters through f(y_stage) + J(y_n) u. Where f is affine in the states that is
-f(y_stage + u), so one
-product serves both: the states of these terms are z = y_stage + u. What is not affine is
-differentiated at y_stage, and its part of the Jacobian, a handful of entries, apart: `second_vjp`
-has the gradient of sum_ab g_ab J_ab + sum_a q_a f_t,a with g_ab = sum over stages of w_a u_b and
-q_a = sum of h d w_a (Hairer and Wanner, Solving ODEs II, IV.7; Sandu, Daescu and Carmichael, Atmos.
-Environ. 37, 2003, section 2.3); `second_jvp` has the tangents of J_ab and f_t,a.
+f(y_stage + u), so one product serves both: the states of these terms are z = y_stage + u. What is
+not affine is differentiated at y_stage, and its part of the Jacobian, a handful of entries, apart:
+`second_vjp` has the gradient of sum_ab g_ab J_ab + sum_a q_a f_t,a with g_ab = sum over stages of
+w_a u_b and q_a = sum of h d w_a (Hairer and Wanner, Solving ODEs II, IV.7; Sandu, Daescu and
+Carmichael, Atmos. Environ. 37, 2003, section 2.3); `second_jvp` has the tangents of J_ab and f_t,a.
 """
 
 from __future__ import annotations
@@ -15,15 +13,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from teorell.expression import Expression
 from teorell.lowering.builder import Builder, Constants, Slot
 from teorell.lowering.forward import push_forward
 from teorell.lowering.linear import Form, Forms
 from teorell.lowering.reverse import Cotangent, pull_back
 from teorell.lowering.trace import Recorder
 from teorell.lowering.values import Symbols, Terms, Values, parameter_values
+from teorell.model.expression import Expression
 
-__all__ = ["Differentiable", "tangent_programs", "vjp_programs"]
+__all__ = [
+    "Differentiable", "prepare_tangent", "prepare_vjp", "store_all", "tangent_programs",
+    "vjp_programs",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,23 +39,22 @@ class Differentiable:
     in_time: Mapping[int, Form]  # rows of df/dt
     outputs: Sequence[Form]
     initials: Sequence[Form]  # [state]
-    hoisted: Mapping[Expression, int]  # what prepare computes; grows while other programs are made
 
     @property
     def n(self) -> int:
         return len(self.rates)
 
     def pairs(self) -> dict[tuple[int, int], Form]:
-        """The entries (row, column) of the Jacobian of what is not affine."""
-        found: dict[tuple[int, int], Form] = {}
+        """(row, column) -> the entry of the Jacobian there, of what is not affine in the states."""
+        entries: dict[tuple[int, int], Form] = {}
         for row, form in enumerate(self.rates):
             for symbol, slope in self.forms.gradient_of(self.split(form)[1]).items():
                 if symbol.op == "state":
-                    found[row, self.symbols.states[symbol.name]] = slope
-        return found
+                    entries[row, self.symbols.states[symbol.name]] = slope
+        return entries
 
     def split(self, form: Form) -> tuple[Form, Form]:
-        """The affine part of a form, and the rest."""
+        """The part of a form that is affine in the states, and the rest."""
         affine = {
             atom: coefficient for atom, coefficient in form.items() if self.forms.affine(atom)
         }
@@ -63,8 +63,9 @@ class Differentiable:
         }
 
     def stage(self, affine: Slot, other: Slot) -> Recorder:
-        """The right-hand side as a trace; the states of affine terms lie from one slot on, all
-        others from another.
+        """The right-hand side as a trace, its states in two places.
+
+        Those of affine terms lie from the slot `affine` on, all others from the slot `other` on.
         """
         trace = Recorder(self.constants)
         one, two = (
@@ -81,7 +82,7 @@ class Differentiable:
         return trace
 
     def second(self) -> Recorder:
-        """The entries `pairs`, and df/dt, at the start of the step."""
+        """The entries of `pairs`, and df/dt, at the start of the step, as a trace."""
         trace = Recorder(self.constants)
         values = Values(trace, self.forms, self.symbols.states_in("yn"))
         store_all(values, list(self.pairs().values()), "entries")
@@ -89,19 +90,21 @@ class Differentiable:
         return trace
 
     def trace(self, forms: Sequence[Form], region: str) -> Recorder:
-        """Forms of the states in region y."""
+        """The trace that stores forms, of the states in region y, in a region."""
         trace = Recorder(self.constants)
         store_all(Values(trace, self.forms, self.symbols), forms, region)
         return trace
 
-    def prepare(self) -> Recorder:
+    def prepare(self, hoisted: Sequence[Expression]) -> Recorder:
+        """The hoisted expressions as a trace, each stored as its coefficient."""
         trace = Recorder(self.constants)
-        for k, value in enumerate(parameter_values(trace, self.symbols, list(self.hoisted))):
+        for k, value in enumerate(parameter_values(trace, self.symbols, hoisted)):
             trace.store(value, "coef", k)
         return trace
 
 
 def store_all(values: Values, forms: Sequence[Form], region: str) -> None:
+    """Store the values of forms in a region, one after the other."""
     for position, form in enumerate(forms):
         values.builder.store(values.terms(form).value(values.builder), region, position)
 
@@ -110,35 +113,11 @@ def store_all(values: Values, forms: Sequence[Form], region: str) -> None:
 
 
 def vjp_programs(d: Differentiable, builders: Mapping[str, Builder]) -> list[int]:
-    """Fill the programs *_vjp; the coefficients that outputs_vjp has cotangents of.
+    """Fill the programs *_vjp that read coefficients: all but prepare_vjp.
 
-    prepare_vjp must come last: it reads the list of coefficients, which the others extend.
+    Returns the coefficients that outputs_vjp has cotangents of.
     """
-    n = d.n
-    stage = d.stage(("u", 0), ("block", 0))
-    b = builders["stage_vjp"]
-    seeds = [(value, b.slot("block", n + row)) for (_, row), value in stage.results.items()]
-    bars = pull_back(stage, b, stage.copy(b), seeds, _is_one_of("u", "block", "coef", "rate"))
-    rest = {slot: bar for slot, bar in bars.items() if slot[0] in ("coef", "rate")}
-    for k in range(n):
-        total, factors = Cotangent(), {b.slot("u", k), b.slot("block", k)}
-        for slot in (("u", k), ("block", k)):
-            bar = bars.get(slot, Cotangent())
-            total.singles += bar.singles
-            total.plus += bar.plus
-            total.minus += bar.minus
-        b.store(total.value(b), "block", 2 * n + k)
-        # Beside it the coefficients of this state: both are made of the same differences of w.
-        near = [
-            slot
-            for slot, bar in rest.items()
-            if any(factors & set(pair) for pair in bar.plus + bar.minus)
-        ]
-        _accumulate(
-            b, {slot: rest.pop(slot) for slot in near}, {"coef": "coefbar", "rate": "ratebar"}
-        )
-    _accumulate(b, rest, {"coef": "coefbar", "rate": "ratebar"})
-    b.compute_late()
+    _stage_vjp(d, builders["stage_vjp"])
 
     second = d.second()
     b = builders["second_vjp"]
@@ -157,18 +136,48 @@ def vjp_programs(d: Differentiable, builders: Mapping[str, Builder]) -> list[int
 
     initial = d.trace(d.initials, "y")
     b = builders["initial_vjp"]
-    bars = pull_back(
-        initial, b, initial.copy(b), _seeds(initial, b, "lam"), _is_one_of("params", "coef")
-    )
+    values, seeds = initial.copy(b), _seeds(initial, b, "lam")
+    bars = pull_back(initial, b, values, seeds, _is_one_of("params", "coef"))
     _accumulate(b, bars, {"params": "paramsbar", "coef": "coefbar"})
-
-    prepare = d.prepare()
-    b = builders["prepare_vjp"]
-    bars = pull_back(
-        prepare, b, prepare.copy(b), _seeds(prepare, b, "coefbar"), _is_one_of("params")
-    )
-    _accumulate(b, bars, {"params": "paramsbar"})
     return touched
+
+
+def _stage_vjp(d: Differentiable, b: Builder) -> None:
+    """Fill stage_vjp: from the cotangents of f those of the states, coefficients and rates."""
+    n = d.n
+    stage = d.stage(("u", 0), ("block", 0))
+    seeds = [(value, b.slot("block", n + row)) for (_, row), value in stage.results.items()]
+    bars = pull_back(stage, b, stage.copy(b), seeds, _is_one_of("u", "block", "coef", "rate"))
+    rest = {slot: bar for slot, bar in bars.items() if slot[0] in ("coef", "rate")}
+    to = {"coef": "coefbar", "rate": "ratebar"}
+    for k in range(n):
+        total, factors = Cotangent(), {b.slot("u", k), b.slot("block", k)}
+        for slot in (("u", k), ("block", k)):
+            bar = bars.get(slot, Cotangent())
+            total.singles += bar.singles
+            total.plus += bar.plus
+            total.minus += bar.minus
+        b.store(total.value(b), "block", 2 * n + k)
+        # Beside it the coefficients of this state: both are made of the same differences of w.
+        near = [
+            slot
+            for slot, bar in rest.items()
+            if any(factors & set(pair) for pair in bar.plus + bar.minus)
+        ]
+        _accumulate(b, {slot: rest.pop(slot) for slot in near}, to)
+    _accumulate(b, rest, to)
+    b.compute_late()
+
+
+def prepare_vjp(d: Differentiable, b: Builder, hoisted: Sequence[Expression]) -> None:
+    """Fill prepare_vjp: from the cotangents of all coefficients those of the parameters.
+
+    hoisted: the complete list of what prepare computes.
+    """
+    prepare = d.prepare(hoisted)
+    values, seeds = prepare.copy(b), _seeds(prepare, b, "coefbar")
+    bars = pull_back(prepare, b, values, seeds, _is_one_of("params"))
+    _accumulate(b, bars, {"params": "paramsbar"})
 
 
 def _is_one_of(*regions: str) -> Callable[[Slot], bool]:
@@ -191,34 +200,41 @@ def _accumulate(b: Builder, bars: Mapping[Slot, Cotangent], regions: Mapping[str
 # --- forward
 
 
+# region -> that of its tangents
+DOTS = {
+    "coef": "coefdot", "rate": "ratedot", "params": "paramsdot", "y": "ydot", "yn": "yndot",
+    "z": "ydot",
+}  # fmt: skip
+
+
 def tangent_programs(d: Differentiable, builders: Mapping[str, Builder]) -> None:
-    """Fill the programs *_jvp; prepare_jvp last, as above."""
-    dots = {
-        "coef": "coefdot",
-        "rate": "ratedot",
-        "params": "paramsdot",
-        "y": "ydot",
-        "yn": "yndot",
-        "z": "ydot",
-    }
+    """Fill the programs *_jvp that read coefficients: all but prepare_jvp."""
+    _jvp(builders["stage_jvp"], d.stage(("z", 0), ("y", 0)), {"f": "f"}, add=True)
+    both = {"entries": "entries", "entries_ft": "entries_ft"}
+    _jvp(builders["second_jvp"], d.second(), both)
+    _jvp(builders["outputs_jvp"], d.trace(d.outputs, "out"), {"out": "outdot"})
+    _jvp(builders["initial_jvp"], d.trace(d.initials, "y"), {"y": "yndot"})
 
-    def fill(name: str, trace: Recorder, places: Mapping[str, str], add: bool = False) -> None:
-        b = builders[name]
 
-        def leaf(slot: Slot) -> int | None:
-            return b.slot(dots[slot[0]], slot[1]) if slot[0] in dots else None
+def prepare_tangent(d: Differentiable, b: Builder, hoisted: Sequence[Expression]) -> None:
+    """Fill prepare_jvp; hoisted: the complete list of what prepare computes."""
+    _jvp(b, d.prepare(hoisted), {"coef": "coefdot"})
 
-        tangents = push_forward(trace, b, trace.copy(b), leaf)
-        for (region, k), value in trace.results.items():
-            tangent, place = tangents[value], (places[region], k)
-            if add and tangent is None:
-                continue
-            terms = Terms()
-            terms.singles = [] if tangent is None else [tangent]
-            b.store(terms.value(b, b.slot(*place) if add else None), *place)
 
-    fill("stage_jvp", d.stage(("z", 0), ("y", 0)), {"f": "f"}, add=True)
-    fill("second_jvp", d.second(), {"entries": "entries", "entries_ft": "entries_ft"})
-    fill("outputs_jvp", d.trace(d.outputs, "out"), {"out": "outdot"})
-    fill("initial_jvp", d.trace(d.initials, "y"), {"y": "yndot"})
-    fill("prepare_jvp", d.prepare(), {"coef": "coefdot"})
+def _jvp(b: Builder, trace: Recorder, places: Mapping[str, str], add: bool = False) -> None:
+    """Fill a program with the tangents of what a trace stores.
+
+    places: region of the trace -> where its tangents go. add: to what lies there.
+    """
+
+    def leaf(slot: Slot) -> int | None:
+        return b.slot(DOTS[slot[0]], slot[1]) if slot[0] in DOTS else None
+
+    tangents = push_forward(trace, b, trace.copy(b), leaf)
+    for (region, k), value in trace.results.items():
+        tangent, place = tangents[value], (places[region], k)
+        if add and tangent is None:
+            continue
+        terms = Terms()
+        terms.singles = [] if tangent is None else [tangent]
+        b.store(terms.value(b, b.slot(*place) if add else None), *place)

@@ -1,11 +1,11 @@
-"""exp, log, pow, tanh, sin and cos, written out in primitive instructions: one definition, the same
-bits everywhere.
+"""exp, log, pow, tanh, sin and cos, written out in primitive instructions.
 
-Range reductions follow Cody and Waite, Software Manual for the Elementary Functions, 1980: the
-leading part of each constant has so few bits that its product with the integer is exact, with or
-without fused multiply-add. The polynomials interpolate at Chebyshev nodes, computed with 240 bits;
-the comment beside each gives its error. tests/test_elementary.py measures every function against
-mpmath, with and without fused multiply-add.
+One definition, the same bits everywhere. Range reductions follow Cody and Waite, Software Manual
+for the Elementary Functions, 1980: the leading part of each constant has so few bits that its
+product with the integer is exact, with or without fused multiply-add. The polynomials interpolate
+at Chebyshev nodes, computed with 240 bits; the comment beside each gives its error.
+tests/lowering/test_elementary.py measures every function against mpmath, with and without fused
+multiply-add.
 
 Where an operand may be NaN it is the second of MIN and MAX, which then return it.
 """
@@ -20,11 +20,13 @@ from teorell.lowering.program import Op
 
 __all__ = ["FUNCTIONS", "power"]
 
-# 32 bits, then 53
-LN2_HIGH, LN2_LOW = float.fromhex("0x1.62e42fee00000p-1"), float.fromhex("0x1.a39ef35793c76p-33")
-# pi / 2 in 33, 33 and 53 bits
-HALF_PI = tuple(
-    map(float.fromhex, ("0x1.921fb54400000p+0", "0x1.0b4611a600000p-34", "0x1.3198a2e037073p-69"))
+# ln 2 in 32 and 53 bits, pi / 2 in 33, 33 and 53 bits
+LN2_HIGH = float.fromhex("0x1.62e42fee00000p-1")
+LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
+HALF_PI = (
+    float.fromhex("0x1.921fb54400000p+0"),
+    float.fromhex("0x1.0b4611a600000p-34"),
+    float.fromhex("0x1.3198a2e037073p-69"),
 )
 LARGEST_TURNS = 2.0**20  # quarter turns whose products with the parts of pi / 2 are exact
 SMALLEST_NORMAL = 2.0**-1022
@@ -36,14 +38,14 @@ EXP = (
     0.00019841269863053618, 2.4801587317144498e-05, 2.7557268459997064e-06, 2.755728296954995e-07,
     2.510038549551032e-08, 2.0911236630261545e-09,
 )  # fmt: skip
-# (log((1 + s) / (1 - s)) / s - 2) / s^2 in z = s^2, s <= (sqrt(2) - 1) / (sqrt(2) + 1); error of
-# the log below 2^-59 s
+# (log((1 + s) / (1 - s)) / s - 2) / s^2 in z = s^2, s <= (sqrt(2) - 1) / (sqrt(2) + 1);
+# error of the log below 2^-59 s
 LOG = (
     0.6666666666666666, 0.4000000000000088, 0.2857142857080323, 0.2222222239180047,
     0.18181795630884753, 0.15386240205813478, 0.13268759668560612, 0.13086767009948175,
 )  # fmt: skip
-# (sin(r) / r - 1) / z and (cos(r) - 1 + z / 2) / z^2 in z = r^2, abs(r) <= pi / 4; errors below
-# 2^-57 and 2^-59
+# (sin(r) / r - 1) / z and (cos(r) - 1 + z / 2) / z^2 in z = r^2, abs(r) <= pi / 4;
+# errors below 2^-57 and 2^-59
 SIN = (
     -0.16666666666666666, 0.008333333333333331, -0.00019841269841265063, 2.7557319219337312e-06,
     -2.5052106231802837e-08, 1.6058531516797758e-10, -7.586691094197958e-13,
@@ -65,8 +67,8 @@ def _exp(b: Builder, high: int, low: int | None) -> int:
     k = b.op(Op.ROUND, b.mul(x, b.constant(1.0 / math.log(2.0))))
     r, error = _reduced(b, x, k)
     z = b.mul(r, r)
-    # e^(r + error) = 1 + r + small + error * slope, slope = e^r or, where the error is that of r
-    # alone, 1 + r
+    # e^(r + error) = 1 + r + small + error * slope,
+    # slope = e^r or, where the error is that of r alone, 1 + r
     cube, tail = b.mul(z, r), _horner(b, EXP, r)
     if low is None:
         small = b.sum(b.fma(error, r, error), [(cube, tail), (z, b.constant(0.5))])
@@ -87,6 +89,7 @@ def _reduced(b: Builder, x: int, k: int) -> tuple[int, int]:
 
 
 def _horner(b: Builder, coefficients: Sequence[float], x: int) -> int:
+    """The polynomial with these coefficients, from the constant one on, at x."""
     value = b.constant(coefficients[-1])
     for coefficient in reversed(coefficients[:-1]):
         value = b.fma(value, x, b.constant(coefficient))
@@ -99,8 +102,8 @@ def log(b: Builder, x: int) -> int:
     s = b.div(f, b.add(f, b.constant(2.0)))
     z = b.mul(s, s)
     half = b.mul(b.mul(f, b.constant(0.5)), f)
-    # log(1 + f) = f - (f^2 / 2 - s (f^2 / 2 + z P(z))), as log(1 + f) = 2 s + s z P(z) and 2 s = f
-    # - s f
+    # log(1 + f) = f - (f^2 / 2 - s (f^2 / 2 + z P(z))),
+    # as log(1 + f) = 2 s + s z P(z) and 2 s = f - s f
     tail = b.fma(k, b.constant(LN2_LOW), b.mul(s, b.fma(z, _horner(b, LOG, z), half)))
     value = b.sub(b.mul(k, b.constant(LN2_HIGH)), b.sub(b.sub(half, tail), f))
     zero, infinity = b.constant(0.0), b.constant(math.inf)
@@ -120,10 +123,9 @@ def _split(b: Builder, x: int) -> tuple[int, int]:
 
 
 def power(b: Builder, x: int, y: int, exponent: float | None) -> int:
-    """x^y; `exponent` is y if it is a number, and a whole one admits x < 0. x^0 = 1; otherwise x <
-    0 gives NaN.
+    """x^y; `exponent` is y if it is a number, and a whole one admits x < 0.
 
-    To 1 ulp for abs(y) <= 50, and 16 ulp for abs(y) <= 1000.
+    x^0 = 1; otherwise x < 0 gives NaN. To 1 ulp for abs(y) <= 50, and 16 ulp for abs(y) <= 1000.
     """
     whole = exponent is not None and exponent == math.floor(exponent)
     if exponent is not None and whole and abs(exponent) <= 8.0:
@@ -158,11 +160,10 @@ def _repeated(b: Builder, x: int, n: int) -> int:
 
 
 def _positive_power(b: Builder, x: int, y: int) -> int:
-    """e^(y log x) for finite x > 0, with the logarithm and the product in two parts (to 2^-60, as
-    in fdlibm's pow).
+    """e^(y log x) for finite x > 0, with the logarithm and the product in two parts.
 
-    log x = k ln 2 + 2 s + s^3 P(s^2), s = f / (2 + f): 2 s and the sum of all are kept in two
-    parts.
+    The logarithm is good to 2^-60, as in fdlibm's pow: log x = k ln 2 + 2 s + s^3 P(s^2),
+    s = f / (2 + f), where 2 s and the sum of all are kept in two parts.
     """
     k, f = _split(b, x)
     two = b.constant(2.0)
@@ -195,9 +196,9 @@ def _rounded_to(b: Builder, x: int, bits: int) -> int:
 
 
 def _two_product(b: Builder, x: int, y: int) -> tuple[int, int]:
-    """x y and its rounding error, by splitting (Dekker, Numer. Math.
+    """x y and its rounding error, by splitting (Dekker, Numer. Math. 18, 1971).
 
-    18, 1971): also without fused multiply-add.
+    It is exact also without fused multiply-add.
     """
     x_high, x_low = _halves(b, x)
     y_high, y_low = _halves(b, y)
@@ -207,6 +208,7 @@ def _two_product(b: Builder, x: int, y: int) -> tuple[int, int]:
 
 
 def _halves(b: Builder, x: int) -> tuple[int, int]:
+    """x as a sum of two numbers of half as many bits each (Dekker, Numer. Math. 18, 1971)."""
     scaled = b.mul(x, b.constant(SPLITTER))
     high = b.sub(scaled, b.sub(scaled, x))
     return high, b.sub(x, high)
@@ -232,7 +234,7 @@ def sin(b: Builder, x: int) -> int:
 
 
 def cos(b: Builder, x: int) -> int:
-    """The cosine, as `sin`."""
+    """The cosine to 1 ulp for abs(x) <= 1e5; NaN beyond 2^20 quarter turns."""
     return _circular(b, x, 1.0)
 
 
@@ -248,8 +250,8 @@ def _circular(b: Builder, x: int, quarters: float) -> int:
     error = b.add(lost, b.sub(b.sub(second, r), last))
     z = b.mul(r, r)
     half = b.constant(0.5)
-    # sin(r + error) = r + (r^3 S + error (1 - z / 2)), cos(r + error) = 1 - (z / 2 - (z^2 C - r
-    # error))
+    # sin(r + error) = r + (r^3 S + error (1 - z / 2)),
+    # cos(r + error) = 1 - (z / 2 - (z^2 C - r error))
     slope = b.sum(error, [], [(b.mul(error, z), half)])
     sine = b.add(r, b.fma(b.mul(z, r), _horner(b, SIN, z), slope))
     halved = b.mul(z, half)
@@ -259,8 +261,8 @@ def _circular(b: Builder, x: int, quarters: float) -> int:
     )
     cosine = b.add(above, rest)
     turn = b.add(k, b.constant(quarters)) if quarters else k
-    # -2 ... 2
-    quadrant = b.sum(turn, [], [(b.op(Op.ROUND, b.mul(turn, b.constant(0.25))), b.constant(4.0))])
+    whole_turns = b.op(Op.ROUND, b.mul(turn, b.constant(0.25)))
+    quadrant = b.sum(turn, [], [(whole_turns, b.constant(4.0))])  # -2 ... 2
     size = b.op(Op.ABS, quadrant)
     odd = b.select(b.op(Op.LE, half, size), b.op(Op.LE, size, b.constant(1.5)), b.constant(0.0))
     value = b.select(odd, cosine, sine)

@@ -1,13 +1,18 @@
-"""The programs jacobian_lu, solve and solve_transposed: E = I / (gamma h) - J = L U, Doolittle,
-without pivoting.
+"""The programs jacobian_lu, solve and solve_transposed: E = I / (gamma h) - J = L U.
 
-With l = -L and u = -U off the diagonal every update is a sum of products that are positive for a
-    compartment model: u_ij = J_ij + sum_{k < i} l_ik u_kj,    l_ij = (J_ij + sum_{k < j} l_ik u_kj)
-    / p_j, p_i = 1 / (gamma h) - J_ii - sum_{k < i} l_ik u_ki
+By Doolittle's scheme, without pivoting. With l = -L and u = -U off the diagonal every update is a
+sum of products that are positive for a compartment model:
+
+    u_ij = J_ij + sum_{k < i} l_ik u_kj
+    l_ij = (J_ij + sum_{k < j} l_ik u_kj) / p_j
+    p_i = 1 / (gamma h) - J_ii - sum_{k < i} l_ik u_ki
+
 in order of elimination within each diagonal block (Duff, Erisman and Reid, Direct Methods for
 Sparse Matrices, 2017, chapter 3). Solve takes the blocks from the last to the first, each with
-    f_i += sum_{j in later blocks} J_ij f_j + sum_{j < i} l_ij f_j,    then    f_i = (f_i + sum_{j >
-    i} u_ij f_j) / p_i.
+
+    f_i += sum_{j in later blocks} J_ij f_j + sum_{j < i} l_ij f_j
+    f_i = (f_i + sum_{j > i} u_ij f_j) / p_i
+
 An entry u_ij = J_ij that is a coefficient stays where it is; one with a minus sign is kept without
 it. Solve_transposed is the transpose of solve, so it does the same with rows for columns, in the
 opposite order.
@@ -28,6 +33,15 @@ __all__ = ["factorise"]
 
 Entry = tuple[int, int]  # sign, value: the entry is their product
 Place = tuple[int, str, int]  # sign, region, position
+
+
+@dataclass
+class _Rows:
+    """The entries of the factors by row and column, as sparsity.Factors has their pattern."""
+
+    lower: list[dict[int, Entry]]
+    upper: list[dict[int, Entry]]
+    outer: list[dict[int, Entry]]
 
 
 @dataclass
@@ -56,14 +70,16 @@ def factorise(
     jacobian: Sequence[Mapping[int, Form]],
     factors: Factors,
 ) -> int:
-    """Fill the programs, with jacobian[row][column] as forms; the number of slots in region lu."""
+    """Fill jacobian_lu (`values`), solve and, where given, solve_transposed.
+
+    jacobian: [row][column] -> form. Returns the number of slots in region lu.
+    """
     b = values.builder
     ghinv = b.slot("scalar", 4)
     stored = _Stored(values, {})
     order = [state for block in factors.blocks for state in block]
-    lower: list[dict[int, Entry]] = [{} for _ in order]
-    upper: list[dict[int, Entry]] = [{} for _ in order]
-    outer: list[dict[int, Entry]] = [{} for _ in order]
+    rows = _Rows([{} for _ in order], [{} for _ in order], [{} for _ in order])
+    lower, upper, outer = rows.lower, rows.upper, rows.outer
     inverse: dict[int, int] = {}
     seen = {ghinv}
     smallest: int | None = None
@@ -78,17 +94,17 @@ def factorise(
         pivot = _pivot(values, ghinv, jacobian[i].get(i), _updates(lower[i], upper, i))
         inverse[i] = b.div(b.one, pivot)
         if any(atom is not ONE for atom in jacobian[i].get(i, ())):
-            # 1 / infinity is a quiet 0, and the state would stand still: 0 * infinity is NaN, and
-            # told
+            # 1 / infinity is a quiet 0, and the state would stand still; 0 * infinity is NaN,
+            # and told.
             inverse[i] = b.fma(b.constant(0.0), pivot, inverse[i])
         if pivot not in seen:
             size = b.op(Op.ABS, pivot)
             smallest = size if smallest is None else b.op(Op.MIN, size, smallest)
             seen.add(pivot)
     b.store(ghinv if smallest is None else smallest, "scalar", 7)
-    _solve(solve, stored, lower, upper, outer, inverse, factors)
+    _solve(solve, stored, rows, inverse, factors)
     if transposed is not None:
-        _solve_transposed(transposed, stored, lower, upper, outer, inverse, factors)
+        _solve_transposed(transposed, stored, rows, inverse, factors)
     return len(stored.slots)
 
 
@@ -105,7 +121,7 @@ def _updates(
 
 
 def _entry(values: Values, form: Form | None, updates: Sequence[tuple[int, int, int]]) -> Entry:
-    """J_ij + updates."""
+    """The entry J_ij + updates of a factor; form: J_ij, None where it is 0."""
     if form is not None and not updates:
         return _signed(values, form)
     terms = Terms() if form is None else values.terms(form)
@@ -128,7 +144,7 @@ def _signed(values: Values, form: Form) -> Entry:
 def _pivot(
     values: Values, ghinv: int, form: Form | None, updates: Sequence[tuple[int, int, int]]
 ) -> int:
-    """1 / (gamma h) - J_ii - updates."""
+    """The pivot 1 / (gamma h) - J_ii - updates; ghinv: the value 1 / (gamma h), form: J_ii."""
     terms = Terms() if form is None else values.terms(form)
     for update in updates:
         terms.add(*update)
@@ -139,9 +155,8 @@ def _pivot(
 
 
 def _solve(
-    b: Builder, stored: _Stored, lower: Sequence[Mapping[int, Entry]], upper: Sequence[Mapping[int,
-    Entry]], outer: Sequence[Mapping[int, Entry]], inverse: Mapping[int, int], factors: Factors,
-) -> None:  # fmt: skip
+    b: Builder, stored: _Stored, rows: _Rows, inverse: Mapping[int, int], factors: Factors
+) -> None:
     """Forward and back substitution, block by block, in place on region f."""
     f = {i: b.slot("f", i) for i in inverse}
 
@@ -154,20 +169,20 @@ def _solve(
 
     for block in reversed(factors.blocks):
         for i in block:
-            f[i] = row(i, {**outer[i], **lower[i]})
+            f[i] = row(i, {**rows.outer[i], **rows.lower[i]})
             b.place(f[i], "f", i)  # what it replaces is not read again
         for i in reversed(block):
             _, region, position = stored.place((1, inverse[i]))
-            f[i] = b.mul(row(i, upper[i]), b.slot(region, position))
+            f[i] = b.mul(row(i, rows.upper[i]), b.slot(region, position))
             b.store(f[i], "f", i)
 
 
 def _solve_transposed(
-    b: Builder, stored: _Stored, lower: Sequence[Mapping[int, Entry]], upper: Sequence[Mapping[int,
-    Entry]], outer: Sequence[Mapping[int, Entry]], inverse: Mapping[int, int], factors: Factors,
-) -> None:  # fmt: skip
-    """w := E^-T w in place on region w of a stage: by U', then by L', then into the blocks that
-    follow.
+    b: Builder, stored: _Stored, rows: _Rows, inverse: Mapping[int, int], factors: Factors
+) -> None:
+    """w := E^-T w in place on region w of a stage.
+
+    By U', then by L', then into the blocks that follow.
     """
     w = {i: b.slot("block", len(inverse) + i) for i in inverse}
     waiting: dict[int, Terms] = {i: Terms() for i in inverse}
@@ -186,10 +201,10 @@ def _solve_transposed(
             _, region, position = stored.place((1, inverse[i]))
             w[i] = b.mul(received(i), b.slot(region, position))
             b.place(w[i], "block", len(inverse) + i)
-            send(i, upper[i])
+            send(i, rows.upper[i])
         for i in reversed(block):
             w[i] = received(i)
             b.store(w[i], "block", len(inverse) + i)
-            send(i, lower[i])
+            send(i, rows.lower[i])
         for i in block:
-            send(i, outer[i])
+            send(i, rows.outer[i])

@@ -1,5 +1,6 @@
-"""Forward mode: the program of J v for a recorded program (Griewank and Walther, Evaluating
-Derivatives, 2008, 3.1).
+"""Forward mode: the program of J v for a recorded program.
+
+As in Griewank and Walther, Evaluating Derivatives, 2008, 3.1.
 """
 
 from __future__ import annotations
@@ -38,14 +39,12 @@ def _step(
     number: int,
     record: Record,
 ) -> int | None:
-    """The chain rule at one record."""
+    """The tangent of the value of one record, by the chain rule; None where it is zero."""
     op, operands, plus, minus = record
     if op == Op.SUM:
         return _sum(b, values, tangents, operands[0], plus, minus)
-    xs, dots = (
-        [values[operand] for operand in operands],
-        [tangents[operand] for operand in operands],
-    )
+    xs = [values[operand] for operand in operands]
+    dots = [tangents[operand] for operand in operands]
     y, zero = values[number], b.constant(0.0)
     if all(dot is None for dot in (dots[1:] if op == Op.SELECT else dots)) or op in (Op.LT, Op.LE):
         return None
@@ -92,6 +91,7 @@ def _sum(
     plus: tuple[Pair, ...],
     minus: tuple[Pair, ...],
 ) -> int | None:
+    """The tangent of a sum of products; None where it is zero."""
     total = Cotangent()
     start = tangents[init] if init >= 0 else None
     if start is not None:

@@ -1,11 +1,11 @@
-"""Linear forms: every expression as a sum of coefficients (of parameters) times atoms (of states
-and time).
+"""Linear forms: every expression as a sum of coefficients times atoms.
 
-An atom is a state, the time, or a nonlinear expression. Multiplying by what depends on parameters
-alone distributes, so that Q (C_art - C_ven) with C = A / V becomes k1 A1 - k2 A2: two products a
-row, and constant Jacobian entries. A product of factors gives up its coefficients, factors with
-several terms stay sums of their own. A sum of more than two terms with several users in the
-right-hand side is one atom, computed once.
+Coefficients are of parameters, atoms of states and time. An atom is a state, the time, or a
+nonlinear expression. Multiplying by what depends on parameters alone distributes, so that
+Q (C_art - C_ven) with C = A / V becomes k1 A1 - k2 A2: two products a row, and constant Jacobian
+entries. A product of factors gives up its coefficients, factors with several terms stay sums of
+their own. A sum of more than two terms with several users in the right-hand side is one atom,
+computed once.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from teorell.expression import Expression, constant, derivative, leaves, make, topological
 from teorell.lowering.coefficients import UNIT, Coefficient, Coefficients
+from teorell.model.expression import Expression, constant, derivative, leaves, make, topological
 
 __all__ = ["ONE", "Form", "Forms"]
 
@@ -38,7 +38,8 @@ class Forms:
         self._uses: Counter[Expression] = Counter(exprs)
         for node in topological(exprs):
             self._uses.update(node.args)
-        self._inner: dict[Expression, Form] = {}  # the form by which a node is computed
+        # the form by which a node is computed
+        self._inner: dict[Expression, Form] = {}
         # what users of the node see: itself, if it is shared
         self._outer: dict[Expression, Form] = {}
         self._varying: dict[Expression, bool] = {}
@@ -53,8 +54,9 @@ class Forms:
         return self._varying[node]
 
     def inner(self, node: Expression) -> Form:
-        """The form by which the node is computed; {node: 1} for an atom that is computed by its
-        operation.
+        """The form by which the node is computed.
+
+        It is {node: 1} for an atom, which is computed by its operation.
         """
         self._visit(node)
         return self._inner[node]
@@ -90,8 +92,9 @@ class Forms:
                 self._inner[node] = self._outer[node] = {ONE: coefficient} if coefficient else {}
 
     def _summands(self, node: Expression) -> list[tuple[int, Expression]]:
-        """The operands of a node, each with a sign; those of a sum reach through sums that nothing
-        else uses.
+        """The operands of a node, each with a sign.
+
+        Those of a sum reach through sums that nothing else uses.
         """
         if node.op not in _SIGNS:
             return [(1, arg) for arg in node.args]
@@ -103,22 +106,19 @@ class Forms:
                 part.op in _SIGNS and self._uses[part] == 1 and part not in self._inner
             ):
                 signs = _SIGNS[part.op]
-                stack.extend(
-                    [
-                        (sign * s, arg)
-                        for s, arg in zip(reversed(signs), reversed(part.args), strict=True)
-                    ]
-                )
+                operands = zip(reversed(signs), reversed(part.args), strict=True)
+                stack.extend([(sign * s, arg) for s, arg in operands])
             else:
                 found.append((sign, part))
         return found
 
     def _atom(self, node: Expression) -> Form:
+        """The form of a node that is an atom."""
         self._numbers.setdefault(node, len(self._numbers))
         return {node: UNIT}
 
     def _made(self, op: str, args: tuple[Expression, Expression]) -> Form:
-        """An atom of atoms and sums."""
+        """The form of a new atom, made of atoms and sums."""
         node = make(op, args)
         self._varying[node] = True
         self._inner[node] = self._outer[node] = self._atom(node)
@@ -166,8 +166,9 @@ class Forms:
         )
 
     def _factor(self, node: Expression) -> tuple[Coefficient, Expression]:
-        """A coefficient and what it multiplies: an atom, ONE, or the node itself if it is a sum of
-        several terms.
+        """A coefficient and what it multiplies; the node is their product.
+
+        It multiplies an atom, ONE, or the node itself if that is a sum of several terms.
         """
         form = self._outer[node]
         if not form:
@@ -187,6 +188,7 @@ class Forms:
     def _accumulate(
         self, total: dict[Expression, Coefficient], b: Form, factor: Coefficient
     ) -> None:
+        """Add factor * b to `total`, from which zeros are taken out."""
         for atom, coefficient in b.items():
             term = self._times(factor, coefficient)
             old = total.get(atom)
@@ -214,8 +216,9 @@ class Forms:
     # Derivatives
 
     def gradient(self, expr: Expression) -> Mapping[Expression, Form]:
-        """d expr / d symbol for the states and the time that matter, in order (the time last), as
-        forms.
+        """d expr / d symbol as forms, for the states and the time that matter, in order.
+
+        The time comes last.
         """
         stack = [expr]
         while stack:
@@ -241,10 +244,10 @@ class Forms:
         return self._through(form)
 
     def affine(self, atom: Expression) -> bool:
-        """Whether an atom is affine in the states, with coefficients that depend on neither states
-        nor time.
+        """Whether an atom is affine in the states, with coefficients that never change.
 
-        What depends on the time alone counts, since it has no derivative by a state.
+        They depend on neither states nor time. What depends on the time alone counts, since it has
+        no derivative by a state.
         """
         if (
             atom is ONE
@@ -264,6 +267,7 @@ class Forms:
         return {symbol: total[symbol] for symbol in sorted(total, key=self._place) if total[symbol]}
 
     def _of_atom(self, node: Expression) -> Mapping[Expression, Form]:
+        """The gradient of an atom that is computed by its operation."""
         if node.op in ("state", "time"):
             return {node: {ONE: UNIT}}
         found: dict[Expression, Form] = {}
@@ -279,4 +283,5 @@ class Forms:
         return found
 
     def _place(self, symbol: Expression) -> int:
+        """The place of a state, or of the time, in a gradient."""
         return self._position[symbol.name] if symbol.op == "state" else len(self._position)

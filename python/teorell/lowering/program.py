@@ -1,7 +1,6 @@
-"""What lowering produces: straight-line programs over numbered slots, and where each slot lies.
+"""What lowering produces: straight-line programs over numbered slots.
 
-The instruction set, the regions and their order are those of docs/architecture.md, which every
-executor follows.
+The instruction set is that of docs/architecture.md, which every executor follows.
 """
 
 from __future__ import annotations
@@ -16,28 +15,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.expression import Expression
+from teorell.lowering.layout import Layout
+from teorell.model.expression import Expression
 
 __all__ = [
-    "JVP",
-    "PROGRAMS",
-    "SCALARS",
-    "VJP",
-    "Instruction",
-    "Layout",
-    "Op",
-    "Programs",
-    "Switch",
-    "instructions",
-    "slots_read",
-]
+    "JVP", "PROGRAMS", "SCALARS", "VJP", "Instruction", "Op", "Programs", "Switch", "Words",
+    "instructions", "slots_read",
+]  # fmt: skip
 
 Words = NDArray[np.int32]
 
 VJP = ("solve_transposed", "stage_vjp", "second_vjp", "outputs_vjp", "initial_vjp", "prepare_vjp")
 JVP = ("stage_jvp", "second_jvp", "outputs_jvp", "initial_jvp", "prepare_jvp")
 PROGRAMS = ("prepare", "initial", "rhs", "df_dt", "jacobian_lu", "solve", "outputs", *VJP, *JVP)
-# the region has room for 12
+# region scalar, which has room for 12
 SCALARS = ("t", "tn", "h", "hinv", "ghinv", "rtol", "err2", "pivot", "valid")
 
 
@@ -76,96 +67,10 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Layout:
-    """First slot of every region of a workspace, in the order in which they lie, then sizes and two
-    single slots.
-    """
-
-    const: int
-    coef: int
-    scalar: int
-    y: int
-    f: int
-    lu: int
-    yn: int
-    ynew: int
-    top: int
-    atol: int
-    u: int
-    ft: int
-    out: int
-    params: int
-    block: int
-    ukept: int
-    ubar: int
-    lam: int
-    ynbar: int
-    coefbar: int
-    paramsbar: int
-    outbar: int
-    ysbar: int
-    outcoef: int
-    z: int
-    ydot: int
-    yndot: int
-    udot: int
-    coefdot: int
-    paramsdot: int
-    outdot: int
-    entries: int
-    entries_ft: int
-    temp: int
-    slots: int
-    n_const: int
-    n_coef: int
-    n: int
-    n_lu: int
-    n_ft: int
-    n_out: int
-    n_params: int
-    n_switches: int
-    n_temp: int
-    stages: int
-    one: int  # slot that holds 1.0
-    rates: int  # slot of the first infusion rate: the last of the coefficients
-
-    @classmethod
-    def of(
-        cls, *, n_const: int, n_coef: int, n: int, n_lu: int, n_ft: int, n_out: int, n_params: int,
-        n_switches: int, n_temp: int, stages: int, one: int, n_infused: int,
-        derivatives: str | None = None, n_entries: int = 0, n_columns: int = 0,
-        n_output_states: int = 0, n_outcoef: int = 0,
-    ) -> Layout:  # fmt: skip
-        """Regions one after the other; those of derivatives are empty unless they are asked for."""
-        vjp, jvp, both = (
-            int(derivatives in kinds) for kinds in (("vjp",), ("jvp",), ("vjp", "jvp"))
-        )
-        sizes = {
-            "const": n_const, "coef": n_coef, "scalar": 12, "y": n, "f": n, "lu": n_lu, "yn": n,
-            "ynew": n, "top": n, "atol": n, "u": stages * n, "ft": n_ft, "out": n_out,
-            "params": n_params + n_switches, "block": vjp * 3 * n * stages,
-            "ukept": vjp * stages * n_columns, "ubar": vjp * 3 * n_output_states, "lam": vjp * n,
-            "ynbar": vjp * n, "coefbar": vjp * n_coef, "paramsbar": vjp * (n_params + n_switches),
-            "outbar": vjp * n_out, "ysbar": vjp * n, "outcoef": n_outcoef, "z": jvp * n,
-            "ydot": jvp * n, "yndot": jvp * n, "udot": jvp * n * stages, "coefdot": jvp * n_coef,
-            "paramsdot": jvp * (n_params + n_switches), "outdot": jvp * n_out, "entries": n_entries,
-            "entries_ft": both * n_ft, "temp": n_temp,
-        }  # fmt: skip
-        starts, slots = {}, 0
-        for region, size in sizes.items():
-            starts[region] = slots
-            slots += size
-        return cls(
-            **starts, slots=slots, n_const=n_const, n_coef=n_coef, n=n, n_lu=n_lu, n_ft=n_ft,
-            n_out=n_out, n_params=n_params, n_switches=n_switches, n_temp=n_temp, stages=stages,
-            one=one, rates=n_const + n_coef - n_infused,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
 class Switch:
-    """A condition on time alone: `before` until the time `threshold` (of parameters only), `after`
-    from then on.
+    """A condition on time alone.
+
+    It is `before` until the time `threshold` (of parameters only), `after` from then on.
     """
 
     threshold: Expression
@@ -198,11 +103,9 @@ class Programs:
     initial_jvp: Words
     prepare_jvp: Words
     derivatives: str | None
-    entries: (
-        # (n_entries, 3) row, column of the entries of the Jacobian with second derivatives; number
-        # of the column
-        Words
-    )
+    # (n_entries, 3) of the entries of the Jacobian with second derivatives: row, column, and the
+    # number of the column among theirs
+    entries: Words
     output_coefs: Words  # (n_outcoef,) the coefficient of each slot of region outcoef
     ft_rows: Words  # (n_ft,) the state of each slot of region ft
     infused: tuple[str, ...]
@@ -229,18 +132,17 @@ class Programs:
         known: str | None = self.__dict__.get("_digest")
         if known is None:
             whole = hashlib.sha256()
-            whole.update(
-                repr([getattr(self.layout, field.name) for field in fields(self.layout)]).encode()
-            )
-            parts = (
+            slots = [getattr(self.layout, field.name) for field in fields(self.layout)]
+            whole.update(repr(slots).encode())
+            for part in (
                 self.constants,
                 self.ft_rows,
                 self.output_states,
                 self.controlled,
                 self.signed,
                 self.entries,
-            )
-            for part in (*parts, self.output_coefs):
+                self.output_coefs,
+            ):
                 whole.update(f"|{part.size}|".encode() + part.tobytes())
             for name in PROGRAMS:
                 words: Words = getattr(self, name)
@@ -250,8 +152,9 @@ class Programs:
         return known
 
     def products(self, name: str) -> int:
-        """Multiplications and fused multiply-adds of a program; a product with `one` is a plain
-        addition.
+        """Multiplications and fused multiply-adds of a program.
+
+        A product with `one` is a plain addition, and not counted.
         """
         pairs = [
             pair for item in instructions(getattr(self, name)) for pair in (*item.plus, *item.minus)
@@ -264,10 +167,10 @@ class Programs:
 
 
 class Instruction(NamedTuple):
-    """One instruction in readable form; a SUM has its init in `operands` (none: empty) and its
-    products apart.
+    """One instruction in readable form.
 
-    MUL and FMA are the short forms of a SUM of one product, and are read as such.
+    A SUM has its init in `operands` (none: empty) and its products apart. MUL and FMA are the short
+    forms of a SUM of one product, and are read as such.
     """
 
     op: Op

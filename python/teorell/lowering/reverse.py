@@ -1,11 +1,11 @@
-"""Reverse mode: the program of v' J for a recorded program (Griewank and Walther, Evaluating
-Derivatives, 2008, 3.2).
+"""Reverse mode: the program of v' J for a recorded program.
 
-Contributions to a cotangent are gathered and become one fused sum. Equal products are
-differentiated once: a flow k y that leaves one state and enters another has the cotangent w_to -
-w_from, computed once for k and for y. At kinks the side of calculus.py is taken. A branch that
-`select` does not take has cotangent zero; where it is infinite, zero times infinity would be NaN,
-so slopes below a `select` are taken only where the cotangent is not zero.
+As in Griewank and Walther, Evaluating Derivatives, 2008, 3.2. Contributions to a cotangent are
+gathered and become one fused sum. Equal products are differentiated once: a flow k y that leaves
+one state and enters another has the cotangent w_to - w_from, computed once for k and for y. At
+kinks the side of calculus.py is taken. A branch that `select` does not take has cotangent zero;
+where it is infinite, zero times infinity would be NaN, so slopes below a `select` are taken only
+where the cotangent is not zero.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ def pull_back(
 
 
 class _Reverse:
+    """One walk back through a trace; `bars` are the cotangents of its values."""
+
     def __init__(
         self, trace: Recorder, b: Builder, values: list[int], wanted: Callable[[Slot], bool]
     ) -> None:
@@ -104,8 +106,9 @@ class _Reverse:
             bar.below |= below
 
     def times(self, number: int, sign: int, cotangent: int, slope: int, below: bool) -> None:
-        """Adds sign * cotangent * slope, and nothing where the cotangent of a branch not taken is
-        zero.
+        """Add sign * cotangent * slope to the cotangent of a value.
+
+        below: nothing is added where the cotangent, of a branch that was not taken, is zero.
         """
         if not self.active[number]:
             return
@@ -117,10 +120,11 @@ class _Reverse:
         bar.below |= below
 
     def guarded(self, cotangent: int, value: int) -> int:
+        """`value` where the cotangent is not 0, else 0."""
         return self.b.select(cotangent, value, self.b.constant(0.0))
 
     def step(self, number: int, bar: Cotangent) -> None:
-        """The chain rule at one record."""
+        """Pass the cotangent of one record on to its operands, by the chain rule."""
         b, values, below = self.b, self.values, bar.below
         record = self.trace.records[number]
         assert len(record) == 4
@@ -173,6 +177,7 @@ class _Reverse:
             raise AssertionError(f"no derivative of instruction {op}")
 
     def product(self, pair: Pair, sign: int, w: int, below: bool) -> None:
+        """Gather the cotangent of a product, or pass it on where one factor is 1."""
         x, y = pair
         one = self.trace.one
         if one in pair:
@@ -185,8 +190,9 @@ class _Reverse:
 
 
 def pow_slopes(b: Builder, x: int, y: int, value: int, exponent: float | None) -> tuple[int, int]:
-    """d x^y / dx and d x^y / dy, as calculus.py has them; `value` is x^y, `exponent` is y if it is
-    a number.
+    """d x^y / dx and d x^y / dy, as calculus.py has them.
+
+    value: x^y. exponent: y if it is a number.
     """
     less = None if exponent is None else exponent - 1.0
     lowered = power(b, x, b.sub(y, b.one) if less is None else b.constant(less), less)

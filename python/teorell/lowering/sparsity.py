@@ -18,8 +18,9 @@ __all__ = ["Factors", "components", "elimination_blocks", "symbolic_factors"]
 
 
 def components(columns: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Strongly connected components of the graph row -> columns[row], what a component depends on
-    before itself.
+    """Strongly connected components of the graph row -> columns[row].
+
+    What a component depends on comes before it.
     """
     n = len(columns)
     index, low = [-1] * n, [0] * n
@@ -58,12 +59,11 @@ def components(columns: Sequence[Sequence[int]]) -> list[list[int]]:
 
 
 def elimination_blocks(columns: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Blocks, and their states in order of elimination, for a Jacobian with entries (i, j), j in
-    columns[i].
+    """The blocks of a Jacobian, each with its states in order of elimination.
 
-    Accumulators, on which nothing depends, come first; adding one leaves the order of all others as
-    it is, because a component's place follows from what it depends on: its depth below the sources,
-    then its first state.
+    The Jacobian has the entries (i, j), j in columns[i]. Accumulators, on which nothing depends,
+    come first; adding one leaves the order of all others as it is, because a component's place
+    follows from what it depends on: its depth below the sources, then its first state.
     """
     found = components(columns)
     home = {state: k for k, members in enumerate(found) for state in members}
@@ -82,8 +82,10 @@ def elimination_blocks(columns: Sequence[Sequence[int]]) -> list[list[int]]:
 
 
 def _markowitz(members: Sequence[int], columns: Sequence[Sequence[int]]) -> list[int]:
-    """Diagonal pivots of one component by (entries in row - 1)(entries in column - 1), then least
-    fill, then state.
+    """The order in which one component is eliminated, with pivots on the diagonal.
+
+    The next has the least (entries in row - 1)(entries in column - 1), then least fill, then comes
+    first.
     """
     inside = set(members)
     rows = {i: {j for j in columns[i] if j in inside and j != i} for i in members}
@@ -114,11 +116,10 @@ def _markowitz(members: Sequence[int], columns: Sequence[Sequence[int]]) -> list
 
 @dataclass(frozen=True)
 class Factors:
-    """The pattern of L and U: for each state, the states of its row before and after it, in order
-    of elimination.
+    """The pattern of L and U: for each state, the other states of its row.
 
-    `lower` and `upper` lie in the state's own block, `outer` holds entries of the matrix in the
-    blocks after it.
+    `lower` and `upper` are those of its own block before and after it in order of elimination,
+    `outer` are entries of the matrix in the blocks after it. fill: entries that the matrix has not.
     """
 
     blocks: tuple[tuple[int, ...], ...]
@@ -129,7 +130,10 @@ class Factors:
 
 
 def symbolic_factors(columns: Sequence[Sequence[int]], blocks: Sequence[Sequence[int]]) -> Factors:
-    """Row by row: eliminating k from row i adds the part of row k after the diagonal."""
+    """The pattern of L and U for a matrix with the entries (i, j), j in columns[i].
+
+    Row by row: eliminating k from row i adds the part of row k after the diagonal.
+    """
     order = [state for block in blocks for state in block]
     place = {state: k for k, state in enumerate(order)}
     home = {state: k for k, block in enumerate(blocks) for state in block}

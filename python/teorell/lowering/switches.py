@@ -1,18 +1,17 @@
-"""Conditions on time alone become switches: symbols that count as parameters between their
-threshold times.
+"""Conditions on time alone become switches.
 
-k time + c < e, with k a number and c, e of parameters only, changes once, at (e - c) / k. The
-integrator stops there and prepares again, so that everything that depends on the condition is
-hoisted out of the step, and no step crosses the jump (Ellison, Math. Comput. Simul. 23, 1981, on
-why it must not).
+A switch is a symbol that counts as a parameter between threshold times: k time + c < e, with k a
+number and c, e of parameters only, changes once, at (e - c) / k. The integrator stops there and
+prepares again, so that everything that depends on the condition is hoisted out of the step, and no
+step crosses the jump (Ellison, Math. Comput. Simul. 23, 1981, on why it must not).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from teorell.expression import Expression, constant, leaves, make, symbol, topological
 from teorell.lowering.program import Switch
+from teorell.model.expression import Expression, constant, leaves, make, symbol, topological
 
 __all__ = ["with_switches"]
 
@@ -22,8 +21,9 @@ _ZERO = constant(0.0)
 
 
 def with_switches(exprs: Sequence[Expression]) -> tuple[list[Expression], tuple[Switch, ...]]:
-    """The expressions with `switch` symbols named by their position in the switches, which come
-    second.
+    """Expressions with `switch` symbols for conditions on time alone, and these switches.
+
+    A symbol's name is the position of its switch.
     """
     replaced: dict[Expression, Expression] = {}
     affine: dict[Expression, Affine | None] = {}
@@ -56,8 +56,9 @@ def _switch(left: Affine | None, right: Affine | None) -> Switch | None:
 
 
 def _affine(node: Expression, inner: list[Affine | None]) -> Affine | None:
-    """(k, c) if the node is k * time + c with a number k and a c of parameters only; c is then
-    simplified lightly.
+    """(k, c) if the node is k * time + c, else None; inner: the same of its operands.
+
+    k is a number, and c of parameters only; c is simplified lightly.
     """
     if node.op == "time":
         return 1.0, _ZERO

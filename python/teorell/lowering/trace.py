@@ -1,8 +1,8 @@
-"""A program kept for differentiation: the records of a Builder, with the elementary functions
-whole.
+"""A program kept for differentiation.
 
-Derivatives are taken of what the program means, not of how a function is written out: that of exp
-is exp, not the derivative of its polynomial.
+It holds the records of a Builder, with the elementary functions whole. Derivatives are taken of
+what the program means, not of how a function is written out: that of exp is exp, not the derivative
+of its polynomial.
 """
 
 from __future__ import annotations
@@ -17,23 +17,26 @@ __all__ = ["Recorder"]
 
 
 class Recorder(Builder):
-    """Collects values as a Builder does; `copy` writes them into another program, the derivatives
-    read `records`.
+    """Collects values as a Builder does, and keeps functions whole.
+
+    `copy` writes them into another program, the derivatives read `records`.
     """
 
     @property
     def records(self) -> Sequence[Record | Slot]:
-        """In order of computation: (operation or function, operands, plus, minus), or the slot of a
-        leaf.
+        """The values in order of computation.
+
+        Each is (operation or function, operands, plus, minus), or the slot of a leaf.
         """
         return self._records
 
     @property
     def results(self) -> dict[Slot, int]:
-        """Where values are stored, and which."""
+        """Slot -> the value that is stored there."""
         return {slot: value for value, slots in self._stores.items() for slot in slots}
 
     def call(self, name: str, expansion: Callable[..., int], *operands: int) -> int:
+        """A function as one record, whatever its expansion."""
         return self._number((name, operands, (), ()))
 
     def exponent(self, operand: int) -> float | None:
@@ -44,8 +47,9 @@ class Recorder(Builder):
         )
 
     def copy(self, b: Builder) -> list[int]:
-        """Every value computed in the program `b`; what is not needed there is dropped when it is
-        encoded.
+        """Compute every value in the program `b` too; returns their numbers there.
+
+        What is not needed there is dropped when it is encoded.
         """
         values: list[int] = []
         for record in self._records:

@@ -1,23 +1,25 @@
-"""Expressions as values of a program: linear forms become sums of products, atoms one instruction
-or an expansion.
+"""Expressions as values of a program.
+
+Linear forms become sums of products, atoms one instruction or an expansion.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from teorell.expression import Expression
 from teorell.lowering.builder import Builder, Pair
 from teorell.lowering.coefficients import Coefficient, Coefficients
 from teorell.lowering.elementary import FUNCTIONS, power
 from teorell.lowering.linear import ONE, Form, Forms
 from teorell.lowering.program import Op
+from teorell.model.expression import Expression
 
 __all__ = ["Symbols", "Terms", "Values", "parameter_values"]
 
-_OPS = {"sqrt": Op.SQRT, "abs": Op.ABS, "min": Op.MIN, "max": Op.MAX, "lt": Op.LT, "le": Op.LE,
-"where": Op.SELECT,
-        "div": Op.DIV}  # fmt: skip
+_OPS = {
+    "sqrt": Op.SQRT, "abs": Op.ABS, "min": Op.MIN, "max": Op.MAX, "lt": Op.LT, "le": Op.LE,
+    "where": Op.SELECT, "div": Op.DIV,
+}  # fmt: skip
 
 
 def emit(builder: Builder, node: Expression, args: Sequence[int]) -> int:
@@ -60,10 +62,11 @@ class Symbols:
         self._region, self._first = region, first
 
     def states_in(self, region: str, first: int = 0) -> Symbols:
-        """The same symbols, the states elsewhere."""
+        """These symbols, but with the states from `first` on in `region`."""
         return Symbols(list(self.states), list(self.parameters), region, first)
 
     def slot(self, builder: Builder, node: Expression) -> int:
+        """The value of a constant or a symbol: what lies in its slot."""
         if node.op == "constant":
             return builder.constant(node.value)
         if node.op == "state":
@@ -102,6 +105,7 @@ class Terms:
         self.minus: list[Pair] = []
 
     def add(self, sign: int, a: int, b: int) -> None:
+        """Add sign * a * b."""
         (self.plus if sign > 0 else self.minus).append((a, b))
 
     def value(self, builder: Builder, init: int | None = None) -> int:
@@ -124,7 +128,7 @@ class Values:
         self._known: dict[Expression, int] = {}
 
     def coefficient(self, coefficient: Coefficient) -> tuple[int, int]:
-        """Sign, and the value of the coefficient but for the sign."""
+        """A sign and a value, whose product is the coefficient."""
         table: Coefficients = self.forms.coefficients
         sign, what = table.place(coefficient)
         if isinstance(what, float):
@@ -132,6 +136,7 @@ class Values:
         return sign, self.builder.slot("coef", table.table[what])
 
     def value(self, expr: Expression) -> int:
+        """The value of one expression."""
         self._compute([expr])
         return self._known[expr]
 
@@ -155,16 +160,18 @@ class Values:
 
     def _fused(self, form: Form, atom: Expression) -> bool:
         """Whether a product atom needs no value of its own: its coefficient is 1 or -1."""
-        return atom.op == "mul" and atom in self.forms.inner(atom) and (
-            self.coefficient(form[atom])[1] == self.builder.one
-        )  # fmt: skip
+        if atom.op != "mul" or atom not in self.forms.inner(atom):
+            return False
+        return self.coefficient(form[atom])[1] == self.builder.one
 
     def _needed(self, form: Form, atom: Expression) -> tuple[Expression, ...]:
+        """What must be computed before an atom of a form can enter a sum."""
         if atom is ONE:
             return ()
         return atom.args if self._fused(form, atom) else (atom,)
 
     def _compute(self, exprs: Sequence[Expression]) -> None:
+        """Compute expressions, operands before users."""
         known = self._known
         stack = list(reversed(exprs))
         while stack:

@@ -11,7 +11,12 @@ from types import MappingProxyType
 from typing import Literal
 
 from teorell.errors import InputError
-from teorell.pbpk.physiology import CARDIAC_OUTPUT, METABOLIC_WEIGHT, ORGANS, hepatic_flow
+from teorell.physiology.reference_adults import (
+    CARDIAC_OUTPUT,
+    METABOLIC_WEIGHT,
+    REFERENCE,
+    hepatic_flow,
+)
 
 SURVEYED_KA_SD = 0.5  # sd of log ka; see THEOPHYLLINE.sources["absorption_sd"]
 
@@ -50,14 +55,14 @@ class Drug:
         hepatic = self._intrinsic(
             self.clearance * (1.0 - self.fraction_renal), hepatic_flow(), "liver"
         )
-        return hepatic / self.fu / ORGANS["liver"].mass
+        return hepatic / self.fu / REFERENCE["liver"].mass.man
 
     @property
     def renal_clearance(self) -> float:
         """Clearance of the plasma that leaves the kidney, L/h/kg^0.75: the published one plus 1 %
         or so.
         """
-        flow = CARDIAC_OUTPUT * ORGANS["kidney"].flow
+        flow = CARDIAC_OUTPUT.man * REFERENCE["kidney"].flow.man
         return (
             self._intrinsic(self.clearance * self.fraction_renal, flow, "kidney") / METABOLIC_WEIGHT
         )

@@ -10,21 +10,29 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from teorell.expression import Expression
 from teorell.model import Model
+from teorell.model.expression import Expression
 from teorell.pbpk.drugs import Drug
-from teorell.pbpk.physiology import (
+from teorell.physiology.composition import DENSITIES, PLASMA, TISSUES, Tissue
+from teorell.physiology.reference_adults import (
     ARTERIAL_BLOOD,
     BLOOD_DENSITY,
     BLOOD_MASS,
     BODY_WEIGHT,
     CARDIAC_INDEX,
     FLOW_EXPONENT,
-    ORGANS,
-    PLASMA,
-    SPLANCHNIC,
-    Tissue,
+    MASS,
+    REFERENCE,
     venous_blood,
+)
+from teorell.physiology.vocabulary import (
+    FLOWS,
+    MASSES,
+    ORGANS,
+    SPLANCHNIC,
+    VOCABULARY,
+    flow_share_to,
+    mass_share_of,
 )
 
 Value = TypeVar("Value", float, Expression)
@@ -76,18 +84,21 @@ def partition_scale(drug: Drug) -> float:
         return 1.0
     octanol, oil = lipophilicity(drug, drug.log_p, drug.pka)
     tissues = 0.0  # L of plasma
-    for name, organ in ORGANS.items():
-        kp = partition_coefficient(organ.tissue, oil if name == "adipose" else octanol, drug.fu)
-        tissues += kp * organ.mass / organ.density
-    return (drug.volume * BODY_WEIGHT - drug.blood_to_plasma * BLOOD_MASS / BLOOD_DENSITY) / tissues
+    for name in ORGANS:
+        kp = partition_coefficient(TISSUES[name], oil if name == "adipose" else octanol, drug.fu)
+        tissues += kp * MASS[name].man / DENSITIES[name]
+    blood = drug.blood_to_plasma * BLOOD_MASS.man / BLOOD_DENSITY
+    return (drug.volume * BODY_WEIGHT.man - blood) / tissues
 
 
 def whole_body(drug: Drug) -> Model:
     """The model of `drug`: parameters default to the 73 kg reference man and the drug's published
     values.
 
-    The parameters `mass_*` and `flow_*` are shares; the model divides each by the sum of all, so
-    that a changed share changes neither the body weight nor the cardiac output. Outputs: `cp`
+    The body's parameters are body_weight (kg), cardiac_index (L/h/kg^0.75), and the shares
+    mass_share_* of the body weight and flow_share_* of the cardiac output, named as in
+    `teorell.physiology.vocabulary`. The model divides each share by the sum of all, so that a
+    changed share changes neither the body weight nor the cardiac output. Outputs: `cp`
     (venous plasma), `blood` (venous blood), the concentration in every organ (`c_*`), all in mg/L;
     `auc` of cp (mg h/L), `urine`, `faeces`, `metabolised_liver` and `metabolised_gut` (mg). Doses
     are in mg, times in h.
@@ -101,30 +112,18 @@ def whole_body(drug: Drug) -> Model:
             name, default, unit=unit, lower=low, upper=high, description=description
         )
 
-    weight = number("body_weight", BODY_WEIGHT, "kg", 20.0, 300.0, "body weight")
-    cardiac_index = number(
-        "cardiac_index", CARDIAC_INDEX, "L/h/kg^0.75", 1.0, 100.0, "cardiac output / weight^0.75"
-    )
+    def of_body(name: str, default: float, low: float, high: float) -> Expression:
+        told = VOCABULARY[name]
+        return number(name, default, told.unit, low, high, told.meaning)
+
+    weight = of_body("body_weight", BODY_WEIGHT.man, 20.0, 300.0)
+    cardiac_index = of_body("cardiac_index", CARDIAC_INDEX, 1.0, 100.0)
     mass = {
-        name: number(
-            f"mass_{name}",
-            kilograms / BODY_WEIGHT,
-            "1",
-            0.0,
-            1.0,
-            f"share of the body weight: {name}",
-        )
-        for name, kilograms in [
-            *((name, organ.mass) for name, organ in ORGANS.items()),
-            ("blood", BLOOD_MASS),
-        ]
+        name: of_body(mass_share_of(name), MASS[name].man / BODY_WEIGHT.man, 0.0, 1.0)
+        for name in MASSES
     }
     flow = {
-        name: number(
-            f"flow_{name}", organ.flow, "1", 0.0, 1.0, f"share of the cardiac output: {name}"
-        )
-        for name, organ in ORGANS.items()
-        if name != "lung"
+        name: of_body(flow_share_to(name), REFERENCE[name].flow.man, 0.0, 1.0) for name in FLOWS
     }
     log_p = number(
         "log_p", drug.log_p, "1", -5.0, 10.0, "log10 octanol:water partition coefficient"
@@ -174,10 +173,10 @@ def whole_body(drug: Drug) -> Model:
     octanol, oil = lipophilicity(drug, log_p, pka)
     # of blood that would hold what the organ holds at the concentration of the blood leaving it
     volume = {}
-    for name, organ in ORGANS.items():
-        kp = scale * partition_coefficient(organ.tissue, oil if name == "adipose" else octanol, fu)
-        tissue = model.define(f"kp_{name}", kp) * (mass[name] * whole / organ.density)
-        volume[name] = tissue / ratio + organ.blood * blood_volume
+    for name in ORGANS:
+        kp = scale * partition_coefficient(TISSUES[name], oil if name == "adipose" else octanol, fu)
+        tissue = model.define(f"kp_{name}", kp) * (mass[name] * whole / DENSITIES[name])
+        volume[name] = tissue / ratio + REFERENCE[name].blood * blood_volume
 
     # Amounts; the large blood pools come last
     lumen = model.state("stomach_lumen", unit="mg", description="dose in the stomach")
@@ -226,9 +225,9 @@ def whole_body(drug: Drug) -> Model:
     model.rate(auc, plasma)
     model.output("cp", plasma, unit="mg/L")
     model.output("blood", c_venous, unit="mg/L")
-    for name, organ in ORGANS.items():
-        held = amount[name] / (mass[name] * whole / organ.density + organ.blood * blood_volume)
-        model.output(f"c_{name}", held, unit="mg/L")
+    for name in ORGANS:
+        tissue, blood = mass[name] * whole / DENSITIES[name], REFERENCE[name].blood * blood_volume
+        model.output(f"c_{name}", amount[name] / (tissue + blood), unit="mg/L")
     for state in (auc, urine, faeces, liver_loss, gut_loss):
         model.output(str(state.name), state)
     return model

@@ -1,0 +1,1 @@
+"""Losses, and derivatives with NumPy and with torch."""

@@ -1,0 +1,296 @@
+"""Torch tensors through the solver: the values of a `Problem` as a function of tensors.
+
+`solve` is for eager mode and for the transforms of torch.func. It applies the Function `Simulate`,
+whose backward is another Function, `PullBack` (the adjoint), and whose jvp is `PushForward` (the
+tangent). What these two would have to give next, second derivatives, does not exist: they raise,
+and nothing is zero in silence. Under torch.vmap the mapped dimension becomes more patients, so one
+call solves all of them. (autograd_compiled.py serves torch.compile.)
+
+The Functions know one type, float64 on the CPU, of shape () or (patients,), which NumPy reads where
+it lies; torch converts others, and its conversion has a derivative. Under a transform nobody can
+read a tensor before `forward` runs: all here looks at shapes and types alone, and `Problem.solve`,
+called by `forward`, looks at the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd import Function, forward_ad
+
+from teorell.errors import InputError
+from teorell.torch_compile import eager
+
+if TYPE_CHECKING:
+    from teorell.arrays import Array
+    from teorell.engine.batch import Raw
+    from teorell.simulation.problem import Problem
+
+__all__ = ["PullBack", "PushForward", "Simulate", "Trace", "common_type", "constant", "solve"]
+
+PROXY = torch._C._TorchDispatchModeKey.PROXY  # make_fx runs in this mode
+
+
+class Trace:
+    """What the solver read and said in `forward`.
+
+    Under vmap it is of all mapped patients, those of the first run first.
+    """
+
+    arrays: list[Array]
+    raw: Raw
+
+
+def solve(problem: Problem, given: Sequence[Array | Tensor]) -> tuple[Tensor, Tensor, Trace]:
+    """Values and reductions at the given inputs, differentiable, and the trace of the run.
+
+    given: one float64 array or tensor an input of the problem, () or (patients,), as
+        arrays.numbers_or_tensor has checked it.
+    Values are (patients, times, outputs), reductions (patients, reductions), both of the type that
+    the floating tensors promote to.
+    Raises InputError as Problem.solve does; a derivative of second order raises NotImplementedError
+    when it is asked for.
+    """
+    trace = Trace()
+    inputs = [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in given]
+    values, reduced = Simulate.apply(problem, trace, *inputs)
+    wanted = common_type([x for x in given if isinstance(x, Tensor)])
+    return values.to(wanted), reduced.to(wanted), trace
+
+
+def common_type(tensors: Sequence[Tensor]) -> torch.dtype:
+    """The type that the floating ones among the tensors (float64 and float32) promote to.
+
+    It is float64 if there are none.
+    """
+    types = {x.dtype for x in tensors if x.is_floating_point()}
+    return torch.float32 if types == {torch.float32} else torch.float64
+
+
+def constant(value: Any, what: str) -> Array:
+    """The numbers of a tensor that carries no derivative; InputError if it does, or is mapped over.
+
+    what: how messages name it, for example "times".
+    """
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor(value)
+    if value.requires_grad or wrapped or forward_ad.unpack_dual(value).tangent is not None:
+        raise InputError(
+            f"{what} is a tensor with a derivative, or mapped over (only parameters and the "
+            f"numbers of a regimen can be). Give {what}.detach()."
+        )
+    return numpy_of(value)
+
+
+class Simulate(Function):
+    """The Function of inputs () or (patients,) whose outputs are values and reductions.
+
+    Values are (patients, times, outputs), reductions (patients, reductions).
+    """
+
+    @staticmethod
+    @eager
+    def forward(problem: Problem, trace: Trace, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        trace.arrays = [numpy_of(x) for x in inputs]
+        trace.raw = problem.solve(trace.arrays)
+        return torch.from_numpy(trace.raw.values), torch.from_numpy(trace.raw.reduced)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.problem, _, *tensors = inputs
+        ctx.shapes = [each.shape for each in output]
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+        # no tangent is None, not zero: the problem then asks for no derivative
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        if all(each is None for each in cotangents):
+            return None, None, *(None for _ in ctx.saved_tensors)
+        zero = torch.zeros((), dtype=torch.float64)
+        both = (
+            zero.expand(s) if c is None else c for c, s in zip(cotangents, ctx.shapes, strict=True)
+        )
+        return None, None, *PullBack.apply(ctx.problem, *both, *ctx.saved_tensors)
+
+    @staticmethod
+    def jvp(
+        ctx: Any, _problem: None, _trace: None, *tangents: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        if all(tangent is None for tangent in tangents):
+            return None, None
+        result: tuple[Tensor, Tensor] = PushForward.apply(
+            ctx.problem, *ctx.saved_tensors, *tangents
+        )
+        return result
+
+    @staticmethod
+    def vmap(
+        info: Any, dims: tuple[int | None, ...], problem: Problem, trace: Trace, *inputs: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+        size = info.batch_size
+        folded = fold(problem, size, inputs, dims[2:])
+        return by_run(Simulate.apply(problem.repeat(size), trace, *folded), size)
+
+
+class PullBack(Function):
+    """The gradients of the inputs, each in its shape, for cotangents of values and reductions."""
+
+    @staticmethod
+    @eager
+    def forward(
+        problem: Problem, cotangent: Tensor, reduced: Tensor, *inputs: Tensor
+    ) -> tuple[Tensor, ...]:
+        of_reductions = numpy_of(reduced) if problem.reductions else None
+        gradients, _ = problem.pull_back(
+            [numpy_of(x) for x in inputs], numpy_of(cotangent), of_reductions
+        )
+        return tuple(torch.from_numpy(np.asarray(each)) for each in gradients)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> NoReturn:
+        no_second_derivatives()
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> NoReturn:
+        no_second_derivatives()
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        dims: tuple[int | None, ...],
+        problem: Problem,
+        cotangent: Tensor,
+        reduced: Tensor,
+        *inputs: Tensor,
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        size = info.batch_size
+        shared = [x.ndim == (dim is not None) for x, dim in zip(inputs, dims[3:], strict=True)]
+        # What the patients of a run share has one gradient a run: it is spread over the patients
+        # here, and summed over them below.
+        folded = fold(problem, size, inputs, dims[3:], spread=True)
+        both = (
+            batched(x, dim, size).flatten(0, 1)
+            for x, dim in zip((cotangent, reduced), dims[1:3], strict=True)
+        )
+        of_patients = PullBack.apply(problem.repeat(size), *both, *folded)
+        of_runs = [each.unflatten(0, (size, -1)) for each in of_patients]
+        gradients = [g.sum(-1) if one else g for g, one in zip(of_runs, shared, strict=True)]
+        return tuple(gradients), (0,) * len(inputs)
+
+
+class PushForward(Function):
+    """The derivatives of values and reductions in one direction.
+
+    tensors: the inputs, then a tangent in the shape of each (None is zero).
+    """
+
+    @staticmethod
+    @eager
+    def forward(problem: Problem, *tensors: Tensor | None) -> tuple[Tensor, Tensor]:
+        inputs, tangents = tensors[: len(tensors) // 2], tensors[len(tensors) // 2 :]
+        arrays = [numpy_of(x) for x in inputs if x is not None]
+        _, *derivatives = problem.push_forward(
+            arrays, [None if x is None else numpy_of(x) for x in tangents]
+        )
+        values, reduced = map(torch.from_numpy, derivatives)
+        return values, reduced
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> NoReturn:
+        no_second_derivatives()
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> NoReturn:
+        no_second_derivatives()
+
+    @staticmethod
+    def vmap(
+        info: Any, dims: tuple[int | None, ...], problem: Problem, *tensors: Tensor | None
+    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+        size = info.batch_size
+        folded = fold(problem, size, tensors, dims[1:], spread=True)
+        return by_run(PushForward.apply(problem.repeat(size), *folded), size)
+
+
+def by_run(both: tuple[Tensor, Tensor], size: int) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+    """Values and reductions with the runs as first dimension, and which dimension that is."""
+    values, reduced = (x.reshape(size, x.shape[0] // size, *x.shape[1:]) for x in both)
+    return (values, reduced), (0, 0)
+
+
+def no_second_derivatives() -> NoReturn:
+    """Raise NotImplementedError: the solver differentiates once."""
+    raise NotImplementedError(
+        "second derivatives of a simulation are not there (the solver differentiates once, "
+        "backward or forward). Use first derivatives, or differences of gradients."
+    )
+
+
+def numpy_of(tensor: Tensor) -> Array:
+    """A view of the tensor's numbers, float64, any strides.
+
+    TypeError where torch only pretends to compute.
+    """
+    traced = (
+        torch._C._get_tracing_state() is not None or torch._C._get_dispatch_mode(PROXY) is not None
+    )
+    reason = "torch is tracing" if traced else ""
+    try:
+        result: Array = tensor.numpy(force=True)
+    except RuntimeError as error:  # a fake tensor, or the vmap that torch had before torch.func
+        reason = reason or str(error).partition("\n")[0]
+    if reason:
+        raise TypeError(
+            f"a tensor has no numbers to simulate with ({reason}). Call teorell outside of "
+            "make_fx, jit.trace and linearize, map with torch.func.vmap, and compile "
+            "teorell.nn.Simulator."
+        )
+    return result
+
+
+def batched(tensor: Tensor, dim: int | None, size: int) -> Tensor:
+    """The tensor with the mapped dimension first.
+
+    Where it is not mapped it is repeated, in strides alone.
+    """
+    return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+
+
+def fold(
+    problem: Problem,
+    size: int,
+    tensors: Sequence[Tensor | None],
+    dims: Sequence[int | None],
+    spread: bool = False,
+) -> list[Tensor | None]:
+    """What `size` mapped runs are given, as one run with size * patients patients is given it.
+
+    Those of the first run come first. dims: the mapped dimension of each tensor, None where it is
+    not mapped. A number that all runs share stays one number, unless `spread`.
+    """
+    runs = [
+        None if x is None else batched(x, dim, size) for x, dim in zip(tensors, dims, strict=True)
+    ]
+    patients = problem.patients_of([x.shape[1:] for x in runs if x is not None])
+    folded: list[Tensor | None] = []
+    for x, run, dim in zip(tensors, runs, dims, strict=True):
+        if x is None or run is None or (dim is None and x.ndim == 0 and not spread):
+            folded.append(x)
+        else:
+            folded.append(
+                (run if run.ndim == 2 else run[:, None].expand(size, patients)).reshape(-1)
+            )
+    return folded

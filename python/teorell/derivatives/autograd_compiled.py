@@ -1,0 +1,109 @@
+"""A simulation as an operator that torch.compile keeps in its graph.
+
+There are two, `teorell::simulate` and `teorell::pull_back`. An operator takes numbers and tensors:
+the problem is named by its number in a register of this process. Torch derives no rules of
+torch.func for an operator of this kind (measured with torch 2.13: torch.func.grad raises,
+torch.func.jvp would return zeros in silence). So the Function of autograd.py serves eager mode and
+every transform, this operator serves compiled code without transforms, and it refuses to run where
+somebody asks for a derivative that it would lose.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, NoReturn
+from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from teorell.derivatives.autograd import no_second_derivatives, numpy_of
+from teorell.errors import InputError
+from teorell.simulation.problem import Problem
+
+__all__ = ["inside_a_transform", "pull_back", "register", "simulate"]
+
+_numbers = itertools.count()
+_problems: WeakValueDictionary[int, Problem] = WeakValueDictionary()
+
+
+def register(problem: Problem) -> int:
+    """The number by which the operators name the problem.
+
+    It does so for as long as somebody holds the problem.
+    """
+    number = next(_numbers)
+    _problems[number] = problem
+    return number
+
+
+def registered(number: int) -> Problem:
+    """The problem of this number; InputError if this process does not hold it."""
+    problem = _problems.get(number)
+    if problem is None:
+        raise InputError(
+            f"no problem {number} in this process (a compiled graph outlived its Simulator, or "
+            "came from elsewhere). Make a teorell.nn.Simulator and compile it here."
+        )
+    return problem
+
+
+@torch.compiler.assume_constant_result
+def inside_a_transform() -> bool:
+    """While torch.compile follows the code: does a transform of torch.func enclose this place?"""
+    result: bool = torch._C._are_functorch_transforms_active()
+    return result
+
+
+@torch.library.custom_op("teorell::simulate", mutates_args=())
+def simulate(problem: int, inputs: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """The values (patients, times, outputs), float64, and the status (patients,), int32.
+
+    problem: its number. inputs: one tensor an input of the problem, () or (patients,).
+    """
+    if forward_ad._current_level >= 0:
+        raise NotImplementedError(
+            "no forward derivative of a compiled simulation (torch would take it for zero). Leave "
+            "torch.compile out, or put torch.func.jvp and jacfwd around teorell.simulate in eager "
+            "mode."
+        )
+    raw = registered(problem).solve([numpy_of(x) for x in inputs])
+    return torch.from_numpy(raw.values), torch.from_numpy(raw.status)
+
+
+@torch.library.custom_op("teorell::pull_back", mutates_args=())
+def pull_back(problem: int, inputs: list[Tensor], cotangent: Tensor) -> list[Tensor]:
+    """The gradients of the inputs, each in its shape, for a cotangent of the values."""
+    gradients, _ = registered(problem).pull_back([numpy_of(x) for x in inputs], numpy_of(cotangent))
+    return [torch.tensor(each) for each in gradients]
+
+
+@simulate.register_fake
+def _(problem: int, inputs: list[Tensor]) -> tuple[Tensor, Tensor]:
+    known = registered(problem)
+    patients = known.patients_of([x.shape for x in inputs])
+    values = torch.empty(known.shape(patients), dtype=torch.float64)
+    return values, torch.empty(patients, dtype=torch.int32)
+
+
+@pull_back.register_fake
+def _(problem: int, inputs: list[Tensor], cotangent: Tensor) -> list[Tensor]:
+    return [torch.empty(x.shape, dtype=torch.float64) for x in inputs]
+
+
+def _keep(ctx: Any, inputs: tuple[int, list[Tensor]], output: tuple[Tensor, Tensor]) -> None:
+    ctx.problem, tensors = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _backward(ctx: Any, cotangent: Tensor, _status: None) -> tuple[None, list[Tensor]]:
+    return None, pull_back(ctx.problem, list(ctx.saved_tensors), cotangent)
+
+
+def _second_backward(ctx: Any, cotangents: list[Tensor]) -> NoReturn:
+    no_second_derivatives()
+
+
+simulate.register_autograd(_backward, setup_context=_keep)
+pull_back.register_autograd(_second_backward)

@@ -1,0 +1,287 @@
+"""Derivatives of simulations, with NumPy alone.
+
+They are gradients of a loss, and sensitivities of the values. A gradient costs a few simulations,
+however many parameters there are; `jacobian` costs more with each parameter, and is for a few.
+Derivatives are those of the solution that was computed, with its steps held fixed; at a dose
+exactly on a sample they are one-sided, those of the side that the sample sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from teorell.arrays import Array, is_tensor, numbers
+from teorell.derivatives.losses import (
+    Loss,
+    finite,
+    shaped,
+    slope_of,
+    told,
+    weighted,
+    weighted_reductions,
+)
+from teorell.errors import InputError, count, suggestion
+from teorell.model import Model
+from teorell.results.gradient import Gradient
+from teorell.results.solution import Solution
+from teorell.schedule.regimen import Given, Regimen
+from teorell.simulation.given import problem_of
+from teorell.simulation.inputs import Input, given_fields, lines_of
+from teorell.simulation.labels import gradient_of, labelled
+from teorell.simulation.problem import Problem, total
+
+if TYPE_CHECKING:
+    from teorell.engine.batch import RawGradient
+
+__all__ = ["Jacobian", "jacobian", "jvp", "value_and_grad"]
+
+# a parameter, or a field of a line of the regimen: (0, "amount")
+Key: TypeAlias = str | tuple[int, str]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Jacobian(Solution):
+    """A Solution with the derivatives of its values."""
+
+    # (patients, times, outputs, wrt), d output / d number; NaN where the value is NaN
+    derivatives: Array
+    wrt: tuple[Key, ...]  # parameters, or (line of the regimen, field)
+    # name -> (patients, wrt), d reduction / d number; NaN where the reduction is NaN
+    of_reductions: Mapping[str, Array] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}; derivatives by {', '.join(map(str, self.wrt))}>"
+
+
+def value_and_grad(
+    loss: ArrayLike | Mapping[str, ArrayLike] | Callable[..., tuple[Any, ...]],
+    model: Model,
+    parameters: object = None,
+    regimen: Given = None,
+    times: ArrayLike | None = None,
+    outputs: Sequence[str] | str | None = None,
+    *,
+    by_patient: bool = False,
+    wrt: Sequence[str] | None = None,
+    **options: Any,
+) -> tuple[float, Gradient]:
+    """A loss of the simulated values, and its gradient by parameters, doses and initial states.
+
+    loss: one of - weights, an array that broadcasts to (patients, times, outputs): the loss is
+        sum(weights * values); - a function values -> (value, slope): a number, and d value / d
+        values in the shape of the values. The values of a patient that failed are NaN from then on,
+        and its slope is ignored; - with by_patient=True, a function (values, patients) -> (value,
+        slope) of some patients, whose numbers are given: value (k,), one a patient, and slope (k,
+        times, outputs); the loss is the sum over all patients. It is called for a few patients at a
+        time, from several threads but never from two at once, and no values are stored. With
+        reductions=[...] it may also be - weights, a mapping of names to numbers or (patients,): the
+        loss is the sum of weight * reduction; - a function of (values, reduced), or with
+        by_patient=True of (values, reduced, patients), which returns (value, slope, slopes).
+        reduced: name -> (patients,) or (k,); slopes: d value / d each of them by name, one that is
+        not named has none; slope is that of the values, None for none.
+    wrt: names of the parameters wanted; None is all that the model has.
+    model, parameters, regimen, times, outputs and options (rtol, method, threads, ...): as for
+        teorell.simulate, in NumPy.
+
+    With weights or by_patient=True patients that failed are left out of the value. Nothing depends
+    on the threads.
+    Raises InputError and TypeError as teorell.simulate does, and for a loss that does not fit.
+    """
+    problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
+    names = model.parameter_names if wrt is None else tuple(_keys(wrt))
+    doses = [entry for entry in problem.inputs if entry.kind == "dose"]
+    problem = problem.by([*(_entry(problem, name) for name in names), *doses])
+    patients = problem.patients_of([array.shape for array in problem.given])
+    shape, own = problem.shape(patients), problem.own_times
+    if isinstance(loss, Mapping):
+        value, (gradients, raw) = _sum_over_patients(
+            problem, patients, weighted_reductions(loss, problem.reductions, patients)
+        )
+    elif not callable(loss):
+        value, (gradients, raw) = _sum_over_patients(problem, patients, weighted(loss, shape, own))
+    elif by_patient:
+        value, (gradients, raw) = _sum_over_patients(
+            problem, patients, told(loss, problem.reductions)
+        )
+    else:
+        solution = problem.solve(problem.given)
+        of_row = np.arange(patients) if own is None else own.patient
+        good = solution.status == 0
+        number, slope, bars = told(loss, problem.reductions)(solution.values, solution.reduced)
+        value = float(shaped(number, (), "value"))
+        rows = good[of_row].reshape(-1, *[1] * (len(shape) - 1))
+        slope = np.where(rows, slope_of(slope, shape), 0.0)
+        if bars is not None:
+            bars = finite(np.where(good[:, None], bars, 0.0), np.arange(patients))
+        gradients, raw = problem.pull_back(problem.given, finite(slope, of_row), bars)
+    return value, gradient_of(problem, gradients, raw)
+
+
+def jacobian(
+    model: Model,
+    parameters: object = None,
+    regimen: Given = None,
+    times: ArrayLike | None = None,
+    outputs: Sequence[str] | str | None = None,
+    *,
+    wrt: Sequence[Key] | Key,
+    **options: Any,
+) -> Jacobian:
+    """The solution and its forward sensitivities: derivatives of all values by a few numbers.
+
+    wrt: names of parameters, and (line, field) for a number of the regimen, such as (0, "amount").
+        A number that differs by patient is each patient's own; a parameter that changes over time
+        moves in all its values alike. Other arguments are as for teorell.simulate, in NumPy.
+
+    Raises InputError and TypeError as teorell.simulate does, and for the duration or rate of an
+    infusion so short that it is a bolus.
+    """
+    problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
+    keys = _keys(wrt)
+    problem = problem.by([_entry(problem, key) for key in keys])
+    raw, derivatives, reduced = problem.jacobian(problem.given)
+    solution = labelled(problem, raw)
+    named = {each.name: getattr(solution, each.name) for each in fields(Solution)}
+    by_name = problem.reductions.labelled(reduced)
+    return Jacobian(**named, derivatives=derivatives, wrt=keys, of_reductions=by_name)
+
+
+def jvp(
+    model: Model,
+    parameters: object,
+    regimen: Given,
+    times: ArrayLike,
+    tangents: Mapping[Key, ArrayLike],
+    outputs: Sequence[str] | str | None = None,
+    **options: Any,
+) -> tuple[Solution, Array]:
+    """The solution, and the derivative of its values (patients, times, outputs) in one direction.
+
+    tangents: by how much each number changes, a number or (patients,), by the names that `jacobian`
+        takes; all others stay. Of a parameter that changes over time a number, or one for each of
+        its values.
+    Other arguments and errors are those of `jacobian`, which has the derivatives of reductions too.
+    """
+    if options.get("reductions"):
+        raise InputError(
+            "reductions in jvp (it returns the derivative of the values). Use teorell.jacobian."
+        )
+    problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
+    keys = _keys(tuple(tangents))
+    problem = problem.by([_entry(problem, key) for key in keys])
+    patients = problem.patients_of([array.shape for array in problem.given])
+    dots = []
+    for key in keys:
+        dot = numbers(tangents[key], f"the tangent of {key!r}")
+        steps = problem.columns.steps.get(key) if isinstance(key, str) else None
+        if dot.ndim and dot.size != (patients if steps is None else steps.values.size):
+            expected = (
+                count(patients, "patient")
+                if steps is None
+                else f"{count(steps.values.size, 'value')} of it"
+            )
+            raise InputError(
+                f"the tangent of {key!r} has {count(dot.size, 'value')} (there "
+                f"{'is' if expected[:2] == '1 ' else 'are'} {expected}). Give one number, or one "
+                "for each."
+            )
+        dots.append(dot)
+    raw, derivative, _ = problem.push_forward(problem.given, dots)
+    return labelled(problem, raw), derivative
+
+
+def _numpy_problem(
+    model: Model,
+    parameters: object,
+    regimen: Given,
+    times: object,
+    outputs: Sequence[str] | str | None,
+    options: Any,
+) -> Problem:
+    """The problem of a simulation; TypeError where its numbers are torch tensors."""
+    problem = problem_of(model, parameters, regimen, times, outputs, **options)
+    if any(is_tensor(value) for value in problem.given):
+        raise TypeError(
+            "parameters or regimen hold torch tensors (this function is NumPy's alone). "
+            "Differentiate teorell.simulate with torch, or give .detach().numpy() of them."
+        )
+    return problem
+
+
+def _keys(wrt: Sequence[Key] | Key) -> tuple[Key, ...]:
+    """One or several numbers to differentiate by, none of them twice."""
+    one = isinstance(wrt, str) or (
+        isinstance(wrt, tuple) and len(wrt) == 2 and isinstance(wrt[0], int)
+    )
+    keys: tuple[Any, ...] = (wrt,) if one else tuple(wrt)
+    if not keys:
+        raise InputError(
+            "there is nothing to differentiate by (the list is empty). Name at least one parameter."
+        )
+    if len(set(keys)) < len(keys):
+        raise InputError(
+            f"{', '.join(map(str, keys))} name one twice (a label must be unique). Leave the "
+            "second out."
+        )
+    return keys
+
+
+def _entry(problem: Problem, key: Key) -> Input:
+    """The input that a key names."""
+    if isinstance(key, str):
+        known = problem.model.parameter_names
+        if key not in known:
+            raise InputError(
+                f"unknown parameter {key!r} (model {problem.model.name!r} does not declare it). "
+                f"{suggestion(key, known)}"
+            )
+        return Input("parameter", key)
+    if not isinstance(key, tuple) or len(key) != 2:
+        raise InputError(
+            f"{key!r} is no number to differentiate by (a name is). Give 'cl', or (0, 'amount') "
+            "for a dose."
+        )
+    if not isinstance(problem.regimen, Regimen | None):
+        raise InputError(
+            f"no derivative by {key!r} (the doses of a list of regimens have none in this "
+            "version). Give one Regimen for all patients, whose numbers are (patients,) arrays."
+        )
+    lines = lines_of(problem.regimen)
+    line, name = key
+    if not isinstance(line, int) or not 0 <= line < len(lines):
+        raise InputError(
+            f"unknown line {line!r} of the regimen (it has {len(lines)}, counted from 0). Give (0, "
+            "'amount')."
+        )
+    if name not in given_fields(lines[line]):
+        known = tuple(given_fields(lines[line]))
+        raise InputError(
+            f"unknown field {name!r} of {lines[line]!r} (it has others). "
+            f"{suggestion(str(name), known)}"
+        )
+    return Input("dose", name, line)
+
+
+def _sum_over_patients(
+    problem: Problem, patients: int, loss: Loss
+) -> tuple[float, tuple[list[Array], RawGradient]]:
+    """The value of a loss by patient, and the gradients of the inputs with the core's answer.
+
+    One pass over the patients; those that failed count for nothing.
+    """
+    parts, own = np.zeros(patients), problem.own_times
+
+    def slopes(values: Array, reduced: Array, of: NDArray[np.int64]) -> tuple[Array, Array | None]:
+        value, slope, bars = loss(values, reduced, of)
+        parts[of] = shaped(value, of.shape, "value")
+        of_row = of if own is None else own.patient[own.rows_of(of)]
+        of_reductions = None if bars is None else finite(bars, of)
+        return finite(slope_of(slope, values.shape), of_row), of_reductions
+
+    found = problem.pull_back(problem.given, slopes=slopes)
+    return total(parts), found

@@ -1,0 +1,167 @@
+"""What a loss of the user's may be and return, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from teorell.arrays import Array, agree, numbers
+from teorell.errors import InputError, count, suggestion
+from teorell.schedule.record_times import RecordTimes
+from teorell.simulation.reductions import Reductions
+
+__all__ = ["Loss", "finite", "shaped", "slope_of", "told", "weighted", "weighted_reductions"]
+
+# From values, reductions (k, reductions) and the patients, where it is by patient: the value, the
+# slope of the values or None, and that of the reductions (k, reductions) or None.
+Loss: TypeAlias = Callable[..., tuple[Any, Any, Array | None]]
+
+
+def weighted(weights: ArrayLike, shape: tuple[int, ...], times: RecordTimes | None = None) -> Loss:
+    """sum(weights * values) as a loss by patient; InputError where the weights do not fit.
+
+    shape: of the values. times: where each patient has its own, and so the values are
+    (samples, outputs).
+    """
+    array = _real(weights, "weights")
+    try:
+        spread = np.broadcast_to(array, shape)
+    except ValueError:
+        raise InputError(
+            f"weights have shape {array.shape} (they weight the values, of shape {shape}: "
+            "patients, times, outputs). Give an array that broadcasts to it."
+        ) from None
+    if not np.isfinite(array).all():
+        raise InputError(
+            "weights are not finite (each value counts with its weight). Give 0 where one does not "
+            "count."
+        )
+
+    def loss(
+        values: Array, reduced: Array, patients: NDArray[np.int64]
+    ) -> tuple[Array, Array, None]:
+        if times is not None:
+            slope = spread[times.rows_of(patients)]
+            total = np.zeros(len(patients))
+            np.add.at(total, times.among(patients), (slope * values).sum(axis=1))
+            return total, slope, None
+        slope = spread[patients]
+        return (slope * values).reshape(len(values), -1).sum(axis=1), slope, None
+
+    return loss
+
+
+def weighted_reductions(
+    weights: Mapping[str, ArrayLike], reductions: Reductions, patients: int
+) -> Loss:
+    """The sum of weight * reduction, by name, as a loss by patient.
+
+    InputError where names or weights do not fit.
+    """
+    spread = np.zeros((patients, len(reductions)))
+    for name, weight in weights.items():
+        array = numbers(weight, f"the weight of {name!r}")
+        if array.ndim:
+            agree([("the simulation", patients), (f"the weight of {name!r}", array.size)])
+        spread[:, number_of(reductions, name)] = array
+    used = np.flatnonzero(spread.any(axis=0))
+
+    def loss(values: Array, reduced: Array, of: NDArray[np.int64]) -> tuple[Array, None, Array]:
+        return (spread[of][:, used] * reduced[:, used]).sum(axis=1), None, spread[of]
+
+    return loss
+
+
+def told(loss: Callable[..., tuple[Any, ...]], reductions: Reductions) -> Loss:
+    """The user's loss as a loss of the core's numbers; what it returns is checked.
+
+    The user's is told the reductions by name, if there are any.
+    """
+
+    def call(
+        values: Array, reduced: Array, *patients: NDArray[np.int64]
+    ) -> tuple[Any, Any, Array | None]:
+        if not reductions:
+            return *_parts(loss(values, *patients), "value", "slope"), None
+        value, slope, slopes = _parts(
+            loss(values, reductions.labelled(reduced), *patients), "value", "slope", "slopes"
+        )
+        return value, slope, _by_column(slopes, reductions, len(reduced))
+
+    return call
+
+
+def _parts(result: Any, *names: str) -> tuple[Any, ...]:
+    """What a loss returned, if it is a tuple of these parts, else InputError."""
+    if not isinstance(result, tuple) or len(result) != len(names):
+        raise InputError(
+            f"the loss returned a {type(result).__name__} (a value and its slope are needed). "
+            f"Return ({', '.join(names)})."
+        )
+    return result
+
+
+def _by_column(slopes: Any, reductions: Reductions, patients: int) -> Array:
+    """(patients, reductions) from slopes by name."""
+    if not isinstance(slopes, Mapping):
+        raise InputError(
+            f"the slopes of the reductions are a {type(slopes).__name__} (each has a name). Return "
+            "a mapping of names to arrays, one number a patient."
+        )
+    result = np.zeros((patients, len(reductions)))
+    for name, slope in slopes.items():
+        result[:, number_of(reductions, name)] = shaped(slope, (patients,), f"slope by {name!r}")
+    return result
+
+
+def number_of(reductions: Reductions, name: str) -> int:
+    """The column of a reduction; InputError for an unknown name."""
+    if name not in reductions.keys:
+        raise InputError(
+            f"unknown reduction {name!r} (it is not asked for). "
+            f"{suggestion(str(name), reductions.keys)}"
+        )
+    return reductions.keys.index(name)
+
+
+def slope_of(given: Any, shape: tuple[int, ...]) -> Array:
+    """The slope of the values as float64; None is 0; InputError unless it has this shape."""
+    return np.zeros(shape) if given is None else shaped(given, shape, "slope")
+
+
+def _real(given: Any, what: str) -> Array:
+    """`given` as float64 of any shape; InputError, which calls it `what`, for other types."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{what} has type {array.dtype} (real numbers are needed). Give float64.")
+    return array.astype(np.float64, copy=False)
+
+
+def shaped(given: Any, shape: tuple[int, ...], what: str) -> Array:
+    """The value or slope of a loss as float64; InputError unless it has this shape."""
+    array = _real(given, f"the {what} of the loss")
+    if array.shape != shape:
+        meant = {0: "one number", 1: "one a patient"}.get(len(shape), "that of the values")
+        raise InputError(
+            f"the {what} of the loss has shape {array.shape} (it must be {shape}, {meant}). "
+            "See teorell.value_and_grad for what a loss returns."
+        )
+    return array
+
+
+def finite(slope: Array, patients: NDArray[np.int64]) -> Array:
+    """The slope (k, times, outputs), or (k, outputs), of the patients (k,).
+
+    InputError where it is not finite.
+    """
+    bad = np.flatnonzero(~np.isfinite(slope).all(axis=tuple(range(1, slope.ndim))))
+    if bad.size:
+        raise InputError(
+            f"the slope of the loss is not finite (for {count(bad.size, 'patient')}, the first is "
+            f"patient {patients[bad[0]]}). Correct the loss, for example where it divides by "
+            "values of 0."
+        )
+    return slope

@@ -1,0 +1,1 @@
+"""Programs run: LLVM IR, object code, and the calls of the extension `_core`."""

@@ -1,0 +1,243 @@
+"""Programs as LLVM IR: every slot a vector of doubles, one patient a lane.
+
+Every fused multiply-add is named and no fast-math flag is set; minima are compare-and-select. So
+the code gives the bits of the C++ interpreter (cpp/include/teorell/interpreter.hpp), operation by
+operation.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from teorell.lowering.program import Instruction, Op, instructions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from teorell.lowering import Programs
+
+__all__ = ["CHUNK", "Emitter", "Target", "adds_previous_stage", "module"]
+
+# states that one function combines: a step's code stays small enough for the instruction cache
+CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the code is made for.
+
+    An instruction-set build of the core, and the processor that LLVM should know.
+    """
+
+    isa: str
+    width: int  # doubles in a register
+    fma: bool
+    triple: str
+    cpu: str
+    features: str
+
+
+class Emitter:
+    """Writes the body of one function of the workspace.
+
+    While it does, it keeps the slots' values in registers.
+    """
+
+    def __init__(self, programs: Programs, target: Target) -> None:
+        self.programs = programs
+        self.layout = programs.layout
+        self.width = target.width
+        self.fused = target.fma
+        self.pack = f"<{target.width} x double>"
+        self.words = f"<{target.width} x i64>"
+        self.bits = f"<{target.width} x i1>"
+        self.lines: list[str] = []
+        self.values: dict[int, str] = {}
+        # slots that lie where another argument of the function points
+        self.regions: dict[range, str] = {}
+        self.count = 0
+        first = self.layout.const
+        self.constants = {first + i: float(c) for i, c in enumerate(programs.constants)}
+
+    # --- single operations
+
+    def new(self, text: str) -> str:
+        """A new register that holds the result of an instruction."""
+        self.count += 1
+        name = f"%v{self.count}"
+        self.lines.append(f"  {name} = {text}")
+        return name
+
+    def constant(self, value: float) -> str:
+        return f"splat (double 0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X})"
+
+    def address(self, slot: int) -> str:
+        for slots, base in self.regions.items():
+            if slot in slots:
+                return self.new(
+                    f"getelementptr inbounds i8, ptr {base}, i64 "
+                    f"{(slot - slots.start) * self.width * 8}"
+                )
+        return self.new(f"getelementptr inbounds i8, ptr %ws, i64 {slot * self.width * 8}")
+
+    def load(self, slot: int) -> str:
+        """The value of a slot in memory, whatever was set here."""
+        return self.new(f"load {self.pack}, ptr {self.address(slot)}, align {self.width * 8}")
+
+    def store(self, slot: int, value: str) -> None:
+        self.lines.append(
+            f"  store {self.pack} {value}, ptr {self.address(slot)}, align {self.width * 8}"
+        )
+
+    def get(self, slot: int) -> str:
+        """The value of a slot: a constant, what was set here, or what is in memory."""
+        if slot in self.constants:
+            return self.constant(self.constants[slot])
+        if slot not in self.values:
+            self.values[slot] = self.load(slot)
+        return self.values[slot]
+
+    def binary(self, operation: str, a: str, b: str) -> str:
+        return self.new(f"{operation} {self.pack} {a}, {b}")
+
+    def fma(self, a: str, b: str, c: str) -> str:
+        if not self.fused:
+            return self.binary("fadd", self.binary("fmul", a, b), c)
+        p = self.pack
+        return self.new(f"call {p} @llvm.fma.v{self.width}f64({p} {a}, {p} {b}, {p} {c})")
+
+    def unary(self, intrinsic: str, a: str) -> str:
+        return self.new(f"call {self.pack} @llvm.{intrinsic}.v{self.width}f64({self.pack} {a})")
+
+    def compare(self, condition: str, a: str, b: str) -> str:
+        return self.new(f"fcmp {condition} {self.pack} {a}, {b}")
+
+    def choose(self, mask: str, a: str, b: str) -> str:
+        return self.new(f"select {self.bits} {mask}, {self.pack} {a}, {self.pack} {b}")
+
+    def maximum(self, a: str, b: str) -> str:
+        return self.choose(self.compare("ogt", a, b), a, b)
+
+    def to_words(self, a: str) -> str:
+        return self.new(f"bitcast {self.pack} {a} to {self.words}")
+
+    def to_doubles(self, a: str) -> str:
+        return self.new(f"bitcast {self.words} {a} to {self.pack}")
+
+    def words_operation(self, operation: str, a: str, constant: int) -> str:
+        return self.new(f"{operation} {self.words} {a}, splat (i64 {constant})")
+
+    # --- programs
+
+    def run(self, code: NDArray[np.int32], stored: Container[int] = ()) -> None:
+        """Emit a program; what it writes is in `values` afterwards.
+
+        The slots `stored` are in memory as well: storing at once frees the register.
+        """
+        for item in instructions(code):
+            if item.op == Op.SUM:
+                self.values[item.dst] = self.sum(item)
+            else:
+                self.values[item.dst] = self.operation(
+                    item.op, [self.get(slot) for slot in item.operands]
+                )
+            if item.dst in stored:
+                self.store(item.dst, self.values[item.dst])
+
+    def is_one(self, slot: int) -> bool:
+        return self.constants.get(slot) == 1.0
+
+    def sum(self, item: Instruction) -> str:
+        acc = self.get(item.operands[0]) if item.operands else None
+        for negative, (a, b) in [
+            *((False, pair) for pair in item.plus),
+            *((True, pair) for pair in item.minus),
+        ]:
+            if acc is None:
+                acc = self.binary("fmul", self.get(a), self.get(b))
+                acc = self.new(f"fneg {self.pack} {acc}") if negative else acc
+            elif self.is_one(a) or self.is_one(b):  # the same bits as a fused multiply-add by one
+                acc = self.binary(
+                    "fsub" if negative else "fadd", acc, self.get(b if self.is_one(a) else a)
+                )
+            else:
+                factor = self.get(a)
+                factor = self.new(f"fneg {self.pack} {factor}") if negative else factor
+                acc = self.fma(factor, self.get(b), acc)
+        assert acc is not None  # a sum has at least one term
+        return acc
+
+    def operation(self, op: Op, x: list[str]) -> str:
+        one, zero = self.constant(1.0), self.constant(0.0)
+        if op == Op.DIV:
+            return self.binary("fdiv", x[0], x[1])
+        if op == Op.SQRT:
+            return self.unary("sqrt", x[0])
+        if op in (Op.MIN, Op.MAX):
+            return self.choose(
+                self.compare("olt" if op == Op.MIN else "ogt", x[0], x[1]), x[0], x[1]
+            )
+        if op in (Op.LT, Op.LE):
+            return self.choose(self.compare("olt" if op == Op.LT else "ole", x[0], x[1]), one, zero)
+        if op == Op.SELECT:
+            return self.choose(self.compare("une", x[0], zero), x[1], x[2])
+        if op == Op.ABS:
+            return self.unary("fabs", x[0])
+        magic = self.constant(1.5 * 2.0**52)  # adding it rounds to an integer, in the low bits
+        if op == Op.ROUND:
+            return self.binary("fsub", self.binary("fadd", x[0], magic), magic)
+        if op == Op.EXP2I:
+            words = self.to_words(self.binary("fadd", x[0], magic))
+            return self.to_doubles(
+                self.words_operation("shl", self.words_operation("add", words, 1023), 52)
+            )
+        words = self.to_words(x[0])
+        if op == Op.EXPONENT:
+            field = self.words_operation(
+                "or", self.words_operation("lshr", words, 52), 0x4330000000000000
+            )
+            return self.binary("fsub", self.to_doubles(field), self.constant(2.0**52 + 1023.0))
+        field = self.words_operation("and", words, 0x000FFFFFFFFFFFFF)
+        return self.to_doubles(self.words_operation("or", field, 0x3FF0000000000000))
+
+    def call(self, name: str, *places: int) -> None:
+        """Emit a call of a function of the workspace and of the addresses of some slots."""
+        arguments = ["ptr %ws", *(f"ptr {self.address(place)}" for place in places)]
+        self.lines.append(f"  call void @{name}({', '.join(arguments)})")
+
+    def define(
+        self, name: str, arguments: str = "ptr noalias %ws", *, internal: bool = True
+    ) -> str:
+        """The text of the function with all that has been emitted as its body."""
+        scope = "internal " if internal else ""
+        return "\n".join(
+            [f"define {scope}void @{name}({arguments}) #0 {{", *self.lines, "  ret void", "}", ""]
+        )
+
+
+def module(functions: list[str], target: Target) -> str:
+    """The IR module of some functions."""
+    w, bits = target.width, target.width * 64
+    pack = f"<{w} x double>"
+    return "\n".join(
+        [
+            f'target triple = "{target.triple}"',
+            *(f"declare {pack} @llvm.{name}.v{w}f64({pack})" for name in ("fabs", "sqrt")),
+            f"declare {pack} @llvm.fma.v{w}f64({pack}, {pack}, {pack})",
+            "",
+            *functions,
+            # alignstack: spilled registers would else lie across cache lines, and stall.
+            f"attributes #0 = {{ noinline nounwind alignstack={w * 8} "
+            f'"min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}" }}',
+            "",
+        ]
+    )
+
+
+def adds_previous_stage(a: Any, i: int) -> bool:
+    """Row i of A is row i - 1 with a one added, so that y_i = y_{i-1} + u_{i-1}."""
+    return i >= 2 and bool((a[i][: i - 1] == a[i - 1][: i - 1]).all()) and a[i][i - 1] == 1.0

@@ -1,0 +1,147 @@
+"""Where each slot of a workspace lies.
+
+The regions and their order are those of docs/architecture.md, which every executor follows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Layout"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything lies in a workspace: the first slot of every region, in their order.
+
+    After them the sizes, and two single slots.
+    """
+
+    const: int
+    coef: int
+    scalar: int
+    y: int
+    f: int
+    lu: int
+    yn: int
+    ynew: int
+    top: int
+    atol: int
+    u: int
+    ft: int
+    out: int
+    params: int
+    block: int
+    ukept: int
+    ubar: int
+    lam: int
+    ynbar: int
+    coefbar: int
+    paramsbar: int
+    outbar: int
+    ysbar: int
+    outcoef: int
+    z: int
+    ydot: int
+    yndot: int
+    udot: int
+    coefdot: int
+    paramsdot: int
+    outdot: int
+    entries: int
+    entries_ft: int
+    temp: int
+    slots: int
+    n_const: int
+    n_coef: int
+    n: int
+    n_lu: int
+    n_ft: int
+    n_out: int
+    n_params: int
+    n_switches: int
+    n_temp: int
+    stages: int
+    one: int  # slot that holds 1.0
+    rates: int  # slot of the first infusion rate: the last of the coefficients
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        n_const: int,
+        n_coef: int,
+        n: int,
+        n_lu: int,
+        n_ft: int,
+        n_out: int,
+        n_params: int,
+        n_switches: int,
+        n_temp: int,
+        stages: int,
+        one: int,
+        n_infused: int,
+        derivatives: str | None = None,
+        n_entries: int = 0,
+        n_columns: int = 0,
+        n_output_states: int = 0,
+        n_outcoef: int = 0,
+    ) -> Layout:
+        """Regions one after the other; those of derivatives are empty unless they are asked for."""
+        vjp, jvp = int(derivatives == "vjp"), int(derivatives == "jvp")
+        sizes = {
+            "const": n_const,
+            "coef": n_coef,
+            "scalar": 12,
+            "y": n,
+            "f": n,
+            "lu": n_lu,
+            "yn": n,
+            "ynew": n,
+            "top": n,
+            "atol": n,
+            "u": stages * n,
+            "ft": n_ft,
+            "out": n_out,
+            "params": n_params + n_switches,
+            "block": vjp * 3 * n * stages,
+            "ukept": vjp * stages * n_columns,
+            "ubar": vjp * 3 * n_output_states,
+            "lam": vjp * n,
+            "ynbar": vjp * n,
+            "coefbar": vjp * n_coef,
+            "paramsbar": vjp * (n_params + n_switches),
+            "outbar": vjp * n_out,
+            "ysbar": vjp * n,
+            "outcoef": n_outcoef,
+            "z": jvp * n,
+            "ydot": jvp * n,
+            "yndot": jvp * n,
+            "udot": jvp * n * stages,
+            "coefdot": jvp * n_coef,
+            "paramsdot": jvp * (n_params + n_switches),
+            "outdot": jvp * n_out,
+            "entries": n_entries,
+            "entries_ft": (vjp + jvp) * n_ft,
+            "temp": n_temp,
+        }
+        starts, slots = {}, 0
+        for region, size in sizes.items():
+            starts[region] = slots
+            slots += size
+        return cls(
+            **starts,
+            slots=slots,
+            n_const=n_const,
+            n_coef=n_coef,
+            n=n,
+            n_lu=n_lu,
+            n_ft=n_ft,
+            n_out=n_out,
+            n_params=n_params,
+            n_switches=n_switches,
+            n_temp=n_temp,
+            stages=stages,
+            one=one,
+            rates=n_const + n_coef - n_infused,
+        )

@@ -1,0 +1,319 @@
+"""Expression graphs: immutable, hash-consed nodes, and the operators that make them.
+
+Equal structure is the same object, so `==` is identity, a set of nodes is a set of meanings, and a
+memo on a node serves every model that contains it. Nothing here recurses over a graph: sums of
+thousands of terms are deep chains. What an operation makes of its operands is in simplify.py,
+NumPy's functions in ufuncs.py.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from teorell.errors import ModelError
+
+__all__ = [
+    "READINGS", "RULES", "SYMBOLS", "Expression", "Operand", "as_expression", "constant", "leaves",
+    "make", "pack", "symbol", "topological", "unpack",
+]  # fmt: skip
+
+SYMBOLS = frozenset({"parameter", "state", "time", "switch"})
+RULES: dict[str, Callable[..., Expression]] = {}
+"""Operation -> the expression it makes of operands that are expressions; simplify.py fills it."""
+READINGS: dict[str, Callable[..., Any]] = {}
+"""How an expression answers Python and NumPy: "text" by text.py, "ufunc" by ufuncs.py."""
+
+
+class Expression:
+    """A node of an expression graph.
+
+    Nodes are made by `constant`, by a model's symbols, and by arithmetic on these.
+
+    `op` names the operation, `args` its operands, `value` the number of a constant, `name` the name
+    of a symbol.
+    """
+
+    __slots__ = ("__weakref__", "_derivatives", "_leaves", "_mask", "args", "name", "op", "value")
+
+    op: str
+    args: tuple[Expression, ...]
+    value: float
+    name: str
+    _mask: int  # one bit for each symbol below this node, see _bits
+    _leaves: frozenset[Expression] | None
+    _derivatives: dict[Expression, Expression]
+
+    def __setattr__(self, attribute: str, value: object) -> None:
+        raise AttributeError(
+            f"an expression's {attribute!r} cannot be set (it is immutable). Write a new "
+            "expression."
+        )
+
+    def __add__(self, other: Operand) -> Expression:
+        return _binary("add", self, other)
+
+    def __radd__(self, other: Operand) -> Expression:
+        return _binary("add", other, self)
+
+    def __sub__(self, other: Operand) -> Expression:
+        return _binary("sub", self, other)
+
+    def __rsub__(self, other: Operand) -> Expression:
+        return _binary("sub", other, self)
+
+    def __mul__(self, other: Operand) -> Expression:
+        return _binary("mul", self, other)
+
+    def __rmul__(self, other: Operand) -> Expression:
+        return _binary("mul", other, self)
+
+    def __truediv__(self, other: Operand) -> Expression:
+        return _binary("div", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Expression:
+        return _binary("div", other, self)
+
+    def __pow__(self, other: Operand) -> Expression:
+        return _binary("pow", self, other)
+
+    def __rpow__(self, other: Operand) -> Expression:
+        return _binary("pow", other, self)
+
+    def __lt__(self, other: Operand) -> Expression:
+        return _binary("lt", self, other)
+
+    def __gt__(self, other: Operand) -> Expression:
+        return _binary("lt", other, self)
+
+    def __le__(self, other: Operand) -> Expression:
+        return _binary("le", self, other)
+
+    def __ge__(self, other: Operand) -> Expression:
+        return _binary("le", other, self)
+
+    def __and__(self, other: Operand) -> Expression:
+        return _binary("and", self, other)
+
+    def __rand__(self, other: Operand) -> Expression:
+        return _binary("and", other, self)
+
+    def __or__(self, other: Operand) -> Expression:
+        return _binary("or", self, other)
+
+    def __ror__(self, other: Operand) -> Expression:
+        return _binary("or", other, self)
+
+    def __invert__(self) -> Expression:
+        return RULES["not"](self)
+
+    def __neg__(self) -> Expression:
+        return RULES["neg"](self)
+
+    def __pos__(self) -> Expression:
+        return self
+
+    def __abs__(self) -> Expression:
+        return RULES["abs"](self)
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "an expression has no truth value (it is known only when the model runs). Use "
+            "tl.where(condition, a, b) instead of if, & | ~ instead of and, or, not, and (a < x) & "
+            "(x < b) instead of a < x < b."
+        )
+
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: object, **options: object
+    ) -> Expression | bool:
+        result: Expression | bool = READINGS["ufunc"](ufunc, method, inputs, options)
+        return result
+
+    def __repr__(self) -> str:
+        shown: str = READINGS["text"](self, limit=200)
+        return shown
+
+    def __copy__(self) -> Expression:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Expression:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Expression], tuple[Any, ...]]:
+        return _unpack_one, (pack([self]),)
+
+
+Operand: TypeAlias = Expression | float | int | np.floating[Any] | np.integer[Any]
+Record: TypeAlias = tuple[str, float | str | tuple[int, ...]]
+
+# Keys hold the identities of operands, not the operands: a node and its derivatives may refer to
+# each other, and a key that held them would keep that cycle alive for ever. An identity is
+# reused only after its entry here is dead.
+_table: weakref.WeakValueDictionary[tuple[object, ...], Expression] = weakref.WeakValueDictionary()
+_lock = threading.RLock()
+# Every symbol name ever used keeps its bit for the life of the process: sets of symbols are then
+# Python integers, whose union costs nanoseconds, where a frozenset on each node of a long sum would
+# need quadratic memory.
+_bits: dict[tuple[object, ...], int] = {}
+_keys: list[tuple[object, ...]] = []
+_set = object.__setattr__
+_SCALARS = (Expression, Real, np.bool_)
+
+
+def make(op: str, payload: float | str | tuple[Expression, ...]) -> Expression:
+    """The one node with this operation and payload, without any simplification.
+
+    payload: the number of a constant, the name of a symbol, or the operands.
+    """
+    args = payload if type(payload) is tuple else ()
+    key = (op, *map(id, args)) if args else (op, payload)
+    node = _table.get(key)
+    if node is not None:
+        return node
+    with _lock:
+        node = _table.get(key)
+        if node is not None:
+            return node
+        node = object.__new__(Expression)
+        mask = 0
+        for arg in args:
+            mask |= arg._mask
+        if op in SYMBOLS:
+            if key not in _bits:
+                _bits[key] = len(_keys)
+                _keys.append(key)
+            mask = 1 << _bits[key]
+        _set(node, "op", op)
+        _set(node, "args", args)
+        _set(node, "value", payload if type(payload) is float else 0.0)
+        _set(node, "name", payload if type(payload) is str else "")
+        _set(node, "_mask", mask)
+        _set(node, "_leaves", None)
+        _set(node, "_derivatives", {})
+        _table[key] = node
+    return node
+
+
+def constant(value: float) -> Expression:
+    """A finite number as an expression; ModelError for NaN and infinity.
+
+    Minus zero becomes zero.
+    """
+    number = float(value) + 0.0
+    if not math.isfinite(number):
+        raise ModelError(
+            f"constant {number} in an expression (it can hold finite numbers only). Check the "
+            "value."
+        )
+    return make("constant", number)
+
+
+def symbol(kind: str, name: str) -> Expression:
+    """The symbol of a kind (parameter, state, time, switch) and a name."""
+    if kind not in SYMBOLS:
+        raise ModelError(
+            f"unknown kind {kind!r} (symbols are of few kinds). Choose from "
+            f"{', '.join(sorted(SYMBOLS))}."
+        )
+    return make(kind, str(name))
+
+
+def as_expression(value: object) -> Expression:
+    """`value` itself if it is an expression, a constant if it is a finite real scalar.
+
+    Raises ModelError for NaN and infinity, TypeError for everything else: arrays, lists, strings,
+    complex numbers.
+    """
+    if type(value) is Expression:
+        return value
+    if isinstance(value, (Real, np.bool_)):
+        return constant(float(value))
+    several = isinstance(value, (np.ndarray, list, tuple))
+    remedy = "Write a loop over its elements." if several else "Give one of these."
+    raise TypeError(
+        f"{type(value).__name__} in an expression (only expressions and real scalars can be used "
+        f"there). {remedy}"
+    )
+
+
+def topological(exprs: Iterable[Expression]) -> list[Expression]:
+    """Every node reachable from `exprs`, once, operands before users.
+
+    The order is depth first and left to right.
+    """
+    done: set[Expression] = set()
+    order: list[Expression] = []
+    for root in exprs:
+        stack = [root]
+        while stack:
+            node = stack[-1]
+            if node in done:
+                stack.pop()
+                continue
+            waiting = [arg for arg in node.args if arg not in done]
+            if waiting:
+                stack.extend(reversed(waiting))
+            else:
+                done.add(node)
+                order.append(node)
+                stack.pop()
+    return order
+
+
+def leaves(expr: Expression) -> frozenset[Expression]:
+    """The symbols (parameters, states, time, switches) that `expr` depends on."""
+    if expr._leaves is None:
+        symbols, mask = [], expr._mask
+        while mask:
+            low = mask & -mask
+            symbols.append(_table[_keys[low.bit_length() - 1]])
+            mask ^= low
+        _set(expr, "_leaves", frozenset(symbols))
+    assert expr._leaves is not None
+    return expr._leaves
+
+
+def pack(exprs: Sequence[Expression]) -> tuple[tuple[Record, ...], tuple[int, ...]]:
+    """Expressions as plain data, shared parts once: records, and the positions of the roots.
+
+    A record is (op, number | name | positions of the operands).
+    """
+    order = topological(exprs)
+    position = {node: k for k, node in enumerate(order)}
+    records: list[Record] = []
+    for node in order:
+        if node.args:
+            records.append((node.op, tuple([position[arg] for arg in node.args])))
+        else:
+            records.append((node.op, node.value if node.op == "constant" else node.name))
+    return tuple(records), tuple(position[expr] for expr in exprs)
+
+
+def unpack(packed: tuple[Sequence[Record], Sequence[int]]) -> list[Expression]:
+    """The expressions that `pack` has made records of, and whose roots it names."""
+    nodes: list[Expression] = []
+    for op, payload in packed[0]:
+        nodes.append(
+            make(op, tuple([nodes[k] for k in payload]) if isinstance(payload, tuple) else payload)
+        )
+    return [nodes[k] for k in packed[1]]
+
+
+def _unpack_one(packed: tuple[Sequence[Record], Sequence[int]]) -> Expression:
+    return unpack(packed)[0]
+
+
+def _binary(op: str, a: Any, b: Any) -> Expression:
+    """The rule of an operation on operands of Python; NotImplemented if one is no scalar."""
+    if type(a) is type(b) is Expression:
+        return RULES[op](a, b)
+    if isinstance(a, _SCALARS) and isinstance(b, _SCALARS):
+        return RULES[op](as_expression(a), as_expression(b))
+    refused: Expression = NotImplemented  # Python then raises its TypeError
+    return refused

@@ -1,0 +1,1 @@
+"""What a simulation returns: solutions, gradients, failures, NCA, pictures."""

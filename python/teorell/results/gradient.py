@@ -1,0 +1,79 @@
+"""What a gradient is: derivatives of one loss, with the names and shapes of what the user gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from teorell.arrays import Array
+from teorell.engine.batch import Outcome
+from teorell.errors import InputError, count
+from teorell.results.failures import raise_failures
+
+__all__ = ["DoseGradient", "Gradient"]
+
+
+@dataclass(frozen=True, eq=False)
+class DoseGradient:
+    """d loss / d the numbers of a line of the regimen.
+
+    Each has the shape in which it was given, () or (patients,); None is a number that the line does
+    not have. By the duration or rate of an infusion so short that it is a bolus there is no
+    derivative: NaN.
+    """
+
+    into: str  # "" for a reset
+    amount: Array | None
+    time: Array
+    every: Array | None = None
+    duration: Array | None = None
+    rate: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient(Outcome):
+    """d loss / d everything that went in, and how each patient's simulation went.
+
+    Derivatives are per unit of each number. A patient that failed contributes zero. A number that
+    patients share has the sum over them.
+    """
+
+    # name -> in the shape in which it was given; () if it took its default
+    parameters: Mapping[str, Array]
+    initial: Mapping[str, Array]  # state -> (patients,), by the state at time 0 before any dose
+    model: str = ""  # its name
+    time_unit: str = ""
+    given: Mapping[str, Array] = field(default_factory=dict)  # the parameters themselves
+    of_doses: tuple[DoseGradient, ...] | None = ()  # None for a list of regimens, or a table
+
+    @property
+    def doses(self) -> tuple[DoseGradient, ...]:
+        """One record a line of the regimen.
+
+        InputError for a list or a table: their doses have no derivatives here.
+        """
+        if self.of_doses is None:
+            raise InputError(
+                "no gradient by the doses of a list of regimens or a table (this version has it "
+                "for one regimen). Give one Regimen for all patients, whose numbers are "
+                "(patients,) arrays."
+            )
+        return self.of_doses
+
+    def raise_for_status(self) -> None:
+        """Raise SimulationError if any patient failed.
+
+        It says who, why, what to do, and what is unusual about them.
+        """
+        raise_failures(
+            "gradient", self.status, self.failure_time, self.steps, self.time_unit, self.given
+        )
+
+    def __repr__(self) -> str:
+        failed = int((self.status != 0).sum())
+        lines = "" if self.of_doses is None else f", {count(len(self.of_doses), 'line')} of doses"
+        return (
+            f"<Gradient of {self.model!r}: {count(self.status.size, 'patient')}, "
+            f"{count(len(self.parameters), 'parameter')}{lines}; "
+            f"{f'{failed} failed' if failed else 'all succeeded'}>"
+        )

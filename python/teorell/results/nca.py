@@ -1,0 +1,245 @@
+"""Non-compartmental analysis: what a concentration curve says without a model.
+
+Definitions follow Gabrielsson and Weiner, Pharmacokinetic and Pharmacodynamic Data Analysis, 5th
+ed. (2016), ch. 2.8 (also Gabrielsson and Weiner, Methods Mol. Biol. 929 (2012) 377-389): the area
+by the linear trapezoid while the curve rises or is level and by the logarithmic one while it falls
+('linear-up log-down'), the terminal slope by log-linear regression on the last points, as many (3
+or more, all after the maximum) as give the best adjusted R2; if several are within 1e-4 of the
+best, the most points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from teorell.arrays import Array
+from teorell.errors import InputError
+
+__all__ = ["NCA", "Summary", "nca"]
+
+CHUNK = 2048  # patients worked on at once: their columns stay in cache
+TIE = 1e-4  # adjusted R2 closer than this to the best one counts as equal
+
+
+@dataclass(frozen=True)
+class NCA:
+    """The results for every patient, (patients,) each; NaN where a quantity is not defined.
+
+    Concentrations and times are in the units of the curves: areas in concentration times time,
+    `lambda_z` in 1/time.
+    """
+
+    cmax: Array  # the largest concentration
+    tmax: Array  # the first time of it
+    auc_last: Array  # area from the first sample to the last positive concentration
+    auc_inf: Array  # auc_last + last positive concentration / lambda_z
+    half_life: Array  # ln 2 / lambda_z
+    lambda_z: Array  # minus the terminal slope of the logarithm, > 0
+    extrapolated: Array  # the fraction of auc_inf behind the last positive concentration
+    r2_adjusted: Array  # of the terminal regression
+    points: Array  # the number of points of the terminal regression
+    units: dict[str, str] = field(default_factory=dict, kw_only=True)  # quantity -> unit, if known
+
+    def __getitem__(self, name: str) -> Array:
+        """The results called `name`, shape (patients,); InputError if there is none."""
+        if name not in self.columns():
+            raise InputError(
+                f"unknown quantity {name!r} (it is no result). Choose from "
+                f"{', '.join(self.columns())}."
+            )
+        result: Array = getattr(self, name)
+        return result
+
+    def columns(self) -> dict[str, Array]:
+        """Quantity -> results of shape (patients,): what a DataFrame is made of."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "units"}
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame, one row a patient, one column a quantity.
+
+        ImportError without pandas.
+        """
+        return _pandas().DataFrame(self.columns()).rename_axis("patient")
+
+    def summary(
+        self,
+        percentiles: Sequence[float] = (5, 25, 50, 75, 95),
+        quantities: Sequence[str] = ("cmax", "tmax", "auc_last", "auc_inf", "half_life"),
+    ) -> Summary:
+        """Percentiles (0 to 100) of quantities over the patients for whom each is defined.
+
+        The table says how many these are. quantities: names of results, as in `columns()`.
+        InputError for an unknown name or a percentile outside 0 to 100.
+        """
+        if not all(0 <= p <= 100 for p in percentiles):
+            raise InputError(
+                f"percentiles are {list(percentiles)} (each must lie in 0 to 100). Correct them."
+            )
+        values = np.full((len(quantities), len(percentiles)), np.nan)
+        counts = np.zeros(len(quantities), np.int64)
+        for row, name in enumerate(quantities):
+            defined = self[name][np.isfinite(self[name])]
+            counts[row] = defined.size
+            if defined.size:
+                values[row] = np.percentile(defined, percentiles)
+        units = tuple(self.units.get(name, "") for name in quantities)
+        return Summary(tuple(quantities), units, tuple(percentiles), counts, values)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Percentiles of each quantity over a population; print it for a table."""
+
+    quantities: tuple[str, ...]
+    units: tuple[str, ...]
+    percentiles: tuple[float, ...]
+    counts: NDArray[np.int64]  # (quantities,) patients for whom the quantity is defined
+    values: Array  # (quantities, percentiles)
+
+    def __str__(self) -> str:
+        head = ["", "patients", *(f"{p:g} %" for p in self.percentiles)]
+        rows = [
+            [
+                f"{name} [{unit}]" if unit else name,
+                str(count),
+                *("-" if np.isnan(v) else f"{v:.4g}" for v in row),
+            ]
+            for name, unit, count, row in zip(
+                self.quantities, self.units, self.counts, self.values, strict=True
+            )
+        ]
+        widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+        lines = []
+        for name, *numbers in [head, *rows]:
+            cells = [text.rjust(width) for text, width in zip(numbers, widths[1:], strict=True)]
+            lines.append("  ".join([name.ljust(widths[0]), *cells]).rstrip())
+        return "\n".join(lines)
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame, one row a quantity. ImportError without pandas."""
+        columns = {"unit": self.units, "patients": self.counts}
+        columns |= {f"{p:g} %": self.values[:, column] for column, p in enumerate(self.percentiles)}
+        return _pandas().DataFrame(columns, index=list(self.quantities))
+
+
+def nca(times: ArrayLike, values: ArrayLike, units: dict[str, str] | None = None) -> NCA:
+    """Analyse concentration curves, each by itself.
+
+    times: (times,), ascending. values: (patients, times), or (times,) for one curve. units:
+    quantity -> unit, for the tables. The whole curve is analysed, from the first sample on, as
+    after one dose: nothing is extrapolated back to time 0, and with several doses `auc_inf` is that
+    of all. A curve with a NaN (a patient whose simulation failed) has NaN results. A concentration
+    of zero or less is below quantification: it enters areas as it is, but the curve ends at the
+    last positive one. Raises InputError if shapes disagree or times are not finite and ascending.
+    """
+    t = np.asarray(times, dtype=np.float64)
+    curves = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    if t.ndim != 1 or t.size == 0 or curves.ndim != 2 or curves.shape[1] != t.size:
+        raise InputError(
+            f"times have shape {t.shape}, values {curves.shape} (a row of values needs a time for "
+            "each). Give times of shape (times,) and values of shape (patients, times)."
+        )
+    if not np.isfinite(t).all() or (np.diff(t) < 0.0).any():
+        raise InputError(
+            "times are not finite and ascending (areas would be meaningless). Sort the samples by "
+            "time."
+        )
+    results = np.full((len(fields(NCA)) - 1, len(curves)), np.nan)
+    with np.errstate(all="ignore"):
+        for start in range(0, len(curves), CHUNK):
+            part = slice(start, start + CHUNK)
+            for row, result in enumerate(_analyse(t, np.ascontiguousarray(curves[part].T))):
+                results[row, part] = result
+    return NCA(*results, units=dict(units or {}))
+
+
+def _analyse(t: Array, c: Array) -> tuple[Array, ...]:
+    """The columns of `NCA` for curves c of shape (times, patients)."""
+    positive = c > 0.0
+    top = np.argmax(c, axis=0)
+    cmax = np.max(c, axis=0)  # NaN if any is
+    broken = np.isnan(cmax)
+    last = len(t) - 1 - np.argmax(positive[::-1], axis=0)  # meaningless where nothing is positive
+    nothing = ~positive.any(axis=0)
+    c_last = np.take_along_axis(c, last[None], axis=0)[0]
+    auc = _area(t, c, last)
+    lambda_z, r2, points = _terminal(t, c, positive, top, last)
+    tail = c_last / lambda_z
+    tmax, auc_inf = t[top], auc + tail
+    half_life, extrapolated = np.log(2.0) / lambda_z, tail / auc_inf
+    results = (cmax, tmax, auc, auc_inf, half_life, lambda_z, extrapolated, r2, points)
+    for result in results:
+        result[broken] = np.nan
+    tmax[nothing] = np.nan
+    auc[nothing & ~broken] = 0.0
+    return results
+
+
+def _area(t: Array, c: Array, last: NDArray[np.intp]) -> Array:
+    """(patients,) the area under c (times, patients) up to sample `last` (patients,).
+
+    Linear up, log down.
+    """
+    area = np.zeros(c.shape[1])
+    for k in range(len(t) - 1):
+        first, second = c[k], c[k + 1]
+        falls = (second < first) & (second > 0.0)
+        drop = first - second
+        # log1p of the relative drop: no cancellation where the curve is nearly level
+        mean = np.where(
+            falls, drop / np.log1p(drop / np.where(falls, second, 1.0)), 0.5 * (first + second)
+        )
+        area += np.where(k < last, (t[k + 1] - t[k]) * mean, 0.0)
+    return area
+
+
+def _terminal(
+    t: Array, c: Array, positive: NDArray[np.bool_], top: NDArray[np.intp], last: NDArray[np.intp]
+) -> tuple[Array, Array, Array]:
+    """lambda_z, adjusted R2 and number of points of the best terminal regression, (patients,) each.
+
+    NaN where there is none. c, positive: (times, patients); top, last: sample of the maximum, of
+    the last positive concentration, (patients,). Sums run from the last sample backwards, about the
+    last point, where the logarithm and the time are 0.
+    """
+    patients = c.shape[1]
+    log_last = np.log(np.take_along_axis(c, last[None], axis=0)[0])
+    n, sx, sy, sxx, sxy, syy = np.zeros((6, patients))
+    slope, points = np.full((2, patients), np.nan)
+    # the best R2 so far, and that of the chosen number of points
+    top_r2, best = np.full((2, patients), -np.inf)
+    for k in range(len(t) - 1, 0, -1):
+        used = positive[k] & (k > top) & (k <= last)
+        if not used.any():
+            continue
+        x = np.where(used, t[k] - t[last], 0.0)
+        y = np.where(used, np.log(np.where(used, c[k], 1.0)) - log_last, 0.0)
+        n += used
+        sx += x
+        sy += y
+        sxx += x * x
+        sxy += x * y
+        syy += y * y
+        vx, vy, cov = sxx - sx * sx / n, syy - sy * sy / n, sxy - sx * sy / n
+        r2 = 1.0 - (1.0 - cov * cov / (vx * vy)) * (n - 1.0) / (n - 2.0)
+        better = used & (n >= 3) & (vx > 0.0) & (cov < 0.0) & (r2 >= top_r2 - TIE)
+        slope = np.where(better, cov / vx, slope)
+        points = np.where(better, n, points)
+        best = np.where(better, r2, best)
+        top_r2 = np.where(better, np.maximum(top_r2, r2), top_r2)
+    return -slope, np.where(np.isnan(points), np.nan, best), points
+
+
+def _pandas() -> Any:
+    try:
+        import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+    except ImportError as error:
+        raise ImportError(
+            "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
+        ) from error
+    return pd

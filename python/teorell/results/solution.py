@@ -1,0 +1,235 @@
+"""What a simulation returns: labelled values, and a status for each patient.
+
+Tables, pictures and analyses are made from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.arrays import Array, is_tensor
+from teorell.engine.batch import Outcome
+from teorell.errors import InputError, count, suggestion
+from teorell.results.failures import SimulationError, raise_failures
+
+if TYPE_CHECKING:
+    from teorell.results.nca import NCA
+
+__all__ = ["SimulationError", "Solution"]
+
+
+@dataclass(frozen=True, eq=False)
+class Solution(Outcome):
+    """Curves of a population, and how each patient's simulation went.
+
+    Each output is in its declared unit. Where each patient had times of its own, values is
+    (samples, outputs), patient after patient: those of patient i are the rows offsets[i] to
+    offsets[i + 1] - 1.
+    """
+
+    # (patients, times, outputs), NumPy, or a torch tensor where one was given; NaN after a failure
+    values: Any
+    times: Array  # (times,) or (samples,) in `time_unit`
+    outputs: tuple[str, ...]
+    model: str = ""  # its name
+    time_unit: str = ""
+    units: tuple[str, ...] = ()  # of the outputs, "" where not declared
+    # name -> what the user gave, () or (patients,) or Stepwise, in declared units
+    parameters: Mapping[str, Any] | None = None
+    # (patients + 1,) where each patient has times of its own
+    offsets: NDArray[np.int64] | None = None
+    # name -> (patients,); NaN where a failure cut its window
+    reductions: Mapping[str, Any] = field(default_factory=dict)
+    reduction_units: Mapping[str, str] = field(default_factory=dict)  # "" where not known
+
+    @property
+    def time(self) -> Array:
+        """(samples,) the time of each row of `values`; (times,) where patients share a grid."""
+        return self.times
+
+    @property
+    def patient(self) -> NDArray[np.int64]:
+        """(samples,) the patient of each row of `values`; (patients,) where all share one grid."""
+        if self.offsets is None:
+            return np.arange(self.status.size)
+        return np.repeat(np.arange(self.status.size), np.diff(self.offsets))
+
+    @property
+    def array(self) -> Array:
+        """`values` as NumPy, (patients, times, outputs); of a tensor a view without derivative."""
+        result: Array = self.values.numpy(force=True) if is_tensor(self.values) else self.values
+        return result
+
+    def __getitem__(self, output: str) -> Any:
+        """The curves of one output, (patients, times) or (samples,), a view, in its unit.
+
+        InputError if there is no such output.
+        """
+        return self.values[..., self._number(output)]
+
+    def __repr__(self) -> str:
+        failed = int((self.status != 0).sum())
+        parts = [count(self.status.size, "patient")]
+        if self.times.size:
+            span = f"{self.times.min():g} to {self.times.max():g} {self.time_unit}".rstrip()
+            what = "time" if self.offsets is None else "sample"
+            parts += [
+                f"{count(self.times.size, what)} from {span}",
+                f"outputs {', '.join(self.outputs)}",
+            ]
+        if self.reductions:
+            parts.append(f"reductions {', '.join(self.reductions)}")
+        went = f"{failed} failed" if failed else "all succeeded"
+        return f"<{type(self).__name__} of {self.model!r}: {', '.join(parts)}; {went}>"
+
+    def raise_for_status(self) -> None:
+        """Raise SimulationError if any patient failed.
+
+        It says who, why, what to do, and what is unusual about them.
+        """
+        known = self.parameters or {}
+        raise_failures(
+            "solution", self.status, self.failure_time, self.steps, self.time_unit, known
+        )
+
+    def to_dataframe(self) -> Any:
+        """A tidy pandas DataFrame: a row for each patient and time.
+
+        Columns are patient, time, and one for each output. `patient` counts from 0; after a failure
+        values are NaN. ImportError without pandas, InputError if an output is called patient or
+        time.
+        """
+        try:
+            import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+        except ImportError as error:
+            raise ImportError(
+                "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
+            ) from error
+        self._check_free("patient", "time")
+        grid = self.offsets is None
+        columns: dict[str, Any] = {
+            "patient": np.repeat(self.patient, self.times.size) if grid else self.patient,
+            "time": np.tile(self.times, self.status.size) if grid else self.times,
+        }
+        columns |= {name: self.array[..., k].reshape(-1) for k, name in enumerate(self.outputs)}
+        return pd.DataFrame(columns)
+
+    def to_xarray(self) -> Any:
+        """An xarray Dataset: a variable (patient, time) for each output, others (patient,).
+
+        The others are reductions, status, failure_time, steps and rejected. Where each patient has
+        times of its own, the outputs are (sample,), with coordinates sample_patient and time. Units
+        are attributes, `units`. ImportError without xarray, InputError if an output has the name of
+        one of these.
+        """
+        try:
+            import xarray as xr
+        except ImportError as error:
+            raise ImportError(
+                "no Dataset (xarray is not installed). Run pip install 'teorell[frames]'."
+            ) from error
+        per_patient = ("status", "failure_time", "steps", "rejected")
+        self._check_free("patient", "time", *per_patient, *self.reductions)
+        units = self.units or ("",) * len(self.outputs)
+        dimensions = ("patient", "time") if self.offsets is None else ("sample",)
+        variables: dict[str, Any] = {
+            name: (dimensions, self.array[..., k], {"units": unit} if unit else {})
+            for k, (name, unit) in enumerate(zip(self.outputs, units, strict=True))
+        }
+        for name, values in self.reductions.items():
+            numbers = values.numpy(force=True) if is_tensor(values) else values
+            unit = self.reduction_units.get(name, "")
+            variables[name] = (("patient",), numbers, {"units": unit} if unit else {})
+        variables |= {name: (("patient",), getattr(self, name)) for name in per_patient}
+        of_time = {"units": self.time_unit} if self.time_unit else {}
+        coordinates: dict[str, Any] = {"patient": np.arange(self.status.size)}
+        coordinates["time"] = (dimensions[-1:], self.times, of_time)
+        if self.offsets is not None:
+            coordinates["sample_patient"] = (("sample",), self.patient)
+        return xr.Dataset(variables, coordinates, {"model": self.model})
+
+    def nca(self, output: str | None = None) -> NCA:
+        """Non-compartmental analysis of one output for each patient; see teorell.nca.
+
+        output: None is the only one. InputError if there is no such output, or there are several
+        and none is named.
+        """
+        from teorell.results.nca import nca
+
+        self._check_grid("a non-compartmental analysis")
+        name, unit = self._one(output), self._unit(output)
+        time = self.time_unit
+        units = {
+            "cmax": unit,
+            "tmax": time,
+            "half_life": time,
+            "lambda_z": f"1/{time}" if time else "",
+        }
+        area = f"{unit} {time}" if unit and time else ""
+        return nca(
+            self.times,
+            self.array[:, :, self._number(name)],
+            units | {"auc_last": area, "auc_inf": area},
+        )
+
+    def plot(self, output: str | None = None, **options: Any) -> Any:
+        """Draw one output as median and percentile bands; returns the matplotlib Axes.
+
+        output: None is the only one. options: log=True for a logarithmic axis, observed=(times,
+        values) for points, title, color, label, ax to draw into (see results/plot.py). ImportError
+        without matplotlib.
+        """
+        from teorell.results.plot import plot
+
+        self._check_grid("a plot")
+        name, unit, time = self._one(output), self._unit(output), self.time_unit
+        options.setdefault("label", f"{name} [{unit}]" if unit else name)
+        options.setdefault("time_label", f"time [{time}]" if time else "time")
+        return plot(self.times, self.array[:, :, self._number(name)], **options)
+
+    def _number(self, output: str) -> int:
+        """The place of an output among the outputs; InputError for an unknown name."""
+        if output not in self.outputs:
+            raise InputError(
+                f"unknown output {output!r} (this solution does not hold it). "
+                f"{suggestion(str(output), self.outputs)}"
+            )
+        return self.outputs.index(output)
+
+    def _one(self, output: str | None) -> str:
+        """The output that is meant; InputError for None where there are several."""
+        if output is not None:
+            return output
+        if len(self.outputs) != 1:
+            raise InputError(
+                f"no output named (the solution holds {len(self.outputs)}). Name one of "
+                f"{', '.join(self.outputs)}"
+            )
+        return self.outputs[0]
+
+    def _unit(self, output: str | None) -> str:
+        """The unit of the output that is meant, "" if it has none."""
+        return self.units[self._number(self._one(output))] if self.units else ""
+
+    def _check_grid(self, what: str) -> None:
+        """InputError if each patient has times of its own; what: what needs one grid."""
+        if self.offsets is not None:
+            raise InputError(
+                f"{what} of samples that each patient has at times of its own (one grid is "
+                "needed). Simulate on one grid, or take the rows of a patient: "
+                "values[offsets[i]:offsets[i + 1]]."
+            )
+
+    def _check_free(self, *names: str) -> None:
+        """InputError if an output has one of these names of columns."""
+        for name in names:
+            if name in self.outputs:
+                raise InputError(
+                    f"output {name!r} has the name of a column of the table (one would hide). "
+                    "Rename the output."
+                )

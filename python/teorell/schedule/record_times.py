@@ -1,0 +1,106 @@
+"""Sample times: one grid for all patients, or of each patient its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from teorell.arrays import Array, numbers
+from teorell.errors import InputError
+from teorell.rows import Rows, offsets_of
+
+__all__ = ["RecordTimes", "ragged_times", "sample_times"]
+
+
+@dataclass(frozen=True, eq=False)
+class RecordTimes(Rows):
+    """Sample times, patient after patient, ascending for each; a patient may have none."""
+
+    times: Array  # (samples,) in the model's time unit
+    offsets: NDArray[np.int64]  # (patients + 1,)
+    # (samples,) place among the patient's records; None: samples= decides ties
+    order: NDArray[np.int64] | None = None
+
+    @property
+    def patient(self) -> NDArray[np.int64]:
+        """(samples,) the patient of each sample."""
+        return self.owner
+
+    def among(self, patients: NDArray[np.int64]) -> NDArray[np.int64]:
+        """For each of `rows_of(patients)`, which of these patients it belongs to, from 0."""
+        return np.repeat(np.arange(len(patients)), self.counts[patients])
+
+
+def ragged_times(times: Iterable[ArrayLike]) -> RecordTimes:
+    """Sample times from one sequence a patient, each ascending, finite and >= 0.
+
+    InputError for anything else.
+    """
+    each: list[Any] = [
+        numbers(one, f"times of patient {patient}") for patient, one in enumerate(times)
+    ]
+    for patient, at in enumerate(each):
+        if at.ndim != 1:
+            raise InputError(
+                f"times of patient {patient} are one number (a sequence is needed). Give a list of "
+                "it."
+            )
+        if at.size and (at[0] < 0.0 or (np.diff(at) < 0.0).any()):
+            raise InputError(
+                f"times of patient {patient} are negative or unsorted (time starts at 0). Sort "
+                "them."
+            )
+    offsets = offsets_of(np.array([len(at) for at in each], np.int64))
+    return RecordTimes(np.concatenate([np.zeros(0), *each]), offsets)
+
+
+def sample_times(times: object) -> Array | RecordTimes:
+    """Times as float64 of shape (times,), or one sequence a patient, checked: finite, >= 0,
+    ascending.
+    """
+    if isinstance(times, RecordTimes):
+        return times
+    if times is None:
+        raise InputError(
+            "times are missing (a solution is sampled at times). Give them, such as "
+            "numpy.linspace(0, 24, 97)."
+        )
+    if (
+        isinstance(times, list | tuple)
+        and len(times)
+        and all(_dimensions(each) == 1 for each in times)
+    ):
+        return ragged_times(times)
+    dimensions = _dimensions(times)
+    if dimensions != 1:
+        raise InputError(
+            f"times have {'no' if dimensions == 0 else dimensions} dimensions (all patients share "
+            "one sequence of times, or each has its own). Give numpy.linspace(0, 24, 97), or a "
+            "list of such, one a patient."
+        )
+    at = np.array(numbers(times, "times"))  # a copy: the solution keeps it
+    if not at.size:
+        raise InputError("times are empty (nothing would be returned). Give at least one time.")
+    if at.min() < 0.0:
+        raise InputError(
+            f"times begin at {at.min():.6g} (a simulation starts at 0). Give times of 0 or more."
+        )
+    falls = np.flatnonzero(np.diff(at) < 0.0)
+    if falls.size:
+        k = int(falls[0])
+        raise InputError(
+            f"times are unsorted (times[{k + 1}] = {at[k + 1]:.6g} after {at[k]:.6g}). Sort them."
+        )
+    return at
+
+
+def _dimensions(value: object) -> int:
+    """2 for a ragged list."""
+    try:
+        return np.ndim(value)  # type: ignore[arg-type]
+    except ValueError:
+        return 2

@@ -1,0 +1,233 @@
+"""Dosing: what is given into which state, when.
+
+A `Regimen` is a value, immutable and picklable: one for all patients, with (patients,) arrays where
+they differ, or one for each in a list. `dose_table` turns either into columns, and timeline.py
+these into what the core reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from teorell.arrays import agree
+from teorell.errors import InputError, count, suggestion
+from teorell.model.expression import Expression
+from teorell.schedule.dose import (
+    BY_DURATION,
+    BY_RATE,
+    MODELLED,
+    MODELLED_DURATION,
+    MODELLED_RATE,
+    RESET,
+    Dose,
+    line_of,
+    reset_line,
+    state_name,
+    steady_code,
+    told,
+)
+from teorell.schedule.dose_table import DoseTable, table_of_lines, table_of_regimens
+from teorell.torch_compile import eager
+
+__all__ = ["Given", "Regimen", "check_regimen", "dose_table"]
+
+
+@dataclass(frozen=True, eq=False)
+class Regimen:
+    """Doses into states. Make one with `bolus`, `infusion`, `reset` or `none`, and add them with
+    `+`.
+
+    Amounts, times, durations, rates and intervals are numbers or (patients,) arrays, in the model's
+    units of amount and time, or torch tensors of these shapes, whose values `simulate` checks.
+    Times count from the start of the simulation. Infusions that overlap add up. Dose k of a
+    repeated line, k from 0, is given at time + k * every. What the model says
+    of doses into a state (model.dosing: lag, bioavailability) applies to all of them.
+    """
+
+    lines: tuple[Dose, ...] = ()
+
+    def __post_init__(self) -> None:
+        agree(self.sizes())
+
+    @staticmethod
+    def none() -> Regimen:
+        """No dose at all."""
+        return Regimen()
+
+    @staticmethod
+    @eager
+    def bolus(
+        amount: Any,
+        into: Expression | str,
+        time: Any = 0.0,
+        every: Any = None,
+        doses: int | None = None,
+        steady_state: bool | str = False,
+    ) -> Regimen:
+        """`amount` is added to state `into` at `time`, and again `every` time units, `doses` times
+        in all.
+
+        amount, in the unit of the state; time and every, in the model's time unit: numbers or
+        (patients,) arrays. into: the state or its name. Without `every` there is one dose; `every`
+        needs `doses`, and `doses` above 1 `every`.
+        steady_state: True, the same dose was given every `every` for ever before `time`, and
+        nothing else (SS = 1 of
+        NONMEM: what was there before `time` is replaced, doses still to come are dropped); "add",
+        and what comes from other doses is added to that (SS = 2). Then `doses` may be left out:
+        one.
+        Raises InputError for amounts or times that are negative, not finite or of a wrong shape,
+        and for `every` <= 0.
+        """
+        return Regimen(
+            (line_of(amount, into, time, every, doses, steady=steady_code(steady_state, into)),)
+        )
+
+    @staticmethod
+    @eager
+    def infusion(
+        amount: Any,
+        into: Expression | str,
+        duration: Any = None,
+        rate: Any = None,
+        time: Any = 0.0,
+        every: Any = None,
+        doses: int | None = None,
+        steady_state: bool | str = False,
+    ) -> Regimen:
+        """`amount` flows into state `into` at a constant rate, for `duration` (or for amount /
+        `rate`) from `time` on.
+
+        duration is in the model's time unit, rate in amount per time: numbers or (patients,)
+        arrays; all else is as for `bolus`. `every` is from start to start, so infusions longer than
+        it overlap, and add up. An infusion of no duration, or one too short to tell its end from
+        its start (16 ulp), is a bolus. duration="modelled" or rate="modelled" takes it from
+        model.dosing (RATE = -2 and -1 of NONMEM). steady_state: as for `bolus`; with amount 0, a
+        rate and no `every`, an infusion that has run for ever and ends at `time`.
+        Raises InputError as `bolus` does, for a rate <= 0, and unless exactly one of `duration` and
+        `rate` is given.
+        """
+        if (duration is None) == (rate is None):
+            given = "neither duration nor rate" if rate is None else "both duration and rate"
+            raise InputError(
+                f"an infusion into {state_name(into)!r} has {given} (with the amount, one "
+                "determines the other). Give exactly one of duration= and rate=."
+            )
+        steady = steady_code(steady_state, into)
+        for given, kind in ((rate, MODELLED_RATE), (duration, MODELLED_DURATION)):
+            if isinstance(given, str) and given == MODELLED:
+                return Regimen(
+                    (line_of(amount, into, time, every, doses, kind=kind, steady=steady),)
+                )
+        kind = BY_RATE if duration is None else BY_DURATION
+        return Regimen((line_of(amount, into, time, every, doses, duration, rate, kind, steady),))
+
+    @staticmethod
+    @eager
+    def reset(time: Any = 0.0) -> Regimen:
+        """At `time`, () or (patients,), all states return to their initial values (EVID = 3 of
+        NONMEM).
+
+        Infusions stop there, and doses of lines that began before it, in time or in the order of
+        writing, are dropped.
+        """
+        return Regimen((reset_line(time),))
+
+    def __add__(self, other: object) -> Regimen:
+        if not isinstance(other, Regimen):
+            return NotImplemented
+        return Regimen(self.lines + other.lines)
+
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self.lines)) if self.lines else "Regimen.none()"
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """For `agree`: every array in the regimen, and its length."""
+        for line in self.lines:
+            for name, value in line.arrays():
+                if value.ndim:
+                    yield told(name, line.into), value.shape[0]
+
+    def part(self, start: int, stop: int) -> Regimen:
+        """The regimen of the patients start to stop - 1; numbers that all share stay."""
+        cut: list[dict[str, Any]] = [
+            {name: value[start:stop] for name, value in line.arrays() if value.ndim}
+            for line in self.lines
+        ]
+        return Regimen(
+            tuple(replace(line, **fields) for line, fields in zip(self.lines, cut, strict=True))
+        )
+
+
+Given = Regimen | DoseTable | Sequence[Regimen | None] | None
+
+
+def check_regimen(given: object, states: Sequence[str]) -> list[tuple[str, int]]:
+    """What a regimen says about the number of patients, for `agree`; every target must be one of
+    `states`.
+
+    Raises TypeError for what is no regimen, InputError for an unknown state or an array inside one
+    patient's regimen.
+    """
+    if given is None or isinstance(given, Regimen):
+        _check_states(given, states, "")
+        return [] if given is None else list(given.sizes())
+    if isinstance(given, DoseTable):
+        unknown = [name for name in given.states if name not in states]
+        if unknown:
+            raise InputError(
+                f"the table of doses is for a model with state {unknown[0]!r} (this one has none). "
+                "Make the table for it."
+            )
+        return (
+            []
+            if given.patients == 1 and len(given.offsets) == 2
+            else [("the table of doses", given.patients)]
+        )
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise TypeError(
+            f"regimen is a {type(given).__name__} (doses are needed). Give a Regimen, a list of "
+            "one a patient, or None."
+        )
+    seen: set[int] = set()
+    for patient, one in enumerate(given):
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if one is not None and not isinstance(one, Regimen):
+            raise TypeError(
+                f"regimen of patient {patient} is a {type(one).__name__} (doses are needed). Give "
+                "a Regimen or None."
+            )
+        _check_states(one, states, f" of patient {patient}")
+        if one is not None and any(line.has_tensors() for line in one.lines):
+            raise InputError(
+                f"the regimen of patient {patient} holds a tensor (in a list, each regimen is of "
+                "numbers). Give .item() of it, or one Regimen for all with (patients,) tensors."
+            )
+        for what, size in () if one is None else one.sizes():
+            raise InputError(
+                f"{what} of patient {patient} has {count(size, 'value')} (in a list, each regimen "
+                "is for one patient). Give one number."
+            )
+    return [("the list of regimens", len(given))]
+
+
+def _check_states(regimen: Regimen | None, states: Sequence[str], whose: str) -> None:
+    for line in () if regimen is None else regimen.lines:
+        if line.kind != RESET and line.into not in states:
+            raise InputError(
+                f"unknown compartment {line.into!r} in the regimen{whose} (it is no state of the "
+                f"model). {suggestion(line.into, states)}"
+            )
+
+
+def dose_table(given: Given, states: tuple[str, ...], patients: int) -> DoseTable:
+    """The doses of what the user gave: one regimen, a list with one a patient, a table, or None."""
+    if isinstance(given, DoseTable):
+        return given
+    if given is None or isinstance(given, Regimen):
+        return table_of_lines((given or Regimen()).lines, states, patients)
+    nothing: tuple[Dose, ...] = ()
+    return table_of_regimens([nothing if one is None else one.lines for one in given], states)

@@ -1,0 +1,153 @@
+"""From doses, covariates and switches to the flat, sorted timeline that the core reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.arrays import Array
+from teorell.engine.batch import Samples, Timeline
+from teorell.rows import offsets_of
+from teorell.schedule.covariates import Stepwise
+from teorell.schedule.dosing_rules import Doses
+from teorell.schedule.record_times import RecordTimes
+from teorell.schedule.timeline_rows import (
+    EMPTYING,
+    Piece,
+    Steady,
+    SwitchTimes,
+    change_rows,
+    dose_rows,
+    steady_rows,
+    switch_rows,
+)
+
+__all__ = ["samples_of", "timeline_of"]
+
+# order of kinds at equal times: resets, ends, starts, switches, covariates, boluses
+RANK = np.array([5, 2, 1, 3, 0, 4])
+CHUNK = 65_536  # patients whose rows are sorted at once: bounds the scratch memory
+TIED = 8 * np.finfo(np.float64).eps  # times within 8 ulp are one event to the solver (events.hpp)
+
+
+def timeline_of(
+    doses: Doses,
+    states: Mapping[str, int],
+    infused: Mapping[str, int],
+    switches: Sequence[SwitchTimes] = (),
+    covariates: Mapping[int, Stepwise] | None = None,
+    steady: Steady | None = None,
+    ongoing: bool = False,
+) -> Timeline:
+    """The timeline of the patients of a table of doses, or of one schedule that all share.
+
+    states, infused: name of a state -> its number as the target of a bolus, of an infusion.
+    covariates: by the number of the parameter. Where a switch or a covariate differs between
+    patients, each has rows of its own in the table of doses.
+    ongoing: records at steady state begin with what earlier intervals left running, and nothing
+    else.
+    """
+    patients = doses.table.patients
+    to_states = np.array([states[name] for name in doses.table.states], np.int64)
+    to_infused = np.array([infused.get(name, -1) for name in doses.table.states], np.int64)
+    parts = []
+    for start in range(0, patients, CHUNK):
+        stop = min(start + CHUNK, patients)
+        first, last = doses.table.offsets[[start, stop]].tolist()
+        part = _part(doses, start, stop)
+        pieces = dose_rows(part, to_states, to_infused, ongoing)
+        if steady is not None:
+            pieces += steady_rows(part, steady.part(first, last))
+        cut = [
+            replace(s, threshold=s.threshold[start:stop]) if s.threshold.ndim else s
+            for s in switches
+        ]
+        pieces += switch_rows(cut, stop - start)
+        for parameter, steps in (covariates or {}).items():
+            pieces += change_rows(parameter, steps, start, stop)
+        parts.append(_sorted(pieces, stop - start, part.table.order is not None, first))
+    columns: dict[str, Any] = {
+        name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+    }
+    offsets = offsets_of(columns.pop("counts"))
+    if not columns["order"].size:
+        columns["order"] = None
+    return Timeline(**columns, offsets=offsets)
+
+
+def _part(doses: Doses, start: int, stop: int) -> Doses:
+    """The patients start to stop - 1, without the rules."""
+    rows = slice(*doses.table.offsets[[start, stop]].tolist())
+    columns = (doses.amount, doses.first, doses.width, doses.bioavailability, doses.extent)
+    amount, first, width, bioavailability, extent = (column[rows] for column in columns)
+    return Doses(doses.table.part(start, stop), amount, first, width, bioavailability, extent)
+
+
+def _sorted(
+    pieces: Sequence[Piece], patients: int, ordered: bool, first: int
+) -> dict[str, NDArray[Any]]:
+    """The columns of a Timeline by patient, time, order and kind, and the counts of rows.
+
+    first: the row of the table that the part begins with.
+    """
+
+    def column(name: str, dtype: type) -> NDArray[Any]:
+        parts = [np.broadcast_to(getattr(piece, name), piece.time.shape) for piece in pieces]
+        return np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype)
+
+    columns = {
+        "time": column("time", np.float64),
+        "kind": column("kind", np.int32),
+        "target": column("target", np.int32),
+        "value": column("value", np.float64),
+        "role": column("role", np.int8),
+        "source": column("source", np.int64),
+        "number": column("number", np.int64),
+    }
+    owner, order, time = column("owner", np.int64), column("order", np.float64), columns["time"]
+    columns["source"][columns["role"] <= EMPTYING] += first  # these are rows of the table of doses
+    rank = RANK[columns["kind"]]
+    if ordered:
+        by = np.lexsort((time, owner))
+        cluster = np.empty(len(by), np.int64)
+        cluster[by] = tied_together(owner[by], time[by])
+        by = np.lexsort((rank, order, cluster))
+    else:
+        by = np.lexsort((rank, time, owner))
+    found = {name: each[by] for name, each in columns.items()}
+    found["order"] = order[by] if ordered else np.zeros(0)
+    return found | {"counts": np.bincount(owner, minlength=patients)}
+
+
+def samples_of(at: RecordTimes, timeline: Timeline) -> Samples:
+    """Sample times for the core: where records have an order, each with the number of events that
+    come before it.
+    """
+    if at.order is None or timeline.order is None:
+        return Samples(at.times, at.offsets, None)
+    rows = len(timeline.time)
+    times, which = np.unique(np.concatenate([timeline.time, at.times]), return_inverse=True)
+    place = tied_together(np.zeros(len(times), np.int64), times)[which]
+    # ascending for events, and for samples
+    key = place + len(times) * np.concatenate([timeline.owner, at.patient])
+    first = np.searchsorted(key[:rows], key[rows:])
+    last = np.searchsorted(key[:rows], key[rows:], side="right")
+    before = np.array(first)
+    for event in range(int(np.max(last - first, initial=0))):  # of the same time, in their order
+        tied = first + event
+        before += (tied < last) & (timeline.order[np.minimum(tied, rows - 1)] <= at.order)
+    return Samples(at.times, at.offsets, before - timeline.offsets[at.patient])
+
+
+def tied_together(owner: NDArray[np.int64], time: Array) -> NDArray[np.int64]:
+    """(rows,) a number for each group of sorted rows of one patient whose times are one to the
+    solver.
+    """
+    if not len(owner):
+        return np.zeros(0, np.int64)
+    apart = (np.diff(owner) != 0) | (np.diff(time) > TIED * time[1:])
+    return np.concatenate([[0], np.cumsum(apart)])

@@ -1,0 +1,212 @@
+"""Everything the core is called with for one choice of numbers, and what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.arrays import Array
+from teorell.engine.batch import Batch, Raw, Samples, Summary, Timeline
+from teorell.errors import InputError, count
+from teorell.model import Model
+from teorell.model.expression import Expression, evaluate, leaves, symbol
+from teorell.schedule.covariates import rows_at
+from teorell.schedule.dose import BOLUS, NOT_STEADY, RESET
+from teorell.schedule.dose_table import DoseTable, from_equilibrium
+from teorell.schedule.dosing_rules import Doses, doses_of
+from teorell.schedule.record_times import RecordTimes
+from teorell.schedule.regimen import Given, dose_table
+from teorell.schedule.timeline import samples_of, timeline_of
+from teorell.schedule.timeline_rows import SwitchTimes
+from teorell.simulation.parameters import ParameterColumns
+from teorell.simulation.steady_state import SteadyStates, steady_states
+
+if TYPE_CHECKING:
+    from teorell.lowering import Programs
+
+__all__ = ["CoreCall", "core_call"]
+
+
+@dataclass(frozen=True, eq=False)
+class CoreCall:
+    """What the core solves, and what its timeline was made from."""
+
+    batch: Batch
+    columns: ParameterColumns
+    doses: Doses
+    switches: tuple[SwitchTimes, ...]
+    steady: SteadyStates | None
+    equilibrium: bool
+
+    @property
+    def timeline(self) -> Timeline:
+        return self.batch.timeline
+
+    def report(self, raw: Raw) -> None:
+        """Says of patients without a steady state that this is what failed them."""
+        if self.steady is None or not self.steady.missing.size:
+            return
+        from teorell.engine.executors import NO_STEADY_STATE
+
+        table, rows = self.doses.table, self.steady.missing[::-1]
+        # what comes later plays no part
+        rows = rows[table.time[rows] <= self._ends[table.owner[rows]]]
+        raw.status[table.owner[rows]] = NO_STEADY_STATE
+        raw.failure_time[table.owner[rows]] = table.time[rows]
+
+    @property
+    def _ends(self) -> Array:
+        """(patients,) when the last sample is taken, or the last window of reductions ends."""
+        summary = self.batch.summary
+        windows = -np.inf if summary is None else summary.windows[..., 1].max(axis=0)
+        return np.maximum(self._last_samples, windows)
+
+    @property
+    def _last_samples(self) -> Array:
+        """(patients,) the time of the last sample of each; before any time where there is none."""
+        times, patients = self.batch.times, self.batch.patients
+        if not isinstance(times, Samples):
+            return np.full(patients, times[-1] if times.size else -np.inf)
+        last, some = times.offsets[1:] - 1, times.counts > 0
+        result = np.full(patients, -np.inf)
+        result[some] = times.times[last[some]]
+        return result
+
+
+def core_call(
+    *,
+    model: Model,
+    columns: ParameterColumns,
+    regimen: Given,
+    times: Array | RecordTimes,
+    outputs: tuple[str, ...],
+    patients: int,
+    options: Mapping[str, Any],
+    derivatives: str | None,
+    equilibrium: bool,
+    summary: Summary | None,
+) -> CoreCall:
+    """Lower the model, find its switches, make the timeline.
+
+    derivatives: None, "vjp" or "jvp", as for lowering.recent.programs_of. equilibrium: patients
+    begin where they come to rest without doses.
+    Raises InputError where the threshold of a switch is not a number, and where rules of doses do
+    not hold.
+    """
+    # not at the top: `import teorell` needs neither lowering nor the extension
+    from teorell.lowering.recent import programs_of
+
+    table = dose_table(regimen, model.state_names, patients)
+    if equilibrium:
+        table = from_equilibrium(table)
+    infusions = table.into[(table.kind != BOLUS) & (table.kind != RESET)]
+    infused = {table.states[k] for k in np.unique(infusions)}
+    programs = programs_of(
+        model, outputs, tuple(name for name in model.state_names if name in infused), derivatives
+    )
+    switches = _switches(model, programs, columns)
+    table = _own_rows(table, model, columns, switches, patients)
+    at_rows = _ValuesAt(columns, table)
+    doses = doses_of(table, model.dosing_rules, at_rows.of)
+    steady = steady_states(model, doses, at_rows.everything, options, derivatives)
+    timeline = timeline_of(
+        doses,
+        states={name: number for number, name in enumerate(model.state_names)},
+        infused={name: number for number, name in enumerate(programs.infused)},
+        switches=switches,
+        covariates={columns.names.index(name): steps for name, steps in columns.steps.items()},
+        steady=None if steady is None else steady.found,
+    )
+    at = samples_of(times, timeline) if isinstance(times, RecordTimes) else times
+    batch = Batch(programs, columns.values, patients, timeline, at, summary)
+    return CoreCall(batch, columns, doses, switches, steady, equilibrium)
+
+
+@dataclass(frozen=True)
+class _ValuesAt:
+    """The values that parameters have at rows of the doses."""
+
+    columns: ParameterColumns
+    table: DoseTable
+
+    def of(self, expression: Expression, rows: NDArray[np.int64]) -> dict[Expression, Array]:
+        """symbol -> () or (n,), for the parameters in an expression."""
+        return {
+            leaf: self.one(leaf.name, rows) for leaf in leaves(expression) if leaf.op == "parameter"
+        }
+
+    def everything(self, rows: NDArray[np.int64]) -> tuple[Array, ...]:
+        """One column a parameter, () or (n,)."""
+        return tuple(self.one(name, rows) for name in self.columns.names)
+
+    def one(self, name: str, rows: NDArray[np.int64]) -> Array:
+        owner = self.table.owner[rows]
+        if name in self.columns.steps:
+            steps = self.columns.steps[name]
+            order = None if self.table.order is None else self.table.order[rows]
+            return steps.values[rows_at(steps, owner, self.table.time[rows], order)]
+        column = self.columns.values[self.columns.names.index(name)]
+        return column[owner] if column.ndim else column
+
+
+def _own_rows(
+    table: DoseTable,
+    model: Model,
+    columns: ParameterColumns,
+    switches: Sequence[SwitchTimes],
+    patients: int,
+) -> DoseTable:
+    """With rows for each patient where what becomes of a dose, or any other event, depends on the
+    patient's parameters.
+    """
+    if table.patients == patients:
+        return table
+    if any(switch.threshold.ndim for switch in switches) or any(
+        s.patients > 1 for s in columns.steps.values()
+    ):
+        return table.repeated(patients)
+    into = {table.states[k] for k in np.unique(table.into[table.into >= 0])}
+    rules = [rule for name, rule in model.dosing_rules.items() if name in into]
+    exprs = [
+        e
+        for rule in rules
+        for e in (rule.lag, rule.bioavailability, rule.rate, rule.duration)
+        if e is not None
+    ]
+    read = {leaf.name for e in exprs for leaf in leaves(e)}
+    by_patient = any(
+        columns.values[columns.names.index(name)].ndim or name in columns.steps for name in read
+    )
+    return table.repeated(patients) if by_patient or (table.steady != NOT_STEADY).any() else table
+
+
+def _switches(
+    model: Model, programs: Programs, columns: ParameterColumns
+) -> tuple[SwitchTimes, ...]:
+    """When the model's conditions on time change, for each patient."""
+    values = {
+        symbol("parameter", name): column
+        for name, column in zip(columns.names, columns.values, strict=True)
+    }
+    found = []
+    for switch in programs.switches:
+        threshold: Array = np.asarray(evaluate(switch.threshold, values), dtype=np.float64)
+        undefined_at = np.flatnonzero(np.isnan(threshold))
+        if undefined_at.size:
+            raise InputError(
+                f"a condition on time in model {model.name!r} changes at {switch.threshold!r} (not "
+                f"a number for {count(undefined_at.size, 'patient')}, the first is patient "
+                f"{undefined_at[0]}). Check the parameters in it."
+            )
+        changing = [leaf.name for leaf in leaves(switch.threshold) if leaf.name in columns.steps]
+        if changing:
+            raise InputError(
+                f"parameter {changing[0]!r} changes over time, and a condition on time depends on "
+                "it (when would it change?). Give it one value a patient."
+            )
+        found.append(SwitchTimes(threshold, switch.before, switch.after))
+    return tuple(found)

@@ -1,0 +1,157 @@
+"""The flow of one dosing interval: from a state, through one dose, to the state an interval later.
+
+Many at once: each flow is a patient to the core. Its state comes in as boluses at time 0, its dose
+a lag later; where the dose has run for ever, the flow leads to the end of all change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.arrays import Array
+from teorell.engine.batch import Batch, Samples, Timeline
+from teorell.errors import InputError
+from teorell.model import Model
+from teorell.model.expression import constant, derivative, leaves
+from teorell.schedule.dose import BY_RATE
+from teorell.schedule.dose_table import DoseTable
+from teorell.schedule.dosing_rules import Doses
+
+if TYPE_CHECKING:
+    from teorell.lowering import Programs
+
+__all__ = [
+    "check_autonomous",
+    "flow",
+    "flows_of",
+    "lasting",
+    "of_states",
+    "state_rows",
+    "with_states",
+    "within",
+]
+
+IN_THE_END = 1e9  # in the model's unit of time: an infusion has led where it leads to
+
+
+def flow(
+    programs: Programs,
+    columns: tuple[Array, ...],
+    part: Timeline,
+    horizon: Array,
+    which: NDArray[np.int64],
+) -> Batch:
+    """What the core solves for some of the flows; part: the timeline of these alone."""
+    samples = Samples(horizon[which], np.arange(len(which) + 1, dtype=np.int64))
+    mine = tuple(column[which] if column.ndim else column for column in columns)
+    return Batch(programs, mine, len(which), part, samples)
+
+
+def flows_of(doses: Doses, rows: NDArray[np.int64], names: tuple[str, ...]) -> tuple[Doses, Array]:
+    """One interval of each record: its states, as boluses at 0, and the dose lag later; and how
+    long it is.
+    """
+    n, records = len(names), len(rows)
+    each = n + 1
+    ever = doses.for_ever[rows]
+    into = np.tile(np.append(np.arange(n), 0), records).astype(np.int32)
+    kind, steady = np.zeros((2, records * each), np.int8)
+    amount, first, width, every = np.zeros((4, records * each))
+    own = np.arange(records) * each + n
+    table = doses.table
+    into[own] = np.array([names.index(name) for name in table.states])[table.into[rows]]
+    kind[own], steady[own] = np.where(ever, BY_RATE, table.kind[rows]), table.steady[rows]
+    horizon = np.where(ever, IN_THE_END, table.every[rows])
+    width[own] = np.where(ever, 2.0 * IN_THE_END, doses.width[rows])
+    amount[own] = np.where(ever, doses.extent[rows] * 2.0 * IN_THE_END, doses.amount[rows])
+    first[own] = np.where(ever, 0.0, doses.first[rows] - table.time[rows])
+    every[own] = table.every[rows]
+    nothing = np.zeros(records * each)
+    own_table = DoseTable(
+        states=names,
+        offsets=np.arange(records + 1, dtype=np.int64) * each,
+        into=into,
+        kind=kind,
+        steady=steady,
+        amount=amount,
+        time=nothing,
+        every=every,
+        extent=nothing,
+        doses=np.ones(records * each, np.int64),
+    )
+    return Doses(own_table, amount, first, width, nothing + 1.0, nothing), horizon
+
+
+def check_autonomous(model: Model) -> None:
+    """InputError for a model whose equations contain the time: it repeats nothing."""
+    for name, rate in model.derivatives().items():
+        if any(leaf.op == "time" for leaf in leaves(rate)):
+            raise InputError(
+                f"doses are at steady state, and d {name}/dt of model {model.name!r} depends on "
+                "time (no interval is like the one before). Give the doses one by one, or take the "
+                "time out of the model."
+            )
+
+
+def lasting(model: Model) -> NDArray[np.bool_]:
+    """(states,) False for those that no state depends on, themselves included, but such as are
+    False too.
+    """
+    names = model.state_names
+    reads = {
+        name: {
+            leaf.name
+            for leaf in leaves(rate)
+            if leaf.op == "state" and derivative(rate, leaf) is not constant(0.0)
+        }
+        for name, rate in model.derivatives().items()
+    }
+    kept = set(names)
+    while True:
+        needed = {read for name in kept for read in reads[name]} & kept
+        if needed == kept:
+            return np.array([name in kept for name in names])
+        kept = needed
+
+
+def of_states(model: Model) -> Model:
+    """The model alone: its states start at zero and are its outputs; no output and no rule of
+    doses.
+    """
+    result = Model(model.name, model.time_unit)
+    for name in model.parameter_names:
+        info = model.parameter_info(name)
+        result.parameter(name, info.default, unit=info.unit, lower=info.lower, upper=info.upper)
+    for name in model.state_names:
+        state = model.state_info(name)
+        result.state(name, 0.0, unit=state.unit, signed=state.signed, controlled=state.controlled)
+    for name, rate in model.derivatives().items():
+        result.rate(name, rate)
+    return result
+
+
+def state_rows(table: Timeline, flows: DoseTable, n: int) -> NDArray[np.int64]:
+    """(records, states) the rows of events with the boluses of states."""
+    each = n + 1
+    rows = np.flatnonzero(table.source % each < n)
+    return rows[np.argsort(table.source[rows], kind="stable")].reshape(flows.patients, n)
+
+
+def with_states(table: Timeline, rows: NDArray[np.int64], x: Array) -> Timeline:
+    """The events of flows from other states; rows (k, states), x (states, k)."""
+    value = np.array(table.value)
+    value[rows] = x.T
+    return replace(table, value=value)
+
+
+def within(
+    rows: NDArray[np.int64], table: Timeline, part: Timeline, which: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """(k, states) the rows of some flows where they stand in the part of the table that holds these
+    flows alone.
+    """
+    return rows[which] - (table.offsets[which] - part.offsets[:-1])[:, None]

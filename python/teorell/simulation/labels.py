@@ -1,0 +1,80 @@
+"""What the core returned, with the names and units of a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from teorell.arrays import Array
+from teorell.results.gradient import DoseGradient, Gradient
+from teorell.results.solution import Solution
+from teorell.schedule.covariates import Stepwise
+from teorell.schedule.record_times import RecordTimes
+from teorell.schedule.regimen import Regimen
+from teorell.simulation.inputs import Input, given_fields, lines_of
+from teorell.simulation.problem import Problem
+
+if TYPE_CHECKING:
+    from teorell.engine.batch import Raw, RawGradient
+
+__all__ = ["gradient_of", "labelled"]
+
+
+def labelled(
+    problem: Problem,
+    raw: Raw,
+    values: Any = None,
+    arrays: Sequence[Array] = (),
+    reduced: Any = None,
+) -> Solution:
+    """The Solution of a problem from what the core returned.
+
+    values, reduced, arrays: values and reductions as tensors, and what the core read of each input,
+    where some were given.
+    """
+    model, outputs, at = problem.model, problem.outputs, problem.times
+    given: dict[str, Array | Stepwise] = dict(problem.columns.as_given)
+    for entry, array in zip(problem.inputs, arrays, strict=False):
+        if entry.kind == "parameter":
+            given[entry.name] = array
+    own = problem.own_times
+    return Solution(
+        values=raw.values if values is None else values,
+        times=at.times if isinstance(at, RecordTimes) else at,
+        outputs=outputs,
+        **raw.went,
+        model=model.name,
+        time_unit=model.time_unit,
+        units=tuple(model.output_unit(name) for name in outputs),
+        parameters={**given, **problem.columns.steps},
+        offsets=None if own is None else own.offsets,
+        reductions=problem.reductions.labelled(raw.reduced if reduced is None else reduced),
+        reduction_units=problem.reductions.units(model),
+    )
+
+
+def gradient_of(problem: Problem, gradients: Sequence[Array], raw: RawGradient) -> Gradient:
+    """The Gradient of a problem from the derivatives by its inputs and what the core returned."""
+    model, lines = problem.model, lines_of(problem.regimen)
+    by_input = dict(zip(problem.inputs, gradients, strict=True))
+    doses = None
+    if isinstance(problem.regimen, Regimen | None):
+        fields: list[dict[str, Any]] = [
+            {"amount": None}
+            | {name: by_input[Input("dose", name, k)] for name in given_fields(line)}
+            for k, line in enumerate(lines)
+        ]
+        doses = tuple(
+            DoseGradient(line.into, **each) for line, each in zip(lines, fields, strict=True)
+        )
+    return Gradient(
+        parameters={
+            entry.name: each for entry, each in by_input.items() if entry.kind == "parameter"
+        },
+        initial={name: raw.initial[:, k] for k, name in enumerate(model.state_names)},
+        **raw.went,
+        model=model.name,
+        time_unit=model.time_unit,
+        given=problem.columns.as_given,
+        of_doses=doses,
+    )

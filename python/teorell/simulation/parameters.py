@@ -1,0 +1,108 @@
+"""What the user gives as parameters, turned into one column a parameter.
+
+A column is float64 of shape () (every patient the same) or (patients,): see arrays.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from teorell.arrays import Array, check_bounds, is_tensor, numbers_or_tensor
+from teorell.errors import InputError, suggestion
+from teorell.model import Model
+from teorell.schedule.covariates import Stepwise
+
+__all__ = ["ParameterColumns", "parameter_columns", "parameter_table"]
+
+
+@dataclass(frozen=True)
+class ParameterColumns:
+    """One column a parameter of the model, and which of them the user gave."""
+
+    names: tuple[str, ...]
+    # [parameter], each of shape () or (patients,); at the start for one that changes
+    values: tuple[Array, ...]
+    given: frozenset[str]
+    steps: Mapping[str, Stepwise] = field(default_factory=dict)  # of those that change over time
+
+    @property
+    def as_given(self) -> dict[str, Array]:
+        """name -> column, of the parameters that the user gave."""
+        columns = zip(self.names, self.values, strict=True)
+        return {name: column for name, column in columns if name in self.given}
+
+    def sizes(self) -> Iterable[tuple[str, int]]:
+        """For `agree`: every parameter that is an array, and its length."""
+        for name, value in zip(self.names, self.values, strict=True):
+            if value.ndim:
+                yield f"parameter {name!r}", value.shape[0]
+
+
+def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
+    """The columns of `model`'s parameters, in `model.parameter_names` order and in the units
+    declared there.
+
+    What is not given takes its default.
+
+    parameters: None, a mapping of name to number or (patients,) array, a DataFrame (one row a
+    patient, one column a parameter), or an object whose `.parameters` is one of these.
+    Raises InputError for unknown names and for values that are not finite or out of bounds.
+    """
+    names = tuple(model.parameter_names)
+    table = parameter_table(parameters)
+    known = set(names)
+    for name in table:
+        if name not in known:
+            hint = (
+                ""
+                if isinstance(parameters, Mapping)
+                else " Of a table, frame[[...]] selects the columns to pass."
+            )
+            raise InputError(
+                f"unknown parameter {name!r} (model {model.name!r} does not declare it). "
+                f"{suggestion(str(name), names)}{hint}"
+            )
+    values: list[Array] = []
+    steps: dict[str, Stepwise] = {}
+    for name, default in zip(
+        names, np.asarray(model.parameter_defaults, dtype=np.float64), strict=True
+    ):
+        info = model.parameter_info(name)
+        if name in table and isinstance(table[name], Stepwise):
+            steps[name] = table[name]
+            check_bounds(name, steps[name].values, info.lower, info.upper)
+            column = steps[name].first
+        elif name in table:
+            column = numbers_or_tensor(table[name], f"parameter {name!r}")
+            if not is_tensor(column):
+                check_bounds(name, column, info.lower, info.upper)
+        else:
+            column = np.asarray(default)
+        values.append(column)
+    return ParameterColumns(names, tuple(values), frozenset(str(name) for name in table), steps)
+
+
+def parameter_table(parameters: object) -> Mapping[Any, Any]:
+    """The user's parameters as a mapping; a DataFrame's columns are taken as NumPy arrays."""
+    if parameters is None:
+        return {}
+    if isinstance(parameters, Mapping):
+        return parameters
+    if hasattr(parameters, "columns") and hasattr(parameters, "__getitem__"):  # pandas, polars
+        frame: Any = parameters
+        if len(set(frame.columns)) != len(frame.columns):
+            raise InputError(
+                "the table of parameters has two columns of one name (which is meant?). Rename one."
+            )
+        return {name: frame[name].to_numpy().reshape(-1) for name in frame.columns}
+    inner = getattr(parameters, "parameters", None)
+    if inner is not None and not callable(inner):
+        return parameter_table(inner)
+    raise InputError(
+        f"parameters is a {type(parameters).__name__} (names are needed). Give a mapping of name "
+        "to number or array, a DataFrame, or an object with .parameters."
+    )

@@ -1,0 +1,223 @@
+"""States at steady state that have been found, and their derivatives both ways.
+
+From x = flow(x, p) follow, with M the derivative of the flow by its state, the tangent
+dx = M dx + dp and the cotangent mu = lambda + M' mu (the implicit function theorem); both are fixed
+points too, and M is never formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.arrays import Array
+from teorell.engine.batch import Batch, Timeline
+from teorell.model import Model
+from teorell.model.evaluate import evaluate_all
+from teorell.model.expression import symbol
+from teorell.schedule.dosing_rules import Doses
+from teorell.schedule.timeline_derivatives import pull_back_rows, push_forward_rows
+from teorell.schedule.timeline_rows import Steady, running
+from teorell.simulation.fixed_point import fixed_points
+from teorell.simulation.interval import flow, state_rows, with_states, within
+
+if TYPE_CHECKING:
+    from teorell.lowering import Programs
+
+__all__ = ["SteadyStates"]
+
+LINEAR = 1e-10  # how exactly derivatives solve their linear equations, of their largest component
+
+
+@dataclass(frozen=True, eq=False)
+class SteadyStates:
+    """The states that records at steady state start from: fixed points of flows."""
+
+    model: Model
+    programs: Programs  # of the flow: from a state to a state
+    columns: tuple[Array, ...]  # a parameter each, () or (records,), at the record
+    rows: NDArray[np.int64]  # (records,) of the table of doses
+    doses: Doses  # of the flows: for each record its states as boluses at 0, then its dose
+    timeline: Timeline
+    horizon: Array  # (records,) the length of the flow
+    kept: NDArray[np.bool_]  # (states,) those that have a steady state
+    states: Array  # (states, records) NaN where there is none
+    options: Mapping[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The number of records, and that of states."""
+        return self.states.shape[1], self.states.shape[0]
+
+    @property
+    def missing(self) -> NDArray[np.int64]:
+        """The rows of the table of doses without a steady state."""
+        return self.rows[~self._good]
+
+    @property
+    def found(self) -> Steady:
+        """The states as rows of the timeline take them."""
+        return Steady(self.rows, np.ascontiguousarray(self.states.T))
+
+    def pull_back(self, cotangent: Array, bars: dict[str, Array]) -> dict[str, Array]:
+        """The cotangents of the parameters at the records, name -> (records,).
+
+        cotangent: of the states, (records, states). bars: what reaches the doses of the records is
+        added to these, (rows of the table,) by the names of timeline_derivatives.py.
+        """
+        lam = np.where(self.kept[:, None] & self._good, cotangent.T, 0.0)
+        with_state = self._weights_by(lambda v: np.abs(v) * self._scale, 1.0 / self._scale)
+        mu = fixed_points(lambda v, w: lam[:, w] + self._back(v, w)[0], lam, with_state)[0]
+        raw = self._back(mu, np.arange(len(self.rows)))[1]
+        of_doses = pull_back_rows(self.doses, self.timeline, raw.event_value, raw.event_time)
+        own = self._dose_rows
+        bars["rate"] = np.zeros(len(bars["amount"]))
+        ever = self.doses.for_ever[own]
+        for name in ("amount", "first", "width"):
+            np.add.at(bars[name], self.rows, np.where(ever, 0.0, of_doses[name][own]))
+        np.add.at(
+            bars["rate"],
+            self.rows,
+            np.where(ever, of_doses["amount"][own] * self.doses.width[own], 0.0),
+        )
+        # `first` counts from the record's own time here; its doses come lag later.
+        np.add.at(bars["time"], self.rows, np.where(ever, 0.0, -of_doses["first"][own]))
+        longer = np.where(ever, 0.0, np.einsum("nr,nr->r", mu, self._slope))
+        np.add.at(bars["every"], self.rows, np.where(ever, 0.0, of_doses["every"][own]) + longer)
+        return {name: raw.parameters[:, k] for k, name in enumerate(self.programs.parameter_names)}
+
+    def push_forward(self, parameters: Mapping[str, Array], fields: Mapping[str, Array]) -> Array:
+        """The tangent of the states, (records, states).
+
+        parameters: name -> the tangent at the records, () or (records,). fields: the tangents of
+        all doses, by the names that Doses.push_forward gives.
+        """
+        n, records = self.states.shape
+        own, ever = self._dose_rows, self.doses.for_ever[self._dose_rows]
+        dots = {
+            name: np.zeros(len(self.doses.amount))
+            for name in ("amount", "first", "width", "every", "time")
+        }
+        mine = {name: fields[name][self.rows] for name in fields}
+        for name in ("amount", "width", "every"):
+            dots[name][own] = np.where(ever, 0.0, mine[name])
+        dots["amount"][own] += np.where(ever, mine["rate"] * self.doses.width[own], 0.0)
+        dots["first"][own] = np.where(ever, 0.0, mine["first"] - mine["time"])
+        columns = np.zeros((records, len(self.programs.parameter_names)))
+        for name, dot in parameters.items():
+            columns[:, self.programs.parameter_names.index(name)] = dot
+        value, time = push_forward_rows(self.doses, self.timeline, dots)
+        longer = self._slope * np.where(ever, 0.0, mine["every"])
+
+        def forward(v: Array, which: NDArray[np.int64]) -> Array:
+            moved = np.array(value)
+            moved[self._state_rows[which]] = v.T
+            result = self._forward(columns[which], moved, time, which) + longer[:, which]
+            return np.where(self.kept[:, None], result, 0.0)
+
+        with_state = self._weights_by(lambda v: np.abs(v) / self._scale, self._scale)
+        found = fixed_points(forward, np.zeros((n, records)), with_state)[0]
+        return np.where(self._good, found, 0.0).T
+
+    @cached_property
+    def _good(self) -> NDArray[np.bool_]:
+        """(records,) Was a steady state found?"""
+        return np.asarray(np.isfinite(self.states).all(axis=0))
+
+    @cached_property
+    def _scale(self) -> Array:
+        """(states, records) how large a state is, for the norms of derivatives."""
+        size = np.abs(np.where(self._good, self.states, 0.0))
+        result: Array = np.maximum(size, 1e-6 * np.max(size, axis=0) + 1e-30)
+        return result
+
+    def _weights_by(
+        self, sizes: Callable[[Array], Array], unit: Array
+    ) -> Callable[[Array, NDArray[np.int64]], Array]:
+        """weights() for fixed_points: an error counts by the largest component of a vector.
+
+        sizes: how large components are; unit: (states, records) in what they are told.
+        """
+
+        def weights(v: Array, which: NDArray[np.int64]) -> Array:
+            whole = np.zeros((len(v), len(self.rows)))
+            whole[:, which] = v
+            largest = np.max(sizes(whole)[:, which], axis=0)
+            return np.where(
+                largest > 0.0,
+                1.0 / (LINEAR * np.where(largest > 0.0, largest, 1.0) * unit[:, which]),
+                1.0,
+            )
+
+        return weights
+
+    @cached_property
+    def _slope(self) -> Array:
+        """(states, records) the slopes with which states would go on at the end of the interval."""
+        values = {
+            symbol("state", name): self.states[k] for k, name in enumerate(self.model.state_names)
+        }
+        names = zip(self.programs.parameter_names, self.columns, strict=True)
+        values |= {symbol("parameter", name): column for name, column in names}
+        slopes = evaluate_all(list(self.model.derivatives().values()), values)
+        result = np.array(np.broadcast_arrays(*slopes, np.zeros(len(self.rows)))[:-1])
+        own = self._dose_rows
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rate = running(self.doses)[own] * self.doses.amount[own] / self.doses.width[own]
+        into = self.doses.table.into[own]
+        result[into, np.arange(len(own))] += np.where(running(self.doses)[own] > 0, rate, 0.0)
+        return np.where(self.kept[:, None] & self._good, result, 0.0)
+
+    @cached_property
+    def _dose_rows(self) -> NDArray[np.int64]:
+        """(records,) the last row of each flow."""
+        return self.doses.table.offsets[1:] - 1
+
+    @cached_property
+    def _state_rows(self) -> NDArray[np.int64]:
+        """(records, states) the rows of events that the state comes in with."""
+        return state_rows(self.timeline, self.doses.table, self.states.shape[0])
+
+    def _back(self, v: Array, which: NDArray[np.int64]) -> tuple[Array, Any]:
+        """The cotangent v of the end of some flows taken to their start, and the core's answer."""
+        from teorell.engine.solve import pull_back
+
+        cotangent = np.ascontiguousarray(np.where(self.kept[:, None] & self._good[which], v, 0.0).T)
+        part = self._at_the_state.of(which)
+        raw = pull_back(self._flow(part, which), cotangent, **self.options)
+        rows = self._local(part, which)
+        return np.where(self.kept[:, None], raw.event_value[rows].T, 0.0), raw
+
+    def _forward(
+        self, columns: Array, value: Array, time: Array, which: NDArray[np.int64]
+    ) -> Array:
+        """The tangent of the end of some flows, (states, k).
+
+        columns: of the parameters; value, time: of all rows of the timeline.
+        """
+        from teorell.engine.batch import Tangents
+        from teorell.engine.solve import push_forward
+
+        part = self._at_the_state.of(which)
+        rows = self.timeline.rows_of(which)
+        tangents = Tangents(columns[None], value[rows][None], time[rows][None])
+        result: Array = push_forward(self._flow(part, which), tangents, **self.options)[1][..., 0].T
+        return result
+
+    def _flow(self, part: Timeline, which: NDArray[np.int64]) -> Batch:
+        """Some flows as a batch of the core; part: their timeline."""
+        return flow(self.programs, self.columns, part, self.horizon, which)
+
+    def _local(self, part: Timeline, which: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows in `part`, the timeline of some flows, with which states come in."""
+        return within(self._state_rows, self.timeline, part, which)
+
+    @cached_property
+    def _at_the_state(self) -> Timeline:
+        """The timeline whose flows start from the steady states."""
+        return with_states(self.timeline, self._state_rows, np.where(self._good, self.states, 0.0))

@@ -1,0 +1,256 @@
+"""`simulate_to`: a population of any size, chunk by chunk of patients, into a store on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.arrays import is_tensor
+from teorell.errors import InputError
+from teorell.model import Model
+from teorell.progress import Progress, reporting
+from teorell.results.failures import SHOWN, failure, unusual_parameters
+from teorell.simulation.given import problem_of
+from teorell.simulation.problem import Problem
+from teorell.storage.chunks import PER_PATIENT, Task, check_executor, elsewhere, here
+from teorell.storage.contents import Chunk, Contents, chunks_of
+from teorell.storage.manifest import Manifest, is_free
+from teorell.storage.plan import contents_of
+from teorell.storage.slices import Population, population_of
+from teorell.storage.stores import Store, store_at
+
+__all__ = ["Stored", "simulate_to"]
+
+WHO = ("patient", "status", "failure_time", "steps")  # of patients that failed
+HOW = ("threads", "executor", "isa")  # options that change no bit
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A population on disk: where it is, and how its simulation went."""
+
+    path: Path
+    patients: int
+    failed: int  # patients whose status is not 0
+    chunks: int
+    chunk: int  # patients in each of them, the last may have fewer
+    time_unit: str = ""
+
+    def open(self) -> Any:
+        """The store to read from: an xarray Dataset of a .zarr, a pyarrow Dataset of a .parquet.
+
+        They read from disk what is asked of them.
+        """
+        return store_at(self.path).open()
+
+    def raise_for_status(self) -> None:
+        """Raise SimulationError if any patient failed.
+
+        It says who, why, what to do, and what is unusual in their chunk.
+        """
+        if not self.failed:
+            return
+        store = store_at(self.path)
+        found: list[list[NDArray[Any]]] = []
+        unusual: list[list[str]] = []
+        for chunk in chunks_of(self.patients, self.chunk):
+            rows = np.flatnonzero(store.read(chunk, ["status"])["status"])
+            if not rows.size:
+                continue
+            columns = store.read(chunk, None if len(unusual) < SHOWN else WHO)
+            known = {
+                name: column
+                for name, column in columns.items()
+                if name not in ("patient", *PER_PATIENT)
+            }
+            unusual += unusual_parameters(rows[: SHOWN - len(unusual)], known)
+            found.append([columns[name][rows] for name in WHO])
+        failed, status, time, steps = (
+            np.concatenate(column) for column in zip(*found, strict=True)
+        )
+        listed = "`patients` of this error holds all"
+        raise failure(self.patients, failed, status, time, steps, self.time_unit, unusual, listed)
+
+
+def simulate_to(
+    path: str | os.PathLike[str],
+    model: Model,
+    parameters: Any = None,
+    regimen: Any = None,
+    times: Any = None,
+    outputs: Sequence[str] | str | None = None,
+    *,
+    patients: int | None = None,
+    chunk: int | None = None,
+    executor: Any = None,
+    progress: bool | Progress | None = None,
+    resume: bool = True,
+    **options: Any,
+) -> Stored:
+    """Simulate a population into a folder on disk, chunk by chunk of patients.
+
+    Only a few chunks are ever in memory. The store holds the bits that one `teorell.simulate` would
+    return, whatever the chunks, executors and interruptions.
+
+    path: ends in .zarr (xarray.open_zarr opens it as Solution.to_xarray would return it) or
+        .parquet (a folder: the table of Solution.to_dataframe and `status`, and in its folder
+        `_patients` a row a patient). Both also keep the parameters that are arrays.
+    model, times, outputs, options: as for teorell.simulate; all patients share one sequence of
+        times, and the windows of reductions, which are stored with one number a patient. With
+        reductions times may be None: then no curve is stored.
+    parameters, regimen: as for teorell.simulate, sliced and never copied whole; a regimen may be
+        any object whose `.part(start, stop)` is what simulate takes for the patients start to
+        stop - 1. Either may be a function of (start, stop) instead. It is called in this process,
+        and has to give the same patients whenever it is asked.
+    patients: how many there are, where only functions could tell.
+    chunk: patients simulated at once; None is 64 MB of values.
+    executor: None runs here, on all threads. Or an object whose `submit(function, *args)` returns
+        futures (those of concurrent.futures, dask.distributed.Client): chunks run there, each on
+        one thread unless `threads` is given, at most two a worker at a time; they are written here.
+    progress: True draws a bar; a callable is called with the patients done and all.
+    resume: a store that was interrupted goes on where it stopped, if everything is as it was (what
+        functions return is not compared); one that is finished stays as it is. False starts afresh.
+
+    Raises InputError or TypeError before anything runs if something does not fit, or if the path
+    holds another simulation, or anything that this function has not written. Of functions the first
+    chunk is checked by then, each other one before it runs. ImportError without zarr or pyarrow.
+    """
+    store = store_at(path)
+    if is_tensor(times):
+        raise InputError(
+            "times are a torch tensor (a store holds no derivatives). Give .numpy() of them."
+        )
+    whole = problem_of(model, None, None, times, outputs, progress=progress, **options)
+    if executor is not None:
+        check_executor(executor, model)
+        options["threads"] = 1 if options.get("threads") is None else options["threads"]
+    population = population_of(model, parameters, regimen, patients)
+    contents = contents_of(whole, population, chunk)
+    manifest = _manifest(store, contents, _simulation(whole, population, contents), resume)
+    chunks = [each for each in contents.chunks() if not manifest.complete[each.number]]
+    if chunks:
+        task = Task(
+            model=model,
+            times=contents.times if contents.times.size else None,
+            outputs=whole.outputs,
+            options=options,
+            patients=population.patients,
+        )
+        done = population.patients - sum(each.stop - each.start for each in chunks)
+        with reporting(progress, population.patients) as report:
+            if executor is None:
+                results = here(task, population, chunks, report, done)
+            else:
+                results = elsewhere(executor, task, population, chunks)
+            with closing(results):
+                for each, arrays in results:
+                    _check_names(arrays, each, contents)
+                    store.write(contents, each, arrays)
+                    manifest.mark(each.number, int(np.count_nonzero(arrays["status"])))
+                    del arrays  # or it would be in memory while the next one is simulated
+                    done += each.stop - each.start
+                    if report is not None:
+                        report(done, population.patients)
+    return Stored(
+        path=store.path,
+        patients=population.patients,
+        failed=manifest.failed,
+        chunks=manifest.complete.size,
+        chunk=contents.chunk,
+        time_unit=model.time_unit,
+    )
+
+
+def _check_names(arrays: Mapping[str, NDArray[Any]], chunk: Chunk, contents: Contents) -> None:
+    """InputError where a chunk has other arrays than the first one."""
+    other = sorted(arrays.keys() ^ contents.variables.keys())
+    if other:
+        raise InputError(
+            f"parameter {other[0]!r} is an array for some patients and not for those from "
+            f"{chunk.start} on (the function of start and stop returned others before). Let it "
+            "return the same names always."
+        )
+
+
+def _simulation(whole: Problem, population: Population, contents: Contents) -> dict[str, Any]:
+    """Everything that decides a bit of the store, as plain JSON.
+
+    Checks all numbers that are not a function's.
+    """
+    options = {name: value for name, value in whole.options.items() if name not in HOW}
+    options["atol"] = options["atol"].tolist()
+    options["samples"] = "before" if options.pop("before") else "after"
+    options["start"] = "equilibrium" if whole.equilibrium else "initial"
+    return {
+        "model": _hash(whole.model.content().encode()),
+        "times": _hash(contents.times.tobytes()),
+        "outputs": list(whole.outputs),
+        "reductions": whole.reductions.content(),
+        "patients": contents.patients,
+        "chunk": contents.chunk,
+        "stored": sorted(contents.variables),
+        "version": _version(),
+        **options,
+        **population.fingerprint(whole.model),
+    }
+
+
+def _hash(content: bytes) -> str:
+    """A hash of 128 bits, in hexadecimal."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _version() -> str:
+    """The version of teorell; "unknown" in the source tree."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("teorell")
+    except PackageNotFoundError:  # run from the source tree
+        return "unknown"
+
+
+def _manifest(
+    store: Store, contents: Contents, simulation: Mapping[str, Any], resume: bool
+) -> Manifest:
+    """The manifest of a store, which is made with the store if it is not there.
+
+    InputError if something else lies there. resume: a store of this simulation is continued.
+    """
+    folder = store.path
+    found = Manifest.of(folder)
+    if found is None and not is_free(folder):
+        raise InputError(
+            f"{folder} is no store of simulate_to (it would be overwritten). Give another path."
+        )
+    if found is not None and resume:
+        differences = found.differences(simulation)
+        if differences:
+            raise InputError(
+                f"{folder} holds another simulation (it differs in {', '.join(differences)}). Give "
+                "another path, or resume=False, which starts afresh."
+            )
+        if found.complete.any():
+            if not found.complete.all():
+                store.drop_partial()
+            return found
+    others = [] if found is None else store.others()
+    if others:
+        raise InputError(
+            f"{folder} also holds {others[0]} (it would be removed with the old store). Move it "
+            "away."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = Manifest(folder, simulation, np.zeros(sum(1 for _ in contents.chunks()), np.bool_))
+    # before anything is removed or made, so that the folder never says more than it holds
+    manifest.write()
+    store.create(contents)
+    return manifest

@@ -1,0 +1,67 @@
+"""Measured concentrations from CSV files: what is read, left out and refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import teorell as tl
+from teorell.pbpk.observed import read_observed
+
+
+def observed(folder: Path, text: str) -> Path:
+    path = folder / "x.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_names_in_any_case_spaces_and_a_byte_order_mark(tmp_path: Path) -> None:
+    found = read_observed(observed(tmp_path, "\ufeffId, Time ,Conc,\n a ,1, 2.5,\n\n,,,\nb,2,3,\n"))
+    assert found.patient.tolist() == ["a", "b"]
+    assert found.time.tolist() == [1.0, 2.0]
+    assert found.value.tolist() == [2.5, 3.0]
+    assert found.without_value == 0
+
+
+def test_doses_and_records_without_a_value_are_left_out_and_counted(tmp_path: Path) -> None:
+    rows = ["0,.,1,1", "1,2,0,0", "2,.,0,0", "3,NA,0,0", "4,5,0,1", "5,,0,.", "6,7,.,."]
+    found = read_observed(observed(tmp_path, "\n".join(["time,dv,evid,mdv", *rows])))
+    assert found.time.tolist() == [1.0, 6.0]
+    assert found.without_value == 4
+
+
+def test_curves_are_those_of_patients(tmp_path: Path) -> None:
+    found = read_observed(observed(tmp_path, "ID,TIME,DV\nb,1,2\na,1,3\nb,2,4\n"))
+    assert [(times.tolist(), values.tolist()) for times, values in found.curves()] == [
+        ([1.0, 2.0], [2.0, 4.0]),
+        ([1.0], [3.0]),
+    ]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("a,b\n1,2\n", "no columns TIME"),
+    ("", "no rows"),
+    ("\n\n", "no rows"),
+    ("time,dv\n1,x\n", "line 2"),
+    ("time,dv\n1,nan\n1,inf\n", "line 3: DV is 'inf'"),
+    ("time,dv\n\n\n1,x\n", "line 4"),
+    ("time,dv\n,3\n", "line 2: TIME is ''"),
+    ("time,dv\n1\n", "line 2: 1 cell .the header has 2"),
+    ("time,dv\n1,2,3\n", "line 2: 3 cells .the header has 2"),
+    ("time,dv,evid\n1,2,first\n", "EVID is 'first'"),
+    ("time,dv,evid\n1,2,1\n", "no observations"),
+    ("time,dv,DV\n1,2,3\n", "two columns DV"),
+    ("time;dv\n1;2\n", "semicolons"),
+    ("time\tdv\n1\t2\n", "tabs"),
+    (f"time,dv\n1,{'1' * 200_000}\n", "field larger"),
+])  # fmt: skip
+def test_bad_observations(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(tl.InputError, match=message):
+        read_observed(observed(tmp_path, text))
+
+
+def test_text_that_turns_bad_far_down(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"time,dv\n" + b"1,2\n" * 50_000 + b"1,caf\xe9\n")
+    with pytest.raises(tl.InputError, match="not text in UTF-8"):
+        read_observed(path)
