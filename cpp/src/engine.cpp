@@ -87,6 +87,7 @@ Workspace allocate(std::size_t count) {
     return Workspace(
         static_cast<double*>(::operator new[](count * sizeof(double), std::align_val_t{64})));
 }
+
 // `work(workspace)` on each of some threads, with a workspace of its own; false from any of them is
 // false.
 bool on_threads(int threads, std::size_t size, Run& run, const std::function<bool(double*)>& work,
@@ -108,8 +109,8 @@ bool on_threads(int threads, std::size_t size, Run& run, const std::function<boo
     pool.reserve(static_cast<std::size_t>(threads));
     try {
         for (int i = 0; i < threads; ++i) pool.emplace_back(task, i);
-    } catch (const std::system_error&) {  // the system has no more threads: those that started do
-                                          // the work
+    } catch (const std::system_error&) {
+        // The system has no more threads: those that started do the work.
         if (pool.empty()) throw;
         const std::lock_guard<std::mutex> lock(mutex);
         running -= threads - static_cast<int>(pool.size());
@@ -119,9 +120,9 @@ bool on_threads(int threads, std::size_t size, Run& run, const std::function<boo
         while (
             !changed.wait_for(lock, std::chrono::milliseconds(50), [&] { return running == 0; })) {
             lock.unlock();
-            const bool go_on = watch(__atomic_load_n(&run.finished, __ATOMIC_RELAXED));
+            const bool go_on = watch(count_finished(run));
             lock.lock();
-            if (!go_on) __atomic_store_n(&run.cancel, 1, __ATOMIC_RELAXED);
+            if (!go_on) cancel(run);
         }
     }
     for (std::thread& t : pool) t.join();
@@ -131,6 +132,23 @@ bool on_threads(int threads, std::size_t size, Run& run, const std::function<boo
 int useful_threads(int threads, std::int64_t patients, int width) {
     return static_cast<int>(
         std::max<std::int64_t>(1, std::min<std::int64_t>(threads, (patients + width - 1) / width)));
+}
+
+// `work(run, workspace)` on threads; constraints are null for map.
+template <class Work>
+void over_columns(const Kernel& kernel, const ColumnProgram& program, const Columns& columns,
+                  const Constraints* constraints, int threads, Work work,
+                  const std::function<bool(std::int64_t)>& watch) {
+    Run run;
+    run.patients = columns.patients;
+    const int width = program.machine ? program.width : kernel.interpreter_width;
+    const auto size = static_cast<std::size_t>(kernel.column_memory(program, constraints));
+    if (!on_threads(
+            useful_threads(threads, columns.patients, 16 * width), size, run,
+            [&](double* workspace) { return work(run, workspace); }, watch))
+        throw std::invalid_argument(
+            "machine code of another width than this build's. Compile it for this build.");
+    watch(run.finished);
 }
 }  // namespace
 
@@ -156,33 +174,19 @@ void solve(const Kernel& kernel, const Programs& programs, const Batch& batch,
 
 void map(const Kernel& kernel, const ColumnProgram& program, const Columns& columns, int threads,
          const std::function<bool(std::int64_t)>& watch) {
-    Run run;
-    run.patients = columns.patients;
-    const int width = program.machine ? program.width : kernel.interpreter_width;
-    const auto work = [&](double* workspace) {
+    const auto work = [&](Run& run, double* workspace) {
         return kernel.map(program, columns, run, workspace);
     };
-    const auto size = static_cast<std::size_t>(kernel.column_memory(program, nullptr));
-    if (!on_threads(useful_threads(threads, columns.patients, 16 * width), size, run, work, watch))
-        throw std::invalid_argument(
-            "machine code of another width than this build's. Compile it for this build.");
-    watch(run.finished);
+    over_columns(kernel, program, columns, nullptr, threads, work, watch);
 }
 
 void project(const Kernel& kernel, const ColumnProgram& program, const Columns& columns,
              const Constraints& constraints, const Projected& projected, int threads,
              const std::function<bool(std::int64_t)>& watch) {
-    Run run;
-    run.patients = columns.patients;
-    const int width = program.machine ? program.width : kernel.interpreter_width;
-    const auto work = [&](double* workspace) {
+    const auto work = [&](Run& run, double* workspace) {
         return kernel.project(program, columns, constraints, projected, run, workspace);
     };
-    const auto size = static_cast<std::size_t>(kernel.column_memory(program, &constraints));
-    if (!on_threads(useful_threads(threads, columns.patients, 16 * width), size, run, work, watch))
-        throw std::invalid_argument(
-            "machine code of another width than this build's. Compile it for this build.");
-    watch(run.finished);
+    over_columns(kernel, program, columns, &constraints, threads, work, watch);
 }
 
 }  // namespace teorell

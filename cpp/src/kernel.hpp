@@ -5,50 +5,24 @@
 #include <cstdint>
 
 #include "teorell/batch.hpp"
+#include "teorell/columns.hpp"
 #include "teorell/program.hpp"
-#include "teorell/projection.hpp"
+#include "teorell/run.hpp"
 
 namespace teorell {
-
-// The queue of patients and the state of the run, shared by all threads; accessed through __atomic
-// builtins.
-struct Run {
-    std::int64_t patients = 0;
-    std::int64_t next = 0;      // first patient not yet taken
-    std::int64_t finished = 0;  // patients with a result
-    int cancel = 0;
-};
 
 // Machine code of a model: functions of the workspace of a group of `width` lanes. Null: interpret.
 struct MachineCode {
     void (*step)(double* workspace) = nullptr;
     void (*rhs)(double* workspace) = nullptr;
     void (*outputs)(double* workspace) = nullptr;
-    void (*stages)(double* workspace) =
-        nullptr;  // of the adjoint: a step without its end, and the step reversed
+    // Of the adjoint: a step without its end, the step reversed, outputs reversed.
+    void (*stages)(double* workspace) = nullptr;
     void (*reverse)(double* workspace) = nullptr;
     void (*outputs_vjp)(double* workspace) = nullptr;
-    void (*tangent)(double* workspace) =
-        nullptr;  // of forward sensitivities: the tangent of a step in one direction
+    // Of forward sensitivities: the tangent of a step in one direction.
+    void (*tangent)(double* workspace) = nullptr;
     int width = 0;
-};
-
-// One program for many patients: a number of each column in, numbers of the patient out.
-struct ColumnProgram {
-    const std::int32_t* code;
-    void (*machine)(double* workspace);              // null: interpret
-    int width;                                       // of the machine code
-    std::int32_t slots, constants, inputs, outputs;  // first slots
-    std::int32_t n_constants, n_inputs, n_outputs;
-    const double* constant_values;
-};
-
-struct Columns {
-    std::int64_t patients;
-    const double* const* inputs;  // [input] -> first element of its column
-    const std::int64_t*
-        strides;      // [input] elements from one patient to the next; 0: one value for all
-    double* outputs;  // [output][patient]
 };
 
 struct Kernel {
@@ -68,8 +42,8 @@ struct Kernel {
     bool (*project)(const ColumnProgram& program, const Columns& columns,
                     const Constraints& constraints, const Projected& projected, Run& run,
                     double* workspace);
-    std::int64_t (*column_memory)(const ColumnProgram& program,
-                                  const Constraints* constraints);  // null: of map
+    // Doubles of one thread; constraints are null for map.
+    std::int64_t (*column_memory)(const ColumnProgram& program, const Constraints* constraints);
     // Runs one program, or one whole step of a method, over `width` lanes; for tests.
     bool (*interpret)(const std::int32_t* code, double* workspace, int width);
     bool (*step)(const Programs& programs, const char* method, double* workspace, int width);

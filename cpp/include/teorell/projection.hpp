@@ -2,185 +2,14 @@
 // s z) is 0 or at most 0, by sequential quadratic programming with sigma times the identity as
 // Hessian; sigma is 1 but for constraints that bend, where it is the curvature that the last two
 // steps have shown (Barzilai & Borwein, IMA J. Numer. Anal. 8, 1988, 141). Each step is a
-// least-distance problem with the linearised constraints, solved by an active set of its dual,
-// non-negative least squares (Lawson & Hanson, Solving Least Squares Problems, 1974, chapter 23).
-// Where steps end, the conditions of Karush, Kuhn and Tucker hold: z + A' lambda = 0.
+// least-distance problem with the linearised constraints. Where steps end, the conditions of
+// Karush, Kuhn and Tucker hold: z + A' lambda = 0.
 #pragma once
 
-#include <cstdint>
-
-#include "interpreter.hpp"
-
-namespace teorell {
-
-// Constraints r of some free inputs of a program, whose outputs are r and then its derivatives, row
-// by row.
-struct Constraints {
-    std::int32_t n_free, n_rows;
-    const std::int32_t* free_inputs;  // [n_free]
-    const std::uint8_t* equality;     // [n_rows]
-    const std::int32_t* row_starts;   // [n_rows + 1] into columns and the derivatives
-    const std::int32_t* columns;      // [entry] of the free inputs
-    double tolerance;                 // of |r|, or of r > 0
-    std::int32_t most_steps;
-};
-
-struct Projected {
-    const double* const* scales;        // [n_free] -> column of s, positive
-    const std::int64_t* scale_strides;  // [n_free]
-    double* values;                     // [n_free][patient]
-    double* multipliers;  // [n_rows][patient] lambda; 0 where a constraint is not active
-    std::int32_t* steps;  // [patient] taken; -1: no point was found
-};
-
-}  // namespace teorell
+#include "lanes.hpp"
+#include "least_distance.hpp"
 
 TEORELL_BEGIN
-
-// One least-distance problem: min |z|^2 / 2 where A z = b (equalities) or A z <= b.
-class LeastDistance {
-  public:
-    // What the memory of one thread must hold.
-    static std::int64_t size(const Constraints& c) {
-        const std::int64_t n = c.n_free, m = c.n_rows;
-        return 5 * m + n + m * n + 2 * m * m;
-    }
-
-    LeastDistance(const Constraints& constraints, double* memory)
-        : c(constraints), n(c.n_free), m(c.n_rows) {
-        const auto take = [&](std::int64_t count) {
-            double* part = memory;
-            memory += count;
-            return part;
-        };
-        b = take(m), lambda = take(m), wanted = take(m), held = take(m), order = take(m);
-        z = take(n), rows = take(std::int64_t{m} * n), gram = take(std::int64_t{m} * m);
-        factor = take(std::int64_t{m} * m);
-    }
-
-    double *b, *lambda, *z;  // [m], [m], [n]; lambda is kept from problem to problem
-
-    // entries: of A, as `columns` has them. False: no point was found.
-    bool solve(const double* entries) {
-        a = entries;
-        n_active = 0;
-        // To begin with, what was active before, and what z = 0 violates: most of it will be
-        // active.
-        for (int i = 0; i < m; ++i)
-            if (c.equality[i] || lambda[i] > 0.0 || b[i] < 0.0) add(i);
-        for (int i = 0; i < m; ++i)
-            if (!c.equality[i]) lambda[i] = 0.0;
-        for (int round = 0; round < 20 * (m + 1); ++round) {
-            if (!solve_active()) return false;
-            if (step_back()) continue;
-            combine();
-            const int worst = most_violated();
-            if (worst < 0) return true;
-            add(worst);
-        }
-        return false;
-    }
-
-  private:
-    const Constraints& c;
-    int n, m, n_active = 0;
-    const double* a = nullptr;
-    double *wanted, *held, *order, *rows, *gram, *factor;
-
-    int active(int k) const { return static_cast<int>(order[k]); }
-    double* row(int k) const { return rows + static_cast<std::int64_t>(k) * n; }
-    double dot_sparse(int i, const double* dense) const {
-        double sum = 0.0;
-        for (int e = c.row_starts[i]; e < c.row_starts[i + 1]; ++e)
-            sum += a[e] * dense[c.columns[e]];
-        return sum;
-    }
-
-    void add(int i) {
-        const int k = n_active++;
-        order[k] = i;
-        for (int j = 0; j < n; ++j) row(k)[j] = 0.0;
-        for (int e = c.row_starts[i]; e < c.row_starts[i + 1]; ++e) row(k)[c.columns[e]] = a[e];
-        for (int j = 0; j <= k; ++j) gram[k * m + j] = gram[j * m + k] = dot_sparse(i, row(j));
-    }
-
-    void drop(int k) {
-        --n_active;
-        for (int j = k; j < n_active; ++j) {
-            order[j] = order[j + 1];
-            for (int l = 0; l < n; ++l) row(j)[l] = row(j + 1)[l];
-        }
-        for (int j = 0; j <= n_active; ++j)
-            for (int l = k; l < n_active; ++l) gram[j * m + l] = gram[j * m + l + 1];
-        for (int j = k; j < n_active; ++j)
-            for (int l = 0; l < n_active; ++l) gram[j * m + l] = gram[(j + 1) * m + l];
-    }
-
-    // wanted: of the active constraints, what makes all of them hold. A row that depends on those
-    // before it gets 0.
-    bool solve_active() {
-        for (int k = 0; k < n_active; ++k) {
-            for (int j = 0; j <= k; ++j) {
-                double sum = gram[k * m + j];
-                for (int l = 0; l < j; ++l) sum -= factor[k * m + l] * factor[j * m + l];
-                if (j < k) {
-                    factor[k * m + j] = held[j] != 0.0 ? sum / factor[j * m + j] : 0.0;
-                } else {
-                    held[k] = sum > 1e-13 * gram[k * m + k] ? 1.0 : 0.0;
-                    factor[k * m + k] = held[k] != 0.0 ? __builtin_sqrt(sum) : 1.0;
-                }
-            }
-            double sum = -b[active(k)];
-            for (int l = 0; l < k; ++l) sum -= factor[k * m + l] * wanted[l];
-            wanted[k] = held[k] != 0.0 ? sum / factor[k * m + k] : 0.0;
-        }
-        for (int k = n_active - 1; k >= 0; --k) {
-            for (int l = k + 1; l < n_active; ++l) wanted[k] -= factor[l * m + k] * wanted[l];
-            wanted[k] = held[k] != 0.0 ? wanted[k] / factor[k * m + k] : 0.0;
-            if (!(wanted[k] - wanted[k] == 0.0)) return false;
-        }
-        return true;
-    }
-
-    // Towards what is wanted, until the first multiplier of a bound reaches 0: its constraint is
-    // dropped. False: all the way.
-    bool step_back() {
-        double share = 1.0;
-        int first = -1;
-        for (int k = 0; k < n_active; ++k) {
-            if (c.equality[active(k)] || wanted[k] > 0.0) continue;
-            const double from = lambda[active(k)],
-                         reach = from > 0.0 ? from / (from - wanted[k]) : 0.0;
-            if (first < 0 || reach < share) share = reach, first = k;
-        }
-        for (int k = 0; k < n_active; ++k)
-            lambda[active(k)] += share * (wanted[k] - lambda[active(k)]);
-        if (first < 0) return false;
-        lambda[active(first)] = 0.0;
-        drop(first);
-        return true;
-    }
-
-    void combine() {  // z = -A' lambda
-        for (int j = 0; j < n; ++j) z[j] = 0.0;
-        for (int k = 0; k < n_active; ++k)
-            for (int j = 0; j < n; ++j) z[j] -= lambda[active(k)] * row(k)[j];
-    }
-
-    int most_violated() const {
-        double worst = 0.1 * c.tolerance;
-        int found = -1;
-        for (int i = 0; i < m; ++i) {
-            if (c.equality[i]) continue;
-            const double over = dot_sparse(i, z) - b[i];
-            if (!(over > worst)) continue;
-            bool inside = false;
-            for (int k = 0; k < n_active; ++k) inside = inside || active(k) == i;
-            if (!inside) worst = over, found = i;
-        }
-        return found;
-    }
-};
 
 // The patients of the lanes of a group, each with its point; `evaluate(ws)` runs the program. Steps
 // are shortened until |z|^2 / 2 + mu sum of violations falls (Nocedal & Wright, Numerical
@@ -234,9 +63,9 @@ class Projector {
     std::int64_t patients;
     int n;
     LeastDistance problem;
-    double *entries, *start, *scale, *point, *way,
-        *lambda;                        // [entry]; of each lane x0, s, z, its next change, lambda
-    double *x = nullptr, *r = nullptr;  // regions of the workspace
+    double* entries;                               // [entry]
+    double *start, *scale, *point, *way, *lambda;  // of each lane x0, s, z, its next change, lambda
+    double *x = nullptr, *r = nullptr;             // regions of the workspace
     double moved[W] = {}, share[W] = {}, merit[W] = {}, slope[W] = {}, mu[W] = {}, sigma[W] = {};
     bool done[W] = {};
 

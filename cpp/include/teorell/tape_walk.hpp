@@ -3,7 +3,8 @@
 // their coefficients computed together.
 #pragma once
 
-#include "integrate.hpp"
+#include "reductions.hpp"
+#include "status.hpp"
 #include "tape.hpp"
 
 TEORELL_BEGIN
