@@ -58,11 +58,6 @@ struct StandardFloatingPoint {
 #endif
 };
 
-bool equal(const char* a, const char* b) {
-    while (*a && *a == *b) ++a, ++b;
-    return *a == *b;
-}
-
 constexpr int interpreter_width = 2 * register_width;
 
 template <class V, class Method, class Executor>
@@ -105,11 +100,10 @@ bool work_with(const Programs& programs, const Batch& batch, const Derivatives& 
 bool work(const Programs& programs, const Batch& batch, const Derivatives& derivatives,
           const char* method, const MachineCode& code, Run& run, double* workspace) {
     const StandardFloatingPoint guard;
-    if (equal(method, Rodas5P::name))
-        return work_with<Rodas5P>(programs, batch, derivatives, code, run, workspace);
-    if (equal(method, Rodas4P2::name))
-        return work_with<Rodas4P2>(programs, batch, derivatives, code, run, workspace);
-    return false;
+    return Methods::for_method(method, [&](auto chosen) {
+        using Method = decltype(chosen);
+        return work_with<Method>(programs, batch, derivatives, code, run, workspace);
+    });
 }
 
 std::int64_t column_memory(const ColumnProgram& program, const Constraints* constraints) {
@@ -151,11 +145,11 @@ bool interpret_program(const std::int32_t* code, double* workspace, int width) {
 
 bool one_step(const Programs& programs, const char* method, double* workspace, int width) {
     const StandardFloatingPoint guard;
-    using V = Lanes<register_width>;
     if (width != register_width) return false;
-    if (equal(method, Rodas5P::name)) return Step<V, Rodas5P>{programs, workspace}(), true;
-    if (equal(method, Rodas4P2::name)) return Step<V, Rodas4P2>{programs, workspace}(), true;
-    return false;
+    return Methods::for_method(method, [&](auto chosen) {
+        Step<Lanes<register_width>, decltype(chosen)>{programs, workspace}();
+        return true;
+    });
 }
 
 }  // namespace

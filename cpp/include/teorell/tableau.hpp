@@ -4,8 +4,8 @@
 //     (I/(h gamma) - J) u_i = f(t_n + c_i h, y_i) + sum_{j<i} (C_ij/h) u_j + h d_i f_t(t_n, y_n)
 // All are stiffly accurate pairs: y_{n+1} = y_s + u_s, error estimate u_s. Dense output on theta in
 // [0, 1]:
-//     y(theta) = (1-theta) y_n + theta (y_{n+1} + (1-theta)(k_1 + theta (k_2 + ...))),  k_r = sum_j
-//     H_rj u_j, r < dense
+//     y(theta) = (1-theta) y_n + theta (y_{n+1} + (1-theta)(k_1 + theta (k_2 + ...)))
+//     k_r = sum_j H_rj u_j, r < dense
 // The order conditions are checked in tests/test_tableau.py.
 #pragma once
 
@@ -98,5 +98,28 @@ struct Rodas4P2 {
                                        {6.984505741529879, 6.914061169603662, -0.849178943070653,
                                         18.104410789349338, -3.516963011559032, 0.0}};
 };
+
+// The names of methods, in constants and in what users give.
+TEORELL_HD constexpr bool equal(const char* a, const char* b) {
+    while (*a && *a == *b) ++a, ++b;
+    return *a == *b;
+}
+
+template <class... Method>
+struct MethodList {
+    // What `action(Method{})` gives for the method of that name; false where there is none.
+    template <class Action>
+    static bool for_method(const char* name, Action action) {
+        return ((equal(name, Method::name) && action(Method{})) || ...);
+    }
+    // `action(Method{})` for each of them, in order.
+    template <class Action>
+    static void for_each(Action action) {
+        (action(Method{}), ...);
+    }
+};
+
+// All methods: a new one needs its struct above and its name here.
+using Methods = MethodList<Rodas5P, Rodas4P2>;
 
 TEORELL_END
