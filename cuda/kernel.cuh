@@ -33,7 +33,7 @@ struct DeviceQueue {
 template <class Method>
 struct DeviceInterpreter {
     const Programs& programs;
-    TEORELL_HD void step(double* ws) const { Step<double, Method>{programs, ws}(); }
+    TEORELL_HD void step(double* ws) const { Step<double, Method>{{programs, ws}}(); }
     TEORELL_HD void rhs(double* ws) const { interpret<double>(programs.rhs, ws); }
     TEORELL_HD void outputs(double* ws) const { interpret<double>(programs.outputs, ws); }
 };

@@ -27,13 +27,13 @@ struct PatientQueue {
 template <class V, class Method>
 struct Interpreted {
     const Programs& programs;
-    void step(double* ws) const { Step<V, Method>{programs, ws}(); }
+    void step(double* ws) const { Step<V, Method>{{programs, ws}}(); }
     void rhs(double* ws) const { interpret<V>(programs.rhs, ws); }
     void outputs(double* ws) const { interpret<V>(programs.outputs, ws); }
-    void stages(double* ws) const { Step<V, Method>{programs, ws}.stages(); }
-    void reverse(double* ws) const { ReverseStep<V, Method>{programs, ws}(); }
+    void stages(double* ws) const { Step<V, Method>{{programs, ws}}.stages(); }
+    void reverse(double* ws) const { ReverseStep<V, Method>{{programs, ws}}(); }
     void outputs_vjp(double* ws) const { interpret<V>(programs.outputs_vjp, ws); }
-    void tangent(double* ws) const { TangentStep<V, Method>{programs, ws}(); }
+    void tangent(double* ws) const { TangentStep<V, Method>{{programs, ws}}(); }
 };
 
 struct Compiled {
@@ -147,7 +147,7 @@ bool one_step(const Programs& programs, const char* method, double* workspace, i
     const StandardFloatingPoint guard;
     if (width != register_width) return false;
     return Methods::for_method(method, [&](auto chosen) {
-        Step<Lanes<register_width>, decltype(chosen)>{programs, workspace}();
+        Step<Lanes<register_width>, decltype(chosen)>{{programs, workspace}}();
         return true;
     });
 }

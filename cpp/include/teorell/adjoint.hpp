@@ -1,9 +1,9 @@
 // The reverse of one Rosenbrock-Wanner step of a pack of lanes, whose stages lie in the workspace:
 // the discrete adjoint of Sandu, Daescu & Carmichael (Atmos. Environ. 37, 2003, 5083), with t and h
 // constants. In region lam goes d L / d y_n+1 in, d L / d y_n comes out. The order of operations is
-// a contract with adjoint_code.py, as that of rosenbrock.hpp.
-//     E' w_i = (1 if i = s) lam + sum_{j>i} (a_ji Y_j + (C_ji / h) w_j) + ubar_i,    Y_i =
-//     f_y(y_i)' w_i (+ what follows)
+// a contract with engine/adjoint_code.py, as that of rosenbrock.hpp.
+//     E' w_i = (1 if i = s) lam + sum_{j>i} (a_ji Y_j + (C_ji / h) w_j) + ubar_i
+//     Y_i = f_y(y_i)' w_i (+ what follows)
 // where Y_i is the cotangent of the stage value y_i: y_{i+1} = y_i + u_i passes Y_{i+1} on to Y_i
 // and u_i.
 #pragma once
@@ -13,19 +13,10 @@
 TEORELL_BEGIN
 
 template <class V, class Method>
-struct ReverseStep {
+struct ReverseStep : Slots<V> {
     using P = Pack<V>;
+    using Slots<V>::m, Slots<V>::ws, Slots<V>::get, Slots<V>::put, Slots<V>::scalar;
     static constexpr int s = Method::stages;
-    const Programs& m;
-    double* ws;
-
-    TEORELL_HD TEORELL_INLINE V get(std::int32_t slot) const {
-        return P::load(ws + static_cast<std::int64_t>(slot) * P::width);
-    }
-    TEORELL_HD TEORELL_INLINE void put(std::int32_t slot, V v) const {
-        P::store(ws + static_cast<std::int64_t>(slot) * P::width, v);
-    }
-    TEORELL_HD TEORELL_INLINE V scalar(int which) const { return get(m.at.scalar + which); }
     // Of stage i and state k: z = y_i + u_i in place of u_i, y_i, w_i and Y_i.
     TEORELL_HD TEORELL_INLINE std::int32_t z(int i, int k) const { return m.at.u + i * m.at.n + k; }
     TEORELL_HD TEORELL_INLINE std::int32_t y(int i, int k) const {
@@ -33,8 +24,8 @@ struct ReverseStep {
     }
     TEORELL_HD TEORELL_INLINE std::int32_t w(int i, int k) const { return y(i, k) + m.at.n; }
     TEORELL_HD TEORELL_INLINE std::int32_t Y(int i, int k) const { return w(i, k) + m.at.n; }
-    TEORELL_HD TEORELL_INLINE std::int32_t kept(int i,
-                                                int e) const {  // u_i of the column of entry e
+    // u_i of the column of entry e.
+    TEORELL_HD TEORELL_INLINE std::int32_t kept(int i, int e) const {
         return m.at.ukept + m.entries[std::int64_t{3} * e + 2] * s + i;
     }
 

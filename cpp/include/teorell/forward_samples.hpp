@@ -79,7 +79,7 @@ class ForwardSamples : protected TapeWalk<V> {
                         (P::broadcast(1.0) - theta) * get(at.yndot + k));
             for (int j = 0; j < Method::stages; ++j)
                 dot = fma(weights[j], get(at.udot + j * at.n + k), dot);
-            put(at.y + k, dense_value<V, Method>(at, ws, k, theta, weights));
+            put(at.y + k, dense_value<V, Method>(*this, k, theta, weights));
             put(at.ydot + k, dot);
         }
         put(at.scalar + s_t, now);

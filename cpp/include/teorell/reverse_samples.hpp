@@ -47,7 +47,7 @@ class ReverseSamples : protected TapeWalk<V> {
         dense_weights<V, Method>(theta, weights);
         for (int i = 0; i < m.n_sampled_states; ++i)
             put(at.y + m.sampled_states[i],
-                dense_value<V, Method>(at, ws, m.sampled_states[i], theta, weights));
+                dense_value<V, Method>(*this, m.sampled_states[i], theta, weights));
     }
 
     // Cotangents of the samples inside the step, through the dense output into lam and ynbar, and

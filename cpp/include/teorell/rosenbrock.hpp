@@ -1,10 +1,10 @@
 // One Rosenbrock-Wanner step of a pack of lanes, each with its own t and h, in the workspace of
-// docs/architecture.md. The order of operations is a contract: machine_code.py emits the same, and
-// both give the same bits.
+// docs/architecture.md. The order of operations is a contract: engine/step_code.py emits the same,
+// and both give the same bits.
 #pragma once
 
-#include "interpreter.hpp"
 #include "tableau.hpp"
+#include "workspace.hpp"
 
 TEORELL_BEGIN
 
@@ -17,17 +17,9 @@ TEORELL_HD constexpr bool adds_previous_stage(int i) {
 }
 
 template <class V, class Method>
-struct Step {
+struct Step : Slots<V> {
     using P = Pack<V>;
-    const Programs& m;
-    double* ws;
-
-    TEORELL_HD TEORELL_INLINE double* at(std::int32_t slot) const {
-        return ws + static_cast<std::int64_t>(slot) * P::width;
-    }
-    TEORELL_HD TEORELL_INLINE V get(std::int32_t slot) const { return P::load(at(slot)); }
-    TEORELL_HD TEORELL_INLINE void put(std::int32_t slot, V v) const { P::store(at(slot), v); }
-    TEORELL_HD TEORELL_INLINE V scalar(int which) const { return get(m.at.scalar + which); }
+    using Slots<V>::m, Slots<V>::ws, Slots<V>::get, Slots<V>::put, Slots<V>::scalar;
 
     // Stage value y_i into region y; (1/h) sum_j C_ij u_j + h d_i f_t into the slots of u_i, for
     // rhs to add to.
@@ -113,8 +105,8 @@ struct Step {
                 sum[turn] = fma(q, q, sum[turn]);
                 turn = (turn + 1) & 3;
             }
-            finite[k & 3] =
-                fma(ynew, zero, finite[k & 3]);  // NaN from the first value that is not finite
+            // NaN from the first value that is not finite.
+            finite[k & 3] = fma(ynew, zero, finite[k & 3]);
             if (!m.is_signed[k])
                 lowest = min(lowest,
                              fma(P::broadcast(100.0), atol, fma(ten_rtol, get(L.top + k), ynew)));
@@ -127,8 +119,8 @@ struct Step {
     }
 };
 
-// Weights of the stage vectors in the dense output: w_j = theta (1 - theta) (H_0j + theta (H_1j +
-// ...)).
+// Weights of the stage vectors in the dense output:
+//     w_j = theta (1 - theta) (H_0j + theta (H_1j + ...))
 template <class V, class Method>
 TEORELL_HD TEORELL_INLINE void dense_weights(V theta, V* weights) {
     using P = Pack<V>;
@@ -144,15 +136,12 @@ TEORELL_HD TEORELL_INLINE void dense_weights(V theta, V* weights) {
 
 // State k at theta: (1 - theta) y_n + theta y_{n+1} + sum_j w_j u_j.
 template <class V, class Method>
-TEORELL_HD TEORELL_INLINE V dense_value(const Layout& at, const double* ws, std::int32_t k, V theta,
+TEORELL_HD TEORELL_INLINE V dense_value(const Slots<V>& s, std::int32_t k, V theta,
                                         const V* weights) {
-    using P = Pack<V>;
-    const auto get = [ws](std::int32_t slot) {
-        return P::load(ws + static_cast<std::int64_t>(slot) * P::width);
-    };
-    V value = fma(theta, get(at.ynew + k), (P::broadcast(1.0) - theta) * get(at.yn + k));
+    const Layout& at = s.m.at;
+    V value = fma(theta, s.get(at.ynew + k), (Pack<V>::broadcast(1.0) - theta) * s.get(at.yn + k));
     for (int j = 0; j < Method::stages; ++j)
-        value = fma(weights[j], get(at.u + j * at.n + k), value);
+        value = fma(weights[j], s.get(at.u + j * at.n + k), value);
     return value;
 }
 

@@ -125,7 +125,7 @@ class SampleLanes : protected EventLanes<V> {
         dense_weights<V, Method>(theta, weights);
         for (int i = 0; i < m.n_output_states; ++i) {
             const std::int32_t state = m.output_states[i];
-            put(at.y + state, dense_value<V, Method>(at, ws, state, theta, weights));
+            put(at.y + state, dense_value<V, Method>(*this, state, theta, weights));
         }
     }
 };

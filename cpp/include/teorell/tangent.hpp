@@ -1,9 +1,9 @@
 // The tangent of one Rosenbrock-Wanner step of a pack of lanes in one direction, with the factors
 // of the step itself and with t and h constants: what differentiating the formulas of tableau.hpp
 // gives, second derivatives included.
-//     E udot_i = f_y(y_i) ydot_i + f_p(y_i) pdot + (J(y_n))dot u_i + sum_{j<i} (C_ij / h) udot_j +
-//     h d_i (f_t)dot
-// The order of operations is a contract with tangent_code.py, as that of rosenbrock.hpp.
+//     E udot_i = f_y(y_i) ydot_i + f_p(y_i) pdot + (J(y_n))dot u_i
+//                + sum_{j<i} (C_ij / h) udot_j + h d_i (f_t)dot
+// The order of operations is a contract with engine/tangent_code.py, as that of rosenbrock.hpp.
 #pragma once
 
 #include "rosenbrock.hpp"
@@ -11,19 +11,10 @@
 TEORELL_BEGIN
 
 template <class V, class Method>
-struct TangentStep {
+struct TangentStep : Slots<V> {
     using P = Pack<V>;
+    using Slots<V>::m, Slots<V>::ws, Slots<V>::get, Slots<V>::put, Slots<V>::scalar;
     static constexpr int s = Method::stages;
-    const Programs& m;
-    double* ws;
-
-    TEORELL_HD TEORELL_INLINE V get(std::int32_t slot) const {
-        return P::load(ws + static_cast<std::int64_t>(slot) * P::width);
-    }
-    TEORELL_HD TEORELL_INLINE void put(std::int32_t slot, V v) const {
-        P::store(ws + static_cast<std::int64_t>(slot) * P::width, v);
-    }
-    TEORELL_HD TEORELL_INLINE V scalar(int which) const { return get(m.at.scalar + which); }
 
     // Reads tn, h, hinv, yn, u, lu, coef, yndot, coefdot; writes udot, and the tangent of y_{n+1}
     // in region ydot.

@@ -19,28 +19,42 @@ TEORELL_HD inline void clear_workspace(const Programs& m, const Batch& b, int wi
     fill(at.scalar + s_h, 1.0);
 }
 
-// The slots of all lanes and of single ones, and sets of lanes as bits.
+// The slots of a model's workspace, a pack of lanes each.
 template <class V>
-class WorkspaceLanes {
-  protected:
+struct Slots {
     using P = Pack<V>;
     static constexpr int W = P::width;
-    static constexpr int alignment =
-        W == 1 ? 8 : 64;  // of arrays of lanes: on a device each patient has a stack
+    // Of arrays of lanes: on a device each patient has a stack.
+    static constexpr int alignment = W == 1 ? 8 : 64;
     static constexpr double infinity = 1e308 * 10.0;
+    const Programs& m;
+    double* ws;
+
+    TEORELL_HD TEORELL_INLINE double* slot(std::int32_t s) const {
+        return ws + static_cast<std::int64_t>(s) * W;
+    }
+    TEORELL_HD TEORELL_INLINE V get(std::int32_t s) const { return P::load(slot(s)); }
+    TEORELL_HD TEORELL_INLINE void put(std::int32_t s, V v) const { P::store(slot(s), v); }
+    TEORELL_HD TEORELL_INLINE V scalar(int which) const { return get(m.at.scalar + which); }
+};
+
+// The slots of single lanes, and sets of lanes as bits.
+template <class V>
+class WorkspaceLanes : protected Slots<V> {
+  protected:
+    using P = Pack<V>;
+    using Slots<V>::W, Slots<V>::m, Slots<V>::ws, Slots<V>::slot;
 
     TEORELL_HD WorkspaceLanes(const Programs& programs, const Batch& batch, double* workspace)
-        : m(programs), at(programs.at), b(batch), ws(workspace) {
+        : Slots<V>{programs, workspace}, at(programs.at), b(batch) {
         clear_workspace(m, b, W, ws);
     }
 
-    const Programs& m;
     const Layout& at;
     const Batch& b;
-    double* ws;
 
-    // --- the samples of patient i: how many, when, and their first row in what belongs to patients
-    // from `first` on
+    // The samples of patient i: how many, when, and their first row in what belongs to patients
+    // from `first` on.
     TEORELL_HD std::int64_t sample_count(std::int64_t i) const {
         return b.sample_offsets == nullptr ? b.n_times
                                            : b.sample_offsets[i + 1] - b.sample_offsets[i];
@@ -53,9 +67,6 @@ class WorkspaceLanes {
                                            : b.sample_offsets[i] - b.sample_offsets[first];
     }
 
-    TEORELL_HD double* slot(std::int32_t s) const { return ws + static_cast<std::int64_t>(s) * W; }
-    TEORELL_HD V get(std::int32_t s) const { return P::load(slot(s)); }
-    TEORELL_HD void put(std::int32_t s, V v) const { P::store(slot(s), v); }
     TEORELL_HD double& lane(std::int32_t s, int l) const { return slot(s)[l]; }
     TEORELL_HD double& tn(int l) const { return lane(at.scalar + s_tn, l); }
     TEORELL_HD static double& in(double* w, std::int32_t s, int l) {
