@@ -4,6 +4,7 @@
 // output, so the grid never changes a step.
 #pragma once
 
+#include "first_step.hpp"
 #include "reductions.hpp"
 #include "status.hpp"
 #include "step_control.hpp"
@@ -63,7 +64,6 @@ class Group : ReductionLanes<V, Method, Executor> {
     }
 
     // --- patients into lanes
-    // -------------------------------------------------------------------------------------
 
     // Coefficients and initial states of the next W patients, computed together.
     TEORELL_HD bool stage_patients() {
@@ -116,7 +116,6 @@ class Group : ReductionLanes<V, Method, Executor> {
     }
 
     // --- events
-    // ----------------------------------------------------------------------------------------------------
 
     // Lanes at tn: samples before the event, the events there, samples after, and a new first step.
     // Where records have an order, samples lie between events: each is a crossing of its own,
@@ -140,7 +139,6 @@ class Group : ReductionLanes<V, Method, Executor> {
     }
 
     // --- one step
-    // --------------------------------------------------------------------------------------------------
 
     TEORELL_HD void advance() {
         const V start = get(at.scalar + s_tn), wanted = P::load(h), end = P::load(stop),
@@ -231,67 +229,21 @@ class Group : ReductionLanes<V, Method, Executor> {
     }
 
     // --- first step after the start or an event
-    // -----------------------------------------------------------------------
 
-    // Hairer, Norsett & Wanner, Solving ODEs I, II.4: h from the sizes of y, f and a difference of
-    // f. Their cap of 100 h0 is for explicit methods; the steps spent growing from it were up to 15
-    // % of all at loose tolerances.
     TEORELL_HD void first_step(unsigned lanes) {
-        const V zero = P::broadcast(0.0), rtol = P::broadcast(b.rtol),
-                scale = P::broadcast(m.inverse_n_controlled);
-        put(at.scalar + s_t, get(at.scalar + s_tn));
-        for (int k = 0; k < at.n; ++k) put(at.y + k, get(at.yn + k)), put(at.f + k, zero);
-        execute.rhs(ws);
-        V d0 = zero, d1 = zero;
-        for (int k = 0; k < at.n; ++k) {
-            const V y = get(at.yn + k), f = get(at.f + k),
-                    weight = P::broadcast(1.0) / fma(rtol, abs(y), get(at.atol + k));
-            put(at.ynew + k, f);
-            if (!m.controlled[k]) {
-                d1 = fma(f - f, f - f, d1);  // NaN where f is not finite, else nothing
-                continue;
-            }
-            d0 = fma(y * weight, y * weight, d0);
-            d1 = fma(f * weight, f * weight, d1);
-        }
-        const unsigned finite = bits(d0 + d1 < P::broadcast(infinity));
-        d0 = sqrt(d0 * scale), d1 = sqrt(d1 * scale);
-        const auto tiny = (d0 < P::broadcast(1e-5)) | (d1 < P::broadcast(1e-5));
-        V h0 = select(tiny, P::broadcast(1e-6), P::broadcast(0.01) * (d0 / d1));
-        const V remaining = P::load(stop) - get(at.scalar + s_tn);
-        h0 = min(h0, remaining);
-        for (int k = 0; k < at.n; ++k)
-            put(at.y + k, fma(h0, get(at.ynew + k), get(at.yn + k))), put(at.f + k, zero);
-        put(at.scalar + s_t, get(at.scalar + s_tn) + h0);
-        execute.rhs(ws);
-        V d2 = zero;
-        for (int k = 0; k < at.n; ++k) {
-            if (!m.controlled[k]) continue;
-            const V df = (get(at.f + k) - get(at.ynew + k)) /
-                         fma(rtol, abs(get(at.yn + k)), get(at.atol + k));
-            d2 = fma(df, df, d2);
-        }
-        d2 = sqrt(d2 * scale) / h0;
-        const V steepest = max(d1, d2);
-        const V guess = P::broadcast(0.01) /
-                        select(steepest < P::broadcast(1e100), steepest, P::broadcast(1e100));
-        const V root = coarse_exp2(P::broadcast(1.0 / (Method::error_order + 1)) *
-                                   coarse_log2(max(guess, P::broadcast(1e-100))));
-        const V h1 = select(steepest <= P::broadcast(1e-15),
-                            max(P::broadcast(1e-6), P::broadcast(1e-3) * h0), root);
-        const V first = min(P::broadcast(Controller::largest_first) * h0, h1);
+        const FirstStep<V> first = find_first_step<V, Method>(*this, b, execute, stop);
         const auto mask = P::from_bits(lanes);
-        P::store(h, select(mask, select(first > zero, first, P::broadcast(1e-6)), P::load(h)));
+        P::store(h, select(mask, first.h, P::load(h)));
         P::store(growth,
                  select(mask, P::broadcast(Controller::largest_after_first), P::load(growth)));
         for_each(lanes, [&](int l) {
             negatives[l] = 0;
-            if (!has(finite, l)) finish(l, has(moved, l) ? became_not_finite : not_finite_at_start);
+            if (!has(first.finite, l))
+                finish(l, has(moved, l) ? became_not_finite : not_finite_at_start);
         });
     }
 
     // --- the end of a patient
-    // ----------------------------------------------------------------------------------------
 
     TEORELL_HD void finish(int l, Status status) {
         const std::int64_t i = patient[l];

@@ -3,32 +3,11 @@
 // while it is there; they change no step.
 #pragma once
 
-#include "quartic.hpp"
+#include "quartic_hull.hpp"
 #include "samples.hpp"
+#include "windows.hpp"
 
 TEORELL_BEGIN
-
-// The part of a step from lo to hi, in theta, that lies in the window of a reduction; empty: lo =
-// hi.
-struct Part {
-    double lo, hi;
-    TEORELL_HD bool empty() const { return !(lo < hi); }
-
-    // What of it lies in a piece of the step, in the piece's own x.
-    TEORELL_HD Part of_piece(double start, double width) const {
-        const double from = (lo - start) / width, to = (hi - start) / width;
-        return {from > 0.0 ? from : 0.0, to < 1.0 ? to : 1.0};
-    }
-};
-
-// Windows and steps that touch within the tolerance of events do not overlap: what happens at the
-// end of a window is not in it.
-TEORELL_HD inline Part part_of(double start, double end, double t, double t_end, double h) {
-    if (start >= t_end - event_tolerance(t_end) || end <= t + event_tolerance(t)) return {0.0, 0.0};
-    const bool from_start = start <= t + event_tolerance(t),
-               to_end = end >= t_end - event_tolerance(t_end);
-    return {from_start ? 0.0 : (start - t) / h, to_end ? 1.0 : (end - t) / h};
-}
 
 // A quartic stands for an output that is not linear where it is right, within the tolerance, at
 // these two places as well: near its largest error, and at no fraction of a period that would hide
@@ -36,17 +15,6 @@ TEORELL_HD inline Part part_of(double start, double end, double t, double t_end,
 constexpr int n_checks = 2;
 TEORELL_HD inline double check_place(int i) { return i == 0 ? 0.0886 : 0.6442; }
 constexpr double shortest_piece = 1.0 / 4096;
-
-// An event at the start of a window lies in it, one at the end does not.
-TEORELL_HD inline bool in_window(const double* window, double t) {
-    return window[0] <= t + event_tolerance(t) && window[1] > t + event_tolerance(t);
-}
-
-// What is integrated: the output itself, or 1 where it is above the threshold.
-TEORELL_HD inline bool is_integral(std::int32_t kind) { return kind == area || kind == time_above; }
-TEORELL_HD inline double integrand(std::int32_t kind, double output, double threshold) {
-    return kind == area ? output : output > threshold ? 1.0 : 0.0;
-}
 
 // Executor: as for Group. Record: a Tape, or NoTape.
 template <class V, class Method, class Executor>
@@ -143,8 +111,8 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     double* nodes;
     bool all_linear = true;
     alignas(Base::alignment) double first_start[W], last_start[W], first_end[W], last_end[W];
-    alignas(Base::alignment) double start[W],
-        width[W];         // of the piece of the step that is looked at, in theta
+    // Of the piece of the step that is looked at, in theta.
+    alignas(Base::alignment) double start[W], width[W];
     unsigned smooth = 0;  // lanes in which the next piece may be twice as wide
 
     TEORELL_HD double& value(int l, int k) const { return r.values[patient[l] * r.count + k]; }
@@ -204,32 +172,10 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         return left > 0.0;
     }
 
-    // What the Bernstein coefficients of the quartic on the piece say of it: it lies between the
-    // least and the largest of them, and its slope between those of their differences. NaN where a
-    // value is not finite.
-    struct Hull {
-        alignas(Base::alignment) double lower[W], upper[W], least_rise[W], largest_rise[W];
-    };
-    TEORELL_HD void bound(int output, double sign, Hull& hull) const {
+    TEORELL_HD Hull<V> hull_of(int output, double sign) const {
         V v[n_nodes];
         for (int i = 0; i < n_nodes; ++i) v[i] = P::broadcast(sign) * P::load(node(i, output));
-        const auto third = [&](V a, V b, V c, V d,
-                               V e) {  // of the five, and from the other side the fourth
-            return (P::broadcast(-13.0) * a + P::broadcast(48.0) * b - P::broadcast(36.0) * c +
-                    P::broadcast(16.0) * d - P::broadcast(3.0) * e) *
-                   P::broadcast(1.0 / 12.0);
-        };
-        const V second = third(v[0], v[1], v[2], v[3], v[4]),
-                fourth = third(v[4], v[3], v[2], v[1], v[0]);
-        const V middle = (P::broadcast(13.0) * (v[0] + v[4]) - P::broadcast(64.0) * (v[1] + v[3]) +
-                          P::broadcast(120.0) * v[2]) *
-                         P::broadcast(1.0 / 18.0);
-        const V check = (second + middle + fourth) * P::broadcast(0.0);
-        P::store(hull.lower, min(min(min(v[0], v[4]), min(second, fourth)), middle) + check);
-        P::store(hull.upper, max(max(max(v[0], v[4]), max(second, fourth)), middle) + check);
-        const V a = second - v[0], b = middle - second, c = fourth - middle, d = v[4] - fourth;
-        P::store(hull.least_rise, min(min(a, b), min(c, d)));
-        P::store(hull.largest_rise, max(max(a, b), max(c, d)));
+        return Hull<V>(v);
     }
 
     // The nodes of one lane; false where one is not finite.
@@ -261,8 +207,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     template <class Record>
     TEORELL_HD void add_time_above(unsigned inside, int k, const Part* parts, const double* h,
                                    Record& record) {
-        Hull hull;
-        bound(r.outputs[k], 1.0, hull);
+        const Hull<V> hull = hull_of(r.outputs[k], 1.0);
         for_each(inside, [&](int l) {
             const double threshold = r.window(k, patient[l])[2];
             if (hull.upper[l] <= threshold) return;
@@ -294,8 +239,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         const int output = r.outputs[k];
         const double sign = r.kinds[k] == maximum ? 1.0 : -1.0;
         alignas(Base::alignment) double theta[W] = {}, slope[W], h[W], found[W];
-        Hull hull;
-        bound(output, sign, hull);
+        const Hull<V> hull = hull_of(output, sign);
         P::store(h, h_step);
         unsigned chosen = 0, between = 0;
         for_each(inside, [&](int l) {
