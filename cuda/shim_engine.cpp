@@ -45,9 +45,8 @@ void solve(const Kernel&, const Programs& programs, const Batch& batch,
     if (method != Rodas5P::name || code.step != nullptr || derivatives.gradient ||
         derivatives.tangents)
         throw std::invalid_argument("the shim interprets rodas5p alone, without derivatives");
-    constexpr unsigned blocks = 3,
-                       threads =
-                           4;  // the first thread finds all patients in the queue, the others none
+    // The first thread finds all patients in the queue, the others none.
+    constexpr unsigned blocks = 3, threads = 4;
     std::vector<double> workspaces(blocks * threads *
                                    static_cast<std::size_t>(workspace_size(programs.at)));
     Counters counters{static_cast<unsigned long long>(batch.patients), 0, 0, 0};

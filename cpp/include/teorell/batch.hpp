@@ -14,8 +14,7 @@ struct Reductions {
     std::int32_t count;
     const std::int32_t* kinds;    // [count]
     const std::int32_t* outputs;  // [count]
-    const std::uint8_t*
-        linear;  // [count] is the output linear in the states, with constant coefficients?
+    const std::uint8_t* linear;   // [count] 1: linear in the states, with constant coefficients
     const double* windows;  // [count][patient][3], or [count][3] for all: start, end, threshold
     std::int64_t patients;  // of the windows: 1 for all
     double* values;         // [patient][count]
@@ -30,17 +29,17 @@ struct Reductions {
 struct Batch {
     std::int64_t patients;
     const double* const* columns;  // [parameter] -> first element of that parameter's column
-    const std::int64_t*
-        column_strides;  // [parameter] elements from one patient to the next; 0: one value for all
-    const double* event_times;  // events of patient i: rows event_offsets[i * s] to event_offsets[i
-                                // * s + 1], sorted
+    // [parameter] elements from one patient to the next; 0: one value for all.
+    const std::int64_t* column_strides;
+    // Events of patient i: rows event_offsets[i * s] to event_offsets[i * s + 1], sorted.
+    const double* event_times;
     const std::int32_t* event_kinds;
     const std::int32_t* event_targets;
     const double* event_values;
     const std::int64_t* event_offsets;
     std::int64_t event_offset_stride;  // s: 1, or 0 where all patients share one table
-    const double*
-        times;  // [n_times] non-decreasing, for all patients; or of each its own, see below
+    // [n_times] non-decreasing, for all patients; or of each its own, see below.
+    const double* times;
     std::int64_t n_times;
     double rtol;
     const double* atol;  // [state]
@@ -55,8 +54,8 @@ struct Batch {
     // Where each patient has times of its own: rows sample_offsets[i] to sample_offsets[i + 1] of
     // times and of values.
     const std::int64_t* sample_offsets;  // [patients + 1]; null: one grid
-    const std::int64_t* sample_events;  // [row] how many of the patient's events come before it, at
-                                        // its time; or null
+    // [row] how many of the patient's events come before it, at its time; or null.
+    const std::int64_t* sample_events;
     Reductions reductions;
 };
 
@@ -64,8 +63,8 @@ struct Batch {
 // zero before the call.
 struct Gradient {
     const double* cotangent;  // d scalar / d values; null: `loss` gives it for a group of patients
-    std::int64_t strides[3];  // of the cotangent: elements from one patient (of a grid), time or
-                              // row, output to the next
+    // Of the cotangent: elements from one patient (of a grid), time or row, output to the next.
+    std::int64_t strides[3];
     // Fills slopes [count][time][output] from values of the same shape, NaN after a failure; false
     // cancels the run.
     bool (*loss)(void* context, std::int64_t first, std::int64_t count, const double* values,
@@ -77,19 +76,19 @@ struct Gradient {
     double* event_time;           // the same; null: not wanted
     std::int64_t shared_rows;     // rows of the shared table, 0 if each patient has its own
     std::int64_t recorded_steps;  // states kept for one patient; older ones are computed again
-    const double* reduced;  // [patient][reduction] d scalar / d reductions; null: of none. `loss`
-                            // may write it
+    // [patient][reduction] d scalar / d reductions; null: of none. `loss` may write it.
+    const double* reduced;
 };
 
 // Directions of forward sensitivities, and the derivatives of the values in them.
 struct Tangents {
     std::int64_t directions;
-    const double* parameters;           // [direction][patient][parameter], or null
-    std::int64_t parameter_strides[2];  // elements from one direction, patient to the next; patient
-                                        // 0: one for all
-    const double* event_value;          // [direction][patient][row] or, with tables of their own,
-                                        // [direction][row]; or null
-    const double* event_time;           // the same, or null
+    const double* parameters;  // [direction][patient][parameter], or null
+    // Elements from one direction, patient to the next; patient 0: one for all.
+    std::int64_t parameter_strides[2];
+    // [direction][patient][row] or, with tables of their own, [direction][row]; or null.
+    const double* event_value;
+    const double* event_time;  // the same, or null
     std::int64_t event_strides[2];
     double* values;   // [patient][time][output][direction], or [row][output][direction]
     double* reduced;  // [patient][reduction][direction], zero before the call

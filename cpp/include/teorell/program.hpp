@@ -30,10 +30,11 @@ enum class Op : std::int32_t {
 // Slot offsets of a model's regions; docs/architecture.md has the table.
 struct Layout {
     std::int32_t constants, coef, scalar, y, f, lu, yn, ynew, top, atol, u, ft, out, params;
-    std::int32_t block, ukept, ubar, lam, ynbar, coefbar, paramsbar, outbar, ysbar,
-        outcoef;  // of the adjoint
-    std::int32_t z, ydot, yndot, udot, coefdot, paramsdot, outdot, entries,
-        entries_ft;  // of forward sensitivities
+    // Of the adjoint.
+    std::int32_t block, ukept, ubar, lam, ynbar, coefbar, paramsbar, outbar, ysbar, outcoef;
+    // Of forward sensitivities.
+    std::int32_t z, ydot, yndot, udot, coefdot, paramsdot, outdot, entries, entries_ft;
+    // Scratch, and the end of all regions.
     std::int32_t temp, slots;
     std::int32_t n_const, n_coef, n, n_ft, n_out, n_params, n_switches, rates, n_rates, stages,
         n_entries, n_outcoef;
@@ -66,8 +67,8 @@ struct Programs {
     const std::int32_t* df_dt;  // null if time does not appear
     const std::int32_t* jacobian_lu;
     const std::int32_t* outputs;
-    const std::int32_t*
-        stage_rhs[max_stages];  // rhs and solve with region f moved to that stage's u
+    // rhs and solve with region f moved to that stage's u.
+    const std::int32_t* stage_rhs[max_stages];
     const std::int32_t* stage_solve[max_stages];
     const std::int32_t* ft_rows;        // [n_ft] state of each ft slot
     const std::int32_t* output_states;  // [n_output_states] states that outputs read
@@ -78,25 +79,25 @@ struct Programs {
     const double* switch_before;  // [n_switches]
 
     // Derivatives: empty programs unless the model was lowered for them.
-    const std::int32_t* stage_transposed[max_stages];  // solve_transposed and stage_vjp, regions
-                                                       // block and u moved to a stage's
+    // solve_transposed and stage_vjp, regions block and u moved to a stage's.
+    const std::int32_t* stage_transposed[max_stages];
     const std::int32_t* stage_vjp[max_stages];
     const std::int32_t* second_vjp;
     const std::int32_t* outputs_vjp;
     const std::int32_t* initial_vjp;
     const std::int32_t* prepare_vjp;
-    const std::int32_t*
-        stage_jvp[max_stages];  // with region f moved to that stage's udot, and so is solve
+    // stage_jvp and solve with region f moved to that stage's udot.
+    const std::int32_t* stage_jvp[max_stages];
     const std::int32_t* stage_solve_dot[max_stages];
     const std::int32_t* second_jvp;
     const std::int32_t* outputs_jvp;
     const std::int32_t* initial_jvp;
     const std::int32_t* prepare_jvp;
-    const std::int32_t*
-        entries;  // [n_entries][3] row, column of the Jacobian; number of the column
+    // [n_entries][3] row, column of the Jacobian; number of the column.
+    const std::int32_t* entries;
     const std::int32_t* output_coefs;  // [n_outcoef]
-    const std::int32_t*
-        sampled_states;  // [n_sampled_states] those of output_states whose values outputs_vjp reads
+    // [n_sampled_states] those of output_states whose values outputs_vjp reads.
+    const std::int32_t* sampled_states;
     std::int32_t n_sampled_states;
 };
 

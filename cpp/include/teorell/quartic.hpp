@@ -104,8 +104,8 @@ class Quartic {
         if (!(discriminant > 0.0)) return 0;
         // The larger root first, without cancellation; the other from the product of both.
         const double q = -0.5 * (b + (b < 0.0 ? -1.0 : 1.0) * __builtin_sqrt(discriminant));
-        double first = q / a,
-               second = c / q;  // infinite or NaN where the polynomial has a lower degree
+        // Infinite or NaN where the polynomial has a lower degree.
+        double first = q / a, second = c / q;
         if (second < first) {
             const double other = first;
             first = second, second = other;

@@ -144,6 +144,7 @@ class Reverse : ReverseReductions<V, Method, Executor> {
                 put(at.yn + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
         }
     }
+
     // --- events
 
     // One lane, back over the start of its stretch: samples and events there.

@@ -14,7 +14,7 @@ enum Status : std::int32_t {
     step_limit = 4,
     negative = 5,
     cancelled = 6,
-    no_steady_state = 7,  // found before the core runs, by steady_state.py
+    no_steady_state = 7,  // found before the core runs, by simulation/steady_state.py
     n_status = 8
 };
 
@@ -23,21 +23,18 @@ inline const char* status_sentence(int status) {
     case success: return "success";
     case not_finite_at_start:
         return "the right-hand side or its Jacobian is not finite at the start; check initial "
-               "values and divisions by "
-               "zero";
+               "values and divisions by zero";
     case became_not_finite:
         return "the solution became infinite or undefined; check for unbounded growth, or "
-               "logarithms and roots of "
-               "negative values";
+               "logarithms and roots of negative values";
     case step_underflow:
         return "the step size fell below the resolution of time; check for a discontinuity in the "
-               "state, or loosen "
-               "rtol and atol";
+               "state, or loosen rtol and atol";
     case step_limit: return "the step limit was reached; raise max_steps, or loosen rtol and atol";
     case negative:
         return "a non-negative state kept turning clearly negative; let the rate vanish when its "
-               "source is empty, "
-               "tighten rtol and atol, or declare the state signed if it may be negative";
+               "source is empty, tighten rtol and atol, or declare the state signed if it may be "
+               "negative";
     case no_steady_state:
         return "no steady state was found; check that everything that is given can leave, or give "
                "the doses one by one";

@@ -40,8 +40,8 @@ TEORELL_HD TEORELL_INLINE V coarse_exp2(V x) {
 
 struct Controller {
     static constexpr double safety = 0.92, largest = 8.0, smallest = 0.2;
-    static constexpr double largest_first =
-        1e4;  // first step, over the explicit Euler step that changes y by 1 %
+    // First step, over the explicit Euler step that changes y by 1 %.
+    static constexpr double largest_first = 1e4;
     static constexpr double largest_after_first = 36.0;  // growth after the first step
 };
 

@@ -39,8 +39,8 @@ struct StepRecord {
 // in it.
 struct Stretch {
     double t;
-    std::int64_t first_step, event, sample_before,
-        sample_after;  // cursors after its events; before and after samples
+    // Cursors after its events; before and after samples.
+    std::int64_t first_step, event, sample_before, sample_after;
 };
 
 // A point on which a reduction depends: its extremum, or where the output crosses its threshold.
@@ -60,8 +60,8 @@ struct Piece {
 struct PatientTape {
     Growing<StepRecord> steps;
     Growing<Piece> pieces;  // of steps that reductions have read
-    Growing<Mark> marks;    // the extremum of each reduction (or a mark without a step), then
-                            // crossings in their order
+    // The extremum of each reduction (or a mark without a step), then crossings in their order.
+    Growing<Mark> marks;
     Growing<Stretch> stretches;
     Growing<double> values;
     double* ring = nullptr;  // [step % ring_steps][state]
@@ -76,8 +76,8 @@ class Tape {
           reductions_(reductions),
           patients_(new_patients(patients)) {
         const auto states = static_cast<std::size_t>(patients * ring_steps * at.n);
-        ring_ = static_cast<double*>(
-            std::malloc(states * sizeof(double)));  // pages that no step needs are never touched
+        // Pages that no step needs are never touched.
+        ring_ = static_cast<double*>(std::malloc(states * sizeof(double)));
         if (ring_ == nullptr) std::abort();
         for (std::int64_t i = 0; i < patients; ++i)
             patients_[i].ring = ring_ + i * ring_steps * at.n;
