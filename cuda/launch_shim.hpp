@@ -1,5 +1,5 @@
 // Lets the same kernel source compile as host C++: a launch is two loops, blockIdx and threadIdx
-// are their variables. What the tests run instead of a GPU (tests/test_cuda_shim.py).
+// are their variables. What the tests run instead of a GPU (tests/engine/test_cuda_shim.py).
 #pragma once
 
 #include "teorell/host_device.hpp"

@@ -71,7 +71,9 @@ def _run(arguments: list[str]) -> int:
         parser.print_help()
         return 0
     if os.environ.get("TEORELL_ISA") and options.command != "doctor":
-        _check_isa()
+        from teorell.engine.executors import selected_isa
+
+        selected_isa(None)  # what this processor cannot run is said before any work
     return int(options.run(options))
 
 
@@ -214,16 +216,6 @@ def _is_number(word: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _check_isa() -> None:
-    """InputError for a $TEORELL_ISA that this processor cannot run."""
-    from teorell.engine.executors import selected_isa
-
-    try:
-        selected_isa(None)
-    except ValueError as error:
-        raise InputError(str(error)) from None
 
 
 def _missing(error: ImportError) -> str:

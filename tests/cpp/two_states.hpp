@@ -19,7 +19,7 @@ namespace two_states {
 
 namespace tl = teorell;
 
-enum : std::int32_t {  // slots; the regions of docs/architecture.md
+enum : std::int32_t {  // slots; the regions of docs/programs.md
     one,
     ka,
     ke,

@@ -30,8 +30,8 @@ from teorell.model.expression import as_expression
 from teorell.model.graph import RULES, Expression
 from teorell.pbpk import THEOPHYLLINE, virtual_adults, whole_body
 from teorell.storage import streaming
+from teorell.storage.contents import Chunk, Contents
 from teorell.storage.manifest import replacing
-from teorell.storage.stores import Chunk, Layout
 
 TIMES = np.array([0.5, 1.0, 2.0, 4.0])
 TIGHT = {"rtol": 1e-10, "atol": 1e-12}
@@ -287,7 +287,7 @@ class Npz:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def create(self, layout: Layout) -> None:
+    def create(self, layout: Contents) -> None:
         for file in self.path.glob("*.npz"):
             file.unlink()
 
@@ -297,7 +297,7 @@ class Npz:
     def tidy(self) -> None:
         pass
 
-    def write(self, layout: Layout, chunk: Chunk, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def write(self, layout: Contents, chunk: Chunk, arrays: Mapping[str, NDArray[Any]]) -> None:
         with replacing(self._file(chunk)) as path, open(path, "wb") as file:
             np.savez(file, **arrays)
 

@@ -207,18 +207,19 @@ class LastFirst:
         self.done = [threading.Event() for _ in range(N // CHUNK + 1)]
 
     def submit(self, function, *args):
-        self.futures.append(self.pool.submit(self.work, pickle.dumps((function, args))))
+        number = len(self.futures)
+        future = self.pool.submit(self.work, pickle.dumps((function, args)))
+        self.futures.append(future)
+        future.add_done_callback(lambda _: self.done[number].set())
         self.most = max(self.most, sum(not future.done() for future in self.futures))
-        return self.futures[-1]
+        return future
 
     def work(self, sent):
         function, (task, chunk, *rest) = pickle.loads(sent)
         assert task.options["threads"] == 1
         if chunk.number % 4 < 3:
             self.done[chunk.number + 1].wait(60)
-        arrays = function(task, chunk, *rest)
-        self.futures[chunk.number].add_done_callback(lambda _: self.done[chunk.number].set())
-        return arrays
+        return function(task, chunk, *rest)
 
 
 def test_chunks_are_written_as_they_finish(path, finished, monkeypatch):

@@ -1,4 +1,4 @@
-// Straight-line programs over numbered slots: the instruction set (docs/architecture.md) and the
+// Straight-line programs over numbered slots: the instruction set (docs/programs.md) and the
 // views of a model's programs.
 #pragma once
 
@@ -27,7 +27,7 @@ enum class Op : std::int32_t {
     fma
 };
 
-// Slot offsets of a model's regions; docs/architecture.md has the table.
+// Slot offsets of a model's regions; docs/programs.md has the table.
 struct Layout {
     std::int32_t constants, coef, scalar, y, f, lu, yn, ynew, top, atol, u, ft, out, params;
     // Of the adjoint.

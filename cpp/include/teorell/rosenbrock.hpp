@@ -1,5 +1,5 @@
 // One Rosenbrock-Wanner step of a pack of lanes, each with its own t and h, in the workspace of
-// docs/architecture.md. The order of operations is a contract: engine/step_code.py emits the same,
+// docs/programs.md. The order of operations is a contract: engine/step_code.py emits the same,
 // and both give the same bits.
 #pragma once
 

@@ -6,7 +6,7 @@
 // [0, 1]:
 //     y(theta) = (1-theta) y_n + theta (y_{n+1} + (1-theta)(k_1 + theta (k_2 + ...)))
 //     k_r = sum_j H_rj u_j, r < dense
-// The order conditions are checked in tests/test_tableau.py.
+// The order conditions are checked in tests/engine/test_tableau.py.
 #pragma once
 
 #include "host_device.hpp"

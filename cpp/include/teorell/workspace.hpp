@@ -1,4 +1,4 @@
-// A workspace of a group of lanes: [slot][lane] float64, the regions of docs/architecture.md.
+// A workspace of a group of lanes: [slot][lane] float64, the regions of docs/programs.md.
 #pragma once
 
 #include "batch.hpp"

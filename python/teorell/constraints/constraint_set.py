@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from teorell.arrays import Array, is_tensor
 from teorell.constraints.declared import Declared
 from teorell.constraints.penalty import penalty_of, penalty_program, residuals_of, violations_of
+from teorell.constraints.quantities import columns_of
 from teorell.constraints.violations import Violations
 from teorell.schedule.regimen import Given
 
@@ -38,7 +39,7 @@ class ConstraintSet(Declared):
         options: threads, executor as for teorell.simulate. InputError for names that are unknown or
         missing, and for what is not finite.
         """
-        columns, patients = self._columns(values)
+        columns, patients = columns_of(self, values)
         if any(is_tensor(column) for column in columns):
             from teorell.constraints.autograd import penalty
 
@@ -51,7 +52,7 @@ class ConstraintSet(Declared):
 
         At most 0 inside; of an equality its size.
         """
-        columns, patients = self._columns(values)
+        columns, patients = columns_of(self, values)
         return residuals_of(self, columns, patients, **options)
 
     def violations(self, values: Any, **options: Any) -> Violations:
@@ -96,7 +97,7 @@ class ConstraintSet(Declared):
         """
         from teorell.constraints.projection import project
 
-        columns, _ = self._columns(values)
+        columns, _ = columns_of(self, values)
         if any(is_tensor(column) for column in columns):
             from teorell.constraints.autograd import project_tensors
 

@@ -1,4 +1,4 @@
-"""Constraints as they are declared: quantities, equalities, bounds, and the columns they read."""
+"""Constraints as they are declared: quantities, equalities, bounds."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
-from teorell.arrays import agree, numbers_or_tensor
 from teorell.constraints.constraint import Constraint, difference
 from teorell.errors import InputError, suggestion
 from teorell.model import Model
 from teorell.model.expression import Expression, constant, leaves, symbol
 from teorell.model.expression import abs as size_of
-from teorell.physiology.adults import Adults
 from teorell.simulation.reductions import Reduction
 
 if TYPE_CHECKING:
@@ -278,53 +274,6 @@ class Declared:
         self._constraints[name] = constraint
         self._programs.clear()
         self._inputs = None
-
-    def _columns(self, values: Any) -> tuple[list[Any], int]:
-        """One column a quantity that is read, () or (patients,), and the number of patients."""
-        if not self._constraints:
-            raise InputError(
-                f"{self.name!r} has no constraints (there is nothing to check). Declare some."
-            )
-        known = self._known()
-        given = getattr(values, "parameters", values)
-        if isinstance(given, Adults):  # told by more numbers than a set asks for
-            given = given.numbers(known)
-        try:
-            # a DataFrame iterates over its columns too
-            names = [str(name) for name in given.keys()]  # noqa: SIM118
-        except AttributeError:
-            raise InputError(
-                f"values are a {type(values).__name__} (each number has a name). Give a mapping or "
-                "a DataFrame."
-            ) from None
-        model, defaults = self._model, {}
-        if model is not None:
-            defaults = dict(zip(model.parameter_names, model.parameter_defaults, strict=True))
-        for name in names:
-            if name not in known:
-                raise InputError(
-                    f"unknown quantity {name!r} (of {self.name!r}). {suggestion(name, known)}"
-                )
-        columns = []
-        for name in self.inputs:
-            if name not in names and name not in defaults:
-                raise InputError(
-                    f"quantity {name!r} is missing (constraints of {self.name!r} read it). Give a "
-                    "value."
-                )
-            value = given[name] if name in names else defaults[name]
-            failed = name in self._reductions  # NaN is what a failed simulation has
-            columns.append(
-                np.asarray(value, np.float64)
-                if failed
-                else numbers_or_tensor(value, f"quantity {name!r}")
-            )
-        sizes = [
-            (f"quantity {n!r}", int(c.shape[0]))
-            for n, c in zip(self.inputs, columns, strict=True)
-            if c.ndim
-        ]
-        return columns, agree(sizes) or 1
 
 
 def _width(low: Expression | None, high: Expression | None) -> Expression:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from teorell.arrays import Array, agree, numbers
 from teorell.constraints.declared import Declared
 from teorell.constraints.penalty import program_of, residuals_of, violations_of
+from teorell.constraints.quantities import columns_of
 from teorell.engine.columns import project_columns
 from teorell.errors import InputError, count, suggestion
 from teorell.model.expression import Expression, constant, derivative, leaves, symbol
@@ -86,7 +87,7 @@ def project(
     Raises InputError as ConstraintSet.penalty does, for unknown names, and where no patient can
     satisfy the constraints: it names those that contradict each other.
     """
-    columns, patients = constraints._columns(values)
+    columns, patients = columns_of(constraints, values)
     names = constraints.inputs
     asked = (hold,) if isinstance(hold, str) else tuple(hold)
     held = _named(asked, names, "hold") | constraints._fixed
@@ -221,7 +222,7 @@ def _feasible(
     given = {name: values[name] for name in part.inputs}
     hold = [name for name in part.inputs if name not in free]
     if len(hold) == len(part.inputs):
-        residuals = residuals_of(part, *part._columns(given))
+        residuals = residuals_of(part, *columns_of(part, given))
         return not violations_of(part, residuals).any.any()
     try:
         return bool(project(part, given, hold=hold).success.all())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from teorell import _core
+from teorell.errors import InputError
 
 __all__ = [
     "METHODS",
@@ -65,12 +66,12 @@ def choose_executor(executor: str | None = None) -> tuple[str, str]:
 def selected_isa(isa: str | None) -> str:
     """The build to run: as asked, else $TEORELL_ISA, else the best.
 
-    Raises ValueError where it cannot run here.
+    InputError where it cannot run here.
     """
     known = [str(build["name"]) for build in instruction_sets()]
     name = isa or os.environ.get("TEORELL_ISA") or known[0]
     if name not in known:
-        raise ValueError(
+        raise InputError(
             f"unknown instruction set {name!r} (this processor and build offer "
             f"{', '.join(known)}). Choose one of these, in the argument isa or in $TEORELL_ISA."
         )

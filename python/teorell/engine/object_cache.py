@@ -27,7 +27,8 @@ def folder() -> Path:
 def source_version() -> str:
     """Changes whenever the emitters do: code of another teorell is never run."""
     engine = Path(__file__).parent
-    sources = [*sorted(engine.glob("*.py")), engine.parent / "lowering" / "program.py"]
+    layout = [engine.parent / "lowering" / name for name in ("layout.py", "program.py")]
+    sources = [*sorted(engine.glob("*.py")), *layout]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 

@@ -1,6 +1,6 @@
 """Where each slot of a workspace lies.
 
-The regions and their order are those of docs/architecture.md, which every executor follows.
+The regions and their order are those of docs/programs.md, which every executor follows.
 """
 
 from __future__ import annotations

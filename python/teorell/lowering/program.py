@@ -1,6 +1,6 @@
 """What lowering produces: straight-line programs over numbered slots.
 
-The instruction set is that of docs/architecture.md, which every executor follows.
+The instruction set is that of docs/programs.md, which every executor follows.
 """
 
 from __future__ import annotations
