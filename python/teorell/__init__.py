@@ -11,24 +11,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from teorell.derivatives.differentiate import Jacobian, jacobian, jvp, value_and_grad
 from teorell.errors import InputError, ModelError
 from teorell.model import Model
 from teorell.model.expression import abs, cos, exp, hill, log, max, min, pow, sin, sqrt, tanh, where
 from teorell.moved import MOVED, open_doors
 from teorell.results.gradient import Gradient
-from teorell.results.nca import nca
 from teorell.results.solution import SimulationError, Solution
 from teorell.schedule.covariates import Stepwise, stepwise
-from teorell.schedule.event_table import EventTable
 from teorell.schedule.regimen import Regimen
 from teorell.simulate import simulate
 from teorell.simulation.reductions import AUC, Cmax, Cmin, TimeAbove, Tmax
-from teorell.storage.streaming import Stored, simulate_to
 
 if TYPE_CHECKING:
     from teorell.constraints import ConstraintSet
+    from teorell.derivatives.differentiate import Jacobian, jacobian, jvp, value_and_grad
     from teorell.fitting import Additive, Combined, Fit, LogNormal, Proportional, fit
+    from teorell.results.nca import nca
+    from teorell.schedule.event_table import EventTable
+    from teorell.storage.streaming import Stored, simulate_to
 
 __all__ = [
     "AUC", "Additive", "Cmax", "Cmin", "Combined", "ConstraintSet", "EventTable", "Fit", "Gradient",
@@ -41,8 +41,12 @@ __all__ = [
 
 _LATER = {
     "ConstraintSet": "constraints",
+    "EventTable": "schedule.event_table",
+    "nca": "results.nca",
+    **dict.fromkeys(("Jacobian", "jacobian", "jvp", "value_and_grad"), "derivatives.differentiate"),
     **dict.fromkeys(("Additive", "Combined", "Fit", "LogNormal", "Proportional", "fit"), "fitting"),
     **dict.fromkeys(("METHODS", "STATUS"), "engine.executors"),
+    **dict.fromkeys(("Stored", "simulate_to"), "storage.streaming"),
 }
 
 open_doors()
@@ -57,7 +61,8 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name in _LATER:
-        return getattr(import_module(f"teorell.{_LATER[name]}"), name)
+        value = globals()[name] = getattr(import_module(f"teorell.{_LATER[name]}"), name)
+        return value
     if name in ("constraints", "fitting") or name in MOVED:
         return import_module(f"teorell.{name}")
     if name == "__version__":  # reading the metadata takes longer than the import

@@ -13,8 +13,6 @@ from teorell.model import Model
 from teorell.progress import Progress
 from teorell.results.solution import Solution
 from teorell.schedule.regimen import Given
-from teorell.simulation.given import problem_of
-from teorell.simulation.labels import labelled
 from teorell.simulation.reductions import Reduction
 from teorell.torch_compile import eager
 
@@ -83,6 +81,10 @@ def simulate(
     runs, one run after the other. torch.compile leaves this function out of its graph;
     teorell.nn.Simulator goes in.
     """
+    # not at the top: `import teorell` is short
+    from teorell.simulation.given import problem_of
+    from teorell.simulation.labels import labelled
+
     tensors = is_tensor(times)
     if tensors:
         from teorell.derivatives.autograd import constant
