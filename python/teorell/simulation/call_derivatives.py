@@ -231,7 +231,10 @@ class CallDerivatives:
         """
         doses = self.call.doses
         of_lines = {entry: dot for entry, dot in dots.items() if entry.kind == "dose"}
-        sizes = [dot.size for dot in (*of_lines.values(), *of_parameters.values())]
+        constant = [
+            dot for name, dot in of_parameters.items() if name not in self.call.columns.steps
+        ]
+        sizes = [dot.size for dot in (*of_lines.values(), *constant)]
         most = max(sizes, default=1) if self.call.timeline.shared else 1
         trail = (most,) if most > 1 else ()
         names, shape = ("amount", "time", "every", "extent"), (len(doses.amount), *trail)
