@@ -115,7 +115,7 @@ def cut(owner: NDArray[np.int64], start: Array, amount: Array, rates: Stepwise) 
             brought = rate * (change - time)
         near = 16.0 * np.spacing(time)  # as close as this is at once (timeline_rows.infusion)
         at_once = more & (change - time <= near)
-        done = ~at_once & ~(more & (rate > 0.0) & (end - change > near))
+        done = ~at_once & ~(more & (rate > 0.0) & (end > change + near))
         going = ~at_once & ~done
         for those, until in ((done, np.full(len(which), np.nan)), (going, change)):
             begins = np.where(later[those], time[those], np.nan)
