@@ -18,9 +18,8 @@ from teorell.schedule.covariates import Moments
 from teorell.schedule.dose import MODELLED_DURATION, MODELLED_RATE
 from teorell.schedule.dose_table import DoseTable
 
-__all__ = ["FIELDS", "MODELLED", "Rule", "ValuesAt", "rules_of"]
+__all__ = ["MODELLED", "Rule", "ValuesAt", "rules_of"]
 
-FIELDS = ("lag", "bioavailability", "rate", "duration")
 MODELLED = {"rate": MODELLED_RATE, "duration": MODELLED_DURATION}
 
 ValuesAt: TypeAlias = Callable[[Expression, Moments], Mapping[Expression, Array]]
