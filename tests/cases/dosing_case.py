@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 from teorell.model.expression import leaves
 from teorell.schedule.dosing_rules import doses_of
+from teorell.schedule.introduction import recorded
 from teorell.schedule.regimen import Regimen, dose_table
 from teorell.schedule.timeline import timeline_of
 
@@ -42,10 +43,9 @@ def doses_and_events(
     if differ and table.patients == 1:
         table = table.repeated(patients)
 
-    def values_at(expression, rows):
-        owner = table.owner[rows]
+    def values_at(expression, at):
         inside = {leaf: values[leaf] for leaf in leaves(expression) if leaf.op == "parameter"}
-        return {leaf: value[owner] if value.ndim else value for leaf, value in inside.items()}
+        return {leaf: value[at.owner] if value.ndim else value for leaf, value in inside.items()}
 
-    doses = doses_of(table, rules or {}, values_at)
+    doses = doses_of(recorded(table), rules or {}, values_at)
     return doses, timeline_of(doses, states, infused, switches)

@@ -5,7 +5,7 @@ a growing child.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from teorell.arrays import Array, numbers
 from teorell.errors import InputError, count
 from teorell.rows import Rows
+from teorell.schedule.ties import tied_together
 
-__all__ = ["Stepwise", "rows_at", "stepwise"]
+__all__ = ["Moments", "Stepwise", "rows_at", "stepwise"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,21 +51,36 @@ class Stepwise(Rows):
         return f"<Stepwise: {count(len(self.values), 'value')}{whose}>"
 
 
-def rows_at(
-    steps: Stepwise, owner: NDArray[np.int64], time: Array, order: NDArray[np.int64] | None
-) -> NDArray[np.int64]:
-    """(n,) the row that holds at a time of a patient; where both have an order, it decides at equal
-    times.
+class Moments(NamedTuple):
+    """When parameters are read: (n,) the patient and the time, and the place among the records.
+
+    Where steps and moments have an order, it decides at equal times; else steps have been taken.
     """
-    mine = owner if steps.patients > 1 else np.zeros_like(owner)
-    if steps.order is None or order is None:
-        ranks = np.repeat([-1.0, 0.0], [len(steps.values), len(owner)])
+
+    owner: NDArray[np.int64]
+    time: Array
+    order: Array | None
+
+    def of(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> Moments:
+        """Some of them, in the order given."""
+        order = None if self.order is None else self.order[which]
+        return Moments(self.owner[which], self.time[which], order)
+
+
+def rows_at(steps: Stepwise, at: Moments) -> NDArray[np.int64]:
+    """(n,) the row that holds at each moment; times that only rounding tells apart are equal."""
+    mine = at.owner if steps.patients > 1 else np.zeros_like(at.owner)
+    if steps.order is None or at.order is None:
+        ranks = np.repeat([-1.0, 0.0], [len(steps.values), len(mine)])
     else:
-        ranks = np.concatenate([steps.order, order])
+        ranks = np.concatenate([steps.order, at.order])
     starts = np.array(steps.times)
     starts[steps.offsets[:-1]] = -np.inf
-    whose = np.concatenate([steps.owner, mine])
-    sequence = np.lexsort((ranks, np.concatenate([starts, time]), whose))
+    whose, when = np.concatenate([steps.owner, mine]), np.concatenate([starts, at.time])
+    by_time = np.lexsort((when, whose))
+    together = np.empty(len(by_time), np.int64)
+    together[by_time] = tied_together(whose[by_time], when[by_time])
+    sequence = np.lexsort((ranks, together))
     latest = np.maximum.accumulate(np.where(sequence < len(starts), sequence, -1))
     found = np.empty(len(sequence), np.int64)
     found[sequence] = latest

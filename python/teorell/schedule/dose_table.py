@@ -16,18 +16,28 @@ from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.rows import Rows, offsets_of, spread
+from teorell.schedule.covariates import Moments
 from teorell.schedule.dose import BOLUS, REPLACE, RESET, Dose
 
-__all__ = ["DoseTable", "from_equilibrium", "in_time", "table_of_lines", "table_of_regimens"]
+__all__ = [
+    "DoseTable",
+    "from_equilibrium",
+    "in_time",
+    "table_of_lines",
+    "table_of_regimens",
+    "without_late",
+]
+
+MAX_COUNT = 2.0**62  # of doses, as a number that int64 holds
 
 
 @dataclass(frozen=True, eq=False)
 class DoseTable(Rows):
     """Dose records of patients; offsets of shape (2,) may serve all.
 
-    Dose k of a record, k from 0, is given at time + k * every. At steady state the same dose was
-    given at every earlier interval too; with every = 0, an infusion of the rate has run for ever
-    and ends at `time`.
+    Dose k of a record, k from 0 (or from `skip`), is given at time + k * every. At steady state the
+    same dose was given at every earlier interval too; with every = 0, an infusion of the rate has
+    run for ever and ends at `time`.
     """
 
     states: tuple[str, ...]  # what `into` counts
@@ -42,6 +52,32 @@ class DoseTable(Rows):
     doses: NDArray[np.int64]  # (rows,)
     # (rows,) place among the patient's records; None: ties need no order
     order: NDArray[np.int64] | None = None
+    # (rows,) the first of the doses that the row gives; None: dose 0 of each
+    skip: NDArray[np.int64] | None = None
+
+    @property
+    def begins(self) -> NDArray[np.int64]:
+        """(rows,) the number of the first dose that each row gives."""
+        return np.zeros(len(self.into), np.int64) if self.skip is None else self.skip
+
+    def moments(self) -> Moments:
+        """(rows,) the records, as moments at which parameters are read."""
+        order = None if self.order is None else self.order.astype(np.float64)
+        return Moments(self.owner, self.time, order)
+
+
+def without_late(table: DoseTable, ends: Array) -> DoseTable:
+    """The table without doses that come when all is over, but a few: a step goes up to the first.
+
+    ends: (patients of the table,) when each is over; -inf for one of whom nothing is asked.
+    """
+    if not (table.doses > 1).any():
+        return table
+    every = np.where(table.doses > 1, table.every, 1.0)
+    with np.errstate(over="ignore"):
+        intervals = np.floor((ends[table.owner] - table.time) / every * (1.0 + 1e-12))
+    needed = np.clip(intervals + 3.0, 2.0, MAX_COUNT).astype(np.int64)
+    return replace(table, doses=np.minimum(table.doses, needed))
 
 
 def table_of_lines(lines: Sequence[Dose], states: tuple[str, ...], patients: int) -> DoseTable:

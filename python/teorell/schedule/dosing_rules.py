@@ -1,26 +1,23 @@
-"""What the model says of doses (model.dosing), and its derivatives.
+"""What of doses goes in, by the rules of the model (model.dosing), and its derivatives.
 
 Lag, bioavailability, modelled rate and duration. Of a record with amount a at time t into a state,
 bioavailability F times a goes in from t + lag on: at once, over a given or modelled duration, or at
 a given or modelled rate, which then decides how long (PREDPP: bioavailability acts on the amount,
-and so on the duration of an infusion whose rate is given). The rules take the values that
-parameters have at the record, for all its doses.
+and so on the duration of an infusion whose rate is given). When each is read says introduction.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
-from teorell.errors import InputError, count
+from teorell.errors import InputError
 from teorell.model.declarations import Dosing
-from teorell.model.expression import Expression, derivative, evaluate, leaves
 from teorell.schedule.dose import (
     BY_DURATION,
     BY_RATE,
@@ -31,42 +28,21 @@ from teorell.schedule.dose import (
     SHORTEST,
 )
 from teorell.schedule.dose_table import DoseTable
+from teorell.schedule.introduction import Introduced
+from teorell.schedule.rate_pieces import Pieces
+from teorell.schedule.rule_values import MODELLED, Rule, ValuesAt, rules_of
 
-__all__ = ["Doses", "Rule", "doses_of", "like"]
+__all__ = ["Doses", "doses_of", "like"]
 
 Kind = TypeVar("Kind", bound=np.generic)
-
-FIELDS = ("lag", "bioavailability", "rate", "duration")
-MODELLED = {"rate": MODELLED_RATE, "duration": MODELLED_DURATION}
-
-
-@dataclass(frozen=True, eq=False)
-class Rule:
-    """One expression of model.dosing, and the values of the parameters in it.
-
-    It is for the rows of doses into its state.
-    """
-
-    field: str
-    rows: NDArray[np.int64]  # (n,) of the table
-    expression: Expression
-    values: Mapping[Expression, Array]  # symbol -> () or (n,)
-
-    @cached_property
-    def slopes(self) -> dict[str, Array]:
-        """d value / d parameter, () or (n,), for the parameters in it."""
-        inside = {leaf for leaf in leaves(self.expression) if leaf.op == "parameter"}
-        return {
-            leaf.name: np.asarray(evaluate(derivative(self.expression, leaf), self.values))
-            for leaf in inside
-        }
 
 
 @dataclass(frozen=True, eq=False)
 class Doses:
     """A table of doses, and what of them goes in.
 
-    Dose k of a row goes in from first + k every on, over `width` (0: at once).
+    Dose k of a row goes in from first + k every on, over `width` (0: at once). Where rules change
+    over time, several rows may have come of one record.
     """
 
     table: DoseTable
@@ -76,6 +52,25 @@ class Doses:
     bioavailability: Array  # (rows,)
     extent: Array  # (rows,) the duration or the rate, given or modelled
     rules: tuple[Rule, ...] = ()
+    record: NDArray[np.int64] | None = None  # (rows,) the record of each; None: each is its own
+    pieces: Pieces | None = None  # of infusions whose rate changes
+
+    @property
+    def records(self) -> int:
+        """How many records there were."""
+        return len(self.amount) if self.record is None else int(self.record.max(initial=-1)) + 1
+
+    def to_records(self, rows: Array) -> Array:
+        """The sums of rows by record, (records,) or (records, patients)."""
+        if self.record is None:
+            return rows
+        result = np.zeros((self.records, *rows.shape[1:]))
+        np.add.at(result, self.record, rows)
+        return result
+
+    def from_records(self, records: Array) -> Array:
+        """What belongs to the record of each row, (rows,) or (rows, patients)."""
+        return records if self.record is None else records[self.record]
 
     @property
     def for_ever(self) -> NDArray[np.bool_]:
@@ -108,6 +103,8 @@ class Doses:
         over = np.where(by_rate, extent, 1.0)
         amount = amount + np.where(by_rate, width / over, 0.0)
         along = np.where(by_rate, -width * like(self.width, amount) / over, width) + rate
+        if self.pieces is not None:
+            amount, along, first, every = self._pull_back_pieces(amount, along, first, every)
         modelled = like(np.isin(self.table.kind, (MODELLED_RATE, MODELLED_DURATION)), amount)
         numbers = {
             "amount": amount * like(self.bioavailability, amount),
@@ -137,6 +134,9 @@ class Doses:
             amount * like(self.bioavailability, amount)
             + like(self.table.amount, amount) * of_rules["bioavailability"]
         )
+        first = numbers["time"] + of_rules["lag"]
+        if self.pieces is not None:
+            reaching, first = self._push_forward_pieces(reaching, along, first, numbers["every"])
         by_rate, extent = like(self.rate_decides, amount), like(self.extent, amount)
         width = np.where(
             by_rate,
@@ -145,12 +145,45 @@ class Doses:
         )
         return {
             "amount": reaching,
-            "first": numbers["time"] + of_rules["lag"],
+            "first": first,
             "width": width,
             "every": numbers["every"],
             "time": numbers["time"],
             "rate": along,
         }
+
+    # Of a piece that another follows, the amount is rate * (until - start), and what follows has
+    # so much less; a piece that another precedes starts when the rate changes, whatever the dose.
+
+    def _pull_back_pieces(
+        self, amount: Array, along: Array, first: Array, every: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        """The cotangents of the doses' amounts, of rates, of first and every, from those of rows.
+
+        amount: that of what a row brings in.
+        """
+        assert self.pieces is not None
+        pieces, going = self.pieces, like(self.pieces.going, amount)
+        brought = np.where(going, amount - amount[pieces.last], 0.0)
+        start = np.where(like(pieces.later, amount), 0.0, -like(self.extent, amount) * brought)
+        along = along + like(self.width, amount) * brought
+        first = np.where(like(pieces.later, amount), 0.0, first) + start
+        every = every + like(self.table.begins, amount) * start
+        return np.where(going, 0.0, amount), along, first, every
+
+    def _push_forward_pieces(
+        self, amount: Array, along: Array, first: Array, every: Array
+    ) -> tuple[Array, Array]:
+        """The tangents of what rows bring in and of `first`, from those of the whole doses."""
+        assert self.pieces is not None
+        pieces, going = self.pieces, like(self.pieces.going, amount)
+        first = np.where(like(pieces.later, amount), 0.0, first)
+        start = first + like(self.table.begins, amount) * every
+        brought = along * like(self.width, amount) - like(self.extent, amount) * start
+        brought = np.where(going, brought, 0.0)
+        amount = np.where(going, brought, amount)
+        np.subtract.at(amount, pieces.last, brought * going)
+        return amount, first
 
 
 def like(rows: NDArray[Kind], cotangent: Array) -> NDArray[Kind]:
@@ -158,19 +191,15 @@ def like(rows: NDArray[Kind], cotangent: Array) -> NDArray[Kind]:
     return rows if cotangent.ndim == 1 else rows[:, None]
 
 
-def doses_of(
-    table: DoseTable,
-    rules: Mapping[str, Dosing],
-    values_at: Callable[[Expression, NDArray[np.int64]], Mapping[Expression, Array]],
-) -> Doses:
+def doses_of(given: Introduced, rules: Mapping[str, Dosing], values_at: ValuesAt) -> Doses:
     """The doses of a table, by the rules of a model.
 
-    values_at(expression, rows): symbol -> its value at each of these rows of the table. Raises
-    InputError for a negative lag, a negative bioavailability, a rate <= 0, a negative duration and
-    anything that is not finite, for a modelled rate or duration without its rule, and for a lag as
-    long as the interval at steady state.
+    Raises InputError for a negative lag, a negative bioavailability, a rate <= 0, a negative
+    duration and anything that is not finite, for a modelled rate or duration without its rule, and
+    for a lag as long as the interval at steady state.
     """
-    made, values = _rules_of(table, rules, values_at)
+    table = given.table
+    made, values = rules_of(table, rules, given.moments(), values_at)
     kind = table.kind
     extent = np.array(table.extent)
     for field, modelled in MODELLED.items():
@@ -178,10 +207,15 @@ def doses_of(
     by_rate = np.isin(kind, (BY_RATE, MODELLED_RATE))
     with np.errstate(over="ignore", invalid="ignore"):
         amount = table.amount * values["bioavailability"]
+        first, length = table.time + values["lag"], None
+        if given.pieces is not None:
+            begins = table.begins * table.every
+            first, amount, length = given.pieces.shared(first, begins, amount, extent)
         by_duration = np.where(np.isin(kind, (BY_DURATION, MODELLED_DURATION)), extent, 0.0)
         width = np.where(by_rate, amount / np.where(by_rate, extent, 1.0), by_duration)
-        first = table.time + values["lag"]
-        last = first + (table.doses - 1) * table.every + width
+        if length is not None:
+            width = np.where(np.isnan(length), width, length)
+        last = first + (table.begins + table.doses - 1) * table.every + width
         rate = amount / np.where(width > SHORTEST, width, 1.0)
     good = np.isfinite(last) & np.isfinite(rate)
     if not good.all():
@@ -198,61 +232,9 @@ def doses_of(
         bioavailability=values["bioavailability"],
         extent=extent,
         rules=tuple(made),
+        record=given.record,
+        pieces=given.pieces,
     )
-
-
-def _rules_of(
-    table: DoseTable,
-    rules: Mapping[str, Dosing],
-    values_at: Callable[[Expression, NDArray[np.int64]], Mapping[Expression, Array]],
-) -> tuple[list[Rule], dict[str, Array]]:
-    """The rules that the doses of a table need, and field -> its value at each row.
-
-    Where there is no rule the lag, rate and duration are 0 and the bioavailability is 1.
-    """
-    made = []
-    values = {
-        field: np.full(len(table.into), 1.0 if field == "bioavailability" else 0.0)
-        for field in FIELDS
-    }
-    for number, name in enumerate(table.states):
-        here = np.flatnonzero(table.into == number)
-        if not here.size:
-            continue
-        rule = rules.get(name, Dosing())
-        for field in FIELDS:
-            chosen, expression = here, getattr(rule, field)
-            if field in MODELLED:
-                chosen = here[table.kind[here] == MODELLED[field]]
-                if chosen.size and expression is None:
-                    raise InputError(
-                        f"a dose into {name!r} takes its {field} from the model (which has no such "
-                        f"rule). Declare it with model.dosing({name}, {field}=...)."
-                    )
-            if expression is None or not chosen.size:
-                continue
-            one = Rule(field, chosen, expression, values_at(expression, chosen))
-            values[field][chosen] = _checked(table, one, name)
-            made.append(one)
-    return made, values
-
-
-def _checked(table: DoseTable, rule: Rule, state: str) -> Array:
-    """The values of a rule, (n,); InputError where they make no sense."""
-    values: Array = np.broadcast_to(
-        np.asarray(evaluate(rule.expression, rule.values), np.float64), rule.rows.shape
-    )
-    with np.errstate(invalid="ignore"):
-        good = np.isfinite(values) & (values > 0.0 if rule.field == "rate" else values >= 0.0)
-    if not good.all():
-        bad = int(np.argmin(good))
-        least = "above zero" if rule.field == "rate" else "zero or more"
-        raise InputError(
-            f"{rule.field} of doses into {state!r} is {values[bad]:.6g} for "
-            f"{count(int((~good).sum()), 'dose')} (it must be {least}; the first is of patient "
-            f"{table.owner[rule.rows[bad]]}). Check the parameters in it."
-        )
-    return values
 
 
 def _check_lag(table: DoseTable, lag: Array) -> None:

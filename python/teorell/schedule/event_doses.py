@@ -12,6 +12,7 @@ from teorell.schedule.dose import (
     ADD,
     BOLUS,
     BY_RATE,
+    MAX_DOSES,
     MODELLED_DURATION,
     MODELLED_RATE,
     NOT_STEADY,
@@ -101,6 +102,12 @@ def _check_repeats(
     table.refuse(dose & ~np.isin(steady, (0, 1, 2, 3)), "SS", "it is 0, 1, 2 or 3", "Correct it.")
     wrong = (more < 0) | (more != np.floor(more))
     table.refuse(dose & wrong, "ADDL", "it counts doses", "Give a whole number.")
+    table.refuse(
+        dose & (more >= MAX_DOSES),
+        "ADDL",
+        f"a record gives at most {MAX_DOSES} doses",
+        "Correct it.",
+    )
     table.refuse(
         dose & (more > 0) & ~(every > 0.0),
         "II",

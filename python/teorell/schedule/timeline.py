@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array
 from teorell.engine.batch import Samples, Timeline
 from teorell.rows import offsets_of
 from teorell.schedule.covariates import Stepwise
 from teorell.schedule.dosing_rules import Doses
 from teorell.schedule.record_times import RecordTimes
+from teorell.schedule.ties import tied_together
 from teorell.schedule.timeline_rows import (
     EMPTYING,
     Piece,
@@ -31,7 +31,6 @@ __all__ = ["samples_of", "timeline_of"]
 # order of kinds at equal times: resets, ends, starts, switches, covariates, boluses
 RANK = np.array([5, 2, 1, 3, 0, 4])
 CHUNK = 65_536  # patients whose rows are sorted at once: bounds the scratch memory
-TIED = 8 * np.finfo(np.float64).eps  # times within 8 ulp are one event to the solver (events.hpp)
 
 
 def timeline_of(
@@ -42,6 +41,7 @@ def timeline_of(
     covariates: Mapping[int, Stepwise] | None = None,
     steady: Steady | None = None,
     ongoing: bool = False,
+    between: bool = False,
 ) -> Timeline:
     """The timeline of the patients of a table of doses, or of one schedule that all share.
 
@@ -50,6 +50,7 @@ def timeline_of(
     patients, each has rows of its own in the table of doses.
     ongoing: records at steady state begin with what earlier intervals left running, and nothing
     else.
+    between: samples lie between events of one time: one that a reset undoes at once is seen there.
     """
     patients = doses.table.patients
     to_states = np.array([states[name] for name in doses.table.states], np.int64)
@@ -59,7 +60,7 @@ def timeline_of(
         stop = min(start + CHUNK, patients)
         first, last = doses.table.offsets[[start, stop]].tolist()
         part = _part(doses, start, stop)
-        pieces = dose_rows(part, to_states, to_infused, ongoing)
+        pieces = dose_rows(part, to_states, to_infused, ongoing, between)
         if steady is not None:
             pieces += steady_rows(part, steady.part(first, last))
         cut = [
@@ -141,13 +142,3 @@ def samples_of(at: RecordTimes, timeline: Timeline) -> Samples:
         tied = first + event
         before += (tied < last) & (timeline.order[np.minimum(tied, rows - 1)] <= at.order)
     return Samples(at.times, at.offsets, before - timeline.offsets[at.patient])
-
-
-def tied_together(owner: NDArray[np.int64], time: Array) -> NDArray[np.int64]:
-    """(rows,) a number for each group of sorted rows of one patient whose times are one to the
-    solver.
-    """
-    if not len(owner):
-        return np.zeros(0, np.int64)
-    apart = (np.diff(owner) != 0) | (np.diff(time) > TIED * time[1:])
-    return np.concatenate([[0], np.cumsum(apart)])

@@ -85,14 +85,15 @@ def undefined(doses: Doses) -> NDArray[np.bool_]:
 
     Then nothing depends on its width.
     """
-    table = doses.table
-    last = doses.first + (table.doses - 1) * table.every
-    short = [
-        infusion(np.asarray(time), doses.amount, doses.width)[2] for time in (doses.first, last)
-    ]
+    table, begins = doses.table, doses.table.begins
+    numbers = (begins, begins + np.maximum(table.doses, 1) - 1)  # of the first and last dose
+    times = [doses.first + number * table.every for number in numbers]
+    short = [infusion(np.asarray(time), doses.amount, doses.width)[2] for time in times]
     result: NDArray[np.bool_] = (
         (short[0] | short[1]) & (table.kind != BOLUS) & (table.into >= 0) & ~doses.for_ever
     )
+    if doses.pieces is not None:  # a short last piece is what the others leave, by their rates
+        result &= ~(doses.pieces.going | doses.pieces.later)
     return result
 
 

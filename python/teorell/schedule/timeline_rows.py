@@ -17,6 +17,7 @@ from teorell.schedule.covariates import Stepwise
 from teorell.schedule.dose import NOT_STEADY, REPLACE, SHORTEST
 from teorell.schedule.dose import RESET as RESET_RECORD
 from teorell.schedule.dosing_rules import Doses
+from teorell.schedule.ties import TIED
 
 __all__ = [
     "Piece",
@@ -73,14 +74,25 @@ class Steady:
 
 
 def dose_rows(
-    doses: Doses, to_states: NDArray[np.int64], to_infused: NDArray[np.int64], ongoing: bool
+    doses: Doses,
+    to_states: NDArray[np.int64],
+    to_infused: NDArray[np.int64],
+    ongoing: bool,
+    between: bool,
 ) -> list[Piece]:
-    """Doses, the starts and ends of infusions, and what empties patients."""
-    return _given(doses, to_states, to_infused, ongoing) + _emptying(doses, ongoing)
+    """Doses, the starts and ends of infusions, and what empties patients.
+
+    ongoing, between: as for timeline_of.
+    """
+    return _given(doses, to_states, to_infused, ongoing, between) + _emptying(doses, ongoing)
 
 
 def _given(
-    doses: Doses, to_states: NDArray[np.int64], to_infused: NDArray[np.int64], ongoing: bool
+    doses: Doses,
+    to_states: NDArray[np.int64],
+    to_infused: NDArray[np.int64],
+    ongoing: bool,
+    between: bool,
 ) -> list[Piece]:
     """Every dose of every record: a bolus, or the start and the end of an infusion."""
     table, order = doses.table, _order(doses)
@@ -89,14 +101,15 @@ def _given(
     counts = np.where(table.kind == RESET_RECORD, 0, table.doses + before)
     if not ongoing:
         counts = np.where(doses.for_ever, 0, counts)
-    entry, k = np.repeat(np.arange(len(owner)), counts), spread(-before, counts)
+    entry, k = np.repeat(np.arange(len(owner)), counts), spread(table.begins - before, counts)
     at = np.asarray(doses.first[entry] + k * table.every[entry])
     end, rate, short = infusion(at, doses.amount[entry], doses.width[entry])
     start = np.where(k < 0, table.time[entry], at)
     emptied = _emptied(doses)[entry]
     late = (doses.first > table.time)[entry]
     implied = np.where((k > 0) | ((k == 0) & late), -1.0, order[entry])
-    given = start < emptied
+    # What comes at the time of what empties, and is written or implied before it, comes before it.
+    given = start <= emptied * (1.0 + TIED) if between else start < emptied
     boluses = np.flatnonzero(short & given & (k >= 0))
     starts = np.flatnonzero(~short & given & ((k >= 0) | (end > start)))
     ends = starts[end[starts] < emptied[starts]]

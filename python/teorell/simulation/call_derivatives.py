@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from teorell.arrays import Array
 from teorell.engine.batch import RawGradient, Tangents
 from teorell.model.expression import derivative, evaluate, leaves, symbol
-from teorell.schedule.covariates import rows_at
+from teorell.schedule.covariates import Moments, rows_at
 from teorell.schedule.dosing_rules import like
 from teorell.schedule.timeline_derivatives import (
     change_rows,
@@ -58,7 +58,7 @@ class CallDerivatives:
                 value[self._state_rows].reshape(self.call.steady.shape), bars
             )
             for name, bar in of_records.items():
-                self._to_parameter(name, self.call.steady.rows, bar, found, steps)
+                self._to_parameter(name, self._steady_records, bar, found, steps)
         numbers, of_rules = self.call.doses.pull_back(**bars)
         none = like(undefined(self.call.doses), value)
         for mine, name in ((numbers, "extent"), (of_rules, "rate"), (of_rules, "duration")):
@@ -66,7 +66,7 @@ class CallDerivatives:
         for rule in self.call.doses.rules:
             for name, slope in rule.slopes.items():
                 bar = np.where(slope == 0.0, 0.0, slope * of_rules[rule.field][rule.rows])
-                self._to_parameter(name, rule.rows, bar, found, steps)
+                self._to_parameter(name, rule.at, bar, found, steps)
         bars_of = pull_back_switches(self.call.timeline, self.call.switches, time)
         for switch_bar, slopes in zip(bars_of, self._slopes, strict=True):
             for name, slope in slopes.items():
@@ -88,40 +88,40 @@ class CallDerivatives:
         if entry.kind == "parameter":
             return steps[entry.name] if entry.name in steps else found[entry.name]
         name = "extent" if entry.name in ("duration", "rate") else entry.name
-        return self._of_line(numbers[name], entry.line)
+        return self._of_line(self.call.doses.to_records(numbers[name]), entry.line)
 
     def _of_line(self, rows: Array, line: int) -> Array:
-        """(patients,) of what stands in the rows of one line."""
+        """(patients,) of what stands in the records of one line."""
         return rows[self._line_rows(line)].reshape(-1)
 
     def _line_rows(self, line: int) -> slice:
-        """The rows of the dose table that a line of the regimen became: one, or one a patient.
+        """The records that a line of the regimen became: one, or one a patient.
 
         The record of an equilibrium comes before all lines.
         """
-        of_patient = len(self.call.doses.amount) // self.call.doses.table.patients
+        of_patient = self.call.doses.records // self.call.doses.table.patients
         return slice(line + self.call.equilibrium, None, of_patient)
 
     def _to_parameter(
         self,
         name: str,
-        rows: NDArray[np.int64],
+        at: Moments,
         bar: Array,
         found: dict[str, Array],
         steps: dict[str, Array],
     ) -> None:
-        """Add the cotangent `bar` of a parameter's values at rows of the doses, where it belongs.
+        """Add the cotangent `bar` of a parameter's values at some moments, where it belongs.
 
         bar: (n,), or (n, patients) where all share the table. It goes to `found` of a parameter
         that does not change, else to its `steps`.
         """
         if name in steps:
-            np.add.at(steps[name], self._step_rows(name, rows), bar)
+            np.add.at(steps[name], rows_at(self.call.columns.steps[name], at), bar)
         elif bar.ndim == 2:
             for one in bar:
                 found[name] += one
         else:
-            np.add.at(found[name], self.call.doses.table.owner[rows], bar)
+            np.add.at(found[name], at.owner, bar)
 
     def _to_steps(self, name: str, at_start: Array, value: Array, bar: Array) -> None:
         """Add to `bar`, of a parameter's steps, the cotangents of first values and of changes.
@@ -134,12 +134,6 @@ class CallDerivatives:
         np.add.at(bar, first, at_start)
         per_row = value[rows] if value.ndim == 1 else value[rows].sum(axis=1)
         np.add.at(bar, self.call.timeline.source[rows], per_row)
-
-    def _step_rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The steps of a parameter that hold at rows of the doses."""
-        table = self.call.doses.table
-        order = None if table.order is None else table.order[rows]
-        return rows_at(self.call.columns.steps[name], table.owner[rows], table.time[rows], order)
 
     @cached_property
     def _state_rows(self) -> NDArray[np.int64]:
@@ -214,7 +208,7 @@ class CallDerivatives:
         moving = of_parameters or any(field.any() for field in fields.values())
         if call.steady is not None and moving:
             at_records = {
-                name: self._at_rows(name, dot, call.steady.rows)
+                name: self._at_moments(name, dot, self._steady_records)
                 for name, dot in of_parameters.items()
             }
             value[self._state_rows] = call.steady.push_forward(at_records, fields).reshape(-1)
@@ -237,20 +231,25 @@ class CallDerivatives:
         """
         doses = self.call.doses
         of_lines = {entry: dot for entry, dot in dots.items() if entry.kind == "dose"}
-        sizes = [dot.size for dot in (*of_lines.values(), *of_parameters.values())]
+        constant = [
+            dot for name, dot in of_parameters.items() if name not in self.call.columns.steps
+        ]
+        sizes = [dot.size for dot in (*of_lines.values(), *constant)]
         most = max(sizes, default=1) if self.call.timeline.shared else 1
-        shape = (len(doses.amount), most) if most > 1 else (len(doses.amount),)
-        numbers = {name: np.zeros(shape) for name in ("amount", "time", "every", "extent")}
+        trail = (most,) if most > 1 else ()
+        names, shape = ("amount", "time", "every", "extent"), (len(doses.amount), *trail)
+        numbers = {name: np.zeros((doses.records, *trail)) for name in names}
         for entry, dot in of_lines.items():
             name = "extent" if entry.name in ("duration", "rate") else entry.name
             numbers[name][self._line_rows(entry.line)] = dot
+        numbers = {name: doses.from_records(dot) for name, dot in numbers.items()}
         of_rules = {
             name: np.zeros(shape) for name in ("lag", "bioavailability", "rate", "duration")
         }
         for rule in doses.rules:
             for name, slope in rule.slopes.items():
                 if name in of_parameters:
-                    dot = slope * self._at_rows(name, of_parameters[name], rule.rows)
+                    dot = slope * self._at_moments(name, of_parameters[name], rule.at)
                     of_rules[rule.field][rule.rows] += (
                         dot if len(shape) == 1 or dot.ndim == 2 else dot[..., None]
                     )
@@ -275,20 +274,22 @@ class CallDerivatives:
             by_switches = by_switches[:, None]
         return time + by_switches
 
-    def _at_rows(self, name: str, dot: Array, rows: NDArray[np.int64]) -> Array:
-        """The tangent of a parameter at rows of the doses, from its tangent `dot`.
+    def _at_moments(self, name: str, dot: Array, at: Moments) -> Array:
+        """The tangent of a parameter's values at some moments, from its tangent `dot`.
 
         () or (n,), or (1, patients) where all share the table.
         """
         if name in self.call.columns.steps:
-            return dot[self._step_rows(name, rows)]
+            return dot[rows_at(self.call.columns.steps[name], at)]
         if dot.ndim == 0:
             return dot
-        return (
-            dot[None, :]
-            if self.call.timeline.shared and dot.size > 1
-            else dot[self.call.doses.table.owner[rows]]
-        )
+        return dot[None, :] if self.call.timeline.shared and dot.size > 1 else dot[at.owner]
+
+    @cached_property
+    def _steady_records(self) -> Moments:
+        """(records,) those at steady state, as moments at which parameters are read."""
+        assert self.call.steady is not None
+        return self.call.doses.table.moments().of(self.call.steady.rows)
 
     @cached_property
     def _slopes(self) -> list[dict[str, Array]]:

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.engine.batch import Batch, Raw, Samples, Summary, Timeline
 from teorell.errors import InputError, count
 from teorell.model import Model
 from teorell.model.expression import Expression, evaluate, leaves, symbol
-from teorell.schedule.covariates import rows_at
+from teorell.schedule.covariates import Moments, rows_at
 from teorell.schedule.dose import BOLUS, NOT_STEADY, RESET
-from teorell.schedule.dose_table import DoseTable, from_equilibrium
+from teorell.schedule.dose_table import DoseTable, from_equilibrium, without_late
 from teorell.schedule.dosing_rules import Doses, doses_of
+from teorell.schedule.introduction import introduced
 from teorell.schedule.record_times import RecordTimes
 from teorell.schedule.regimen import Given, dose_table
 from teorell.schedule.timeline import samples_of, timeline_of
@@ -61,20 +61,18 @@ class CoreCall:
     @property
     def _ends(self) -> Array:
         """(patients,) when the last sample is taken, or the last window of reductions ends."""
-        summary = self.batch.summary
-        windows = -np.inf if summary is None else summary.windows[..., 1].max(axis=0)
-        return np.maximum(self._last_samples, windows)
+        return _ends_of(self.batch.times, self.batch.summary, self.batch.patients)
 
-    @property
-    def _last_samples(self) -> Array:
-        """(patients,) the time of the last sample of each; before any time where there is none."""
-        times, patients = self.batch.times, self.batch.patients
-        if not isinstance(times, Samples):
-            return np.full(patients, times[-1] if times.size else -np.inf)
+
+def _ends_of(times: Array | Samples | RecordTimes, summary: Summary | None, patients: int) -> Array:
+    """(patients,) when all that is asked of each is over; before any time where nothing is."""
+    if isinstance(times, np.ndarray):
+        result = np.full(patients, times[-1] if times.size else -np.inf)
+    else:
         last, some = times.offsets[1:] - 1, times.counts > 0
         result = np.full(patients, -np.inf)
         result[some] = times.times[last[some]]
-        return result
+    return result if summary is None else np.maximum(result, summary.windows[..., 1].max(axis=0))
 
 
 def core_call(
@@ -110,9 +108,15 @@ def core_call(
     )
     switches = _switches(model, programs, columns)
     table = _own_rows(table, model, columns, switches, patients)
-    at_rows = _ValuesAt(columns, table)
-    doses = doses_of(table, model.dosing_rules, at_rows.of)
-    steady = steady_states(model, doses, at_rows.everything, options, derivatives)
+    ends = _ends_of(times, summary, patients)
+    table = without_late(table, ends if table.patients == patients else np.max(ends, keepdims=True))
+    read = _Read(columns)
+    given = introduced(table, model.dosing_rules, columns.steps, read.of)
+    doses = doses_of(given, model.dosing_rules, read.of)
+    records = given.table.moments()
+    steady = steady_states(
+        model, doses, lambda rows: read.everything(records.of(rows)), options, derivatives
+    )
     timeline = timeline_of(
         doses,
         states={name: number for number, name in enumerate(model.state_names)},
@@ -120,6 +124,7 @@ def core_call(
         switches=switches,
         covariates={columns.names.index(name): steps for name, steps in columns.steps.items()},
         steady=None if steady is None else steady.found,
+        between=isinstance(times, RecordTimes) and times.order is not None,
     )
     at = samples_of(times, timeline) if isinstance(times, RecordTimes) else times
     batch = Batch(programs, columns.values, patients, timeline, at, summary)
@@ -127,30 +132,27 @@ def core_call(
 
 
 @dataclass(frozen=True)
-class _ValuesAt:
-    """The values that parameters have at rows of the doses."""
+class _Read:
+    """The values that parameters have at moments."""
 
     columns: ParameterColumns
-    table: DoseTable
 
-    def of(self, expression: Expression, rows: NDArray[np.int64]) -> dict[Expression, Array]:
+    def of(self, expression: Expression, at: Moments) -> dict[Expression, Array]:
         """symbol -> () or (n,), for the parameters in an expression."""
         return {
-            leaf: self.one(leaf.name, rows) for leaf in leaves(expression) if leaf.op == "parameter"
+            leaf: self.one(leaf.name, at) for leaf in leaves(expression) if leaf.op == "parameter"
         }
 
-    def everything(self, rows: NDArray[np.int64]) -> tuple[Array, ...]:
+    def everything(self, at: Moments) -> tuple[Array, ...]:
         """One column a parameter, () or (n,)."""
-        return tuple(self.one(name, rows) for name in self.columns.names)
+        return tuple(self.one(name, at) for name in self.columns.names)
 
-    def one(self, name: str, rows: NDArray[np.int64]) -> Array:
-        owner = self.table.owner[rows]
+    def one(self, name: str, at: Moments) -> Array:
         if name in self.columns.steps:
             steps = self.columns.steps[name]
-            order = None if self.table.order is None else self.table.order[rows]
-            return steps.values[rows_at(steps, owner, self.table.time[rows], order)]
+            return steps.values[rows_at(steps, at)]
         column = self.columns.values[self.columns.names.index(name)]
-        return column[owner] if column.ndim else column
+        return column[at.owner] if column.ndim else column
 
 
 def _own_rows(

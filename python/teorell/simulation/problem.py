@@ -112,10 +112,10 @@ class Problem:
         fixed = [
             self._value(entry).shape
             for entry in every
-            if entry not in self.inputs and entry.name not in steps
+            if entry not in self.inputs and not self._changes(entry)
         ]
         named = zip(self.inputs, shapes, strict=False)
-        free = [shape for entry, shape in named if entry.name not in steps] if steps else shapes
+        free = [shape for entry, shape in named if not self._changes(entry)] if steps else shapes
         own = [(each.patients,) for each in steps.values() if each.patients > 1]
         own += [(size,) for _, size in self.reductions.sizes()]
         return next((shape[0] for shape in (*free, *fixed, *own) if len(shape)), 1)
@@ -226,8 +226,12 @@ class Problem:
         call.report(raw)
         return self._of_outputs(raw), derivatives[..., : len(self.outputs), :], reduced
 
+    def _changes(self, entry: Input) -> bool:
+        """Is the input a parameter that changes over time? A number of a dose may have its name."""
+        return entry.kind == "parameter" and entry.name in self.columns.steps
+
     def _value(self, entry: Input) -> Array:
-        if entry.name in self.columns.steps:
+        if self._changes(entry):
             return self.columns.steps[entry.name].values
         if entry.kind == "parameter":
             return self.columns.values[self.columns.names.index(entry.name)]
