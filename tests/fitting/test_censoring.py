@@ -17,10 +17,12 @@ SD = 0.1
 UP, LOW = Y > 4.0, Y < 0.6
 
 
-def log_interval(a, b, f, sd=SD):
-    """log of the probability of lying from a to b, by quadrature of the density."""
+def log_interval(a, b, f):
+    """log of the probability of lying from a to b, by Gauss-Legendre quadrature of the density."""
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    y = 0.5 * (a + b) + 0.5 * (b - a) * nodes
     with np.errstate(divide="ignore"):
-        return np.log([quad(norm.pdf, a, b, args=(each, sd), epsabs=0.0)[0] for each in f])
+        return np.log(0.5 * (b - a) * norm.pdf(y, f[:, None], SD) @ weights)
 
 
 CASES = {
@@ -211,9 +213,14 @@ def test_rows_that_say_nothing_are_refused(name):
     columns, words = REFUSED[name]
     columns, model = dict(columns), bolus()
     truncated = columns.pop("truncated", False)
-    with pytest.raises(tl.InputError, match=words):
-        observed = table(T, columns.pop("DV"), model, **columns)
+    dv = columns.pop("DV")
+
+    def fit():
+        observed = table(T, dv, model, **columns)
         tl.fit(model, observed, {"cl": 3.0}, error=tl.Additive(SD), truncated=truncated)
+
+    with pytest.raises(tl.InputError, match=words):
+        fit()
 
 
 def test_a_limit_of_zero_is_one_where_it_is_given():

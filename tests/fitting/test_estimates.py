@@ -121,7 +121,7 @@ def test_a_bound_at_zero():
 @pytest.mark.parametrize("error", [tl.Additive(), tl.Proportional(), tl.Combined()])
 @pytest.mark.parametrize("exact", [True, False])
 def test_data_without_noise_converge(error, exact):
-    """Simulated with the same options they meet the floor, which is said; else the solver's error."""
+    """Simulated with the same options they meet the floor, which is said."""
     model = bolus()
     curve = decline(TIMES, 4.0, 20.0)
     if exact:
@@ -280,8 +280,10 @@ def test_a_normal_prior_of_a_negative_parameter():
 
 BAD_PRIORS = {
     "of another": (lambda: {("cl", "ka"): tl.LogNormal([1, 1], covariance=OMEGA)}, "name 'ka'"),
-    "twice": (lambda: {"cl": tl.LogNormal(1, 1), ("cl", "v"): tl.LogNormal([1, 1], covariance=OMEGA)},
-              "have 'cl' twice"),
+    "twice": (
+        lambda: {"cl": tl.Normal(1, 1), ("cl", "v"): tl.LogNormal([1, 1], covariance=OMEGA)},
+        "have 'cl' twice",
+    ),
     "no covariance": (lambda: {("cl", "v"): tl.LogNormal([1, 1], 1.0)}, "has no covariance"),
     "too small": (lambda: {"cl": tl.LogNormal([1, 1], covariance=OMEGA)}, "is of 2 parameters"),
     "too long": (lambda: {"cl": tl.LogNormal([1.0] * 4, 1.0)}, "is 4 long .there are 3"),
@@ -301,8 +303,8 @@ def test_priors_that_do_not_suit(name):
     make, words = BAD_PRIORS[name]
     model = bolus()
     model.parameter("k", 0.0)
+    start = {"cl": 3.0, "v": 30.0, "k": 0.0}
     with pytest.raises(tl.InputError, match=words):
-        start = {"cl": 3.0, "v": 30.0, "k": 0.0}
         tl.fit(model, table(TIMES, THREE, model), start, priors=make())
 
 

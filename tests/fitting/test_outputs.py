@@ -134,6 +134,7 @@ REFUSED = {
     "nothing": ({1: None, 2: None}, {}, None, "names nothing that was measured"),
     "twice": ({1: "cp", "1": "cm", 2: "cm"}, {}, None, "a DVID or CMT twice"),
     "another's name": ("cp", {"dvid": ("cm", "cm")}, None, "DVID says cm"),
+    "a row without a name": ("cp", {"dvid": ("cp", "")}, None, "DVID without a value is"),
     "error of another": ({1: "cp", 2: None}, {}, {"cm": tl.Additive()}, "error names 'cm'"),
     "an error too few": ({1: "cp", 2: "cm"}, {}, {"cm": tl.Additive()}, "does not name 'cp'"),
 }  # fmt: skip
@@ -173,3 +174,14 @@ def test_a_subject_without_one_of_the_outputs():
     found = tl.fit(model, observed, start, both, error=tl.Additive(0.1), starts=1)
     assert found.converged.all()
     assert tl.fit(model, observed, start, both, pooled=True, starts=1).converged.all()
+
+
+def test_the_command_line_takes_a_choice():
+    from teorell.fitting.command import _output
+
+    assert _output([]) is None
+    assert _output(["cp"]) == "cp"
+    assert _output(["1=cp", "2="]) == {"1": "cp", "2": None}
+    for wrong in (["1=cp", "cm"], ["=cp"], ["1=cp", "1=cm"]):
+        with pytest.raises(tl.InputError, match="--output has"):
+            _output(wrong)

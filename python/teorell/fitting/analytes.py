@@ -37,7 +37,12 @@ def analytes(
     if isinstance(given, Mapping):
         return _mapped(model, observations, given, dvid, kept)
     chosen = _output(model, given)
-    return (chosen,), _single(model, observations, chosen, dvid, kept)
+    said = {str(each) for each in dvid} - {""}
+    if chosen in said and said <= set(model.output_names):  # DVID says the names
+        names = {each: each if each == chosen else None for each in said}
+        return _mapped(model, observations, names, dvid, kept)
+    _check_single(model, observations, chosen, sorted(said), kept)
+    return (chosen,), np.zeros(kept.size, np.int64)
 
 
 def _labels(cells: NDArray[Any] | None, rows: int) -> NDArray[Any]:
@@ -81,37 +86,27 @@ def _output(model: Model, given: Any) -> str:
     return chosen
 
 
-def _single(
-    model: Model,
-    observations: EventTable,
-    chosen: str,
-    dvid: NDArray[Any],
-    kept: NDArray[np.intp],
-) -> NDArray[np.int64]:
-    """Which observations are of the one output `chosen`: 0, or -1 where DVID names another.
+def _check_single(
+    model: Model, observations: EventTable, chosen: str, said: list[str], kept: NDArray[np.intp]
+) -> None:
+    """InputError where DVID, or CMT without DVID, tells several analytes apart, or names another.
 
-    InputError where DVID, or CMT without DVID, tells several analytes apart.
+    said: the values of DVID.
     """
-    said = sorted({str(each) for each in dvid} - {""})
     if said and set(said) <= set(model.output_names):
-        if chosen not in said:
-            raise InputError(
-                f"no observation is of {chosen!r} (DVID says {', '.join(said)}). Give "
-                f"output={said[0]!r}."
-            )
-        return np.where(dvid == chosen, 0, LEFT_OUT).astype(np.int64)
-    column = "DVID" if said else "CMT"
-    if not said:
-        said = [model.state_names[k] for k in np.unique(observations.cmt[kept])]
-    if len(said) > 1:
-        key = repr(said[0]) if column == "CMT" or not said[0].isdigit() else said[0]
-        other = repr(said[1]) if column == "CMT" or not said[1].isdigit() else said[1]
         raise InputError(
-            f"the observations are of {len(said)} analytes ({column} is {', '.join(said)}; output "
-            f"is {chosen!r} alone). Say which is which, such as output={{{key}: {chosen!r}, "
-            f"{other}: None}}; None leaves rows out."
+            f"no observation is of {chosen!r} (DVID says {', '.join(said)}). Give "
+            f"output={said[0]!r}."
         )
-    return np.zeros(kept.size, np.int64)
+    column = "DVID" if said else "CMT"
+    names = said or [model.state_names[k] for k in np.unique(observations.cmt[kept])]
+    if len(names) > 1:
+        one, other = (each if each.isdigit() else repr(each) for each in names[:2])
+        raise InputError(
+            f"the observations are of {len(names)} analytes ({column} is {', '.join(names)}; "
+            f"output is {chosen!r} alone). Say which is which, such as output={{{one}: "
+            f"{chosen!r}, {other}: None}}; None leaves rows out."
+        )
 
 
 def _mapped(

@@ -72,9 +72,17 @@ def fit(
     Raises InputError, before any work, for what does not fit together. A problem that does not
     converge, or ends at a bound, has its message.
     """
-    if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
-        raise InputError(
-            f"starts is {starts!r} (one is the least). Give a whole number of 1 or more."
+    for what, number, least in (("starts", starts, 1), ("seed", seed, 0)):
+        whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+        if not whole or number < least:
+            raise InputError(
+                f"{what} is {number!r} ({least} is the least). Give a whole number of {least} or "
+                "more."
+            )
+    if not isinstance(truncated, bool | np.bool_):
+        raise TypeError(
+            f"truncated is a {type(truncated).__name__} (limits are those of the table). Give "
+            "True or False."
         )
     if optimizer is not None:
         check(optimizer)

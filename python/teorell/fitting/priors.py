@@ -144,6 +144,7 @@ class Priors:
         parameters; slope: their derivatives by the points.
         """
         value, gradient, information = found
+        square, constant = np.zeros_like(value), np.zeros_like(value)
         for block in self.blocks:
             columns = list(block.columns)
             x = (points if block.logarithmic else values)[:, columns]
@@ -156,10 +157,10 @@ class Priors:
             information[np.ix_(range(len(which)), columns, columns)] += np.einsum(
                 "kmi,kmj->kij", white, white
             )
-            sizes = np.log(np.einsum("kii->ki", root)).sum(axis=1)
-            value = value + 0.5 * (away * away).sum(axis=1) + sizes
-            value = value + HALF_LOG_TWO_PI * len(columns)
-        return value, gradient, information
+            square += (away * away).sum(axis=1)
+            constant += np.log(np.einsum("kii->ki", root)).sum(axis=1)
+        constant += HALF_LOG_TWO_PI * self.known
+        return value + 0.5 * square + constant, gradient, information
 
 
 def priors_of(

@@ -98,7 +98,7 @@ class Fit:
         columns: dict[str, Any] = {} if self.pooled else {"id": self.ids}
         for name in self.names:
             columns |= {name: self.estimates[name], f"{name}_se": self.standard_errors[name]}
-        columns |= dict(self.error)
+        columns |= {(f"residual_{n}" if n in columns else n): x for n, x in self.error.items()}
         return pd.DataFrame(columns | {"objective": self.objective, "converged": self.converged})
 
     def summary(self) -> str:
