@@ -51,8 +51,8 @@ def fit(
 ) -> Fit:
     """Fit a model to the observations of an event table, each subject by itself or all pooled.
 
-    estimate: names of parameters and where to start. Those that start above 0, and whose bounds are
-        not negative, are searched as logarithms, others as they are.
+    estimate: names of parameters and where to start. Those that start above 0, and whose lower
+        bound, if they have bounds, is 0 or more, are searched as logarithms, others as they are.
     output: what was measured; None is the only output. Of several in one table: DVID or CMT -> the
         name of an output, or None for rows to leave out; DVID that is the name itself needs none.
     error: teorell.Additive() (the default), Proportional() or Combined(), of each output by itself,

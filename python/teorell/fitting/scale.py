@@ -106,9 +106,10 @@ def _range(model: Model, name: str, start: Any, bounds: Any) -> tuple[float, flo
     high = min(MOST if upper is None else upper, float(info.upper))
     positive = first > 0.0 and (low >= 0.0 or bounds is None)
     if not max(low, -MOST) <= first <= high:
+        shown = [each if abs(each) < MOST else np.copysign(np.inf, each) for each in (low, high)]
         raise InputError(
-            f"{name!r} starts at {first:g} (outside of its bounds, {low:g} to {high:g}). Start "
-            "within them."
+            f"{name!r} starts at {first:g} (outside of its bounds, {shown[0]:g} to {shown[1]:g}). "
+            "Start within them."
         )
     if not low < high:
         raise InputError(
