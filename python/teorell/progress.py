@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 __all__ = ["Progress", "on_terminal", "reporting"]
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the patients done, and all of them."""
+"""Called with the patients (of a fit: searches) done, and all of them."""
 
 COLUMNS = 80  # the widest that a bar may be, in characters
 BAR = 40  # the marks of the plain bar
@@ -26,8 +26,12 @@ def on_terminal() -> bool:
 
 
 @contextmanager
-def reporting(progress: bool | Progress | None, patients: int) -> Iterator[Progress | None]:
-    """The callable that a solve reports to, None for nothing; patients: how many there are in all.
+def reporting(
+    progress: bool | Progress | None, total: int, what: str = "patients"
+) -> Iterator[Progress | None]:
+    """The callable that a solve reports to, None for nothing; total: how many there are in all.
+
+    what: the word for what is counted.
 
     progress: a callable is handed on as it is, None and False are nothing. True is a bar by tqdm or
         rich, whichever is installed, else a plain one; one line of text where nobody watches.
@@ -37,10 +41,10 @@ def reporting(progress: bool | Progress | None, patients: int) -> Iterator[Progr
     elif progress is not True:
         yield progress
     elif not (on_terminal() or "ipykernel" in sys.modules):
-        with _closing_line(patients) as report:
+        with _closing_line(total, what) as report:
             yield report
     else:
-        with _tqdm(patients) or _rich(patients) or _plain(patients) as report:
+        with _tqdm(total, what) or _rich(total, what) or _plain(total, what) as report:
             yield report
 
 
@@ -51,7 +55,7 @@ def _columns() -> int:
     return min(COLUMNS, shutil.get_terminal_size().columns) - 1
 
 
-def _tqdm(patients: int) -> Any:
+def _tqdm(total: int, what: str) -> Any:
     """A context whose value draws with tqdm; None without tqdm."""
     try:
         from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore]
@@ -62,13 +66,13 @@ def _tqdm(patients: int) -> Any:
 
     @contextmanager
     def drawing() -> Iterator[Progress]:
-        with tqdm(total=patients, unit=" patients", **width) as bar:
-            yield lambda done, total: bar.update(done - bar.n)
+        with tqdm(total=total, unit=f" {what}", **width) as bar:
+            yield lambda done, _: bar.update(done - bar.n)
 
     return drawing()
 
 
-def _rich(patients: int) -> Any:
+def _rich(total: int, what: str) -> Any:
     """A context whose value draws with rich; None without rich."""
     try:
         from rich.console import Console
@@ -80,24 +84,24 @@ def _rich(patients: int) -> Any:
 
     @contextmanager
     def drawing() -> Iterator[Progress]:
-        columns = (TextColumn("patients"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Bar(*columns, console=console) as bar:
-            task = bar.add_task("patients", total=patients)
-            yield lambda done, total: bar.update(task, completed=done)
+            task = bar.add_task(what, total=total)
+            yield lambda done, _: bar.update(task, completed=done)
 
     return drawing()
 
 
 @contextmanager
-def _plain(patients: int) -> Iterator[Progress]:
+def _plain(every: int, what: str) -> Iterator[Progress]:
     """A bar of characters, drawn over itself: [####....] 40/100 patients."""
-    room = _columns() - len(f"[] {patients:,}/{patients:,} patients")
+    room = _columns() - len(f"[] {every:,}/{every:,} {what}")
     length = max(0, min(BAR, room))
 
     def draw(done: int, total: int) -> None:
         full = length * done // max(total, 1)
         marks = f"[{'#' * full}{'.' * (length - full)}] " if length else ""
-        print(f"\r{marks}{done:,}/{total:,} patients", end="", file=sys.stderr, flush=True)
+        print(f"\r{marks}{done:,}/{total:,} {what}", end="", file=sys.stderr, flush=True)
 
     try:
         yield draw
@@ -106,7 +110,7 @@ def _plain(patients: int) -> Iterator[Progress]:
 
 
 @contextmanager
-def _closing_line(patients: int) -> Iterator[Progress]:
+def _closing_line(every: int, what: str) -> Iterator[Progress]:
     """One line at the end, also after an error: 40 of 100 patients."""
     last = 0
 
@@ -117,4 +121,4 @@ def _closing_line(patients: int) -> Iterator[Progress]:
     try:
         yield remember
     finally:
-        print(f"{last:,} of {patients:,} patients", file=sys.stderr, flush=True)
+        print(f"{last:,} of {every:,} {what}", file=sys.stderr, flush=True)

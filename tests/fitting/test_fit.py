@@ -5,24 +5,10 @@ import pandas as pd
 import pytest
 import teorell as tl
 from compartments import bateman, oral
+from fitting_case import TIGHT, TIMES, table
 from folders import DATA
 
 THEOPHYLLINE = DATA / "nlmixr2data" / "theo_sd.csv"
-TIMES = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0])
-TIGHT = {"rtol": 1e-9, "atol": 1e-12}
-
-
-def table(times, values, model, dose=100.0, **columns):
-    """A dose at 0 and the observations, (subjects, times), of each subject."""
-    values = np.atleast_2d(values)
-    frames = []
-    for k, row in enumerate(values):
-        observed = pd.DataFrame({"TIME": times, "DV": row, "AMT": 0.0, "EVID": 0})
-        for name, column in columns.items():
-            observed[name] = np.atleast_2d(column)[k] if np.ndim(column) else column
-        first = pd.DataFrame({"TIME": [0.0], "DV": [np.nan], "AMT": [dose], "EVID": [1]})
-        frames.append(pd.concat([first, observed] if dose else [observed]).assign(ID=k + 1))
-    return tl.EventTable(pd.concat(frames), model)
 
 
 def line(parameters):

@@ -56,7 +56,11 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "--fixed", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
         help="other parameters",
     )  # fmt: skip
-    parser.add_argument("--output", help="what was measured (default: the only output)")
+    parser.add_argument(
+        "--output", nargs="+", action="extend", default=[], metavar="OUTPUT",
+        help="what was measured (default: the only output); of several DVID=OUTPUT or CMT=OUTPUT "
+        "each, DVID= for rows to leave out",
+    )  # fmt: skip
     parser.add_argument(
         "--error", choices=tuple(ERRORS), default="additive",
         help="how observations scatter (default: additive)",
@@ -64,6 +68,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--pooled", action="store_true", help="one set of parameters for all subjects"
     )
+    parser.add_argument(
+        "--truncated", action="store_true",
+        help="condition observations on lying above LLOQ (M2)",
+    )  # fmt: skip
     parser.add_argument("--starts", type=int, default=5, help="points to start from (default: 5)")
     parser.add_argument("--seed", type=int, default=0, help="of the starts (default: 0)")
     parser.add_argument("--progress", action="store_true", help="draw a bar")
@@ -91,6 +99,7 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.seed < 0:
         raise InputError(f"--seed is {options.seed} (seeds are not negative). Give 0 or more.")
+    output = _output(options.output)
     check_folder(options.out, "--out")
     _check_files(options.model, options.table)
     import pandas  # noqa: F401 - the table, the summary and the files need it: said before any work
@@ -98,8 +107,8 @@ def run(options: argparse.Namespace) -> int:
     model = _model(options.model)
     events = _table(options.table, model)
     found = fit(
-        model, events, estimate, options.output, error=ERRORS[options.error](),
-        pooled=options.pooled, fixed=fixed, starts=options.starts, seed=options.seed,
+        model, events, estimate, output, error=ERRORS[options.error](), pooled=options.pooled,
+        fixed=fixed, truncated=options.truncated, starts=options.starts, seed=options.seed,
         progress=options.progress and on_terminal(),
     )  # fmt: skip
     print(f"{events}\n{options.error} error, {count(options.starts, 'start')}")
@@ -109,6 +118,25 @@ def run(options: argparse.Namespace) -> int:
     for path in _write(found, options.out):
         print(f"written: {path}")
     return 0 if found.converged.all() else 1
+
+
+def _output(given: Sequence[str]) -> str | dict[str, str | None] | None:
+    """The argument `output` of teorell.fit. InputError for words that are neither of its forms."""
+    if not given:
+        return None
+    if len(given) == 1 and "=" not in given[0]:
+        return given[0]
+    found: dict[str, str | None] = {}
+    for each in given:
+        key, parted, name = each.partition("=")
+        if not parted or not key.strip():
+            raise InputError(
+                f"--output has {each!r} (which rows are of it?). Write it as 1=cp, by DVID or CMT."
+            )
+        if key.strip() in found:
+            raise InputError(f"--output has {key.strip()} twice (which is meant?). Leave one out.")
+        found[key.strip()] = name.strip() or None
+    return found
 
 
 def _check_files(model: Path, table: Path) -> None:
@@ -224,18 +252,15 @@ def _write(found: Fit, folder: Path) -> list[Path]:
     )
     found.to_dataframe().to_csv(estimates, index=False)
     rows = {
-        "id": np.asarray(found.ids)[found.subject], "time": found.time, "observed": found.observed,
-        "below": found.below, "predicted": found.predicted, "residual": found.residuals,
+        "id": np.asarray(found.ids)[found.subject], "time": found.time, "output": found.output,
+        "observed": found.observed, "below": found.below, "censored": found.censored,
+        "predicted": found.predicted, "residual": found.residuals,
     }  # fmt: skip
     pd.DataFrame(rows).to_csv(residuals, index=False)
     written = [estimates, residuals]
-    if found.below.all():
-        reason = "no picture (all observations are below the limit). Look at residuals.csv."
-    else:
-        try:
-            found.plot().savefig(picture, dpi=120)
-            return [*written, picture]
-        except ImportError as error:
-            reason = str(error)
-    print(f"teorell: {reason}", file=sys.stderr)
-    return written
+    try:
+        found.plot().savefig(picture, dpi=120)
+    except ImportError as error:
+        print(f"teorell: {error}", file=sys.stderr)
+        return written
+    return [*written, picture]

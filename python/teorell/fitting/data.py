@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array
+from teorell.arrays import Array, check_bounds, numbers
 from teorell.errors import InputError, count, suggestion
+from teorell.fitting.analytes import analytes
+from teorell.fitting.observations import Observed, observed_of
+from teorell.fitting.residual_error import Scatter
 from teorell.model import Model
 from teorell.rows import offsets_of, spread
 from teorell.schedule.covariates import Stepwise
@@ -31,16 +34,14 @@ class Data:
     """Observations of subjects: those of subject i are rows offsets[i] to offsets[i + 1] - 1."""
 
     model: Model
-    output: str
+    outputs: tuple[str, ...]  # that were measured
     estimated: tuple[str, ...]
     known: Mapping[str, Any]  # other parameters: numbers, (subjects,), Stepwise
     regimen: Any  # a DoseTable
     times: Array  # (rows,)
     order: NDArray[np.int64] | None
     offsets: NDArray[np.int64]
-    y: Array  # (rows,)
-    below: NDArray[np.bool_]  # (rows,) below the limit of quantification
-    limit: Array  # (rows,)
+    seen: Observed  # (rows,)
     ids: NDArray[Any]  # (subjects,)
     options: Mapping[str, Any]  # of simulate
 
@@ -53,6 +54,11 @@ class Data:
         """(subjects,) observations of each."""
         counts: NDArray[np.int64] = np.diff(self.offsets)
         return counts
+
+    @property
+    def owner(self) -> NDArray[np.intp]:
+        """(rows,) the subject of each observation."""
+        return np.repeat(np.arange(self.subjects), self.counts)
 
     def rows(self, subjects: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows of some subjects, which may repeat."""
@@ -68,10 +74,12 @@ class Data:
         given |= dict(zip(self.estimated, arrays, strict=True))
         at = RecordTimes(self.times, self.offsets, self.order).of(subjects)
         regimen = self.regimen.of(subjects)
-        problem = problem_of(self.model, given, regimen, at, [self.output], **self.options)
+        problem = problem_of(self.model, given, regimen, at, list(self.outputs), **self.options)
         problem = problem.by([Input("parameter", name) for name in self.estimated])
         raw, derivatives, _ = problem.jacobian(problem.given)
-        return raw.values[:, 0], derivatives[:, 0, :]
+        output = self.seen.output[self.rows(subjects)]
+        each = np.arange(len(output))
+        return raw.values[each, output], derivatives[each, output, :]
 
     def _chosen(self, value: Any, subjects: NDArray[np.int64]) -> Any:
         """The values of a known parameter for some subjects."""
@@ -83,9 +91,10 @@ class Data:
 def data_of(
     model: Model,
     observations: EventTable,
-    output: str | None,
+    output: Any,
     estimated: Sequence[str],
     known: Mapping[str, Any],
+    truncated: bool,
     options: Any,
 ) -> Data:
     """The observations of a table, without those that DV does not hold (MDV).
@@ -97,11 +106,12 @@ def data_of(
             f"observations are a {type(observations).__name__} (doses are needed too). Give a "
             "teorell.EventTable."
         )
-    chosen = _output(model, output)
-    _check_parameters(model, observations, estimated, known)
-    kept, below, limit = _kept(observations)
-    owner = observations.times.patient[kept]
-    counts = np.bincount(owner, minlength=observations.patients)
+    given = _known(model, observations, estimated, known)
+    kept = np.flatnonzero(~observations.mdv)
+    outputs, which = analytes(model, observations, output, kept)
+    kept, which = kept[which >= 0], which[which >= 0]
+    kept, seen = observed_of(observations, kept, which, truncated)
+    counts = np.bincount(observations.times.patient[kept], minlength=observations.patients)
     if not kept.size or (counts == 0).any():
         who = f"subject {observations.ids[np.argmax(counts == 0)]}" if kept.size else "any subject"
         raise InputError(
@@ -110,82 +120,69 @@ def data_of(
     order = observations.times.order
     return Data(
         model=model,
-        output=chosen,
+        outputs=outputs,
         estimated=tuple(estimated),
-        known={**observations.parameters, **known},
+        known=given,
         regimen=dose_table(observations.regimen, model.state_names, observations.patients),
         times=observations.times.times[kept],
         order=None if order is None else order[kept],
         offsets=offsets_of(counts),
-        y=np.where(below[kept], limit[kept], observations.dv[kept]),
-        below=below[kept],
-        limit=limit[kept],
+        seen=seen,
         ids=observations.ids,
         options=options,
     )
 
 
-def _output(model: Model, given: str | None) -> str:
-    """The output that was measured; None is the only one. InputError where there is none."""
-    names = model.output_names
-    if given is None and len(names) != 1:
-        raise InputError(
-            f"no output named (model {model.name!r} has {len(names)}). Name one of "
-            f"{', '.join(names)}."
-        )
-    chosen = names[0] if given is None else given
-    if chosen not in names:
-        raise InputError(
-            f"unknown output {chosen!r} (model {model.name!r} does not declare it). "
-            f"{suggestion(chosen, names)}"
-        )
-    return chosen
+def _known(
+    model: Model, observations: EventTable, estimated: Sequence[str], fixed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The parameters that are not estimated: columns of the table, and those that are fixed.
 
-
-def _check_parameters(
-    model: Model, observations: EventTable, estimated: Sequence[str], known: Mapping[str, Any]
-) -> None:
-    """InputError for names that the model has not, and for those whose value is given twice."""
-    for name in (*estimated, *known):
+    InputError for names that the model has not, for those whose value is given twice, and for
+    values that are not one number, or one a subject.
+    """
+    for name in (*estimated, *fixed):
         if name not in model.parameter_names:
             raise InputError(
                 f"unknown parameter {name!r} (model {model.name!r} does not declare it). "
                 f"{suggestion(name, model.parameter_names)}"
             )
-    for name in estimated:
-        if name in known or name in observations.parameters:
-            where = "fixed too" if name in known else "a column of the table too"
+    columns = observations.parameters
+    for one, other, names in (
+        ("estimated", "fixed", set(estimated) & set(fixed)),
+        ("estimated", "a column of the table", set(estimated) & set(columns)),
+        ("fixed", "a column of the table", set(fixed) & set(columns)),
+    ):
+        if names:
             raise InputError(
-                f"parameter {name!r} is estimated and {where} (which is meant?). Leave it out of "
-                "one."
+                f"parameter {min(names)!r} is {one} and {other} too (which is meant?). Leave it "
+                "out of one."
             )
+    known = {**columns, **fixed}
+    return {name: _checked(model, observations, name, value) for name, value in known.items()}
 
 
-def _kept(observations: EventTable) -> tuple[NDArray[np.intp], NDArray[np.bool_], Array]:
-    """Which samples count; of all samples, which are below the limit of quantification, and it.
+def _checked(model: Model, observations: EventTable, name: str, value: Any) -> Any:
+    """A parameter that is not estimated. InputError unless it is one number, or one a subject."""
+    info = model.parameter_info(name)
+    steps = isinstance(value, Stepwise)
+    array = value.values if steps else numbers(value, f"fixed {name!r}")
+    long = value.patients if steps else array.size
+    if long != observations.patients and not (steps and long == 1) and (steps or array.ndim):
+        raise InputError(
+            f"fixed {name!r} has {count(long, 'value')}, the table "
+            f"{count(observations.patients, 'subject')} (one number, or one a subject). Give as "
+            "many."
+        )
+    check_bounds(name, array, info.lower, info.upper)
+    return value if steps else (array if array.ndim else float(array))
 
-    InputError for a sample that counts without a value.
+
+def enough(data: Data, parameters: int, scatter: Scatter, pooled: bool) -> None:
+    """InputError where a problem has fewer observations than numbers to estimate.
+
+    Also where it has none of an output whose residual error is to be estimated.
     """
-    below = observations.blq & ~observations.mdv
-    kept = np.flatnonzero(~observations.mdv)
-    lost = kept[np.isnan(observations.dv[kept]) & ~below[kept]]
-    if lost.size:
-        raise InputError(
-            f"an observation is not a number (row {observations.records[lost[0]]}). Give DV a "
-            "value, or MDV 1."
-        )
-    limit = np.where(np.isnan(observations.lloq), observations.dv, observations.lloq)
-    unknown = kept[below[kept] & np.isnan(limit[kept])]
-    if unknown.size:
-        raise InputError(
-            "an observation below the limit of quantification has no limit (row "
-            f"{observations.records[unknown[0]]}). Give LLOQ, or the limit in DV."
-        )
-    return kept, below, limit
-
-
-def enough(data: Data, parameters: int, pooled: bool) -> None:
-    """InputError where a problem has fewer observations than numbers to estimate."""
     counts = np.array([data.counts.sum()]) if pooled else data.counts
     few = np.flatnonzero(counts < parameters)
     if few.size:
@@ -195,3 +192,10 @@ def enough(data: Data, parameters: int, pooled: bool) -> None:
             f"{count(parameters, 'parameter')} (they cannot be told apart). Estimate fewer, give "
             "priors, or pool the subjects."
         )
+    for j in {j for j, _ in scatter.estimated}:
+        of = np.bincount(data.owner[data.seen.output == j], minlength=data.subjects)
+        if not (of.any() if pooled else of.all()):
+            raise InputError(
+                f"subject {data.ids[np.argmin(of)]} has no observation of {data.outputs[j]!r} (its "
+                "residual error cannot be told). Give the error a size, or pool the subjects."
+            )

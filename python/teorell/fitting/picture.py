@@ -14,12 +14,12 @@ __all__ = ["picture"]
 
 
 def picture(
-    time: Array, observed: Array, predicted: Array, residuals: Array, below: NDArray[np.bool_]
+    time: Array, observed: Array, predicted: Array, residuals: Array, seen: NDArray[np.bool_]
 ) -> Any:
     """Observed against predicted, and residuals against time, as a matplotlib Figure.
 
-    All are (rows,); residuals in standard deviations. Rows below the limit of quantification are
-    not drawn. ImportError without matplotlib.
+    All are (rows,); residuals in standard deviations. seen: the rows that are drawn, those whose
+    value is known; of others there is no point. ImportError without matplotlib.
     """
     try:
         import matplotlib.pyplot as plt
@@ -28,12 +28,15 @@ def picture(
             "no picture (matplotlib is not installed). Run pip install 'teorell[plot]'."
         ) from error
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrained")
-    seen = ~below
-    ends = [
-        min(observed[seen].min(), predicted[seen].min()),
-        max(observed.max(), predicted.max()),
-    ]
-    left.plot(ends, ends, color=INK, linewidth=1.0)
+    shown = np.concatenate([observed[seen], predicted[seen]])
+    shown = shown[np.isfinite(shown)]
+    if shown.size:
+        ends = [shown.min(), shown.max()]
+        left.plot(ends, ends, color=INK, linewidth=1.0)
+    else:
+        told = "no observation lies within its limits"
+        for axes in (left, right):
+            axes.text(0.5, 0.6, told, ha="center", transform=axes.transAxes)
     left.plot(predicted[seen], observed[seen], "o", color=COLOR, alpha=0.6, markersize=4.0)
     left.set(xlabel="predicted", ylabel="observed")
     right.axhline(0.0, color=INK, linewidth=1.0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from teorell.arrays import Array
 
-__all__ = ["Profile", "interval"]
+__all__ = ["Profile", "grid_of", "interval"]
 
 CHI_SQUARE = 3.841458820694124  # 95 % point with one degree of freedom
 
@@ -22,6 +22,20 @@ class Profile:
     rise: Array  # (problems, points) of the objective above its minimum
     low: Array  # (problems,) of the 95 % interval; infinite where it does not end within the points
     high: Array
+
+
+def grid_of(best: Array, sd: Array, points: int, width: float, low: float, high: float) -> Array:
+    """(problems, points) where to hold a parameter: about `best`, up to `width` deviations `sd`.
+
+    best, sd: (problems,). Where a bound, low or high, is nearer, the points of that side lie closer
+    together.
+    """
+    offsets = np.linspace(-width, width, points)
+    below, above = np.maximum(best - low, 0.0), np.maximum(high - best, 0.0)
+    left = np.where(sd * width > below, below / width, sd)
+    right = np.where(sd * width > above, above / width, sd)
+    steps = np.where(offsets < 0.0, left[:, None], right[:, None])
+    return np.clip(best[:, None] + steps * offsets, low, high)
 
 
 def interval(points: Array, rise: Array) -> tuple[Array, Array]:

@@ -1,17 +1,8 @@
-"""How observations scatter about predictions, and what that makes of a likelihood.
-
-The likelihood of each problem comes with its slope and its Fisher information. Observations are
-normal about the prediction f with variance v(f, sigma). With residual e = y - f a row adds
-
-    (e^2 / v + log v) / 2                       to the negative log likelihood
-    f' f'^T / v + v' v'^T / (2 v^2)             to the expected information
-
-A value below the limit of quantification L adds -log Phi((L - f) / sqrt(v)), the method M3 of Beal
-(2001), J. Pharmacokinet. Pharmacodyn. 28:481-504.
-"""
+"""How observations scatter about predictions: one kind, or one for each output."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
-from teorell.errors import InputError
+from teorell.errors import InputError, suggestion
 
-__all__ = ["Additive", "Combined", "Error", "Proportional", "likelihood"]
-
-LOG_TWO_PI = 1.8378770664093453
+__all__ = ["Additive", "Combined", "Error", "Proportional", "Scatter", "scatter_of"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +28,12 @@ class Error:
     def __post_init__(self) -> None:
         for name in ("sd", "cv"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and 0.0 <= value < np.inf):
+            number = isinstance(value, int | float | np.integer | np.floating)
+            if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
+                number = True
+            if value is not None and not (
+                number and not isinstance(value, bool) and 0.0 <= value < np.inf
+            ):
                 raise InputError(
                     f"{name} of the residual error is {value!r} (it is a size). Give a number "
                     "above 0, or None."
@@ -93,65 +87,65 @@ class Combined(Error):
         super().__init__(sd=sd, cv=cv)
 
 
-def likelihood(
-    error: Error,
-    y: Array,
-    below: NDArray[np.bool_],
-    limit: Array,
-    f: Array,
-    slopes: Array,
-    logs: Array,
-    owner: NDArray[np.int64],
-    problems: int,
-) -> tuple[Array, Array, Array]:
-    """The negative log likelihood (problems,), its gradient and its Fisher information.
+@dataclass(frozen=True, eq=False)
+class Scatter:
+    """The residual errors of the outputs that were measured, one each."""
 
-    y, f, limit: (rows,) observations, predictions, limits of quantification; below: (rows,) is the
-    observation below the limit? slopes: (rows, p) df/d phi; logs: (rows, q - p) logarithms of the
-    estimated error; owner: (rows,) the problem of each row. gradient: (problems, q), information:
-    (problems, q, q). Infinite where a prediction is not a number, or where none has a scatter.
+    outputs: tuple[str, ...]
+    errors: tuple[Error, ...]
+
+    @property
+    def estimated(self) -> tuple[tuple[int, str], ...]:
+        """What is estimated: the number of the output, and sd or cv."""
+        return tuple((j, name) for j, one in enumerate(self.errors) for name in one.estimated)
+
+    def name(self, output: int, size: str) -> str:
+        """How a size is told: sd, or sd_cp where there are other outputs."""
+        return size if len(self.outputs) == 1 else f"{size}_{self.outputs[output]}"
+
+    def variance(
+        self, f: Array, logs: Array, output: NDArray[np.int64]
+    ) -> tuple[Array, Array, Array]:
+        """v (rows,), dv/df (rows,), and dv / d the logarithms (rows, estimated).
+
+        f: (rows,) predictions of the outputs (rows,). logs: (rows, estimated).
+        """
+        if len(self.errors) == 1:
+            return self.errors[0].variance(f, logs)
+        v, v_of_f, v_of_logs = np.empty_like(f), np.empty_like(f), np.zeros_like(logs)
+        for j, one in enumerate(self.errors):
+            rows = np.flatnonzero(output == j)
+            columns = np.flatnonzero([of == j for of, _ in self.estimated])
+            v[rows], v_of_f[rows], v_of_logs[np.ix_(rows, columns)] = one.variance(
+                f[rows], logs[np.ix_(rows, columns)]
+            )
+        return v, v_of_f, v_of_logs
+
+
+def scatter_of(error: Any, outputs: tuple[str, ...]) -> Scatter:
+    """The residual error of each output.
+
+    error: None is teorell.Additive(); one kind is that of each output, with sizes of its own; or a
+    mapping of outputs to kinds. InputError where it does not name all of them, and no other.
     """
-    v, v_of_f, v_of_logs = error.variance(f, logs)
-    q = slopes.shape[1] + logs.shape[1]
-    f_dot = np.concatenate([slopes, np.zeros_like(v_of_logs)], 1)
-    v_dot = np.concatenate([v_of_f[:, None] * slopes, v_of_logs], 1)
-    with np.errstate(all="ignore"):
-        e = y - f
-        value = 0.5 * (e * e / v + np.log(v) + LOG_TWO_PI)
-        gradient = -(e / v)[:, None] * f_dot + (0.5 / v * (1.0 - e * e / v))[:, None] * v_dot
-        first, second = f_dot / np.sqrt(v)[:, None], v_dot / (np.sqrt(2.0) * v)[:, None]
-        if below.any():
-            z = (limit - f) / np.sqrt(v)
-            log_phi, hazard = _normal(z)
-            z_dot = -f_dot / np.sqrt(v)[:, None] - (0.5 * z / v)[:, None] * v_dot
-            value = np.where(below, -log_phi, value)
-            gradient = np.where(below[:, None], -hazard[:, None] * z_dot, gradient)
-            curvature = np.sqrt(np.maximum(hazard * (hazard + z), 0.0))
-            first = np.where(below[:, None], curvature[:, None] * z_dot, first)
-            second = np.where(below[:, None], 0.0, second)
-    bad = ~np.isfinite(value)
-    value, gradient = np.where(bad, np.inf, value), np.where(bad[:, None], 0.0, gradient)
-    parts = np.where(bad[:, None, None], 0.0, np.stack([first, second], 1))
-    total, slope = np.zeros(problems), np.zeros((problems, q))
-    information = np.zeros((problems, q, q))
-    np.add.at(total, owner, value)
-    np.add.at(slope, owner, gradient)
-    np.add.at(information, owner, np.einsum("rki,rkj->rij", parts, parts))
-    return total, slope, information
-
-
-def _normal(z: Array) -> tuple[Array, Array]:
-    """log Phi(z), and phi(z) / Phi(z)."""
-    special = _special()
-    log_phi: Array = special.log_ndtr(z)
-    return log_phi, np.exp(-0.5 * z * z - 0.5 * LOG_TWO_PI - log_phi)
-
-
-def _special() -> Any:
-    try:
-        from scipy import special
-    except ImportError as error:
-        raise ImportError(
-            "no values below the limit (scipy is not installed). Run pip install scipy."
-        ) from error
-    return special
+    given = (
+        error
+        if isinstance(error, Mapping)
+        else dict.fromkeys(outputs, Additive() if error is None else error)
+    )
+    for name, one in given.items():
+        if name not in outputs:
+            raise InputError(
+                f"error names {name!r} (it was not measured). {suggestion(str(name), outputs)}"
+            )
+        if not isinstance(one, Error):
+            raise TypeError(
+                f"error is a {type(one).__name__} (how do observations scatter?). Give "
+                "teorell.Additive()."
+            )
+    lost = [name for name in outputs if name not in given]
+    if lost:
+        raise InputError(
+            f"error does not name {lost[0]!r} (how does it scatter?). Give teorell.Additive()."
+        )
+    return Scatter(outputs, tuple(given[name] for name in outputs))

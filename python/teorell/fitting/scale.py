@@ -14,32 +14,21 @@ from numpy.typing import NDArray
 
 from teorell.arrays import Array, numbers
 from teorell.errors import InputError, suggestion
+from teorell.fitting.priors import LogNormal
 from teorell.model import Model
 
 __all__ = ["LogNormal", "Scale", "scale_of"]
 
-
-@dataclass(frozen=True)
-class LogNormal:
-    """A prior: the logarithm is normal about that of `median`, with standard deviation `sd`."""
-
-    median: float
-    sd: float
-
-    def __post_init__(self) -> None:
-        for name in ("median", "sd"):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and 0.0 < value < np.inf):
-                raise InputError(
-                    f"{name} of a prior is {value!r} (it is positive). Give a number above 0."
-                )
+# No parameter is searched beyond this factor from its start: one that runs there runs to 0, or off.
+FAR = 27.631021115928547  # log(1e12)
+MOST = 1e300  # a bound that is none
 
 
 @dataclass(frozen=True, eq=False)
 class Scale:
     """How the estimated parameters are searched.
 
-    Which as logarithms, where they start, bounds and priors on that scale.
+    Which as logarithms, where they start, and bounds on that scale.
     """
 
     names: tuple[str, ...]
@@ -47,8 +36,7 @@ class Scale:
     start: Array  # (p,)
     low: Array  # (p,)
     high: Array
-    # (p, 2): mean and standard deviation; infinite standard deviation where there is none
-    prior: Array
+    far: NDArray[np.bool_]  # (p, 2): is a bound, the lower or the upper, nobody's but the search's?
 
     def values(self, points: Array) -> Array:
         """(k, p) natural values of points (k, p)."""
@@ -58,41 +46,33 @@ class Scale:
         """d value / d point of parameters with these natural values, in their shape."""
         return np.where(self.logarithmic, values, 1.0)
 
-    def starts(self, n: int, seed: int) -> Array:
-        """(n, p): the start, then others about it, ever farther.
+    def starts(self, n: int, seed: int, unit: Array) -> Array:
+        """(n, problems, p): the start, then others about it, ever farther.
 
-        Up to a factor of 5, or 1.6 sizes, a deviation.
+        unit: (problems, p) the deviation of starts of parameters that start at 0, and are searched
+        as they are. Up to a factor of 5, or 1.6 sizes, a deviation.
         """
         z = np.random.default_rng(seed).standard_normal((n, len(self.names)))
         z *= np.linspace(0.0, 1.6, n)[:, None]
-        points: Array = np.clip(self.start + self._unit * z, self.low, self.high)
+        size = np.where(self.start == 0.0, unit, np.abs(self.start))
+        size = np.where(self.logarithmic, 1.0, size)
+        points: Array = np.clip(self.start + size * z[:, None], self.low, self.high)
         return points
 
-    @property
-    def _unit(self) -> Array:
-        """(p,) the deviation of starts: 1 of a logarithm, the size of the start of others."""
-        return np.where(self.logarithmic, 1.0, np.maximum(np.abs(self.start), 1e-3))
 
-
-def scale_of(
-    model: Model,
-    estimate: Mapping[str, Any],
-    bounds: Mapping[str, Any],
-    priors: Mapping[str, LogNormal],
-) -> Scale:
-    """The scale of a fit. InputError where names, starts, bounds or priors do not fit."""
+def scale_of(model: Model, estimate: Mapping[str, Any], bounds: Mapping[str, Any]) -> Scale:
+    """The scale of a fit. InputError where names, starts or bounds do not fit."""
     if not isinstance(estimate, Mapping) or not estimate:
         raise InputError(
             "there is nothing to estimate (names and where to start are needed). Give {'cl': 3.0}."
         )
     names = tuple(estimate)
-    for what, given in (("bounds", bounds), ("priors", priors)):
-        for name in given:
-            if name not in names:
-                raise InputError(
-                    f"{what} name {name!r} (it is not estimated). {suggestion(name, names)}"
-                )
-    logarithmic, rows, prior = [], [], []
+    for name in bounds:
+        if name not in names:
+            raise InputError(
+                f"bounds name {name!r} (it is not estimated). {suggestion(name, names)}"
+            )
+    rows = []
     for name in names:
         if name not in model.parameter_names:
             raise InputError(
@@ -100,18 +80,18 @@ def scale_of(
                 f"{suggestion(name, model.parameter_names)}"
             )
         start, low, high, positive = _range(model, name, estimate[name], bounds.get(name))
-        if name in priors and not (positive and isinstance(priors[name], LogNormal)):
-            raise InputError(
-                f"the prior of {name!r} does not suit (it is for positive parameters). Give a "
-                "teorell.LogNormal."
-            )
-        logarithmic.append(positive)
-        rows.append([float(np.log(each)) if positive else each for each in (start, low, high)])
-        prior.append(
-            (np.log(priors[name].median), priors[name].sd) if name in priors else (0.0, np.inf)
-        )
-    starts, lows, highs = np.array(rows).T
-    return Scale(names, np.array(logarithmic), starts, lows, highs, np.array(prior))
+        if positive:
+            start, low, high = np.log(start), np.log(max(low, 1e-300)), np.log(high)
+            rows.append((
+                True, start, max(low, start - FAR), min(high, start + FAR),
+                low < start - FAR, high > start + FAR,
+            ))  # fmt: skip
+        else:
+            rows.append((False, start, low, high, False, False))
+    logarithmic, starts, lows, highs, *far = (
+        np.array(column) for column in zip(*rows, strict=True)
+    )
+    return Scale(names, logarithmic, starts, lows, highs, np.stack(far, 1))
 
 
 def _range(model: Model, name: str, start: Any, bounds: Any) -> tuple[float, float, float, bool]:
@@ -119,25 +99,43 @@ def _range(model: Model, name: str, start: Any, bounds: Any) -> tuple[float, flo
 
     bounds: what the user gave, or None. InputError where the start is outside.
     """
-    first = float(_one(start, f"the start of {name!r}"))
+    first = _one(start, f"the start of {name!r}")
     info = model.parameter_info(name)
-    given = (-1e300, 1e300) if bounds is None else bounds
-    low, high = (float(_one(bound, f"a bound of {name!r}")) for bound in given)
-    low = max(low, -1e300 if info.lower is None else float(info.lower))
-    high = min(high, 1e300 if info.upper is None else float(info.upper))
+    lower, upper = (None, None) if bounds is None else _pair(bounds, name)
+    low = max(-MOST if lower is None else lower, float(info.lower))
+    high = min(MOST if upper is None else upper, float(info.upper))
     positive = first > 0.0 and (low >= 0.0 or bounds is None)
-    low = max(low, 1e-300) if positive else low
-    if not low <= first <= high:
+    if not max(low, -MOST) <= first <= high:
+        shown = [each if abs(each) < MOST else np.copysign(np.inf, each) for each in (low, high)]
         raise InputError(
-            f"{name!r} starts at {first:g} (outside of its bounds, {low:g} to {high:g}). Start "
-            "within them."
+            f"{name!r} starts at {first:g} (outside of its bounds, {shown[0]:g} to {shown[1]:g}). "
+            "Start within them."
         )
-    return first, low, high, positive
+    if not low < high:
+        raise InputError(
+            f"the bounds of {name!r} are {low:g} and {high:g} (nothing lies between). Give it as "
+            "fixed."
+        )
+    return first, max(low, 0.0) if positive else low, high, positive
 
 
-def _one(value: Any, what: str) -> Array:
+def _pair(bounds: Any, name: str) -> tuple[float | None, float | None]:
+    """The bounds that the user gave of a parameter, None where there is none."""
+    if not isinstance(bounds, tuple | list | np.ndarray) or len(bounds) != 2:
+        raise InputError(
+            f"the bounds of {name!r} are {bounds!r} (there are two). Give (low, high), None for "
+            "none."
+        )
+    ends = []
+    for side, bound in zip((-1.0, 1.0), bounds, strict=True):
+        infinite = isinstance(bound, float) and bound == side * np.inf
+        ends.append(None if bound is None or infinite else _one(bound, f"a bound of {name!r}"))
+    return ends[0], ends[1]
+
+
+def _one(value: Any, what: str) -> float:
     """A number that serves all subjects; InputError for an array."""
     array = numbers(value, what)
     if array.ndim:
         raise InputError(f"{what} is an array (one number serves all subjects). Give one number.")
-    return array
+    return float(array)

@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 from teorell.arrays import Array
 from teorell.fitting.data import Data
 from teorell.fitting.levenberg import minimise
-from teorell.fitting.profile import Profile, interval
-from teorell.fitting.residual_error import Error, likelihood
+from teorell.fitting.likelihood import likelihood
+from teorell.fitting.priors import Priors
+from teorell.fitting.profile import Profile, grid_of, interval
+from teorell.fitting.residual_error import Scatter
 from teorell.fitting.result import Fit
 from teorell.fitting.scale import Scale
 
 __all__ = ["Work"]
 
-HALF_LOG_TWO_PI = 0.9189385332046727
+# The least and the greatest residual error: sd in the mean size of observations, cv as it is.
+FLOOR, CEILING, FIRST = 1e-9, 1e3, 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,8 @@ class Work:
 
     data: Data
     scale: Scale
-    error: Error
+    scatter: Scatter
+    priors: Priors
     pooled: bool
 
     @property
@@ -41,29 +45,65 @@ class Work:
     @property
     def low(self) -> Array:
         """(q,) the lower bounds of points."""
-        return np.append(self.scale.low, np.full(len(self.error.estimated), np.log(1e-9)))
+        return np.append(self.scale.low, np.full(len(self.scatter.estimated), np.log(FLOOR)))
 
     @property
     def high(self) -> Array:
         """(q,) the upper bounds of points."""
-        return np.append(self.scale.high, np.full(len(self.error.estimated), np.log(1e3)))
+        return np.append(self.scale.high, np.full(len(self.scatter.estimated), np.log(CEILING)))
+
+    @property
+    def logarithmic(self) -> NDArray[np.bool_]:
+        """(q,) which coordinates of points are logarithms."""
+        return np.append(self.scale.logarithmic, np.ones(len(self.scatter.estimated), np.bool_))
 
     def starts(self, n: int, seed: int) -> Array:
-        """(n, q) the points from which each problem starts."""
-        points = self.scale.starts(n, seed)
-        return np.concatenate([points, np.full((n, len(self.error.estimated)), np.log(0.2))], 1)
+        """(n * problems, q) the points from which problems start, all problems n times."""
+        everyone = np.arange(self.problems)
+        errors = np.full((self.problems, len(self.scatter.estimated)), np.log(FIRST))
+        first = np.append(np.tile(self.scale.start, (self.problems, 1)), errors, axis=1)
+        unit = np.ones((self.problems, len(self.scale.names)))
+        if ((self.scale.start == 0.0) & ~self.scale.logarithmic).any() and n > 1:
+            unit = self.units(everyone, first)
+        points = self.scale.starts(n, seed, unit)
+        tiled = np.broadcast_to(errors, (n, *errors.shape))
+        return np.concatenate([points, tiled], axis=2).reshape(n * self.problems, -1)
+
+    def units(self, which: NDArray[np.int64], points: Array) -> Array:
+        """(k, p) by how much parameters change predictions by about the size of observations.
+
+        Of problems (k,) at points (k, q); 1 of those that are searched as logarithms.
+        """
+        p, logs = len(self.scale.names), self.scale.logarithmic
+        unit = np.ones((len(which), p))
+        if logs.all():
+            return unit
+        f, _, owner = self.predict(which, points)
+        seen = self.data.seen.of(self.data.rows(self.subjects(which)))
+        v = self.scatter.variance(f, self.logs(which, points)[owner], seen.output)[0]
+        with np.errstate(all="ignore"):
+            signal = np.bincount(owner, seen.y**2 / v, len(which))[:, None]
+            alone = np.einsum("kii->ki", self.evaluate(which, points)[2])[:, :p]
+            size = np.maximum(np.sqrt(np.maximum(signal, 1.0) / alone), np.abs(points[:, :p]))
+        return np.where(~logs & np.isfinite(size), size, unit)
 
     @cached_property
     def sizes(self) -> Array:
-        """(problems,) the mean size of observations: in it sd is told while it is searched.
+        """(problems, outputs) the mean size of observations: in it sd is told while it is searched.
 
         So no subject depends on others.
         """
-        total = np.add.reduceat(np.abs(self.data.y), self.data.offsets[:-1])
-        mean = (
-            np.array([total.sum() / self.data.y.size]) if self.pooled else total / self.data.counts
-        )
-        return np.where(mean > 0.0, mean, 1.0)
+        columns = []
+        for j in range(len(self.data.outputs)):
+            of = self.data.seen.output == j
+            y = np.where(of, np.abs(self.data.seen.y), 0.0)
+            total = np.add.reduceat(y, self.data.offsets[:-1])
+            counts = np.bincount(self.data.owner[of], minlength=self.data.subjects)
+            if self.pooled:
+                total, counts = np.array([total.sum()]), np.array([counts.sum()])
+            mean = total / np.maximum(counts, 1)
+            columns.append(np.where(mean > 0.0, mean, 1.0))
+        return np.stack(columns, 1)
 
     def logs(self, which: NDArray[np.int64], points: Array) -> Array:
         """(k, estimated) the logarithms of the estimated residual error.
@@ -71,8 +111,9 @@ class Work:
         which: the problems (k,), at points (k, q).
         """
         logs = np.array(points[:, len(self.scale.names) :])
-        if "sd" in self.error.estimated:
-            logs[:, self.error.estimated.index("sd")] += np.log(self.sizes[which])
+        for k, (output, name) in enumerate(self.scatter.estimated):
+            if name == "sd":
+                logs[:, k] += np.log(self.sizes[which, output])
         return logs
 
     def subjects(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -102,52 +143,48 @@ class Work:
         """
         p = len(self.scale.names)
         f, slopes, owner = self.predict(which, points)
-        rows = self.data.rows(self.subjects(which))
-        value, gradient, information = likelihood(
-            self.error,
-            y=self.data.y[rows],
-            below=self.data.below[rows],
-            limit=self.data.limit[rows],
-            f=f,
-            slopes=slopes,
-            logs=self.logs(which, points)[owner],
-            owner=owner,
-            problems=len(which),
-        )
-        mean, sd = self.scale.prior.T
-        away = (points[:, :p] - mean) / sd
-        gradient[:, :p] += away / sd
-        information[:, range(p), range(p)] += 1.0 / sd**2
-        known = np.isfinite(sd)
-        constant = np.log(sd[known]).sum() + HALF_LOG_TWO_PI * known.sum()
-        return value + 0.5 * (away * away).sum(axis=1) + constant, gradient, information
+        seen = self.data.seen.of(self.data.rows(self.subjects(which)))
+        variance = self.scatter.variance(f, self.logs(which, points)[owner], seen.output)
+        found = likelihood(seen, f, slopes, variance, owner, len(which))
+        values = self.scale.values(points[:, :p])
+        return self.priors.add(which, points, values, self.scale.slope(values), found)
 
     def profile(self, result: Fit, name: str, points: int, width: float) -> Profile:
         """The profile likelihood of a parameter about a result; see Fit.profile."""
         k, problems = self.scale.names.index(name), self.problems
-        best = self._point(result)
+        best, everyone = self._point(result), np.arange(self.problems)
         sd = np.sqrt(result.covariance[:, k, k])
-        sd = np.where(np.isfinite(sd), sd, np.log(10.0))
-        offsets = np.linspace(-width, width, points)
-        grid = np.clip(
-            best[:, k, None] + sd[:, None] * offsets, self.scale.low[k], self.scale.high[k]
+        open_ended = np.where(
+            self.scale.logarithmic[k], np.log(10.0), self.units(everyone, best)[:, k]
         )
+        with np.errstate(divide="ignore"):
+            alone = 1.0 / np.sqrt(self.evaluate(everyone, best)[2][:, k, k])
+        # At a bound there is no standard error: what is known of the parameter alone.
+        sd = np.where(np.isnan(sd), alone, sd)
+        sd = np.where(np.isfinite(sd), sd, open_ended)
+        grid = grid_of(best[:, k], sd, points, width, self.scale.low[k], self.scale.high[k])
         start = np.repeat(best[:, None], points, axis=1)
         start[:, :, k] = grid
         held = np.zeros((problems * points, best.shape[1]), np.bool_)
         held[:, k] = True
-        which = np.repeat(np.arange(problems), points)
+        which = np.repeat(everyone, points)
         found = minimise(
             lambda of, where: self.evaluate(which[of], where),
             start.reshape(-1, best.shape[1]),
             self.low,
             self.high,
             held,
+            logarithmic=self.logarithmic,
+            sizes=len(self.scatter.estimated),
         )
         rise = 2.0 * found.value.reshape(problems, points) - result.objective[:, None]
         low, high = interval(grid, rise)
         if self.scale.logarithmic[k]:
-            grid, low, high = np.exp(grid), np.exp(low), np.exp(high)
+            grid, low, high = (
+                np.exp(grid),
+                np.where(np.isfinite(low), np.exp(low), low),
+                np.exp(high),
+            )
         return Profile(name, grid, rise, low, high)
 
     def _point(self, result: Fit) -> Array:
@@ -155,6 +192,9 @@ class Work:
         values = np.array([result.estimates[each] for each in self.scale.names]).T
         positive = np.where(self.scale.logarithmic, values, 1.0)
         at = np.where(self.scale.logarithmic, np.log(positive), values)
-        units = {"sd": self.sizes, "cv": np.ones(self.problems)}
-        logs = [np.log(result.error[each] / units[each]) for each in self.error.estimated]
+        logs = [
+            np.log(result.error[self.scatter.name(output, name)])
+            - (np.log(self.sizes[:, output]) if name == "sd" else 0.0)
+            for output, name in self.scatter.estimated
+        ]
         return np.concatenate([at, np.array(logs).T.reshape(self.problems, -1)], 1)

@@ -30,9 +30,9 @@ class EventTable:
     `simulate(model, events.parameters, events.regimen, events.times)` simulates it.
 
     frame: a DataFrame, a mapping of columns, or the path of a .csv file; column names in any case.
-        Read are ID, TIME, EVID, AMT, CMT, RATE, II, ADDL, SS, DV, MDV, BLQ (or CENS) and LLOQ; what
-        is missing takes NONMEM's default. Columns with the name of a parameter of the model are
-        covariates. Empty cells and "." are missing.
+        Read are ID, TIME, EVID, AMT, CMT, RATE, II, ADDL, SS, DV, MDV, DVID (or YTYPE), CENS,
+        LIMIT, BLQ and LLOQ; what is missing takes NONMEM's default. Columns with the name of a
+        parameter of the model are covariates. Empty cells and "." are missing.
     compartments: CMT -> name of a state; None: CMT k is the k-th state that the model declares, or
         its name.
     covariates: "next", NONMEM's rule: the value of a record holds over the interval that ends at
@@ -44,7 +44,9 @@ class EventTable:
 
     Attributes: ids (patients,) as in the table; regimen, a DoseTable; times, RecordTimes;
     parameters, name -> (patients,) or Stepwise. Of the observation records, (samples,) each:
-    records, their rows, from 0; dv, mdv, blq, lloq; cmt. ignored: columns that were not used.
+    records, their rows, from 0; dv, mdv; cens, 1 where the value lies below DV, -1 where above, and
+    limit, the other end; blq, whether cens is 1, and lloq; cmt, the number of the state; dvid, the
+    cells, None without the column. ignored: columns that were not used.
 
     Raises InputError, with row and column, for anything that does not fit, before any work.
     """
@@ -92,10 +94,12 @@ class EventTable:
         }
         self.dv = table.numbers("DV")[seen]
         missing = table.numbers("MDV")[seen]
-        self.blq = table.numbers("BLQ", 0.0)[seen] != 0.0
-        self.mdv = np.where(np.isnan(missing), np.isnan(self.dv) & ~self.blq, missing != 0.0)
-        self.lloq = table.numbers("LLOQ")[seen]
-        self.cmt = state[seen]
+        self.cens = _censored(table)[seen]
+        self.blq = self.cens == 1
+        self.mdv = np.where(np.isnan(missing), np.isnan(self.dv) & (self.cens == 0), missing != 0.0)
+        self.limit, self.lloq = table.numbers("LIMIT")[seen], table.numbers("LLOQ")[seen]
+        self.dvid = table.columns[table.names["DVID"]][seen] if "DVID" in table.names else None
+        self.cmt, self.compartments = state[seen], compartments
 
     @property
     def patients(self) -> int:
@@ -168,6 +172,20 @@ def _kinds(table: Sheet) -> tuple[NDArray[np.int64], Array]:
         forbidden, "AMT", "the record is no dose, by its EVID", "Give EVID 1 or 4, or AMT 0."
     )
     return evid.astype(np.int64), amount
+
+
+def _censored(table: Sheet) -> NDArray[np.int64]:
+    """1 for rows whose value lies below a limit (CENS 1, or BLQ), -1 above (CENS -1), else 0.
+
+    InputError for other numbers, and where CENS and BLQ contradict each other.
+    """
+    cens, flag = table.numbers("CENS"), table.numbers("BLQ")
+    known = np.isnan(cens) | np.isin(cens, (-1, 0, 1))
+    table.refuse(~known, "CENS", "it is -1, 0 or 1", "Correct it.")
+    table.refuse(~(np.isnan(flag) | np.isin(flag, (0, 1))), "BLQ", "it is 0 or 1", "Correct it.")
+    other = ~np.isnan(cens) & ~np.isnan(flag) & ((cens == 1) != (flag == 1))
+    table.refuse(other, "BLQ", "CENS says otherwise", "Leave out one of the columns.")
+    return np.where(np.isnan(cens), np.nan_to_num(flag), cens).astype(np.int64)
 
 
 def _compartments(table: Sheet, model: Model, given: Mapping[Any, str] | None) -> NDArray[np.int64]:

@@ -20,8 +20,9 @@ __all__ = ["STANDARD", "Sheet", "sheet"]
 
 STANDARD = (
     "ID", "TIME", "EVID", "AMT", "CMT", "RATE", "II", "ADDL", "SS", "DV", "MDV", "BLQ", "LLOQ",
+    "CENS", "LIMIT", "DVID",
 )  # fmt: skip
-ALIASES = {"CENS": "BLQ"}
+ALIASES = {"YTYPE": "DVID"}  # Monolix's name
 
 
 @dataclass(frozen=True, eq=False)
