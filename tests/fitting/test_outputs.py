@@ -20,6 +20,7 @@ def parent():
     model.flow(q, None, k * q)
     model.output("cp", p / v)
     model.output("cm", q / 10.0)
+    model.output("both", (p + q) / v)
     return model
 
 
@@ -124,8 +125,8 @@ def test_an_output_below_its_limit():
 
 
 REFUSED = {
-    "two analytes": ("cp", {}, None, "2 analytes .DVID is 1, 2"),
-    "two states": ("cp", {"dvid": (None, None)}, None, "2 analytes .CMT is p, q"),
+    "two analytes": ("cp", {"cmt": False}, None, "2 analytes .DVID is 1, 2"),
+    "two states": ("both", {"dvid": (None, None)}, None, "2 analytes .CMT is p, q"),
     "no output": (None, {}, None, "no output named"),
     "a row that nobody names": ({1: "cp"}, {}, None, "does not say what DVID 2 is .row 3"),
     "a state that nobody names": ({"q": "cm"}, {"dvid": (None, None)}, None, "what CMT p is"),
@@ -146,6 +147,19 @@ def test_what_is_not_said_is_refused(name):
     model = parent()
     with pytest.raises(tl.InputError, match=words):
         tl.fit(model, events(model, **columns), START, output, error=error)
+
+
+@pytest.mark.parametrize(
+    ("dvid", "mapping"), [((1, 2), {1: None, 2: "cm"}), ((None, None), {"p": None, "q": "cm"})]
+)
+def test_an_output_of_one_state_has_the_rows_of_its_compartment(dvid, mapping):
+    model = parent()
+    table, start = events(model, dvid=dvid), {"km": 0.4}
+    fixed = {"k": 0.1, "v": 20.0}
+    chosen = tl.fit(model, table, start, "cm", fixed=fixed)
+    named = tl.fit(model, table, start, mapping, fixed=fixed)
+    assert len(chosen.observed) == len(T)
+    np.testing.assert_array_equal(chosen.objective, named.objective)
 
 
 def test_other_kinds_are_type_errors():

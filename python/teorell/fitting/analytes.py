@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from teorell.errors import InputError, suggestion
 from teorell.model import Model
+from teorell.model.expression import leaves
 from teorell.schedule.event_table import EventTable
 
 __all__ = ["analytes"]
@@ -41,8 +42,28 @@ def analytes(
     if chosen in said and said <= set(model.output_names):  # DVID says the names
         names = {each: each if each == chosen else None for each in said}
         return _mapped(model, observations, names, dvid, kept)
+    compartments = observations.cmt[kept]
+    mine = _of_compartment(model, chosen, compartments, dvid)
+    if mine is not None:
+        return (chosen,), np.where(mine, 0, LEFT_OUT)
     _check_single(model, observations, chosen, sorted(said), kept)
     return (chosen,), np.zeros(kept.size, np.int64)
+
+
+def _of_compartment(
+    model: Model, chosen: str, compartments: NDArray[np.int64], dvid: NDArray[Any]
+) -> NDArray[np.bool_] | None:
+    """(rows,) the rows of an output that reads one state alone: those whose CMT is that state.
+
+    None where CMT does not tell them apart, or DVID says otherwise.
+    """
+    inside = {leaf.name for leaf in leaves(model.outputs()[chosen]) if leaf.op == "state"}
+    if len(inside) != 1:
+        return None
+    mine: NDArray[np.bool_] = compartments == model.state_names.index(inside.pop())
+    said, others = set(dvid[mine]), set(dvid[~mine])
+    together = len(said) > 1 or (said & others) - {""}
+    return None if not mine.any() or mine.all() or together else mine
 
 
 def _labels(cells: NDArray[Any] | None, rows: int) -> NDArray[Any]:
