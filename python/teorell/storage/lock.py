@@ -22,53 +22,52 @@ __all__ = ["LOCK", "locked"]
 LOCK = "_teorell.lock"
 # of file systems without locks
 UNKNOWN = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
-_held: dict[tuple[int, int, int], object] = {}
-"""(process, device, inode) of each folder that is locked here -> a token of its writer.
-
-Locks of the system keep out other processes, not other threads of this one. Forked processes do
-not inherit them, as they would those of flock: workers that outlive a killed writer hold nothing.
-"""
+_held: set[int] = set()
+"""The open files of locks of this process."""
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make the folder if need be, and keep other writers out of it.
+    """Make the folder if need be, and keep other writers out of it, threads of this process too.
 
     InputError where another one is there, or nothing can be written.
     """
-    token = object()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        told = folder.stat()
-        key = (os.getpid(), told.st_dev, told.st_ino)
-        if _held.setdefault(key, token) is not token:
-            raise _busy(folder, "another thread of this process")
-        try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            handle = os.open(folder / LOCK, flags, 0o666)
-        except OSError:
-            del _held[key]
-            raise
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        handle = os.open(folder / LOCK, flags, 0o666)
     except OSError as error:
         raise InputError(
             f"{folder} cannot be written ({error.strerror}). Make it writable, or give another "
             "path."
         ) from None
+    _held.add(handle)
     try:
         _take(handle, folder)
         try:
             yield
         finally:
-            _write(handle, b"")
+            if handle in _held:
+                _write(handle, b"")
     finally:
-        os.close(handle)
-        del _held[key]
+        if handle in _held:
+            _held.remove(handle)
+            os.close(handle)
+
+
+def _forked() -> None:
+    """Let workers that outlive a killed writer hold nothing: a forked process inherits the lock."""
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def _take(handle: int, folder: Path) -> None:
-    """Lock the open file and write into it who has; InputError where another process has."""
+    """Lock the open file and write into it who has; InputError where another writer has."""
     try:
-        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in UNKNOWN:
             raise _busy(folder, os.read(handle, 200).decode(errors="replace")) from None
