@@ -137,28 +137,22 @@ def self_test(kind: str) -> str:
 
 
 def cache() -> str:
-    """Where compiled models are kept, and how many."""
+    """Where compiled models are kept, and how many; or why they are not."""
     from teorell.engine import object_cache
 
+    refusal = object_cache.refusal()
+    state = f", not used ({refusal}): models are compiled anew in each process" if refusal else ""
     folder = object_cache.folder()
-    files = (
-        list(os.scandir(folder))
-        if os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK)
-        else []
-    )
-    sizes = [_size(file) for file in files if file.name.endswith(".o")]
-    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
-    usable = existing.is_dir() and os.access(existing, os.W_OK)
-    state = "" if usable else ", NOT WRITABLE: models are compiled anew in each process"
-    return f"{folder}, {count(len(sizes), 'compiled model')}, {sum(sizes) / 1e6:.1f} MB{state}"
-
-
-def _size(file: os.DirEntry[str]) -> int:
-    """The bytes of a file, 0 if another process has just removed it."""
+    if folder is None:
+        return f"none{state}"
     try:
-        return file.stat().st_size
-    except FileNotFoundError:
-        return 0
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        sizes = []
+    else:
+        sizes = [size for _, size, _ in object_cache.entries(handle)]
+        os.close(handle)
+    return f"{folder}, {count(len(sizes), 'compiled model')}, {sum(sizes) / 1e6:.1f} MB{state}"
 
 
 def affinity() -> str:

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from teorell.errors import InputError
 
 __all__ = [
-    "WIDTH", "aligned", "check_csv", "check_folder", "check_text", "labelled", "wrapped",
-    "write_csv",
+    "WIDTH", "aligned", "check_csv", "check_folder", "check_text", "defused", "labelled",
+    "wrapped", "write_csv",
 ]  # fmt: skip
 
 WIDTH = 80  # columns of text
 SNIFFED = 1 << 16  # bytes of a file that are looked at to tell its kind
+
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How a cell begins that a spreadsheet runs; the last four are the full-width = + - @."""
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-](inf|nan)", re.ASCII)
 
 KINDS = {
     b"\x89PNG": "a PNG picture",
@@ -93,12 +99,22 @@ def check_folder(folder: Path, option: str) -> None:
 
 
 def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
-    """Write a header and rows as CSV in UTF-8; returns `path`."""
+    """Write a header and rows as CSV in UTF-8, text defused; returns `path`."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(head)
-        writer.writerows(rows)
+        writer.writerow([defused(cell) for cell in head])
+        writer.writerows([defused(cell) for cell in row] for row in rows)
     return path
+
+
+def defused(cell: Any) -> Any:
+    """A cell of a table; text that a spreadsheet would run as a formula has an apostrophe before.
+
+    Numbers stay, text that is a number too. Source: OWASP, "CSV Injection".
+    """
+    if isinstance(cell, str) and cell.startswith(FORMULAS) and not NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:

@@ -53,6 +53,15 @@ def contents(path: Path) -> dict[str, bytes]:
     }
 
 
+def chunk_files(path: Path, number: int) -> list[Path]:
+    """The files of a chunk in a store."""
+    if path.suffix == ".parquet":
+        return sorted(path.rglob(f"part-{number:08d}.parquet"))
+    found = [each / "c" / str(number) for each in path.iterdir() if each.is_dir()]
+    found = [file / "0" if file.is_dir() else file for file in found if file.parent.exists()]
+    return sorted(file for file in found if file.exists() and file.parts[-3] != "time")
+
+
 class Doses:
     """Anything that says what the doses of some patients are."""
 

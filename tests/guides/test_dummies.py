@@ -8,6 +8,7 @@ test_places.py holds their guides to what is there. Here a step that changes a s
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -31,7 +32,7 @@ from teorell.model.graph import RULES, Expression
 from teorell.pbpk import THEOPHYLLINE, virtual_adults, whole_body
 from teorell.storage import streaming
 from teorell.storage.contents import Chunk, Contents
-from teorell.storage.manifest import replacing
+from teorell.storage.files import replacing
 
 TIMES = np.array([0.5, 1.0, 2.0, 4.0])
 TIGHT = {"rtol": 1e-10, "atol": 1e-12}
@@ -288,28 +289,30 @@ class Npz:
         self.path = path
 
     def create(self, layout: Contents) -> None:
-        for file in self.path.glob("*.npz"):
-            file.unlink()
-
-    def others(self) -> list[str]:
-        return [each.name for each in self.path.iterdir() if each.suffix not in (".npz", ".json")]
-
-    def tidy(self) -> None:
         pass
 
+    def ours(self, names: Sequence[str]) -> re.Pattern[str]:
+        return re.compile(r"\d+\.npz|_\d+\.npz\.part")
+
+    def partial(self) -> re.Pattern[str]:
+        return re.compile(r"_\d+\.npz\.part")
+
+    def lost(self, names: Sequence[str]) -> str | None:
+        return None
+
+    def files(self, number: int, names: Sequence[str]) -> list[Path]:
+        return [self.path / f"{number}.npz"]
+
     def write(self, layout: Contents, chunk: Chunk, arrays: Mapping[str, NDArray[Any]]) -> None:
-        with replacing(self._file(chunk)) as path, open(path, "wb") as file:
+        with replacing(self.files(chunk.number, ())[0]) as path, open(path, "wb") as file:
             np.savez(file, **arrays)
 
     def read(self, chunk: Chunk, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
-        with np.load(self._file(chunk)) as arrays:
+        with np.load(self.files(chunk.number, ())[0]) as arrays:
             return {name: arrays[name] for name in names or arrays if arrays[name].ndim == 1}
 
-    def open(self) -> list[Path]:
-        return sorted(self.path.glob("*.npz"))
-
-    def _file(self, chunk: Chunk) -> Path:
-        return self.path / f"{chunk.number}.npz"
+    def open(self, chunks: int) -> list[Path]:
+        return [self.path / f"{number}.npz" for number in range(chunks)]
 
 
 def test_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

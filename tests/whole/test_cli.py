@@ -184,6 +184,18 @@ def test_fit(tmp_path: Path, capsys: Captured, oral: list[str]) -> None:
     assert (tmp_path / "found" / "fit.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_names_of_subjects_are_no_formulas(oral: list[str], tmp_path: Path) -> None:
+    """A spreadsheet runs no cell of the tables that a fit writes; numbers stay numbers."""
+    data = tmp_path / "data.csv"
+    lines = data.read_text().splitlines()
+    data.write_text("\n".join([lines[0], *(f"=1+{line}" for line in lines[1:])]))
+    assert main(oral) == 0
+    residuals = table(tmp_path / "found" / "residuals.csv")
+    assert {row["id"] for row in residuals} == {"'=1+1"}
+    assert {float(row["residual"]) < 0.0 for row in residuals} == {True, False}
+    assert {row["id"] for row in table(tmp_path / "found" / "estimates.csv")} == {"'=1+1"}
+
+
 def test_estimates_in_several_options(oral: list[str], tmp_path: Path) -> None:
     """None of them is dropped."""
     parted = [*oral[:4], "ka=1", "--estimate", "cl=2", "--fixed", "v=30", *oral[-4:]]

@@ -19,7 +19,7 @@ from teorell.fitting.result import Fit
 from teorell.model import Model
 from teorell.progress import on_terminal
 from teorell.schedule.event_table import EventTable
-from teorell.tables import check_csv, check_folder, check_text, wrapped
+from teorell.tables import check_csv, check_folder, check_text, defused, wrapped
 
 __all__ = ["add_parser", "run"]
 
@@ -250,13 +250,13 @@ def _write(found: Fit, folder: Path) -> list[Path]:
     estimates, residuals, picture = (
         folder / name for name in ("estimates.csv", "residuals.csv", "fit.png")
     )
-    found.to_dataframe().to_csv(estimates, index=False)
+    _defused(found.to_dataframe()).to_csv(estimates, index=False)
     rows = {
         "id": np.asarray(found.ids)[found.subject], "time": found.time, "output": found.output,
         "observed": found.observed, "below": found.below, "censored": found.censored,
         "predicted": found.predicted, "residual": found.residuals,
     }  # fmt: skip
-    pd.DataFrame(rows).to_csv(residuals, index=False)
+    _defused(pd.DataFrame(rows)).to_csv(residuals, index=False)
     written = [estimates, residuals]
     try:
         found.plot().savefig(picture, dpi=120)
@@ -264,3 +264,10 @@ def _write(found: Fit, folder: Path) -> list[Path]:
         print(f"teorell: {error}", file=sys.stderr)
         return written
     return [*written, picture]
+
+
+def _defused(frame: Any) -> Any:
+    """A DataFrame whose text and column names no spreadsheet runs."""
+    text = frame.select_dtypes(exclude=["number", "bool"])
+    cells = {name: text[name].map(defused) for name in text}
+    return frame.assign(**cells).rename(columns=defused)

@@ -1,15 +1,16 @@
 """What a store says of its own making.
 
-That is which simulation it holds, and which chunks of patients are complete. It is one small file
-that is only ever replaced whole, so a process that is killed leaves the old one or the new one.
+That is which simulation it holds, which chunks of patients are complete, and how large their files
+are. It is one small file that is only ever replaced whole, so a process that is killed leaves the
+old one or the new one. It ends with a checksum of itself: what others change is noticed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NAME", "Manifest", "durable", "is_free", "replacing"]
+from teorell.storage.files import part_of, replacing
+from teorell.storage.lock import LOCK
+
+__all__ = ["NAME", "Manifest", "digest", "is_free"]
 
 NAME = "_teorell.json"  # readers of Parquet folders pass over names that begin with _
 WRITER = "teorell.simulate_to"
@@ -27,14 +31,21 @@ WRITER = "teorell.simulate_to"
 class Manifest:
     """Which simulation a store holds, and how far it has come.
 
-    `simulation` is what decides every bit, by name; then which chunks are complete, and how many of
-    their patients failed.
+    `simulation` is what decides every bit, by name; then how many bytes the files of each chunk
+    have that is complete, and how many patients of all these failed.
     """
 
     folder: Path
     simulation: Mapping[str, Any]  # plain JSON
     complete: NDArray[np.bool_]  # (chunks,)
+    sizes: NDArray[np.int64]  # (chunks,) bytes; 0 where it is not complete
     failed: int = 0
+    intact: bool = True  # False if it was changed since it was written; then nothing else is known
+
+    @staticmethod
+    def new(folder: Path, simulation: Mapping[str, Any], chunks: int) -> Manifest:
+        """A manifest of a store with nothing in it."""
+        return Manifest(folder, simulation, np.zeros(chunks, np.bool_), np.zeros(chunks, np.int64))
 
     @staticmethod
     def of(folder: Path) -> Manifest | None:
@@ -45,10 +56,16 @@ class Manifest:
             return None
         if not isinstance(record, dict) or record.get("written by") != WRITER:
             return None
-        complete = np.zeros(record["chunks"], np.bool_)
+        if record.pop("checksum", None) != _checksum(record):
+            empty = Manifest.new(folder, {}, 0)
+            empty.intact = False
+            return empty
+        found = Manifest.new(folder, record["simulation"], record["chunks"])
         for start, stop in record["complete"]:
-            complete[start:stop] = True
-        return Manifest(folder, record["simulation"], complete, record["failed"])
+            found.complete[start:stop] = True
+        found.sizes[found.complete] = [int(size) for size in record["bytes"].split()]
+        found.failed = record["failed"]
+        return found
 
     def mark(self, chunk: int, failed: int) -> None:
         """Write down that a chunk is complete, and how many of its patients failed.
@@ -68,7 +85,9 @@ class Manifest:
             "chunks": self.complete.size,
             "failed": self.failed,
             "complete": edges.reshape(-1, 2).tolist(),
+            "bytes": " ".join(map(str, self.sizes[self.complete])),
         }
+        record["checksum"] = _checksum(record)
         with replacing(self.folder / NAME) as path:
             path.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
@@ -90,31 +109,17 @@ class Manifest:
 
 
 def is_free(folder: Path) -> bool:
-    """Is nothing there, or nothing but what a killed process left of its first manifest?"""
+    """Is nothing there, or nothing but what a process leaves that is killed before it begins?"""
     if not folder.is_dir():
         return not os.path.lexists(folder)
-    return all(entry == _part(folder / NAME) for entry in folder.iterdir())
+    return {entry.name for entry in folder.iterdir()} <= {LOCK, part_of(folder / NAME).name}
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to; once it is on disk it takes the place of `path`, at once and whole."""
-    part = _part(path)
-    yield part
-    durable(part)
-    os.replace(part, path)
-    durable(path.parent)
+def digest(content: bytes) -> str:
+    """A hash of 128 bits, in hexadecimal."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _part(path: Path) -> Path:
-    """Where a file is written before it takes the place of `path`."""
-    return path.with_name(f"_{path.name}.part")
-
-
-def durable(path: Path) -> None:
-    """Return when the file, or the entries of the folder, would survive a power failure."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _checksum(record: Mapping[str, Any]) -> str:
+    """The digest of all that a manifest says but this."""
+    return digest(json.dumps(record, sort_keys=True).encode())

@@ -8,9 +8,8 @@ A store is written chunk by chunk of patients, each chunk any number of times wi
 from __future__ import annotations
 
 import os
-import shutil
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.errors import InputError
-from teorell.storage.contents import Chunk, Contents, Variable
-from teorell.storage.manifest import NAME, durable, replacing
+from teorell.storage.contents import Chunk, Contents
+from teorell.storage.files import durable, replacing
+from teorell.storage.zarr_store import Zarr
 
-__all__ = ["Parquet", "Store", "Zarr", "store_at"]
+__all__ = ["Parquet", "Store", "store_at"]
 
 ROWS = 1 << 20  # of a row group: what is held as a table at once
 
@@ -36,13 +36,19 @@ class Store(Protocol):
         """The folder."""
 
     def create(self, contents: Contents) -> None:
-        """Everything but the patients; what was there is removed, but for the manifest."""
+        """Everything but the patients, in a folder without an older store."""
 
-    def others(self) -> list[str]:
-        """What lies in the folder and is nothing that a store writes there."""
+    def ours(self, names: Sequence[str]) -> re.Pattern[str]:
+        """What a store of these variables writes, as paths in the folder; without the manifest."""
 
-    def drop_partial(self) -> None:
-        """Remove what an interrupted `write` left half done."""
+    def partial(self) -> re.Pattern[str]:
+        """What an interrupted `write` leaves half done."""
+
+    def lost(self, names: Sequence[str]) -> str | None:
+        """A file that no chunk can be read without and that is gone or damaged, or None."""
+
+    def files(self, number: int, names: Sequence[str]) -> list[Path]:
+        """The files of a chunk, one or more: all are there once it is written."""
 
     def write(self, contents: Contents, chunk: Chunk, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The arrays of a chunk's patients; on disk when it returns."""
@@ -50,8 +56,8 @@ class Store(Protocol):
     def read(self, chunk: Chunk, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Of a chunk the arrays with one number a patient, all of them or these."""
 
-    def open(self) -> Any:
-        """The store as its readers know it."""
+    def open(self, chunks: int) -> Any:
+        """The store of so many chunks as its readers know it."""
 
 
 def store_at(path: str | os.PathLike[str]) -> Store:
@@ -84,98 +90,6 @@ def store_at(path: str | os.PathLike[str]) -> Store:
 
 
 @dataclass(frozen=True)
-class Zarr:
-    """A Zarr 3 group: an array a variable, a Zarr chunk a chunk of patients.
-
-    xarray.open_zarr reads it. What has not been computed yet reads as NaN, or -1 where numbers are
-    whole.
-    """
-
-    path: Path
-
-    def create(self, contents: Contents) -> None:
-        import zarr
-
-        _clear(self.path)
-        group: Any = zarr.create_group(
-            self.path, zarr_format=3, attributes={"model": contents.model}
-        )
-        variables = {
-            "time": Variable(("time",), "float64", contents.time_unit),
-            **contents.variables,
-        }
-        for name, variable in variables.items():
-            sizes = {
-                "patient": (contents.patients, contents.chunk),
-                "time": (contents.times.size, max(1, contents.times.size)),
-            }
-            shape, chunks = zip(
-                *(sizes[dimension] for dimension in variable.dimensions), strict=True
-            )
-            group.create_array(
-                name,
-                shape=shape,
-                chunks=chunks,
-                dtype=variable.dtype,
-                dimension_names=variable.dimensions,
-                fill_value=np.nan if variable.dtype.startswith("float") else -1,
-                attributes={"units": variable.unit} if variable.unit else {},
-            )
-        group["time"][:] = contents.times
-        # consolidated metadata are no part of Zarr 3 yet; xarray looks for them
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            zarr.consolidate_metadata(self.path)
-        for file in (*self.path.rglob("*"), self.path):
-            durable(file)
-
-    def others(self) -> list[str]:
-        def ours(entry: Path) -> bool:
-            if entry.is_dir():
-                inside = {each.name for each in entry.iterdir() if each.suffix != ".partial"}
-                return inside <= {"zarr.json", "c"}
-            return entry.name == "zarr.json" or entry.suffix == ".partial"
-
-        return _foreign(self.path, ours)
-
-    def drop_partial(self) -> None:
-        for file in self.path.rglob("*.partial"):
-            file.unlink()
-
-    def write(self, contents: Contents, chunk: Chunk, arrays: Mapping[str, NDArray[Any]]) -> None:
-        import zarr
-
-        group: Any = zarr.open_group(self.path, mode="r+")
-        for name, values in arrays.items():
-            group[name][chunk.start : chunk.stop] = values
-            key = group[name].metadata.encode_chunk_key((chunk.number, 0)[: values.ndim])
-            file = self.path / name / key
-            if file.exists():  # a Zarr chunk that holds nothing but fill values has no file
-                durable(file)
-                durable(file.parent)
-
-    def read(self, chunk: Chunk, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
-        import zarr
-
-        group: Any = zarr.open_group(self.path, mode="r")
-        chosen = [
-            name for name, array in group.arrays() if array.metadata.dimension_names == ("patient",)
-        ]
-        return {name: group[name][chunk.start : chunk.stop] for name in names or chosen}
-
-    def open(self) -> Any:
-        """An xarray Dataset, read where it is used. ImportError without xarray."""
-        try:
-            import xarray as xr
-        except ImportError as error:
-            raise ImportError(
-                "no Dataset (xarray is not installed). Run pip install 'teorell[frames]'."
-            ) from error
-        # a unit such as "hours" is not to become a time span
-        return xr.open_zarr(self.path, decode_timedelta=False)
-
-
-@dataclass(frozen=True)
 class Parquet:
     """A folder with two Parquet files a chunk: its tidy table, and a row a patient.
 
@@ -186,20 +100,21 @@ class Parquet:
     path: Path
 
     def create(self, contents: Contents) -> None:
-        _clear(self.path)
-        (self.path / "_patients").mkdir()
+        (self.path / "_patients").mkdir(exist_ok=True)
         durable(self.path)
 
-    def others(self) -> list[str]:
-        def ours(entry: Path) -> bool:
-            if entry.is_dir():
-                return entry.name == "_patients" and all(ours(each) for each in entry.iterdir())
-            return entry.match("*part-*.parquet*")
+    def ours(self, names: Sequence[str]) -> re.Pattern[str]:
+        file = r"(part-\d{8,}\.parquet|_part-\d{8,}\.parquet\.part)"
+        return re.compile(f"_patients|(_patients/)?{file}")
 
-        return _foreign(self.path, ours)
+    def partial(self) -> re.Pattern[str]:
+        return re.compile(r"(_patients/)?_part-\d{8,}\.parquet\.part")
 
-    def drop_partial(self) -> None:
-        pass  # the same names are written again
+    def lost(self, names: Sequence[str]) -> str | None:
+        return None
+
+    def files(self, number: int, names: Sequence[str]) -> list[Path]:
+        return [self._file(number), self._file(number, "_patients")]
 
     def write(self, contents: Contents, chunk: Chunk, arrays: Mapping[str, NDArray[Any]]) -> None:
         import pyarrow as pa
@@ -230,11 +145,11 @@ class Parquet:
         )
         return {name: table[name].to_numpy() for name in table.column_names}
 
-    def open(self) -> Any:
-        """A pyarrow Dataset, read where it is used."""
+    def open(self, chunks: int) -> Any:
+        """A pyarrow Dataset, read where it is used: of the chunks, and no other file there."""
         import pyarrow.dataset as ds
 
-        return ds.dataset(self.path, format="parquet")
+        return ds.dataset([str(self._file(number)) for number in range(chunks)], format="parquet")
 
     def _file(self, number: int, folder: str = "") -> Path:
         return self.path / folder / f"part-{number:08d}.parquet"
@@ -272,21 +187,3 @@ def _by_row(values: NDArray[Any], rows: int) -> NDArray[Any]:
     values: (patients, times), or (patients,), where the number of a patient is repeated.
     """
     return np.repeat(values, rows // len(values)) if values.size < rows else values.reshape(-1)
-
-
-def _foreign(folder: Path, ours: Callable[[Path], bool]) -> list[str]:
-    """The names of what lies in the folder and is neither the manifest nor `ours`."""
-    return sorted(
-        entry.name for entry in folder.iterdir() if NAME not in entry.name and not ours(entry)
-    )
-
-
-def _clear(folder: Path) -> None:
-    """Empty a folder, but for the manifest."""
-    for entry in folder.iterdir():
-        if entry.name == NAME:
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()

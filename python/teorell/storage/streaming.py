@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -22,7 +21,9 @@ from teorell.simulation.given import problem_of
 from teorell.simulation.problem import Problem
 from teorell.storage.chunks import PER_PATIENT, Task, check_executor, elsewhere, here
 from teorell.storage.contents import Chunk, Contents, chunks_of
-from teorell.storage.manifest import Manifest, is_free
+from teorell.storage.lock import locked
+from teorell.storage.manifest import Manifest, digest
+from teorell.storage.opening import begun, check_place, complete, finished, size_of
 from teorell.storage.plan import contents_of
 from teorell.storage.slices import Population, population_of
 from teorell.storage.stores import Store, store_at
@@ -47,18 +48,22 @@ class Stored:
     def open(self) -> Any:
         """The store to read from: an xarray Dataset of a .zarr, a pyarrow Dataset of a .parquet.
 
-        They read from disk what is asked of them.
+        They read from disk what is asked of them. InputError if chunks are not there any more, or
+        the store was changed.
         """
-        return store_at(self.path).open()
+        store = store_at(self.path)
+        complete(store, self.patients, self.chunk)
+        return store.open(self.chunks)
 
     def raise_for_status(self) -> None:
         """Raise SimulationError if any patient failed.
 
-        It says who, why, what to do, and what is unusual in their chunk.
+        It says who, why, what to do, and what is unusual in their chunk. InputError as of `open`.
         """
         if not self.failed:
             return
         store = store_at(self.path)
+        complete(store, self.patients, self.chunk)
         found: list[list[NDArray[Any]]] = []
         unusual: list[list[str]] = []
         for chunk in chunks_of(self.patients, self.chunk):
@@ -117,11 +122,13 @@ def simulate_to(
         one thread unless `threads` is given, at most two a worker at a time; they are written here.
     progress: True draws a bar; a callable is called with the patients done and all.
     resume: a store that was interrupted goes on where it stopped, if everything is as it was (what
-        functions return is not compared); one that is finished stays as it is. False starts afresh.
+        functions return is not compared); one that is finished stays as it is, and one that has
+        lost chunks gets them again. False starts afresh.
 
     Raises InputError or TypeError before anything runs if something does not fit, or if the path
-    holds another simulation, or anything that this function has not written. Of functions the first
-    chunk is checked by then, each other one before it runs. ImportError without zarr or pyarrow.
+    holds another simulation, or anything that this function has not written, or is being written by
+    another call. Of functions the first chunk is checked by then, each other one before it runs.
+    ImportError without zarr or pyarrow.
     """
     store = store_at(path)
     if is_tensor(times):
@@ -134,9 +141,10 @@ def simulate_to(
         options["threads"] = 1 if options.get("threads") is None else options["threads"]
     population = population_of(model, parameters, regimen, patients)
     contents = contents_of(whole, population, chunk)
-    manifest = _manifest(store, contents, _simulation(whole, population, contents), resume)
-    chunks = [each for each in contents.chunks() if not manifest.complete[each.number]]
-    if chunks:
+    simulation = _simulation(whole, population, contents)
+    check_place(store)
+    manifest = finished(store, simulation) if resume else None
+    if manifest is None:
         task = Task(
             model=model,
             times=contents.times if contents.times.size else None,
@@ -144,21 +152,9 @@ def simulate_to(
             options=options,
             patients=population.patients,
         )
-        done = population.patients - sum(each.stop - each.start for each in chunks)
-        with reporting(progress, population.patients) as report:
-            if executor is None:
-                results = here(task, population, chunks, report, done)
-            else:
-                results = elsewhere(executor, task, population, chunks)
-            with closing(results):
-                for each, arrays in results:
-                    _check_names(arrays, each, contents)
-                    store.write(contents, each, arrays)
-                    manifest.mark(each.number, int(np.count_nonzero(arrays["status"])))
-                    del arrays  # or it would be in memory while the next one is simulated
-                    done += each.stop - each.start
-                    if report is not None:
-                        report(done, population.patients)
+        with locked(store.path):
+            manifest = begun(store, contents, simulation, resume)
+            _fill(store, contents, manifest, task, population, executor, progress)
     return Stored(
         path=store.path,
         patients=population.patients,
@@ -167,6 +163,35 @@ def simulate_to(
         chunk=contents.chunk,
         time_unit=model.time_unit,
     )
+
+
+def _fill(
+    store: Store,
+    contents: Contents,
+    manifest: Manifest,
+    task: Task,
+    population: Population,
+    executor: Any,
+    progress: bool | Progress | None,
+) -> None:
+    """Simulate and write the chunks that are not complete; executor, progress: of simulate_to."""
+    chunks = [each for each in contents.chunks() if not manifest.complete[each.number]]
+    done = population.patients - sum(each.stop - each.start for each in chunks)
+    with reporting(progress, population.patients) as report:
+        if executor is None:
+            results = here(task, population, chunks, report, done)
+        else:
+            results = elsewhere(executor, task, population, chunks)
+        with closing(results):
+            for each, arrays in results:
+                _check_names(arrays, each, contents)
+                store.write(contents, each, arrays)
+                manifest.sizes[each.number] = size_of(store, each.number, list(arrays))
+                manifest.mark(each.number, int(np.count_nonzero(arrays["status"])))
+                del arrays  # or it would be in memory while the next one is simulated
+                done += each.stop - each.start
+                if report is not None:
+                    report(done, population.patients)
 
 
 def _check_names(arrays: Mapping[str, NDArray[Any]], chunk: Chunk, contents: Contents) -> None:
@@ -190,8 +215,8 @@ def _simulation(whole: Problem, population: Population, contents: Contents) -> d
     options["samples"] = "before" if options.pop("before") else "after"
     options["start"] = "equilibrium" if whole.equilibrium else "initial"
     return {
-        "model": _hash(whole.model.content().encode()),
-        "times": _hash(contents.times.tobytes()),
+        "model": digest(whole.model.content().encode()),
+        "times": digest(contents.times.tobytes()),
         "outputs": list(whole.outputs),
         "reductions": whole.reductions.content(),
         "patients": contents.patients,
@@ -203,11 +228,6 @@ def _simulation(whole: Problem, population: Population, contents: Contents) -> d
     }
 
 
-def _hash(content: bytes) -> str:
-    """A hash of 128 bits, in hexadecimal."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
 def _version() -> str:
     """The version of teorell; "unknown" in the source tree."""
     from importlib.metadata import PackageNotFoundError, version
@@ -216,41 +236,3 @@ def _version() -> str:
         return version("teorell")
     except PackageNotFoundError:  # run from the source tree
         return "unknown"
-
-
-def _manifest(
-    store: Store, contents: Contents, simulation: Mapping[str, Any], resume: bool
-) -> Manifest:
-    """The manifest of a store, which is made with the store if it is not there.
-
-    InputError if something else lies there. resume: a store of this simulation is continued.
-    """
-    folder = store.path
-    found = Manifest.of(folder)
-    if found is None and not is_free(folder):
-        raise InputError(
-            f"{folder} is no store of simulate_to (it would be overwritten). Give another path."
-        )
-    if found is not None and resume:
-        differences = found.differences(simulation)
-        if differences:
-            raise InputError(
-                f"{folder} holds another simulation (it differs in {', '.join(differences)}). Give "
-                "another path, or resume=False, which starts afresh."
-            )
-        if found.complete.any():
-            if not found.complete.all():
-                store.drop_partial()
-            return found
-    others = [] if found is None else store.others()
-    if others:
-        raise InputError(
-            f"{folder} also holds {others[0]} (it would be removed with the old store). Move it "
-            "away."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest = Manifest(folder, simulation, np.zeros(sum(1 for _ in contents.chunks()), np.bool_))
-    # before anything is removed or made, so that the folder never says more than it holds
-    manifest.write()
-    store.create(contents)
-    return manifest
