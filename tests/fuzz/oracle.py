@@ -108,12 +108,10 @@ def solve(case: Case, patient: int) -> tuple[np.ndarray, np.ndarray]:
             now = np.searchsorted(case.changes, first, side="right") - 1
             p[case.covariate] = float(case.values[now])
         wanted = (case.times >= first) & ((case.times < last) | (last == case.times[-1]))
-        at, y = case.times[wanted], _stretch(rates, p, more, y, (first, last), case.times[wanted])
-        curves[wanted] = [
-            read(_inside(t, first, last), values.tolist(), p)
-            for t, values in zip(at, y[:-1], strict=True)
-        ]
-        y = y[-1].copy()
+        found = _stretch(rates, p, more, y, (first, last), case.times[wanted])
+        for row, values in zip(np.flatnonzero(wanted), found, strict=False):
+            curves[row] = read(_inside(case.times[row], first, last), values.tolist(), p)
+        y = found[-1].copy()
     for dose in doses:
         width = max(dose.stop - dose.start, 1e-300)
         given += dose.amount * np.clip((case.times - dose.start) / width, 0.0, 1.0)
