@@ -1,5 +1,5 @@
-"""The picture of docs/fitting.md: R's Theoph, twelve people, each fitted. Writes docs/fitting.png,
-or where it is told.
+"""The picture of docs/fitting.md: R's Theoph, twelve people, each fitted. Writes fitting.png into
+the folder it is run in, or where it is told.
 
     python examples/fitting.py [picture.png]
 
@@ -39,9 +39,7 @@ table = pd.concat([doses, samples]).sort_values(
 
 fit = tl.fit(model, tl.EventTable(table, model), {"ka": 1.5, "cl": 3.0, "v": 30.0})
 print(fit.summary())
-path = (
-    Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "fitting.png"
-)
+path = Path(sys.argv[1] if len(sys.argv) > 1 else "fitting.png")
 try:
     fit.plot().savefig(path, dpi=110)
 except ImportError:

@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from teorell.constraints import ConstraintSet
     from teorell.derivatives.differentiate import Jacobian, jacobian, jvp, value_and_grad
     from teorell.fitting import Additive, Combined, Fit, LogNormal, Normal, Proportional, fit
-    from teorell.results.nca import nca
+    from teorell.results.nca import NCAWarning, nca
     from teorell.schedule.event_table import EventTable
     from teorell.storage.streaming import Stored, simulate_to
 
 __all__ = [
     "AUC", "Additive", "Cmax", "Cmin", "Combined", "ConstraintSet", "EventTable", "Fit", "Gradient",
-    "InputError", "Jacobian", "LogNormal", "Model", "ModelError", "Normal", "Proportional",
+    "InputError", "Jacobian", "LogNormal", "Model", "ModelError", "NCAWarning", "Normal",
+    "Proportional",
     "Regimen", "SimulationError", "Solution", "Stepwise", "Stored", "TimeAbove", "Tmax", "abs",
     "cos", "exp", "fit", "hill", "jacobian", "jvp", "log", "max", "min", "nca", "pow", "simulate",
     "simulate_to", "sin", "sqrt", "stepwise", "tanh", "value_and_grad", "where",
@@ -42,7 +43,7 @@ __all__ = [
 _LATER = {
     "ConstraintSet": "constraints",
     "EventTable": "schedule.event_table",
-    "nca": "results.nca",
+    **dict.fromkeys(("NCAWarning", "nca"), "results.nca"),
     **dict.fromkeys(("Jacobian", "jacobian", "jvp", "value_and_grad"), "derivatives.differentiate"),
     **dict.fromkeys(
         ("Additive", "Combined", "Fit", "LogNormal", "Normal", "Proportional", "fit"), "fitting"

@@ -327,13 +327,13 @@ def test_values_are_the_same_bits_with_and_without_tensors(model):
 def test_what_a_solution_offers_works_on_tensors(model):
     cl = number([3.0, 4.0]).requires_grad_()
     solution = tl.simulate(
-        model, {"cl": cl}, tl.Regimen.bolus(100.0, into="gut"), np.linspace(0, 24, 25)
+        model, {"cl": cl}, tl.Regimen.bolus(100.0, into="gut"), np.linspace(0, 48, 193)
     )
     plain = tl.simulate(
         model,
         {"cl": cl.detach().numpy()},
         tl.Regimen.bolus(100.0, into="gut"),
-        np.linspace(0, 24, 25),
+        np.linspace(0, 48, 193),
     )
     assert solution["cp"].requires_grad
     assert np.array_equal(solution.nca("cp").cmax, plain.nca("cp").cmax)

@@ -24,6 +24,7 @@ from teorell.pbpk.command import Observed, comparison, geometric_mean, grid, ins
 from teorell.pbpk.whole_body import partition_coefficient, partition_scale
 from teorell.physiology.composition import PLASMA, Tissue
 from teorell.physiology.reference_adults import BODY_WEIGHT, CARDIAC_OUTPUT, hepatic_flow
+from teorell.results.nca import analyse
 
 SINKS = {"urine", "faeces", "metabolised_liver", "metabolised_gut", "auc"}
 
@@ -263,9 +264,10 @@ def theophylline_population() -> tl.Solution:
 def compare(observed: Observed) -> None:
     """Cmax and AUC within 2-fold in geometric mean, and most points within the 5-95 % band."""
     solution = theophylline_population()
-    results = solution.nca()
+    with pytest.warns(tl.NCAWarning, match="auc_inf is extrapolated"):  # as the observations end
+        results = solution.nca()
     print(comparison(solution, results, observed))
-    seen = [tl.nca(times, values) for times, values in observed.curves()]
+    seen = [analyse(times, values) for times, values in observed.curves()]
     for quantity in ("cmax", "auc_inf"):
         ratio = geometric_mean(results[quantity]) / geometric_mean(
             np.concatenate([each[quantity] for each in seen])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from teorell import InputError, nca
+import teorell as tl
+from teorell import InputError, NCAWarning, nca
+from teorell.results.nca import analyse
 
 TIMES = np.linspace(0.0, 24.0, 97)
 RATES = np.array([0.05, 0.2, 0.7])
@@ -13,7 +15,7 @@ RATES = np.array([0.05, 0.2, 0.7])
 @pytest.fixture
 def decay():
     """C = 10 exp(-k t) for three rates, shape (3, 97): the logarithmic trapezoid is exact on it."""
-    return nca(TIMES, 10.0 * np.exp(-RATES[:, None] * TIMES))
+    return analyse(TIMES, 10.0 * np.exp(-RATES[:, None] * TIMES))
 
 
 def test_mono_exponential_is_exact(decay):
@@ -29,7 +31,7 @@ def test_mono_exponential_is_exact(decay):
 
 def test_rising_part_is_the_linear_trapezoid():
     curve = np.array([0.0, 2.0, 4.0, 4.0, 2.0, 1.0])
-    result = nca([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], curve)
+    result = analyse([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], curve)
     falling = 2.0 / np.log(2.0) + 1.0 / np.log(2.0)
     assert result.auc_last[0] == pytest.approx(1.0 + 3.0 + 4.0 + falling, rel=1e-14)
     assert (result.cmax[0], result.tmax[0]) == (4.0, 2.0)
@@ -63,7 +65,7 @@ def test_terminal_regression_is_the_best_by_adjusted_r2():
     times = np.sort(rng.uniform(0.0, 48.0, 15))
     curves = 10.0 * np.exp(-0.1 * times) * np.exp(0.1 * rng.standard_normal((200, 15)))
     curves[::3, 11] = 0.0  # below quantification in between
-    result = nca(times, curves)
+    result = analyse(times, curves)
     for k, curve in enumerate(curves):
         n, slope, r2 = regression(times, curve)
         assert result.points[k] == n
@@ -81,7 +83,7 @@ def test_undefined_is_nan():
             [8.0, 4.0, 2.0, 1.0, -1e-12],  # ends below quantification
         ]
     )
-    result = nca(np.arange(5.0), curves)
+    result = analyse(np.arange(5.0), curves)
     np.testing.assert_array_equal(result.cmax, [0.0, 4.0, np.nan, 4.0, 8.0])
     np.testing.assert_array_equal(result.tmax, [np.nan, 4.0, np.nan, 0.0, 0.0])
     np.testing.assert_array_equal(np.isnan(result.auc_last), [False, False, True, False, False])
@@ -96,7 +98,7 @@ def test_undefined_is_nan():
 def test_patients_do_not_depend_on_their_neighbours():
     curves = np.random.default_rng(1).lognormal(size=(5000, 20))
     times = np.linspace(0.0, 10.0, 20)
-    together, alone = nca(times, curves), nca(times, curves[4321])
+    together, alone = analyse(times, curves), analyse(times, curves[4321])
     for name, column in together.columns().items():
         np.testing.assert_array_equal(column[4321], alone[name][0])
 
@@ -138,3 +140,95 @@ def test_bad_input(times, values):
 def test_unknown_quantity(decay):
     with pytest.raises(InputError, match="half_life"):
         decay["halflife"]
+
+
+@pytest.mark.parametrize(
+    ("times", "values"),
+    [([2.0], [1.5]), ([2.0], [0.0]), ([1.0, 1.0], [2.0, 1.5]), ([0.0, 1.0], [2.0, 0.0])],
+)
+def test_one_sample_has_no_area(times, values):
+    """Neither alone, nor twice at one time, nor where all others are below quantification."""
+    result = nca(times, values)
+    assert np.isnan([result.auc_last[0], result.auc_inf[0], result.half_life[0]]).all()
+    assert result.cmax[0] == values[0]
+
+
+@pytest.fixture(scope="module")
+def oral():
+    model = tl.Model("oral")
+    ka, cl, v = model.parameters(ka=1.0, cl=5.0, v=20.0)
+    gut, central = model.states("gut", "central")
+    model.flow(gut, central, ka * gut)
+    model.flow(central, None, cl / v * central)
+    model.output("cp", central / v, unit="mg/L")
+    return model
+
+
+REGIMENS = {
+    "oral": tl.Regimen.bolus(100, into="gut"),
+    "repeated": tl.Regimen.bolus(100, into="gut", every=12, doses=3),
+    "bolus": tl.Regimen.bolus(100, into="central"),
+    "infusion": tl.Regimen.infusion(100, into="central", duration=2 / 60),
+}
+
+
+@pytest.mark.parametrize("samples", [7, 13, 25, 49, 97, 193])
+@pytest.mark.parametrize("name", REGIMENS)
+def test_what_is_wrong_is_said(oral, name, samples):
+    """Against the dense output: whoever is 5 % off is counted, and the numbers are what they were;
+    without the reductions too, which only the comparison reads.
+    """
+    rng = np.random.default_rng(samples)
+    people = {
+        "ka": np.exp(rng.normal(0.0, 0.5, 200)),
+        "cl": 5.0 * np.exp(rng.normal(0.0, 0.3, 200)),
+    }
+    times = np.linspace(0.0, 48.0, samples)
+    sums = [tl.Cmax("cp"), tl.AUC("cp")]
+    solution = tl.simulate(oral, people, REGIMENS[name], times, reductions=sums)
+    found = analyse(times, solution["cp"])
+    peak = solution.reductions["cmax_cp"] / found.cmax - 1.0
+    area = found.auc_last / solution.reductions["auc_cp"] - 1.0
+    assert found.coarse[(peak > 0.05) | (np.abs(area) > 0.05)].all()
+    if samples == 193 and name != "infusion":
+        assert not found.coarse[(peak < 0.01) & (np.abs(area) < 0.01)].any()
+    said = found.coarse.any() or (found.extrapolated > 0.2).any()
+    if said:
+        with pytest.warns(NCAWarning) as warned:
+            again = tl.simulate(oral, people, REGIMENS[name], times).nca()
+        assert len(warned) == 1
+        assert warned[0].filename == __file__
+        np.testing.assert_array_equal(again.auc_last, found.auc_last)
+
+
+def test_the_dense_output_is_compared_where_it_is_there(oral):
+    """An infusion between samples that lies wholly behind the maximum of another."""
+    doses = tl.Regimen.bolus(100, into="central") + tl.Regimen.infusion(
+        130, into="central", time=24.05, duration=0.05
+    )
+    times = np.concatenate([np.linspace(0.0, 24.0, 97), np.linspace(26.0, 96.0, 281)])
+    solution = tl.simulate(oral, None, doses, times, reductions=[tl.Cmax("cp")])
+    assert solution.reductions["cmax_cp"] > 1.2 * solution["cp"].max()
+    assert not analyse(times, solution["cp"]).coarse.any()
+    with pytest.warns(NCAWarning, match=r"reductions=\[tl.Cmax\('cp'\), tl.AUC\('cp'\)\]"):
+        solution.nca()
+
+
+def test_samples_that_begin_late():
+    """Two hours after a dose; the last day of a week is meant, and no word said."""
+    late = TIMES[8:]
+    curve = np.exp(-0.3 * late)
+    with pytest.warns(NCAWarning, match="for 1 of 1 curve"):
+        assert nca(late, curve).auc_last[0] == pytest.approx((curve[0] - curve[-1]) / 0.3)
+    assert nca(144.0 + TIMES, np.exp(-0.3 * TIMES)).cmax[0] == 1.0
+
+
+def test_extrapolation_is_said():
+    curves = 10.0 * np.exp(-np.array([[0.05], [0.2]]) * TIMES)
+    expected = (
+        "auc_inf is extrapolated by more than 20 % for 1 of 2 curves (the samples end too early). "
+        "Sample for longer, or take auc_last."
+    )
+    with pytest.warns(NCAWarning) as warned:
+        nca(TIMES, curves)
+    assert [str(each.message) for each in warned] == [expected]

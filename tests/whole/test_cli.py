@@ -67,7 +67,7 @@ def oral(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize(("drug", "route"), [("theophylline", "oral"), ("midazolam", "iv")])
 def test_simulate(drug: str, route: str, tmp_path: Path, capsys: Captured) -> None:
     out = tmp_path / "results"
-    size = ["--patients", "40", "--seed", "3", "--hours", "12"]
+    size = ["--patients", "40", "--seed", "3", "--hours", "60"]
     assert main(["simulate", drug, "--route", route, *size, "--out", str(out)]) == 0
     printed = capsys.readouterr()
     for quantity in ("cmax [mg/L]", "tmax [h]", "auc_inf [mg/L h]", "half_life [h]"):
@@ -85,6 +85,15 @@ def test_simulate(drug: str, route: str, tmp_path: Path, capsys: Captured) -> No
         assert tmax == pytest.approx([2 / 60] * 40)  # the end of the infusion
     else:
         assert min(tmax) > 0.2
+
+
+def test_what_the_samples_cannot_tell_is_one_sentence(tmp_path: Path, capsys: Captured) -> None:
+    """Theophylline's half-life is about 8 h: 12 h are too short for the area to infinity."""
+    words = ["simulate", "--patients", "40", "--hours", "12", "--out", str(tmp_path)]
+    assert main(words) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("teorell: auc_inf is extrapolated by more than 20 % for ")
+    assert said.count("\n") == 1
 
 
 def test_names_of_drugs_in_any_case(tmp_path: Path, capsys: Captured) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import teorell as tl
 from folders import ROOT
 from teorell.lowering import PROGRAMS, SCALARS, Layout, Op
 
@@ -88,7 +89,7 @@ def test_readme_has_two_commands() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = [block.text for block in blocks(readme) if block.language == "bash"]
     assert commands == [
-        "pip install '.[plot]' && teorell simulate theophylline\n",
+        "pip install '.[plot,frames]' && teorell simulate theophylline\n",
         "pip install '.[test]' -c constraints.txt && pytest\n",
     ]
 
@@ -147,6 +148,11 @@ def test_the_tables_of_programs() -> None:
     scalars = re.findall(r"(\d) `(\w+)`", page.split("`scalar`:", 1)[1].split("\n\n", 1)[0])
     assert scalars == [(str(place), name) for place, name in enumerate(SCALARS)]
     assert tuple(re.findall(r"^- `(\w+)` \(", page, re.MULTILINE)) == PROGRAMS
+
+
+def test_the_table_of_statuses() -> None:
+    page = (ROOT / "docs" / "numerics.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (\d+) \| ", page, re.MULTILINE) == [str(k) for k in sorted(tl.STATUS)]
 
 
 def test_architecture_is_short() -> None:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from teorell.pbpk import DRUGS, virtual_adults, whole_body
 from teorell.pbpk.observed import Observed, comparison, geometric_mean, inside, read_observed
 from teorell.pbpk.report import picture, write_patients, write_summary
 from teorell.progress import on_terminal
+from teorell.results.nca import NCA, NCAWarning
+from teorell.results.solution import Solution
 from teorell.schedule.regimen import Regimen
 from teorell.simulate import simulate
 from teorell.tables import check_folder, wrapped
@@ -60,7 +63,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--seed", type=int, default=1, help="of the virtual population (default: 1)"
     )
-    parser.add_argument("--hours", type=float, default=24.0, help="simulated time (default: 24)")
+    parser.add_argument("--hours", type=float, default=48.0, help="simulated time (default: 48)")
     parser.add_argument("--threads", type=int, help="default: all processors this process may use")
     parser.add_argument(
         "--executor", choices=("machine_code", "interpreter"),
@@ -105,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
         f"{seconds:.2f} s, {options.patients / seconds:,.0f} patients/s with building the model\n"
     )
 
-    results = solution.nca("cp")
+    results = _analysed(solution)
     summary = results.summary(quantities=QUANTITIES)
     print(summary)
     if observed is not None:
@@ -130,11 +133,21 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _analysed(solution: Solution) -> NCA:
+    """The non-compartmental analysis of cp; what the samples cannot tell is said on stderr."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", NCAWarning)
+        results = solution.nca("cp")
+    for warning in caught:
+        print(f"teorell: {warning.message}", file=sys.stderr)
+    return results
+
+
 def grid(hours: float, infusion: float = 0.0) -> NDArray[np.float64]:
     """Sample times, h, from 0 to `hours`, dense at the start, with the end of an infusion of
     `infusion` hours.
     """
-    times = hours * np.linspace(0.0, 1.0, SAMPLES) ** 2
+    times = hours * np.linspace(0.0, 1.0, SAMPLES) ** 3
     return np.union1d(times, [infusion] if 0.0 < infusion < hours else [])
 
 

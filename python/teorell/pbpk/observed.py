@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.errors import InputError, count
-from teorell.results.nca import NCA, nca
+from teorell.results.nca import NCA, analyse
 from teorell.results.plot import bands
 from teorell.results.solution import Solution
 from teorell.tables import check_csv
@@ -130,7 +130,7 @@ def comparison(solution: Solution, results: NCA, observed: Observed) -> str:
     seen = []
     for when, value in observed.curves():
         order = np.argsort(when, kind="stable")
-        seen.append(nca(when[order], value[order]))
+        seen.append(analyse(when[order], value[order]))  # people cannot be sampled once more
     people = "1 person" if len(seen) == 1 else f"{len(seen)} people"
     missing = observed.without_value
     left_out = f" ({count(missing, 'record')} without a value left out)" if missing else ""

@@ -19,8 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from teorell.arrays import Array
 from teorell.errors import InputError
+from teorell.results.nca_checks import NCAWarning, coarse, warn
 
-__all__ = ["NCA", "Summary", "nca"]
+__all__ = ["NCA", "NCAWarning", "Summary", "analyse", "nca"]
 
 CHUNK = 2048  # patients worked on at once: their columns stay in cache
 TIE = 1e-4  # adjusted R2 closer than this to the best one counts as equal
@@ -44,6 +45,10 @@ class NCA:
     r2_adjusted: Array  # of the terminal regression
     points: Array  # the number of points of the terminal regression
     units: dict[str, str] = field(default_factory=dict, kw_only=True)  # quantity -> unit, if known
+    # are samples too far apart for cmax or auc_last?
+    coarse: NDArray[np.bool_] = field(
+        default_factory=lambda: np.zeros(0, np.bool_), kw_only=True, repr=False
+    )
 
     def __getitem__(self, name: str) -> Array:
         """The results called `name`, shape (patients,); InputError if there is none."""
@@ -57,7 +62,7 @@ class NCA:
 
     def columns(self) -> dict[str, Array]:
         """Quantity -> results of shape (patients,): what a DataFrame is made of."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "units"}
+        return {f.name: getattr(self, f.name) for f in fields(self) if not f.kw_only}
 
     def to_dataframe(self) -> Any:
         """A pandas DataFrame, one row a patient, one column a quantity.
@@ -135,8 +140,17 @@ def nca(times: ArrayLike, values: ArrayLike, units: dict[str, str] | None = None
     after one dose: nothing is extrapolated back to time 0, and with several doses `auc_inf` is that
     of all. A curve with a NaN (a patient whose simulation failed) has NaN results. A concentration
     of zero or less is below quantification: it enters areas as it is, but the curve ends at the
-    last positive one. Raises InputError if shapes disagree or times are not finite and ascending.
+    last positive one. A single sample has no area: NaN. An NCAWarning says for how many curves the
+    samples are too far apart, or end too early (see results/nca_checks.py). Raises InputError if
+    shapes disagree or times are not finite and ascending.
     """
+    found = analyse(times, values, units)
+    warn(found.coarse, found.extrapolated, None, stacklevel=2)
+    return found
+
+
+def analyse(times: ArrayLike, values: ArrayLike, units: dict[str, str] | None = None) -> NCA:
+    """The same as `nca`, without its warning: whoever calls it says what `coarse` means."""
     t = np.asarray(times, dtype=np.float64)
     curves = np.atleast_2d(np.asarray(values, dtype=np.float64))
     if t.ndim != 1 or t.size == 0 or curves.ndim != 2 or curves.shape[1] != t.size:
@@ -149,17 +163,19 @@ def nca(times: ArrayLike, values: ArrayLike, units: dict[str, str] | None = None
             "times are not finite and ascending (areas would be meaningless). Sort the samples by "
             "time."
         )
-    results = np.full((len(fields(NCA)) - 1, len(curves)), np.nan)
+    results = np.full((sum(not f.kw_only for f in fields(NCA)), len(curves)), np.nan)
+    far_apart = np.zeros(len(curves), np.bool_)
     with np.errstate(all="ignore"):
         for start in range(0, len(curves), CHUNK):
             part = slice(start, start + CHUNK)
-            for row, result in enumerate(_analyse(t, np.ascontiguousarray(curves[part].T))):
+            columns, far_apart[part] = _analyse(t, np.ascontiguousarray(curves[part].T))
+            for row, result in enumerate(columns):
                 results[row, part] = result
-    return NCA(*results, units=dict(units or {}))
+    return NCA(*results, units=dict(units or {}), coarse=far_apart)
 
 
-def _analyse(t: Array, c: Array) -> tuple[Array, ...]:
-    """The columns of `NCA` for curves c of shape (times, patients)."""
+def _analyse(t: Array, c: Array) -> tuple[tuple[Array, ...], NDArray[np.bool_]]:
+    """The columns of `NCA` for curves c of shape (times, patients), and which are `coarse`."""
     positive = c > 0.0
     top = np.argmax(c, axis=0)
     cmax = np.max(c, axis=0)  # NaN if any is
@@ -172,12 +188,26 @@ def _analyse(t: Array, c: Array) -> tuple[Array, ...]:
     tail = c_last / lambda_z
     tmax, auc_inf = t[top], auc + tail
     half_life, extrapolated = np.log(2.0) / lambda_z, tail / auc_inf
+    far_apart = coarse(t, c, top, auc, _area_of_half(t, c, last)) & ~broken
     results = (cmax, tmax, auc, auc_inf, half_life, lambda_z, extrapolated, r2, points)
     for result in results:
         result[broken] = np.nan
     tmax[nothing] = np.nan
     auc[nothing & ~broken] = 0.0
-    return results
+    auc[np.where(nothing, t[-1], t[last]) <= t[0]] = np.nan  # one sample has no area
+    return results, far_apart
+
+
+def _area_of_half(t: Array, c: Array, last: NDArray[np.intp]) -> Array:
+    """(patients,) the area of every second sample, the first and the last positive one too."""
+    place = np.arange(len(t))
+    kept = (place[:, None] % 2 == 0) | (place[:, None] == last)
+    area, at, value = np.zeros(c.shape[1]), np.full(c.shape[1], t[0]), np.array(c[0])
+    for k in range(1, len(t)):
+        used = kept[k] & (k <= last)
+        area += np.where(used, (t[k] - at) * _mean(value, c[k]), 0.0)
+        at, value = np.where(used, t[k], at), np.where(used, c[k], value)
+    return area
 
 
 def _area(t: Array, c: Array, last: NDArray[np.intp]) -> Array:
@@ -187,15 +217,19 @@ def _area(t: Array, c: Array, last: NDArray[np.intp]) -> Array:
     """
     area = np.zeros(c.shape[1])
     for k in range(len(t) - 1):
-        first, second = c[k], c[k + 1]
-        falls = (second < first) & (second > 0.0)
-        drop = first - second
-        # log1p of the relative drop: no cancellation where the curve is nearly level
-        mean = np.where(
-            falls, drop / np.log1p(drop / np.where(falls, second, 1.0)), 0.5 * (first + second)
-        )
-        area += np.where(k < last, (t[k + 1] - t[k]) * mean, 0.0)
+        area += np.where(k < last, (t[k + 1] - t[k]) * _mean(c[k], c[k + 1]), 0.0)
     return area
+
+
+def _mean(first: Array, second: Array) -> Array:
+    """The mean between two samples: linear up, logarithmic down."""
+    falls = (second < first) & (second > 0.0)
+    drop = first - second
+    # log1p of the relative drop: no cancellation where the curve is nearly level
+    mean: Array = np.where(
+        falls, drop / np.log1p(drop / np.where(falls, second, 1.0)), 0.5 * (first + second)
+    )
+    return mean
 
 
 def _terminal(

@@ -156,10 +156,12 @@ class Solution(Outcome):
     def nca(self, output: str | None = None) -> NCA:
         """Non-compartmental analysis of one output for each patient; see teorell.nca.
 
-        output: None is the only one. InputError if there is no such output, or there are several
-        and none is named.
+        It knows the curve by its samples alone: an NCAWarning says for how many patients these are
+        too far apart or end too early. output: None is the only one. InputError if there is no such
+        output, or there are several and none is named.
         """
-        from teorell.results.nca import nca
+        from teorell.results.nca import analyse
+        from teorell.results.nca_checks import PEAK, warn
 
         self._check_grid("a non-compartmental analysis")
         name, unit = self._one(output), self._unit(output)
@@ -171,11 +173,17 @@ class Solution(Outcome):
             "lambda_z": f"1/{time}" if time else "",
         }
         area = f"{unit} {time}" if unit and time else ""
-        return nca(
+        found = analyse(
             self.times,
             self.array[:, :, self._number(name)],
             units | {"auc_last": area, "auc_inf": area},
         )
+        peak = self.reductions.get(f"cmax_{name}")  # where it was asked for: of the dense output
+        if peak is not None:
+            dense = peak.numpy(force=True) if is_tensor(peak) else peak
+            found.coarse[dense > (1.0 + PEAK) * found.cmax] = True
+        warn(found.coarse, found.extrapolated, name, stacklevel=2)
+        return found
 
     def plot(self, output: str | None = None, **options: Any) -> Any:
         """Draw one output as median and percentile bands; returns the matplotlib Axes.
