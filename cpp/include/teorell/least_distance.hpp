@@ -37,23 +37,7 @@ class LeastDistance {
     // point was found.
     bool solve(const double* entries, double softness = 0.0) {
         a = entries, soft = softness;
-        n_active = 0;
-        // To begin with, what was active before, and what z = 0 violates: most of it will be
-        // active.
-        for (int i = 0; i < m; ++i)
-            if (c.equality[i] || lambda[i] > 0.0 || b[i] < 0.0) add(i);
-        for (int i = 0; i < m; ++i)
-            if (!c.equality[i]) lambda[i] = 0.0;
-        for (int round = 0; round < 20 * (m + 1); ++round) {
-            if (!solve_active()) return false;
-            if (step_back()) continue;
-            combine();
-            const int worst = most_violated();
-            if (worst < 0) return equalities_hold();
-            add(worst);
-            if (!make_independent()) return false;
-        }
-        return false;
+        return search(true) || search(false);
     }
 
     // Of the rows of A the largest squared length.
@@ -69,6 +53,26 @@ class LeastDistance {
     }
 
   private:
+    // To begin with, what was active before, and what z = 0 violates: most of it will be active.
+    // Where that has misled, bounds come one by one.
+    bool search(bool warm) {
+        n_active = 0;
+        for (int i = 0; i < m; ++i)
+            if (c.equality[i] || (warm && (lambda[i] > 0.0 || b[i] < 0.0))) add(i);
+        for (int i = 0; i < m; ++i)
+            if (!warm || !c.equality[i]) lambda[i] = 0.0;
+        for (int round = 0; round < 20 * (m + 1); ++round) {
+            if (!solve_active()) return false;
+            if (step_back()) continue;
+            combine();
+            const int worst = most_violated();
+            if (worst < 0) return equalities_hold();
+            add(worst);
+            if (!make_independent()) return false;
+        }
+        return false;
+    }
+
     const Constraints& c;
     int n, m, n_active = 0;
     double soft = 0.0;
