@@ -1,4 +1,4 @@
-"""Projections: the nearest points, against SciPy; who is found, and what counts as contradiction."""
+"""Projections: the nearest points, against SciPy; who is found, and what is a contradiction."""
 
 import numpy as np
 import pytest
@@ -26,9 +26,7 @@ def random_set(seed, bends=True):
             c.equal(name, value, float(b), scale=1.0)
         else:
             c.at_most(name, value, float(b), scale=1.0)
-        rules.append(
-            {"type": kind, "fun": lambda x, a=a, b=b: b - a @ x, "jac": lambda x, a=a: -a}
-        )
+        rules.append({"type": kind, "fun": lambda x, a=a, b=b: b - a @ x, "jac": lambda x, a=a: -a})
 
     for _ in range(rng.integers(1, 6)):
         a = rng.standard_normal(3) * (rng.random(3) < 0.8)
@@ -53,7 +51,7 @@ def test_nearest_of_random_convex_sets(seed):
     """As near as SLSQP comes, feasible, moved again by nothing, alone and in any order."""
     c, rules, points, read = random_set(seed)
     names = [NAMES[k] for k in read]
-    ones = {name: 1.0 for name in names}
+    ones = dict.fromkeys(names, 1.0)
     given_ = {NAMES[k]: points[k] for k in read}
     found = c.project(given_, scale=ones)
     assert found.success.all()
@@ -193,5 +191,5 @@ def test_a_contradiction_is_one(seed):
         with pytest.raises(tl.InputError, match="contradict each other"):
             c.project(values)
     else:
-        found = c.project(values, scale={name: 1.0 for name in c.inputs})
+        found = c.project(values, scale=dict.fromkeys(c.inputs, 1.0))
         assert found.success.all()

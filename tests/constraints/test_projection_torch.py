@@ -8,6 +8,7 @@ from teorell.pbpk import virtual_adults
 
 torch = pytest.importorskip("torch")
 D = torch.float64
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 
 
 def bent():

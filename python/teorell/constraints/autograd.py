@@ -56,7 +56,10 @@ class Penalty(Function):
 
     @staticmethod
     def jvp(ctx: Any, _program: None, _options: None, *tangents: Tensor) -> tuple[Tensor, ...]:
-        return PushForward.apply(*ctx.saved_tensors, *tangents), *(None for _ in tangents)
+        # The slopes' own tangents are asked for by PushForward and PullBack alone, which refuse.
+        slopes = ctx.saved_tensors[: len(tangents)]
+        change: Tensor = PushForward.apply(*ctx.saved_tensors, *tangents)
+        return change, *(torch.zeros_like(slope) for slope in slopes)
 
     @staticmethod
     def vmap(

@@ -35,8 +35,8 @@ class ConstraintSet(Declared):
         and no barrier near.
 
         values: mapping of names to numbers or (patients,) arrays, or a DataFrame, in the units of
-            the quantities. Torch tensors give a tensor that torch can differentiate once; a second derivative raises
-            NotImplementedError.
+            the quantities. Torch tensors give a tensor that torch can differentiate once; a second
+            derivative raises NotImplementedError.
         gradient: also return d penalty / d each quantity, name -> (patients,).
         options: threads, executor as for teorell.simulate. InputError for names that are unknown or
         missing, and for what is not finite.

@@ -17,6 +17,8 @@ __all__ = ["Derivatives", "System"]
 
 DEPENDENT = 1e-12  # what a row that others contain has instead of 0; rows have length 1
 
+SINGULAR = 1e10  # a w that is so much larger than what is asked has no digits left
+
 
 @dataclass(frozen=True, eq=False)
 class System:
@@ -57,6 +59,10 @@ class System:
         right[:, :n] = 0.0  # once more, for what DEPENDENT has added
         right[:, n:] = -DEPENDENT * result[:, n:]
         both = (result + _solved(system, right))[..., 0].T
+        asked = np.abs(top).max(axis=0)
+        if bottom is not None:
+            asked = np.maximum(asked, np.abs(bottom).max(axis=0, initial=0.0))
+        both = np.where(np.abs(both[:n]).max(axis=0) <= SINGULAR * asked, both, np.nan)
         return both[:n], both[n:]
 
     def through_held(self, w: Array, y: Array) -> Array:
@@ -82,9 +88,9 @@ class System:
 def _solved(system: Array, right: Array) -> Array:
     """np.linalg.solve, with NaN for what is singular alone."""
     try:
-        result: Array = np.linalg.solve(system, right)
+        return np.asarray(np.linalg.solve(system, right), np.float64)
     except np.linalg.LinAlgError:  # of one patient perhaps: the others have theirs
-        result = np.full_like(right, np.nan)
+        result: Array = np.full(right.shape, np.nan)
         for i in range(system.shape[0]):
             with contextlib.suppress(np.linalg.LinAlgError):
                 result[i] = np.linalg.solve(system[i : i + 1], right[i : i + 1])[0]

@@ -15,9 +15,7 @@ from teorell.physiology.adults import Adults
 __all__ = ["arrays_of", "columns_of", "roundings_of"]
 
 
-def columns_of(
-    declared: Declared, values: Any, *, missing: bool = False
-) -> tuple[list[Any], int]:
+def columns_of(declared: Declared, values: Any, *, missing: bool = False) -> tuple[list[Any], int]:
     """The numbers of patients in the order of `declared.inputs`, and how many patients there are.
 
     values: what ConstraintSet.penalty takes. Columns are (), or (patients,), NumPy or tensors.
@@ -68,8 +66,9 @@ def roundings_of(declared: Declared, values: Any) -> tuple[float, ...]:
     """
     given = _given(declared, values)
     kinds = [str(getattr(given.get(name), "dtype", "")) for name in declared.inputs]
-    narrow = {"float32": np.float32, "torch.float32": np.float32, "float16": np.float16}
-    return tuple(float(np.finfo(narrow[k]).eps) if k in narrow else 0.0 for k in kinds)
+    single, half = float(np.finfo(np.float32).eps), float(np.finfo(np.float16).eps)
+    narrow = {"float32": single, "torch.float32": single, "float16": half}
+    return tuple(narrow.get(kind, 0.0) for kind in kinds)
 
 
 def _with_nan(value: Any, what: str) -> Any:

@@ -19,6 +19,7 @@ __all__ = ["inward", "rounding_of"]
 
 UNITS = 2.0  # in the last place: rounded to the nearest, then moved to the next, is one and a half
 MOST_MOVES = 32
+BLOCK = 4096  # patients whose slopes are held at once
 
 
 def rounding_of(
@@ -86,20 +87,36 @@ def inward(
         np.where(stays, a, after[name].astype(np.float32).astype(np.float64))
         for a, name in zip(told, names, strict=True)
     ]
-    may_move = [q for q, name in enumerate(names) if name in free]
-    for _ in range(MOST_MOVES):
-        r = np.where(equality[:, None], -1.0, _residuals(declared, points, patients))
-        off = np.flatnonzero(~stays & (r.max(axis=0) > 0.0))
-        if not off.size:
-            break
-        there = [each[off] for each in points]
-        worst = r[:, off].argmax(axis=0)
-        slopes = _slopes(declared, there, off.size)[worst, :, np.arange(off.size)][:, may_move]
-        old = np.array([there[q] for q in may_move], np.float32).T
-        new = np.nextafter(old, np.where(slopes > 0.0, -np.inf, np.inf).astype(np.float32))
-        gain = np.abs(slopes * (new.astype(np.float64) - old))
-        rows, best = np.arange(off.size), gain.argmax(axis=1)
-        for k, q in enumerate(may_move):
-            chosen = off[best == k]
-            points[q][chosen] = new[rows[best == k], k]
+    for start in range(0, patients, BLOCK):
+        part = np.arange(start, min(start + BLOCK, patients))
+        _move_inward(declared, points, part[~stays[part]], [name in free for name in names])
     return dict(zip(names, points, strict=True)), stays
+
+
+def _move_inward(
+    declared: Declared, points: Sequence[Array], part: NDArray[np.int64], free: Sequence[bool]
+) -> None:
+    """Quantities of some patients go on to their next numbers, one at a time, until bounds hold.
+
+    It is the one after whose step the least is missing, told by slopes.
+    """
+    equality = np.array([side.equality for each in declared.constraints for side in each.sides])
+    may_move, bounds = np.flatnonzero(free), np.flatnonzero(~equality)
+    for _ in range(MOST_MOVES if bounds.size else 0):
+        if not part.size:
+            return
+        r = _residuals(declared, [each[part] for each in points], part.size)[bounds]
+        off = r.max(axis=0) > 0.0
+        part, r = part[off], r[:, off]
+        there = [each[part] for each in points]
+        slopes = _slopes(declared, there, part.size)[bounds][:, may_move]
+        rows = np.arange(part.size)
+        worst = slopes[r.argmax(axis=0), :, rows].T
+        old = np.array([there[q] for q in may_move], np.float32)
+        new = np.nextafter(old, np.where(worst > 0.0, -np.inf, np.inf).astype(np.float32))
+        new = np.where(worst == 0.0, old, new)
+        after = r[:, None] + slopes * (new.astype(np.float64) - old)
+        missing = np.where(worst == 0.0, np.inf, np.maximum(after, 0.0).sum(axis=0))
+        best = missing.argmin(axis=0)
+        for k, q in enumerate(may_move.tolist()):
+            points[q][part[best == k]] = new[k, best == k]

@@ -54,7 +54,8 @@ class Violations:
     def to_dataframe(self) -> Any:
         """A pandas DataFrame: a row a constraint, and `any`.
 
-        Columns are group, rate, its interval, and the largest residual that is a number. ImportError without pandas.
+        Columns are group, rate, its interval, and the largest residual that is a number.
+        ImportError without pandas.
         """
         try:
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]
