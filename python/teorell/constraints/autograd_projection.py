@@ -101,7 +101,9 @@ class Project(Function):
     @eager
     def forward(call: Call, *inputs: Tensor) -> tuple[Tensor, ...]:
         found = call.found(inputs)
-        return tuple(torch.tensor(found.values[name]) for name in call.declared.inputs)
+        return tuple(
+            torch.from_numpy(np.array(found.values[name])) for name in call.declared.inputs
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

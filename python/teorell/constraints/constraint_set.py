@@ -103,12 +103,12 @@ class ConstraintSet(Declared):
             scales too that are tensors. Of float32 they satisfy the bounds in float32.
         options: those of teorell.constraints.projection.project, which says more.
         """
-        from teorell.constraints.projection import project
+        from teorell.constraints.projection import project, scales_by_name
 
         columns, _ = columns_of(self, values)
-        scale = options.pop("scale", None)
-        if any(is_tensor(each) for each in (*columns, *(scale or {}).values())):
+        scale = scales_by_name(options.pop("scale", None))
+        if any(is_tensor(each) for each in (*columns, *scale.values())):
             from teorell.constraints.autograd_projection import project_tensors
 
-            return project_tensors(self, columns, scale or {}, options)
+            return project_tensors(self, columns, scale, options)
         return project(self, values, scale=scale, **options)

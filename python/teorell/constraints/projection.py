@@ -22,7 +22,7 @@ from teorell.engine.columns import project_columns
 from teorell.errors import InputError, count, suggestion
 from teorell.model.expression import Expression, constant, derivative, leaves, symbol
 
-__all__ = ["Projection", "project"]
+__all__ = ["Projection", "project", "scales_by_name"]
 
 TOLERANCE = 1e-10  # of residuals, in scales of their constraints
 MOST_STEPS = 200  # of an attempt
@@ -107,17 +107,13 @@ def project(
     free = tuple(name for name in names if name not in held)
     if not free:
         raise InputError("all quantities are held (nothing may move). Leave one free.")
-    metric = _scales(scale or {}, free, by_name, patients)
+    metric = _scales(scales_by_name(scale), free, by_name, patients)
     sides = [(each.name, side) for each in constraints.constraints for side in each.sides]
     found, multipliers, steps = _nearest(
         constraints, columns, free, metric, patients, threads=threads, executor=executor
     )
-    if not (steps >= 0).any() and (names_of := contradiction(constraints)):
-        more = f" and {len(names_of) - 6} more" if len(names_of) > 6 else ""
-        raise InputError(
-            f"no patient can be moved to satisfy {constraints.name!r} (these contradict each "
-            f"other: {', '.join(map(repr, names_of[:6]))}{more}). Relax one of them."
-        )
+    if not (steps >= 0).any():
+        _refuse_contradiction(constraints)
     # copies: what the derivative reads must not change with what the caller has
     before = {name: np.array(np.broadcast_to(by_name[name], (patients,))) for name in names}
     after = before | dict(zip(free, found, strict=True))
@@ -142,6 +138,17 @@ def project(
         found=steps >= 0,
     )
     return Projection(after, np.sqrt((moved**2).sum(axis=0)), steps, active, slopes)
+
+
+def _refuse_contradiction(constraints: Declared) -> None:
+    """Raise InputError if constraints are proven to contradict each other: it names these."""
+    names = contradiction(constraints)
+    if names:
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        raise InputError(
+            f"no patient can be moved to satisfy {constraints.name!r} (these contradict each "
+            f"other: {', '.join(map(repr, names[:6]))}{more}). Relax one of them."
+        )
 
 
 def _nearest(
@@ -172,6 +179,16 @@ def _nearest(
     }
     program = program_of(constraints, ("project", free), [*residuals, *slopes])
     return project_columns(program, columns, given, metric, patients, **options)
+
+
+def scales_by_name(given: Any) -> Mapping[str, Any]:
+    """What was given as `scale`; InputError if that is no mapping."""
+    if given is None or isinstance(given, Mapping):
+        return given or {}
+    raise InputError(
+        f"scale is a {type(given).__name__} (each quantity has its own). Give a mapping of names "
+        "to scales."
+    )
 
 
 def _entries(
@@ -206,7 +223,13 @@ def _scales(
 
     InputError for what is no scale.
     """
-    _named(tuple(given), free, "scale")
+    _named(tuple(given), tuple(columns), "scale")
+    for name in given:
+        if name not in free:
+            raise InputError(
+                f"scale names {name!r} (it is held, so that no distance is told in it). Leave it "
+                "out."
+            )
     scales = []
     for name in free:
         size = np.abs(columns[name])
