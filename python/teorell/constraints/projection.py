@@ -121,10 +121,6 @@ def project(
         name: np.array(np.broadcast_to(each, (patients,)))
         for name, each in zip(free, metric, strict=True)
     }
-    active: dict[str, NDArray[np.bool_]] = {}
-    for (name, side), row in zip(sides, multipliers, strict=True):
-        holds = np.full(patients, side.equality) | (row > 0.0)
-        active[name] = active.get(name, np.zeros(patients, np.bool_)) | holds
     moved = np.array([(after[name] - before[name]) / sizes[name] for name in free])
     slopes = Implicit(
         names=names,
@@ -137,7 +133,18 @@ def project(
         given=frozenset(scale or ()),
         found=steps >= 0,
     )
-    return Projection(after, np.sqrt((moved**2).sum(axis=0)), steps, active, slopes)
+    return Projection(
+        after, np.sqrt((moved**2).sum(axis=0)), steps, _holding(sides, multipliers), slopes
+    )
+
+
+def _holding(sides: Sequence[tuple[str, Any]], multipliers: Array) -> dict[str, NDArray[np.bool_]]:
+    """constraint -> (patients,): does one of its sides hold the patient where it is?"""
+    active: dict[str, NDArray[np.bool_]] = {}
+    for (name, side), row in zip(sides, multipliers, strict=True):
+        holds = (row > 0.0) | side.equality
+        active[name] = active[name] | holds if name in active else holds
+    return active
 
 
 def _refuse_contradiction(constraints: Declared) -> None:
