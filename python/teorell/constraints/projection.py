@@ -122,6 +122,7 @@ def project(
         for name, each in zip(free, metric, strict=True)
     }
     moved = np.array([(after[name] - before[name]) / sizes[name] for name in free])
+    distance = np.sqrt((moved**2).sum(axis=0))
     slopes = Implicit(
         names=names,
         free=free,
@@ -133,9 +134,7 @@ def project(
         given=frozenset(scale or ()),
         found=steps >= 0,
     )
-    return Projection(
-        after, np.sqrt((moved**2).sum(axis=0)), steps, _holding(sides, multipliers), slopes
-    )
+    return Projection(after, distance, steps, _holding(sides, multipliers), slopes)
 
 
 def _holding(sides: Sequence[tuple[str, Any]], multipliers: Array) -> dict[str, NDArray[np.bool_]]:
