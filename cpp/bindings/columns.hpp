@@ -59,7 +59,8 @@ inline void project_columns(const py::dict& program, const std::string& isa, int
                                   starts.data(),
                                   entries.data(),
                                   given["tolerance"].cast<double>(),
-                                  given["most_steps"].cast<std::int32_t>()};
+                                  given["most_steps"].cast<std::int32_t>(),
+                                  given["most_attempts"].cast<std::int32_t>()};
     const Columns of{steps.size(), views.starts.data(), views.strides.data(), nullptr};
     const Projected projected{metric.starts.data(), metric.strides.data(), values.mutable_data(),
                               multipliers.mutable_data(), steps.mutable_data()};

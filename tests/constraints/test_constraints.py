@@ -344,6 +344,11 @@ BAD = {
     "hold": (lambda c: c.project({"x": 1.0}, hold="y"), "hold names 'y'"),
     "all held": (lambda c: c.project({"x": 1.0}, hold="x"), "all quantities are held"),
     "scale": (lambda c: c.project({"x": 1.0}, scale={"x": 0.0}), "is not positive"),
+    "scale of what is held": (
+        lambda c: adults().project(people(1), scale={"a": 1.0}, hold="a"),
+        "it is held",
+    ),
+    "scale by itself": (lambda c: c.project({"x": 1.0}, scale=2.0), "scale is a float"),
     "cotangent": (lambda c: c.project({"x": 1.0}).pull_back({"z": 1.0}), "unknown quantity 'z'"),
 }
 

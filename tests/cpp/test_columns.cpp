@@ -79,7 +79,7 @@ void test_map(const tl::Kernel& kernel, const Circle& circle, const Points& poin
 void test_project(const tl::Kernel& kernel, const Circle& circle, const Points& points) {
     const std::int32_t free_inputs[] = {0, 1}, starts[] = {0, 2, 3}, columns[] = {0, 1, 0};
     const std::uint8_t equality[] = {1, 0};
-    const tl::Constraints constraints{2, 2, free_inputs, equality, starts, columns, 1e-10, 200};
+    const tl::Constraints constraints{2, 2, free_inputs, equality, starts, columns, 1e-10, 200, 2};
     const double one = 1.0;
     const double* scales[] = {&one, &one};
     const std::int64_t still[] = {0, 0};

@@ -28,7 +28,13 @@ GROUND = "ground"
 KEPT = {
     "_core": ("engine", "doctor"),
     "llvmlite": ("engine", "doctor"),
-    "torch": ("derivatives", "nn", "constraints/autograd.py", "learn"),
+    "torch": (
+        "derivatives",
+        "nn",
+        "constraints/autograd.py",
+        "constraints/autograd_projection.py",
+        "learn",
+    ),
 }
 
 

@@ -1,5 +1,7 @@
 // The point nearest to the origin that satisfies linear constraints, by an active set of the dual,
-// non-negative least squares (Lawson & Hanson, Solving Least Squares Problems, 1974, chapter 23).
+// non-negative least squares (Lawson & Hanson, Solving Least Squares Problems, 1974, chapter 23);
+// constraints that depend on active ones replace one of these (Goldfarb & Idnani, Mathematical
+// Programming 27, 1983, 1).
 #pragma once
 
 #include "columns.hpp"
@@ -30,30 +32,50 @@ class LeastDistance {
 
     double *b, *lambda, *z;  // [m], [m], [n]; lambda is kept from problem to problem
 
-    // entries: of A, as `columns` has them. False: no point was found.
-    bool solve(const double* entries) {
-        a = entries;
+    // entries: of A, as `columns` has them. With softness the constraints may be missed by s, which
+    // costs |s|^2 / (2 softness): s is softness * lambda, and there always is a point. False: no
+    // point was found.
+    bool solve(const double* entries, double softness = 0.0) {
+        a = entries, soft = softness;
+        return search(true) || search(false);
+    }
+
+    // Of the rows of A the largest squared length.
+    double largest_row(const double* entries) const {
+        double largest = 0.0;
+        for (int i = 0; i < m; ++i) {
+            double sum = 0.0;
+            for (int e = c.row_starts[i]; e < c.row_starts[i + 1]; ++e)
+                sum += entries[e] * entries[e];
+            largest = sum > largest ? sum : largest;
+        }
+        return largest;
+    }
+
+  private:
+    // To begin with, what was active before, and what z = 0 violates: most of it will be active.
+    // Where that has misled, bounds come one by one.
+    bool search(bool warm) {
         n_active = 0;
-        // To begin with, what was active before, and what z = 0 violates: most of it will be
-        // active.
         for (int i = 0; i < m; ++i)
-            if (c.equality[i] || lambda[i] > 0.0 || b[i] < 0.0) add(i);
+            if (c.equality[i] || (warm && (lambda[i] > 0.0 || b[i] < 0.0))) add(i);
         for (int i = 0; i < m; ++i)
-            if (!c.equality[i]) lambda[i] = 0.0;
+            if (!warm || !c.equality[i]) lambda[i] = 0.0;
         for (int round = 0; round < 20 * (m + 1); ++round) {
             if (!solve_active()) return false;
             if (step_back()) continue;
             combine();
             const int worst = most_violated();
-            if (worst < 0) return true;
+            if (worst < 0) return equalities_hold();
             add(worst);
+            if (!make_independent()) return false;
         }
         return false;
     }
 
-  private:
     const Constraints& c;
     int n, m, n_active = 0;
+    double soft = 0.0;
     const double* a = nullptr;
     double *wanted, *held, *order, *rows, *gram, *factor;
 
@@ -72,6 +94,7 @@ class LeastDistance {
         for (int j = 0; j < n; ++j) row(k)[j] = 0.0;
         for (int e = c.row_starts[i]; e < c.row_starts[i + 1]; ++e) row(k)[c.columns[e]] = a[e];
         for (int j = 0; j <= k; ++j) gram[k * m + j] = gram[j * m + k] = dot_sparse(i, row(j));
+        gram[k * m + k] += soft;
     }
 
     void drop(int k) {
@@ -86,20 +109,61 @@ class LeastDistance {
             for (int l = 0; l < n_active; ++l) gram[j * m + l] = gram[(j + 1) * m + l];
     }
 
+    // Row k of Cholesky's factor; held: whether it does not depend on those before it.
+    void factorise(int k) {
+        for (int j = 0; j <= k; ++j) {
+            double sum = gram[k * m + j];
+            for (int l = 0; l < j; ++l) sum -= factor[k * m + l] * factor[j * m + l];
+            if (j < k) {
+                factor[k * m + j] = held[j] != 0.0 ? sum / factor[j * m + j] : 0.0;
+            } else {
+                held[k] = sum > 1e-13 * gram[k * m + k] ? 1.0 : 0.0;
+                factor[k * m + k] = held[k] != 0.0 ? __builtin_sqrt(sum) : 1.0;
+            }
+        }
+    }
+
+    // The last row that was added is violated: if it is a combination of others, its multiplier
+    // grows at the cost of theirs, which changes no point, until the first of a bound reaches 0:
+    // that one is dropped. False: none does, so that no point satisfies all.
+    bool make_independent() {
+        for (;;) {
+            const int last = n_active - 1;
+            for (int k = 0; k <= last; ++k) factorise(k);
+            if (held[last] != 0.0) return true;
+            double share = 0.0;
+            int first = -1;
+            for (int k = last - 1; k >= 0; --k) {  // wanted: the combination
+                double sum = factor[last * m + k];
+                for (int l = k + 1; l < last; ++l) sum -= factor[l * m + k] * wanted[l];
+                wanted[k] = held[k] != 0.0 ? sum / factor[k * m + k] : 0.0;
+                if (c.equality[active(k)] || !(wanted[k] > 1e-12)) continue;
+                const double reach = lambda[active(k)] / wanted[k];
+                if (first < 0 || reach < share) share = reach, first = k;
+            }
+            if (first < 0) return false;
+            for (int k = 0; k < last; ++k) lambda[active(k)] -= share * wanted[k];
+            lambda[active(last)] += share;
+            lambda[active(first)] = 0.0;
+            drop(first);
+        }
+    }
+
+    // Whether equalities that are combinations of others, and were left out, hold as well.
+    bool equalities_hold() const {
+        for (int k = 0; k < n_active; ++k) {
+            const int i = active(k);
+            if (held[k] != 0.0 || !c.equality[i]) continue;
+            if (!(abs(dot_sparse(i, z) - b[i]) <= 1e-6 * (1.0 + abs(b[i])))) return false;
+        }
+        return true;
+    }
+
     // wanted: of the active constraints, what makes all of them hold. A row that depends on those
     // before it gets 0.
     bool solve_active() {
         for (int k = 0; k < n_active; ++k) {
-            for (int j = 0; j <= k; ++j) {
-                double sum = gram[k * m + j];
-                for (int l = 0; l < j; ++l) sum -= factor[k * m + l] * factor[j * m + l];
-                if (j < k) {
-                    factor[k * m + j] = held[j] != 0.0 ? sum / factor[j * m + j] : 0.0;
-                } else {
-                    held[k] = sum > 1e-13 * gram[k * m + k] ? 1.0 : 0.0;
-                    factor[k * m + k] = held[k] != 0.0 ? __builtin_sqrt(sum) : 1.0;
-                }
-            }
+            factorise(k);
             double sum = -b[active(k)];
             for (int l = 0; l < k; ++l) sum -= factor[k * m + l] * wanted[l];
             wanted[k] = held[k] != 0.0 ? sum / factor[k * m + k] : 0.0;

@@ -3,7 +3,8 @@
 // Hessian; sigma is 1 but for constraints that bend, where it is the curvature that the last two
 // steps have shown (Barzilai & Borwein, IMA J. Numer. Anal. 8, 1988, 141). Each step is a
 // least-distance problem with the linearised constraints. Where steps end, the conditions of
-// Karush, Kuhn and Tucker hold: z + A' lambda = 0.
+// Karush, Kuhn and Tucker hold: z + A' lambda = 0. A patient for whom that leads nowhere is tried
+// again, first with constraints that may be missed at a price, then so from other places.
 #pragma once
 
 #include "lanes.hpp"
@@ -44,13 +45,15 @@ class Projector {
         x = ws + wide * inputs, r = ws + wide * outputs;
         for (int l = 0; l < count; ++l) seat(l, first + l);
         int waiting = count;
-        for (int step = 0; step <= c.most_steps && waiting > 0; ++step) {
+        for (int step = 0; waiting > 0; ++step) {
             evaluate(ws);
             for (int l = 0; l < count; ++l) {
                 if (done[l]) continue;
-                const bool there = violation(l) <= c.tolerance && moved[l] <= 1e-9;
-                done[l] = there || step == c.most_steps || !move(l);
+                const bool there = violation(l) <= c.tolerance && moved[l] <= 1e-9 && !soft[l];
                 if (there) p.steps[first + l] = step;
+                done[l] = there;
+                if (!there && (step - since[l] == c.most_steps || !move(l)))
+                    done[l] = !again(l, step + 1);
                 waiting -= done[l] ? 1 : 0;
             }
         }
@@ -67,13 +70,16 @@ class Projector {
     double *start, *scale, *point, *way, *lambda;  // of each lane x0, s, z, its next change, lambda
     double *x = nullptr, *r = nullptr;             // regions of the workspace
     double moved[W] = {}, share[W] = {}, merit[W] = {}, slope[W] = {}, mu[W] = {}, sigma[W] = {};
-    bool done[W] = {};
+    double softness[W] = {};
+    int attempt[W] = {}, since[W] = {};  // since: the step at which the attempt began
+    bool done[W] = {}, soft[W] = {};     // soft: while constraints may be missed
 
     double& at(int l, int j) const { return x[c.free_inputs[j] * W + l]; }
     double* of(double* region, int l) const { return region + std::int64_t{l} * n; }
 
     void seat(int l, std::int64_t patient) {
-        done[l] = false, moved[l] = share[l] = mu[l] = 0.0, sigma[l] = 1.0;
+        done[l] = soft[l] = false, moved[l] = share[l] = mu[l] = 0.0, sigma[l] = 1.0;
+        attempt[l] = since[l] = 0;
         p.steps[patient] = -1;
         for (int j = 0; j < n; ++j) {
             of(start, l)[j] = at(l, j);
@@ -81,6 +87,30 @@ class Projector {
             of(point, l)[j] = of(way, l)[j] = 0.0;
         }
         for (int i = 0; i < c.n_rows; ++i) lambda[l * c.n_rows + i] = 0.0;
+    }
+
+    // Another attempt, from the point itself and then from others further and further away; false:
+    // that was the last.
+    bool again(int l, int step) {
+        if (++attempt[l] >= c.most_attempts) return false;
+        since[l] = step, soft[l] = true, share[l] = mu[l] = 0.0, sigma[l] = moved[l] = 1.0;
+        for (int i = 0; i < c.n_rows; ++i) lambda[l * c.n_rows + i] = 0.0;
+        for (int j = 0; j < n; ++j) {
+            of(point, l)[j] = attempt[l] == 1 ? 0.0 : elsewhere(attempt[l] - 2, j);
+            of(way, l)[j] = 0.0;
+            at(l, j) = of(start, l)[j] + of(scale, l)[j] * of(point, l)[j];
+        }
+        return true;
+    }
+
+    // Coordinate j of a place to start from: all coordinates to one side, to the other, to either.
+    static double elsewhere(int number, int j) {
+        double size = 0.1;
+        for (int k = 0; k < number / 3; ++k) size *= 3.0;
+        double u = 0.6180339887498949 * (j + 1) + 0.7548776662466927 * number;  // spread evenly
+        u -= static_cast<double>(static_cast<std::int64_t>(u));
+        if (number % 3 == 2) return size * (3.0 * u - 1.5);
+        return (number % 3 == 0 ? size : -size) * (0.75 + 0.5 * u);
     }
 
     void hand_in(int l, std::int64_t patient) {
@@ -107,19 +137,29 @@ class Projector {
         return sum;
     }
 
+    // What must fall, where |z|^2 is `square`.
+    double height(int l, double square) const {
+        if (!soft[l]) return 0.5 * square + mu[l] * total_violation(l);
+        double sum = 0.0;
+        for (int i = 0; i < c.n_rows; ++i) sum += violated(l, i) * violated(l, i);
+        return 0.5 * (square + sum / softness[l]);
+    }
+
     // From what was evaluated at the point tried: on from there, or less far. False: there is no
     // way.
     bool move(int l) {
         double *z = of(point, l), *d = of(way, l), square = 0.0;
         for (int j = 0; j < n; ++j) square += (z[j] + share[l] * d[j]) * (z[j] + share[l] * d[j]);
-        const double now = 0.5 * square + mu[l] * total_violation(l);
         const bool close = share[l] == 1.0 && moved[l] <= 1e-6;  // where differences are rounding
-        if (share[l] > 0.0 && !close && !(now <= merit[l] + 1e-4 * share[l] * slope[l])) {
+        if (share[l] > 0.0 && !close &&
+            !(height(l, square) <= merit[l] + 1e-4 * share[l] * slope[l])) {
             share[l] *= 0.5;
             if (share[l] < 1e-10) return false;
         } else {
             if (!(violation(l) < 1e300)) return false;
             for (int j = 0; j < n; ++j) z[j] += share[l] * d[j];
+            // near the point that costs least, constraints need not be missed any more
+            if (soft[l] && share[l] > 0.0 && moved[l] <= 1e-3) soft[l] = false, mu[l] = 0.0;
             if (!find_way(l)) return false;
             share[l] = 1.0;
         }
@@ -145,7 +185,8 @@ class Projector {
             problem.b[i] = sum;
             problem.lambda[i] = multiplier[i] * rest;
         }
-        if (!problem.solve(entries)) return false;
+        if (soft[l]) softness[l] = (attempt[l] % 2 == 1 ? 1e-3 : 1e-6) * problem.largest_row(entries);
+        if (!problem.solve(entries, soft[l] ? softness[l] : 0.0)) return false;
         double largest = 0.0;
         for (int i = 0; i < c.n_rows; ++i) {
             multiplier[i] = problem.lambda[i] * sigma[l];
@@ -161,15 +202,24 @@ class Projector {
             change = abs(d[j]) > change ? abs(d[j]) : change;
             size = abs(z[j] + d[j]) > size ? abs(z[j] + d[j]) : size;
         }
-        if (share[l] == 1.0 && last > 0.0) {  // along the last step: 1 - curvature / sigma
+        if (!soft[l] && share[l] == 1.0 && last > 0.0) {  // along the last step: 1 - curvature / sigma
             const double factor = 1.0 - turned / last;
             sigma[l] *= factor < 0.5 ? 0.5 : factor > 16.0 ? 16.0 : factor;
             sigma[l] = sigma[l] > 1.0 ? sigma[l] : 1.0;
         }
-        merit[l] = 0.5 * square + mu[l] * total_violation(l);
-        slope[l] = along - mu[l] * total_violation(l);
+        merit[l] = height(l, square);
+        slope[l] = soft[l] ? promised(l) - merit[l] : along - mu[l] * total_violation(l);
         moved[l] = change / size;
         return moved[l] < 1e300;
+    }
+
+    // The height where constraints are their linearisations, at the end of the way.
+    double promised(int l) const {
+        double sum = 0.0;
+        for (int j = 0; j < n; ++j) sum += problem.z[j] * problem.z[j];
+        for (int i = 0; i < c.n_rows; ++i)
+            sum += softness[l] * problem.lambda[i] * problem.lambda[i];
+        return 0.5 * sum;
     }
 };
 

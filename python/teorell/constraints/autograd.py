@@ -1,97 +1,164 @@
-"""Penalties and projections of torch tensors.
+"""Penalties of torch tensors: `Penalty`, whose backward is `PullBack` and whose jvp is
+`PushForward`; these two refuse to be differentiated.
 
-Value and gradient of a penalty come from one run, so the way back is a product; that of a
-projection is its pull_back.
+Value and slopes of a penalty come from one run, so both ways are products. Under torch.vmap the
+mapped dimension becomes more patients.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from teorell.derivatives.autograd import common_type, numpy_of
+from teorell.derivatives.autograd import batched, common_type, numpy_of
 from teorell.engine.columns import run_columns
 from teorell.lowering.columns import ColumnProgram
+from teorell.torch_compile import eager
 
-if TYPE_CHECKING:
-    from teorell.constraints.projection import Projection
-
-__all__ = ["penalty", "project_tensors"]
+__all__ = ["fold", "in_shape", "no_second_derivatives", "penalty", "unfold"]
 
 
-def penalty(
-    program: ColumnProgram, columns: Sequence[Any], patients: int, options: Mapping[str, Any]
-) -> Tensor:
-    """The penalty (patients,), differentiable once.
+def penalty(program: ColumnProgram, columns: Sequence[Any], options: Mapping[str, Any]) -> Tensor:
+    """The penalty (patients,) of columns () or (patients,), differentiable once.
 
     It is of the type that the floating tensors promote to.
     """
     inputs = [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in columns]
-    result: Tensor = Penalty.apply(program, patients, options, *inputs)
+    result: Tensor = Penalty.apply(program, options, *inputs)[0]
     return result.to(common_type([x for x in columns if isinstance(x, Tensor)]))
 
 
 class Penalty(Function):
-    """The Function from columns () or (patients,) to their penalty (patients,)."""
+    """The Function from columns to their penalty (patients,), and its slope by each (patients,)."""
 
     @staticmethod
+    @eager
     def forward(
-        ctx: Any, program: ColumnProgram, patients: int, options: Mapping[str, Any], *inputs: Tensor
-    ) -> Tensor:
-        found = torch.from_numpy(
-            run_columns(program, [numpy_of(x) for x in inputs], patients, **options)
-        )
-        ctx.save_for_backward(found[1:])
-        ctx.shared = [x.ndim == 0 for x in inputs]
-        return found[0].clone()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-        (slopes,) = ctx.saved_tensors
-        gradients = [cotangent * slope for slope in slopes]
-        return None, None, None, *in_shape(gradients, ctx.shared)
-
-
-def project_tensors(
-    project: Callable[[Mapping[str, Any]], Projection], names: Sequence[str], columns: Sequence[Any]
-) -> Projection:
-    """The projection of columns () or (patients,), its values as tensors.
-
-    They are of the type that the floating ones promote to.
-    """
-    inputs = [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in columns]
-    found = project({name: numpy_of(x.detach()) for name, x in zip(names, inputs, strict=True)})
-    moved = Project.apply(found, tuple(names), *inputs)
-    wanted = common_type([x for x in columns if isinstance(x, Tensor)])
-    return replace(found, values={name: x.to(wanted) for name, x in zip(names, moved, strict=True)})
-
-
-class Project(Function):
-    """The Function from columns to what a projection has made of them."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, found: Projection, names: tuple[str, ...], *inputs: Tensor
+        program: ColumnProgram, options: Mapping[str, Any], *inputs: Tensor
     ) -> tuple[Tensor, ...]:
-        ctx.found, ctx.names, ctx.shared = found, names, [x.ndim == 0 for x in inputs]
-        return tuple(torch.tensor(found.values[name]) for name in names)
+        patients = max((x.shape[0] for x in inputs if x.ndim), default=1)
+        found = run_columns(program, [numpy_of(x) for x in inputs], patients, **options)
+        return tuple(torch.from_numpy(row) for row in found)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
-        slopes = ctx.found.pull_back(
-            {name: numpy_of(x) for name, x in zip(ctx.names, cotangents, strict=True)}
-        )
-        gradients = [torch.from_numpy(slopes[name]) for name in ctx.names]
-        return None, None, *in_shape(gradients, ctx.shared)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        tensors = (*output[1:], *inputs[2:])
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor, *_slopes: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *PullBack.apply(cotangent, *ctx.saved_tensors)
+
+    @staticmethod
+    def jvp(ctx: Any, _program: None, _options: None, *tangents: Tensor) -> tuple[Tensor, ...]:
+        # The slopes' own tangents are asked for by PushForward and PullBack alone, which refuse.
+        slopes = ctx.saved_tensors[: len(tangents)]
+        change: Tensor = PushForward.apply(*ctx.saved_tensors, *tangents)
+        return change, *(torch.zeros_like(slope) for slope in slopes)
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        dims: tuple[int | None, ...],
+        program: ColumnProgram,
+        options: Mapping[str, Any],
+        *inputs: Tensor,
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        folded = fold(info.batch_size, inputs, dims[2:])
+        return unfold(Penalty.apply(program, options, *folded), info.batch_size)
 
 
-def in_shape(gradients: Sequence[Tensor], shared: Sequence[bool]) -> list[Tensor]:
-    """Gradients (patients,) in the shapes of the columns: () of a number that patients share."""
-    return [g.sum() if one else g for g, one in zip(gradients, shared, strict=True)]
+class PullBack(Function):
+    """The gradients of the columns, each in its shape: cotangent, slopes, columns are given."""
+
+    @staticmethod
+    @eager
+    def forward(cotangent: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        slopes, inputs = tensors[: len(tensors) // 2], tensors[len(tensors) // 2 :]
+        return in_shape([cotangent * slope for slope in slopes], inputs)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> NoReturn:
+        no_second_derivatives("a penalty")
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> NoReturn:
+        no_second_derivatives("a penalty")
+
+    @staticmethod
+    def vmap(
+        info: Any, dims: tuple[int | None, ...], *tensors: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        size, half = info.batch_size, len(tensors) // 2
+        gradients = PullBack.apply(*fold(size, tensors, dims))
+        runs = [batched(x, d, size) for x, d in zip(tensors[-half:], dims[-half:], strict=True)]
+        of_runs = [
+            g.unflatten(0, (size, -1)).sum(-1) if x.ndim == 1 else g.unflatten(0, (size, -1))
+            for g, x in zip(gradients, runs, strict=True)
+        ]
+        return tuple(of_runs), (0,) * len(of_runs)
+
+
+class PushForward(Function):
+    """The derivative of the penalty in one direction: slopes, columns and tangents are given."""
+
+    @staticmethod
+    @eager
+    def forward(*tensors: Tensor) -> Tensor:
+        third = len(tensors) // 3
+        pairs = zip(tensors[:third], tensors[2 * third :], strict=True)
+        return torch.stack([slope * tangent for slope, tangent in pairs]).sum(0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> NoReturn:
+        no_second_derivatives("a penalty")
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> NoReturn:
+        no_second_derivatives("a penalty")
+
+    @staticmethod
+    def vmap(info: Any, dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Tensor, int]:
+        folded = fold(info.batch_size, tensors, dims)
+        return PushForward.apply(*folded).unflatten(0, (info.batch_size, -1)), 0
+
+
+def no_second_derivatives(what: str) -> NoReturn:
+    """Raise NotImplementedError: penalties and projections are differentiated once."""
+    raise NotImplementedError(
+        f"second derivatives of {what} are not there (it is differentiated once, backward or "
+        "forward). Use first derivatives, or differences of gradients."
+    )
+
+
+def fold(size: int, tensors: Sequence[Tensor], dims: Sequence[int | None]) -> list[Tensor]:
+    """What `size` mapped runs are given, (size * patients,) each; those of the first run first."""
+    runs = [batched(x, dim, size) for x, dim in zip(tensors, dims, strict=True)]
+    patients = max((run.shape[1] for run in runs if run.ndim == 2), default=1)
+    return [
+        (run if run.ndim == 2 else run[:, None]).expand(size, patients).reshape(-1) for run in runs
+    ]
+
+
+def unfold(outputs: Sequence[Tensor], size: int) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """Outputs (size, patients) of `size` mapped runs, and which dimension is mapped."""
+    return tuple(x.unflatten(0, (size, -1)) for x in outputs), (0,) * len(outputs)
+
+
+def in_shape(gradients: Sequence[Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Gradients (patients,) in the shapes of the inputs: () of a number that patients share."""
+    pairs = zip(gradients, inputs, strict=True)
+    return tuple(g.sum() if x.ndim == 0 else g for g, x in pairs)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from teorell.arrays import Array, is_tensor
 from teorell.constraints.declared import Declared
 from teorell.constraints.penalty import penalty_of, penalty_program, residuals_of, violations_of
-from teorell.constraints.quantities import columns_of
+from teorell.constraints.quantities import arrays_of, columns_of, roundings_of
+from teorell.constraints.rounding import rounding_of
 from teorell.constraints.violations import Violations
 from teorell.schedule.regimen import Given
 
@@ -34,7 +35,8 @@ class ConstraintSet(Declared):
         and no barrier near.
 
         values: mapping of names to numbers or (patients,) arrays, or a DataFrame, in the units of
-            the quantities. Torch tensors give a tensor that torch can differentiate, once.
+            the quantities. Torch tensors give a tensor that torch can differentiate once; a second
+            derivative raises NotImplementedError.
         gradient: also return d penalty / d each quantity, name -> (patients,).
         options: threads, executor as for teorell.simulate. InputError for names that are unknown or
         missing, and for what is not finite.
@@ -43,24 +45,29 @@ class ConstraintSet(Declared):
         if any(is_tensor(column) for column in columns):
             from teorell.constraints.autograd import penalty
 
-            return penalty(penalty_program(self), columns, patients, options)
+            return penalty(penalty_program(self), columns, options)
         value, slopes = penalty_of(self, columns, patients, **options)
         return (value, slopes) if gradient else value
 
     def residuals(self, values: Any, **options: Any) -> dict[str, Array]:
         """name -> (patients,): how far outside each constraint a patient is, in its scale.
 
-        At most 0 inside; of an equality its size.
+        At most 0 inside; of an equality its size; NaN where a quantity is NaN.
         """
-        columns, patients = columns_of(self, values)
-        return residuals_of(self, columns, patients, **options)
+        columns, patients = columns_of(self, values, missing=True)
+        return residuals_of(self, arrays_of(columns), patients, **options)
 
     def violations(self, values: Any, **options: Any) -> Violations:
         """How often each constraint is violated, and any of them.
 
-        A residual that is not a number counts as a violation.
+        A residual that is not a number counts as a violation, as that of a patient whom a
+        projection did not find or whose simulation failed. Numbers of float32 may miss by what two
+        units in their last place make.
         """
-        return violations_of(self, self.residuals(values, **options))
+        columns, patients = columns_of(self, values, missing=True)
+        arrays, roundings = arrays_of(columns), roundings_of(self, values)
+        rounding = rounding_of(self, arrays, roundings, patients) if any(roundings) else None
+        return violations_of(self, residuals_of(self, arrays, patients, **options), rounding)
 
     def simulated(
         self, parameters: Any = None, regimen: Given = None, times: Any = None, **options: Any
@@ -92,15 +99,16 @@ class ConstraintSet(Declared):
     def project(self, values: Any, **options: Any) -> Projection:
         """The nearest patients that satisfy all constraints.
 
-        values: as for `penalty`; torch tensors give tensors, which torch can differentiate once.
+        values: as for `penalty`; torch tensors give tensors, which torch can differentiate once, by
+            scales too that are tensors. Of float32 they satisfy the bounds in float32.
         options: those of teorell.constraints.projection.project, which says more.
         """
-        from teorell.constraints.projection import project
+        from teorell.constraints.projection import project, scales_by_name
 
         columns, _ = columns_of(self, values)
-        if any(is_tensor(column) for column in columns):
-            from teorell.constraints.autograd import project_tensors
+        scale = scales_by_name(options.pop("scale", None))
+        if any(is_tensor(each) for each in (*columns, *scale.values())):
+            from teorell.constraints.autograd_projection import project_tensors
 
-            names = self.inputs
-            return project_tensors(lambda given: project(self, given, **options), names, columns)
-        return project(self, values, **options)
+            return project_tensors(self, columns, scale, options)
+        return project(self, values, scale=scale, **options)

@@ -1,31 +1,29 @@
-"""How a projection depends on what was projected.
+"""How a projection depends on what was projected, and on the metric in which it is the nearest.
 
 The conditions of Karush, Kuhn and Tucker are differentiated. With z = (x - x0) / s,
 A = (dr/dx) s of the active constraints and lambda their multipliers,
 
     z + A' lambda = 0,    r = 0
 
-hold. With M = s (d^2 lambda' r / dx^2) s and u = dx0 / s they give w = dx / s as
+hold. With M = s (d^2 lambda' r / dx^2) s and u = dx0 / s + 2 z ds / s they give w = dx / s as
 
     (I + M) w + A' dlambda = u,    A w = 0
 
-This is a symmetric system, so the way back solves the same one.
+This is a symmetric system (kkt.py), so the way back solves the same one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array, numbers
-from teorell.engine.columns import run_columns
+from teorell.arrays import Array, agree, numbers
+from teorell.constraints.kkt import Derivatives, System
 from teorell.errors import InputError, suggestion
-from teorell.lowering.columns import lower_columns
-from teorell.model.expression import Expression, constant, derivative, leaves, symbol
 
 __all__ = ["Implicit"]
 
@@ -43,120 +41,104 @@ class Implicit:
     free: tuple[str, ...]
     sides: Sequence[tuple[str, Any]]  # name of the constraint, Side
     values: Mapping[str, Array]  # name -> (patients,) after the projection
+    before: Mapping[str, Array]  # name -> (patients,) of the free ones
     multipliers: Array  # (sides, patients)
-    metric: Sequence[Array]  # of each free quantity its scale, () or (patients,)
+    metric: Mapping[str, Array]  # name -> (patients,) the scale of each free quantity
+    given: frozenset[str]  # whose scale was given; that of others is their own size
     found: NDArray[np.bool_]  # (patients,) was a feasible point found?
 
-    def pull_back(self, cotangents: Mapping[str, Any]) -> dict[str, Array]:
-        """name -> (patients,): the cotangents of the quantities before the projection.
+    @property
+    def order(self) -> tuple[str, ...]:
+        """All quantities, the free ones first."""
+        return (*self.free, *(name for name in self.names if name not in self.free))
 
-        cotangents: those of the quantities after it, by name; others are 0.
+    def pull_back(self, cotangents: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, Array]]:
+        """name -> (patients,): the cotangents of the quantities before, and of the scales given.
+
+        cotangents: those of the quantities after it, by name; others are 0. Those of patients who
+        were not found are not read, and give 0.
         """
-        patients, n = self.found.size, len(self.free)
-        bars = np.zeros((len(self.names), patients))
-        order = [*self.free, *(name for name in self.names if name not in self.free)]
-        for name, given in cotangents.items():
+        n, order = len(self.free), self.order
+        bars = self._columns(cotangents, "the cotangent of")
+        of_scale = np.zeros((n, self.found.size))
+        for part, system in self._systems():
+            p, q = system.solve(bars[:n, part] * system.scale)
+            shift = (self._after(part) - self._before(part)) / system.scale
+            of_scale[:, part] = 2.0 * shift * p / system.scale
+            held = bars[n:, part] - system.through_held(p, q)
+            bars[:, part] = np.concatenate([p / system.scale, held])
+        for j, name in enumerate(self.free):
+            if name not in self.given:  # the scale is |x0|, or 1 where that is 0
+                bars[j] += np.sign(self.before[name]) * of_scale[j]
+        bars[:, ~self.found] = 0.0
+        scales = {n: row for n, row in zip(self.free, of_scale, strict=True) if n in self.given}
+        return dict(zip(order, bars, strict=True)), scales
+
+    def push_forward(
+        self, tangents: Mapping[str, Any], of_scales: Mapping[str, Any]
+    ) -> dict[str, Array]:
+        """name -> (patients,): how the quantities after it change, 0 where none was found.
+
+        tangents: how those before change, by name; of_scales: how the scales given do. Others do
+        not.
+        """
+        n, order = len(self.free), self.order
+        result = self._columns(tangents, "the tangent of")
+        of_scale = self._columns(of_scales, "the tangent of the scale of")[:n]
+        for j, name in enumerate(self.free):
+            if name not in self.given:
+                of_scale[j] = np.sign(self.before[name]) * result[j]
+        for part, system in self._systems():
+            shift = (self._after(part) - self._before(part)) / system.scale
+            u = (result[:n, part] + 2.0 * shift * of_scale[:, part]) / system.scale
+            top, bottom = system.of_held(result[n:, part])
+            w, _ = system.solve(u - top, -bottom)
+            result[:n, part] = w * system.scale
+        result[:, ~self.found] = 0.0
+        return dict(zip(order, result, strict=True))
+
+    def _columns(self, given: Mapping[str, Any], what: str) -> Array:
+        """(quantities, patients) in `order`, 0 where a name is missing or no point was found."""
+        order = self.order
+        result = np.zeros((len(order), self.found.size))
+        for name, values in given.items():
             if name not in self.names:
                 raise InputError(
                     f"unknown quantity {name!r} (no constraint reads it). "
                     f"{suggestion(name, self.names)}"
                 )
-            bars[order.index(name)] = numbers(given, f"the cotangent of {name!r}")
-        slopes, bends = self._derivatives(order)
-        scale = np.array([np.broadcast_to(each, (patients,)) for each in self.metric])
-        equality = np.array([side.equality for _, side in self.sides])
-        active = (equality[:, None] | (self.multipliers > 0.0)) & self.found
-        result = np.array(bars)
-        for start in range(0, patients, BLOCK):
-            part = slice(start, start + BLOCK)
-            result[:, part] = self._solve(
-                bars=bars[:, part],
-                slopes=slopes[:, :, part],
-                bends=bends[:, :, part],
-                scale=scale[:, part],
-                active=active[:, part],
-                n=n,
-            )
-        result[:, ~self.found] = 0.0
-        return dict(zip(order, result, strict=True))
-
-    def _solve(
-        self,
-        bars: Array,
-        slopes: Array,
-        bends: Array,
-        scale: Array,
-        active: NDArray[np.bool_],
-        n: int,
-    ) -> Array:
-        """The cotangents (quantities, k) before the projection, of k patients.
-
-        bars: (quantities, k) those after it. slopes: (sides, quantities, k), bends: (free,
-        quantities, k), scale: (free, k), active: (sides, k); n quantities are free.
-        """
-        most = max(1, int(active.sum(axis=0).max(initial=0)))
-        # (most, k), those that are active first
-        chosen = np.argsort(~active, axis=0, kind="stable")[:most]
-        used = np.take_along_axis(active, chosen, axis=0)
-        rows = np.take_along_axis(slopes, chosen[:, None, :], axis=0) * used[:, None, :]
-        a = rows[:, :n] * scale
-        system = np.zeros((bars.shape[1], n + most, n + most))
-        system[:, :n, :n] = np.eye(n) + (scale[:, None] * bends[:, :n] * scale).transpose(2, 0, 1)
-        system[:, n:, :n] = a.transpose(2, 0, 1)
-        system[:, :n, n:] = a.transpose(2, 1, 0)
-        size = np.abs(a).max(axis=(0, 1), initial=1.0)[:, None]
-        # Rows without a constraint, and 1e-12 of rows that others contain.
-        system[:, range(n, n + most), range(n, n + most)] = -np.where(used.T, 1e-12 * size, 1.0)
-        right = np.zeros((bars.shape[1], n + most, 1))
-        right[:, :n, 0] = (bars[:n] * scale).T
-        p = np.linalg.solve(system, right)[..., 0].T
-        result = np.array(bars)
-        result[:n] = p[:n] / scale
-        # Of quantities that were held: through the constraints that read them.
-        w = p[:n] * scale
-        result[n:] -= np.einsum("jk,jqk->qk", w, bends[:, n:]) + np.einsum(
-            "rk,rqk->qk", p[n:] * used, rows[:, n:]
-        )
+            column = np.asarray(values) if isinstance(values, list | tuple) else values
+            if isinstance(column, np.ndarray) and column.shape == self.found.shape:
+                column = np.where(self.found, column, np.zeros_like(column))
+            column = numbers(column, f"{what} {name!r}")
+            agree([("patients", self.found.size), (what, column.size)] if column.ndim else [])
+            result[order.index(name)] = column
         return result
 
-    def _derivatives(self, order: Sequence[str]) -> tuple[Array, Array]:
-        """First and second derivatives of the residuals at the points that were found.
+    def _after(self, part: NDArray[np.int64]) -> Array:
+        return np.array([self.values[name][part] for name in self.free])
 
-        dr/dx (sides, quantities, patients), and d^2 lambda' r / d free dx (free, quantities,
-        patients).
+    def _before(self, part: NDArray[np.int64]) -> Array:
+        return np.array([self.before[name][part] for name in self.free])
+
+    def _systems(self) -> Iterator[tuple[NDArray[np.int64], System]]:
+        """Patients with as many active constraints as each other, and their systems.
+
+        So a patient's numbers do not depend on who else is in the batch.
         """
-        symbols = {name: symbol("parameter", name) for name in order}
-        exprs: list[Expression] = []
-        first: list[tuple[int, int]] = []
-        second: list[tuple[int, int, int]] = []
-        for row, (_, side) in enumerate(self.sides):
-            inside = {leaf.name for leaf in leaves(side.residual)}
-            for q, name in enumerate(order):
-                if name not in inside:
-                    continue
-                slope = derivative(side.residual, symbols[name])
-                if slope is constant(0.0):
-                    continue
-                first.append((row, q))
-                exprs.append(slope)
-        for row, q in first:
-            if q >= len(self.free):
-                continue
-            slope = exprs[first.index((row, q))]
-            inside = {leaf.name for leaf in leaves(slope)}
-            for k, name in enumerate(order):
-                if name in inside:
-                    bend = derivative(slope, symbols[name])
-                    if bend is not constant(0.0):
-                        second.append((row, q, k))
-                        exprs.append(bend)
-        patients = self.found.size
-        columns = [np.where(self.found, self.values[name], 1.0) for name in order]
-        numbers_of = run_columns(lower_columns(exprs, order), columns, patients)
-        slopes = np.zeros((len(self.sides), len(order), patients))
-        bends = np.zeros((len(self.free), len(order), patients))
-        for (row, q), values in zip(first, numbers_of[: len(first)], strict=True):
-            slopes[row, q] = values
-        for (row, q, k), values in zip(second, numbers_of[len(first) :], strict=True):
-            bends[q, k] += np.where(self.found, self.multipliers[row], 0.0) * values
-        return slopes, bends
+        equality = np.array([side.equality for _, side in self.sides])
+        active = (equality[:, None] | (self.multipliers > 0.0)) & self.found
+        residuals = [side.residual for _, side in self.sides]
+        program = Derivatives.of(residuals, self.order, len(self.free))
+        counts = np.where(self.found, active.sum(axis=0), -1)
+        for count in np.unique(counts[self.found]):
+            alike = np.flatnonzero(counts == count)
+            for start in range(0, alike.size, BLOCK):
+                part = alike[start : start + BLOCK]
+                columns = [self.values[name][part] for name in self.order]
+                slopes, bends = program.at(columns, self.multipliers[:, part])
+                # (count, k), those that are active
+                chosen = np.argsort(~active[:, part], axis=0, kind="stable")[: int(count)]
+                rows = np.take_along_axis(slopes, chosen[:, None, :], axis=0)
+                scale = np.array([self.metric[name][part] for name in self.free])
+                yield part, System.of(rows, bends, scale)

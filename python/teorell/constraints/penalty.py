@@ -11,7 +11,7 @@ from teorell.arrays import Array
 from teorell.constraints.constraint import Constraint, Side
 from teorell.constraints.declared import Declared
 from teorell.constraints.violations import Violations
-from teorell.model.expression import Expression
+from teorell.model.expression import Expression, leaves
 
 if TYPE_CHECKING:
     from teorell.lowering.builder import Builder
@@ -38,24 +38,39 @@ def residuals_of(
 ) -> dict[str, Array]:
     """name -> (patients,): how far outside a patient is; see ConstraintSet.residuals.
 
-    options: threads, executor as for teorell.simulate.
+    options: threads, executor as for teorell.simulate. NaN where a quantity that is read is NaN.
     """
     from teorell.engine.columns import run_columns
 
     sides = [(each.name, side) for each in declared.constraints for side in each.sides]
     rows = program_of(declared, "residuals", [side.residual for _, side in sides])
+    absent = {
+        name: np.isnan(column)
+        for name, column in zip(declared.inputs, columns, strict=True)
+        if np.isnan(column).any()
+    }
     result: dict[str, Array] = {}
     found = run_columns(rows, columns, patients, **options)
     for (name, side), row in zip(sides, found, strict=True):
         size = np.abs(row) if side.equality else row
+        for leaf in leaves(side.residual) if absent else ():  # max(NaN, 0) is a number
+            size = np.where(absent.get(leaf.name, False), np.nan, size)
         result[name] = np.maximum(result[name], size) if name in result else size
     return result
 
 
-def violations_of(declared: Declared, residuals: Mapping[str, Array]) -> Violations:
-    """Who violates which constraint, from residuals by name."""
-    every = declared.constraints
-    violated = {each.name: ~(residuals[each.name] <= each.tolerance) for each in every}
+def violations_of(
+    declared: Declared, residuals: Mapping[str, Array], rounding: Mapping[str, Array] | None = None
+) -> Violations:
+    """Who violates which constraint, from residuals by name.
+
+    rounding: name -> what the type of the numbers alone may add to a residual.
+    """
+    every, extra = declared.constraints, rounding or {}
+    violated = {
+        each.name: ~(residuals[each.name] <= each.tolerance + extra.get(each.name, 0.0))
+        for each in every
+    }
     return Violations(residuals, violated, {each.name: each.group for each in every})
 
 

@@ -7,23 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array, agree, numbers
+from teorell.constraints.contradiction import contradiction
 from teorell.constraints.declared import Declared
-from teorell.constraints.penalty import program_of, residuals_of, violations_of
+from teorell.constraints.implicit import Implicit
+from teorell.constraints.penalty import program_of
 from teorell.constraints.quantities import columns_of
 from teorell.engine.columns import project_columns
 from teorell.errors import InputError, count, suggestion
 from teorell.model.expression import Expression, constant, derivative, leaves, symbol
 
-__all__ = ["Projection", "project"]
+__all__ = ["Projection", "project", "scales_by_name"]
 
 TOLERANCE = 1e-10  # of residuals, in scales of their constraints
-MOST_STEPS = 200
+MOST_STEPS = 200  # of an attempt
+MOST_ATTEMPTS = 26  # from the patient itself, and from places up to some 200 scales away
+MOST_LINEAR = 2  # attempts where nothing bends: other places lead to the same point
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +41,7 @@ class Projection:
     steps: NDArray[np.int32]  # (patients,) steps taken; -1 where no feasible point was found
     # constraint -> (patients,) does it hold the patient where it is?
     active: Mapping[str, NDArray[np.bool_]]
-    _derivative: Any = None
+    _derivative: Implicit
 
     @property
     def success(self) -> NDArray[np.bool_]:
@@ -49,17 +53,24 @@ class Projection:
         """d loss / d each quantity before the projection, (patients,), by name.
 
         cotangents: name -> d loss / d the quantity after it. By the implicit function theorem, with
-        the active constraints as they are. Where no point was found it is 0.
+        the active constraints as they are. A scale that was not given is the quantity's own size,
+        and changes with it; one that was given stays. Where no point was found it is 0, whatever
+        the cotangent; NaN where the nearest point has no derivative.
         """
-        bars: dict[str, Array] = self._derivative(cotangents)
-        return bars
+        return self._derivative.pull_back(cotangents)[0]
+
+    def pull_back_scale(self, cotangents: Mapping[str, Any]) -> dict[str, Array]:
+        """d loss / d each scale that was given, (patients,), by name; see `pull_back`."""
+        return self._derivative.pull_back(cotangents)[1]
 
     def __repr__(self) -> str:
         moved = int((self.distance > 0.0).sum())
         missed = int((~self.success).sum())
+        known = self.distance[self.success]
+        median = np.median(known) if known.size else np.nan
         return (
             f"<Projection of {count(self.steps.size, 'patient')}: {moved} moved, median distance "
-            f"{np.nanmedian(self.distance):.3g}; "
+            f"{median:.3g}; "
             f"{f'{missed} not found' if missed else 'all found'}>"
         )
 
@@ -82,59 +93,108 @@ def project(
         where that is 0: relative changes are what counts.
     hold: quantities that stay as they are, besides those declared fixed.
     A patient that satisfies everything stays as it is, bit for bit. Where constraints bend, a local
-    minimum is found.
+    minimum is found. A patient from whom no point is found has NaN, and `success` is False: that
+    does not say that there is none.
 
-    Raises InputError as ConstraintSet.penalty does, for unknown names, and where no patient can
-    satisfy the constraints: it names those that contradict each other.
+    Raises InputError as ConstraintSet.penalty does, for unknown names, and where constraints are
+    proven to contradict each other whoever the patient is: it names these.
     """
     columns, patients = columns_of(constraints, values)
     names = constraints.inputs
+    by_name = dict(zip(names, columns, strict=True))
     asked = (hold,) if isinstance(hold, str) else tuple(hold)
     held = _named(asked, names, "hold") | constraints._fixed
     free = tuple(name for name in names if name not in held)
     if not free:
         raise InputError("all quantities are held (nothing may move). Leave one free.")
+    metric = _scales(scales_by_name(scale), free, by_name, patients)
     sides = [(each.name, side) for each in constraints.constraints for side in each.sides]
-    entries = _entries([side.residual for _, side in sides], free)
-    exprs = [side.residual for _, side in sides] + [slope for *_, slope in entries]
-    program = program_of(constraints, ("project", free), exprs)
-    metric = _scales(scale or {}, free, dict(zip(names, columns, strict=True)), patients)
-    rows = [row for row, *_ in entries]
-    given = {
-        "free": np.array([names.index(name) for name in free], np.int32),
-        "starts": np.searchsorted(rows, np.arange(len(sides) + 1)).astype(np.int32),
-        "columns": np.array([free.index(name) for _, name, _ in entries], np.int32),
-        "equality": np.array([side.equality for _, side in sides], np.uint8),
-        "tolerance": TOLERANCE,
-        "most_steps": MOST_STEPS,
-    }
-    found, multipliers, steps = project_columns(
-        program, columns, given, metric, patients, threads=threads, executor=executor
+    found, multipliers, steps = _nearest(
+        constraints, columns, free, metric, patients, threads=threads, executor=executor
     )
-    by_name = dict(zip(names, columns, strict=True))
     if not (steps >= 0).any():
-        _refuse(constraints, by_name, free, list(dict.fromkeys(name for name, _ in sides)))
-    result = {name: np.broadcast_to(column, (patients,)) for name, column in by_name.items()}
-    before = np.array([result[name] for name in free])
-    result |= dict(zip(free, found, strict=True))
-    active: dict[str, NDArray[np.bool_]] = {}
-    for (name, side), row in zip(sides, multipliers, strict=True):
-        holds = np.full(patients, side.equality) | (row > 0.0)
-        active[name] = active.get(name, np.zeros(patients, np.bool_)) | holds
-    sizes = np.array(np.broadcast_arrays(*metric, found[0])[:-1])
-    distance = np.sqrt((((found - before) / sizes) ** 2).sum(axis=0))
-    from teorell.constraints.implicit import Implicit
-
+        _refuse_contradiction(constraints)
+    # copies: what the derivative reads must not change with what the caller has
+    before = {name: np.array(np.broadcast_to(by_name[name], (patients,))) for name in names}
+    after = before | dict(zip(free, found, strict=True))
+    sizes = {
+        name: np.array(np.broadcast_to(each, (patients,)))
+        for name, each in zip(free, metric, strict=True)
+    }
+    moved = np.array([(after[name] - before[name]) / sizes[name] for name in free])
+    distance = np.sqrt((moved**2).sum(axis=0))
     slopes = Implicit(
         names=names,
         free=free,
         sides=sides,
-        values=result,
+        values={name: np.array(column) for name, column in after.items()},
+        before=before,
         multipliers=multipliers,
-        metric=metric,
+        metric=sizes,
+        given=frozenset(scale or ()),
         found=steps >= 0,
     )
-    return Projection(result, distance, steps, active, slopes.pull_back)
+    return Projection(after, distance, steps, _holding(sides, multipliers), slopes)
+
+
+def _holding(sides: Sequence[tuple[str, Any]], multipliers: Array) -> dict[str, NDArray[np.bool_]]:
+    """constraint -> (patients,): does one of its sides hold the patient where it is?"""
+    active: dict[str, NDArray[np.bool_]] = {}
+    for (name, side), row in zip(sides, multipliers, strict=True):
+        holds = (row > 0.0) | side.equality
+        active[name] = active[name] | holds if name in active else holds
+    return active
+
+
+def _refuse_contradiction(constraints: Declared) -> None:
+    """Raise InputError if constraints are proven to contradict each other: it names these."""
+    names = contradiction(constraints)
+    if names:
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        raise InputError(
+            f"no patient can be moved to satisfy {constraints.name!r} (these contradict each "
+            f"other: {', '.join(map(repr, names[:6]))}{more}). Relax one of them."
+        )
+
+
+def _nearest(
+    constraints: Declared,
+    columns: Sequence[Array],
+    free: tuple[str, ...],
+    metric: Sequence[Array],
+    patients: int,
+    **options: Any,
+) -> tuple[Array, Array, NDArray[np.int32]]:
+    """Values of the free quantities, multipliers of all sides, steps; see engine.columns."""
+    names = constraints.inputs
+    residuals = [side.residual for each in constraints.constraints for side in each.sides]
+    entries = _entries(residuals, free)
+    slopes = [slope for *_, slope in entries]
+    rows = [row for row, *_ in entries]
+    bends = any(leaf.name in free for slope in slopes for leaf in leaves(slope))
+    given = {
+        "free": np.array([names.index(name) for name in free], np.int32),
+        "starts": np.searchsorted(rows, np.arange(len(residuals) + 1)).astype(np.int32),
+        "columns": np.array([free.index(name) for _, name, _ in entries], np.int32),
+        "equality": np.array(
+            [side.equality for each in constraints.constraints for side in each.sides], np.uint8
+        ),
+        "tolerance": TOLERANCE,
+        "most_steps": MOST_STEPS,
+        "most_attempts": MOST_ATTEMPTS if bends else MOST_LINEAR,
+    }
+    program = program_of(constraints, ("project", free), [*residuals, *slopes])
+    return project_columns(program, columns, given, metric, patients, **options)
+
+
+def scales_by_name(given: Any) -> Mapping[str, Any]:
+    """What was given as `scale`; InputError if that is no mapping."""
+    if given is None or isinstance(given, Mapping):
+        return given or {}
+    raise InputError(
+        f"scale is a {type(given).__name__} (each quantity has its own). Give a mapping of names "
+        "to scales."
+    )
 
 
 def _entries(
@@ -169,7 +229,13 @@ def _scales(
 
     InputError for what is no scale.
     """
-    _named(tuple(given), free, "scale")
+    _named(tuple(given), tuple(columns), "scale")
+    for name in given:
+        if name not in free:
+            raise InputError(
+                f"scale names {name!r} (it is held, so that no distance is told in it). Leave it "
+                "out."
+            )
     scales = []
     for name in free:
         size = np.abs(columns[name])
@@ -186,45 +252,3 @@ def _scales(
         agree([("values", patients), (f"the scale of {name!r}", array.size)] if array.ndim else [])
         scales.append(array)
     return scales
-
-
-def _refuse(
-    constraints: Declared,
-    columns: Mapping[str, Array],
-    free: Sequence[str],
-    names: Sequence[str],
-) -> NoReturn:
-    """Raise InputError: no patient satisfies the constraints.
-
-    It names a set of them that together cannot be, and less can.
-    """
-    kept = list(names)
-    first = {name: np.atleast_1d(column)[:1] for name, column in columns.items()}
-    for name in names:
-        less = [other for other in kept if other != name]
-        if less and not _feasible(constraints, less, first, free):
-            kept = less
-    told = ", ".join(map(repr, kept[:6])) + (f" and {len(kept) - 6} more" if len(kept) > 6 else "")
-    raise InputError(
-        f"no patient can be moved to satisfy {constraints.name!r} (these contradict each other: "
-        f"{told}). Relax one of them, or hold less."
-    )
-
-
-def _feasible(
-    constraints: Declared,
-    names: Sequence[str],
-    values: Mapping[str, Array],
-    free: Sequence[str],
-) -> bool:
-    """Whether some of the constraints alone can be satisfied by these values, one patient."""
-    part = constraints._of(names)
-    given = {name: values[name] for name in part.inputs}
-    hold = [name for name in part.inputs if name not in free]
-    if len(hold) == len(part.inputs):
-        residuals = residuals_of(part, *columns_of(part, given))
-        return not violations_of(part, residuals).any.any()
-    try:
-        return bool(project(part, given, hold=hold).success.all())
-    except InputError:
-        return False

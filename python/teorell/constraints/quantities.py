@@ -2,23 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from teorell.arrays import agree, numbers_or_tensor
+from teorell.arrays import Array, agree, is_tensor, numbers, numbers_or_tensor
 from teorell.constraints.declared import Declared
 from teorell.errors import InputError, suggestion
 from teorell.physiology.adults import Adults
 
-__all__ = ["columns_of"]
+__all__ = ["arrays_of", "columns_of", "roundings_of"]
 
 
-def columns_of(declared: Declared, values: Any) -> tuple[list[Any], int]:
+def columns_of(declared: Declared, values: Any, *, missing: bool = False) -> tuple[list[Any], int]:
     """The numbers of patients in the order of `declared.inputs`, and how many patients there are.
 
     values: what ConstraintSet.penalty takes. Columns are (), or (patients,), NumPy or tensors.
-    Raises InputError for names that are unknown or missing, and for what is not finite.
+    missing: NaN is taken, as what a patient has who was not found. Raises InputError for names that
+    are unknown or missing, and for what is not finite.
+    """
+    given = _given(declared, values)
+    model, defaults = declared._model, {}
+    if model is not None:
+        defaults = dict(zip(model.parameter_names, model.parameter_defaults, strict=True))
+    columns = []
+    for name in declared.inputs:
+        if name not in given and name not in defaults:
+            raise InputError(
+                f"quantity {name!r} is missing (constraints of {declared.name!r} read it). Give a "
+                "value."
+            )
+        value = given[name] if name in given else defaults[name]
+        what = f"quantity {name!r}"
+        if name in declared._reductions and not is_tensor(value):
+            columns.append(np.asarray(value, np.float64))  # NaN is what a failed simulation has
+        else:
+            columns.append(_with_nan(value, what) if missing else numbers_or_tensor(value, what))
+    sizes = [
+        (f"quantity {n!r}", int(c.shape[0]))
+        for n, c in zip(declared.inputs, columns, strict=True)
+        if c.ndim
+    ]
+    return columns, agree(sizes) or 1
+
+
+def arrays_of(columns: Sequence[Any]) -> list[Array]:
+    """The columns as NumPy has them, of tensors their numbers."""
+    result: list[Array] = []
+    for column in columns:
+        if is_tensor(column):
+            from teorell.derivatives.autograd import numpy_of
+
+            result.append(numpy_of(column).astype(np.float64))
+        else:
+            result.append(column)
+    return result
+
+
+def roundings_of(declared: Declared, values: Any) -> tuple[float, ...]:
+    """The relative distance of neighbours in the type of each column that is given; 0 of float64
+    and integers, in the order of `declared.inputs`.
+    """
+    given = _given(declared, values)
+    kinds = [str(getattr(given.get(name), "dtype", "")) for name in declared.inputs]
+    single, half = float(np.finfo(np.float32).eps), float(np.finfo(np.float16).eps)
+    narrow = {"float32": single, "torch.float32": single, "float16": half}
+    return tuple(narrow.get(kind, 0.0) for kind in kinds)
+
+
+def _with_nan(value: Any, what: str) -> Any:
+    """`numbers_or_tensor` of what may have NaN."""
+    if is_tensor(value):
+        return numbers_or_tensor(value, what)
+    array = np.asarray(value) if not isinstance(value, np.ma.MaskedArray) else value
+    if array.dtype.kind != "f" or type(value).__module__.partition(".")[0] == "torch":
+        return numbers(value, what)
+    absent = np.isnan(array)
+    if not absent.any():
+        return numbers(value, what)
+    return np.where(absent, np.nan, numbers(np.where(absent, np.zeros_like(array), array), what))
+
+
+def _given(declared: Declared, values: Any) -> dict[str, Any]:
+    """What was given, by name.
+
+    InputError where there are no constraints, no names, or unknown ones.
     """
     if not declared._constraints:
         raise InputError(
@@ -30,37 +99,15 @@ def columns_of(declared: Declared, values: Any) -> tuple[list[Any], int]:
         given = given.numbers(known)
     try:
         # a DataFrame iterates over its columns too
-        names = [str(name) for name in given.keys()]  # noqa: SIM118
+        result = {str(name): given[name] for name in given.keys()}  # noqa: SIM118
     except AttributeError:
         raise InputError(
             f"values are a {type(values).__name__} (each number has a name). Give a mapping or "
             "a DataFrame."
         ) from None
-    model, defaults = declared._model, {}
-    if model is not None:
-        defaults = dict(zip(model.parameter_names, model.parameter_defaults, strict=True))
-    for name in names:
+    for name in result:
         if name not in known:
             raise InputError(
                 f"unknown quantity {name!r} (of {declared.name!r}). {suggestion(name, known)}"
             )
-    columns = []
-    for name in declared.inputs:
-        if name not in names and name not in defaults:
-            raise InputError(
-                f"quantity {name!r} is missing (constraints of {declared.name!r} read it). Give a "
-                "value."
-            )
-        value = given[name] if name in names else defaults[name]
-        failed = name in declared._reductions  # NaN is what a failed simulation has
-        columns.append(
-            np.asarray(value, np.float64)
-            if failed
-            else numbers_or_tensor(value, f"quantity {name!r}")
-        )
-    sizes = [
-        (f"quantity {n!r}", int(c.shape[0]))
-        for n, c in zip(declared.inputs, columns, strict=True)
-        if c.ndim
-    ]
-    return columns, agree(sizes) or 1
+    return result

@@ -54,7 +54,8 @@ class Violations:
     def to_dataframe(self) -> Any:
         """A pandas DataFrame: a row a constraint, and `any`.
 
-        Columns are group, rate, its interval, and the largest residual. ImportError without pandas.
+        Columns are group, rate, its interval, and the largest residual that is a number.
+        ImportError without pandas.
         """
         try:
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]
@@ -65,7 +66,9 @@ class Violations:
         rows = []
         for name, each in {**self.violated, "any": self.any}.items():
             low, high = wilson(int(each.sum()), each.size)
-            worst = float(self.residuals[name].max()) if name in self.residuals else math.nan
+            sizes = self.residuals.get(name, np.empty(0))
+            worst = float(np.max(sizes, initial=-math.inf, where=~np.isnan(sizes)))
+            worst = worst if worst > -math.inf else math.nan
             rows.append((name, self.groups.get(name, ""), float(each.mean()), low, high, worst))
         return pd.DataFrame(rows, columns=["constraint", "group", "rate", "low", "high", "worst"])
 
