@@ -17,6 +17,7 @@ __all__ = [
     "BOLUS",
     "BY_DURATION",
     "BY_RATE",
+    "MAX_DOSES",
     "MODELLED",
     "MODELLED_DURATION",
     "MODELLED_RATE",

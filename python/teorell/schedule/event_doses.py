@@ -12,6 +12,7 @@ from teorell.schedule.dose import (
     ADD,
     BOLUS,
     BY_RATE,
+    MAX_DOSES,
     MODELLED_DURATION,
     MODELLED_RATE,
     NOT_STEADY,
@@ -51,6 +52,14 @@ def doses_of_records(
     _check_repeats(table, dose, steady, more, every)
     for_ever = (amount == 0.0) & (rate > 0.0)
     _check_steady(table, model, dose & (steady > 0), every, for_ever)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        running = np.where(rate > 0.0, amount / rate, 0.0) / every
+    table.refuse(
+        dose & (steady > 0) & (every > 0.0) & (running >= MAX_DOSES),
+        "RATE",
+        f"at steady state more than {MAX_DOSES:,} infusions would run at once",
+        "Correct AMT, RATE or II.",
+    )
     reset = np.isin(evid, (3, 4))
     rows = np.concatenate([np.flatnonzero(reset), np.flatnonzero(dose)])
     is_reset = np.arange(len(rows)) < reset.sum()
@@ -101,6 +110,12 @@ def _check_repeats(
     table.refuse(dose & ~np.isin(steady, (0, 1, 2, 3)), "SS", "it is 0, 1, 2 or 3", "Correct it.")
     wrong = (more < 0) | (more != np.floor(more))
     table.refuse(dose & wrong, "ADDL", "it counts doses", "Give a whole number.")
+    table.refuse(
+        dose & (more >= MAX_DOSES),
+        "ADDL",
+        f"a record gives {MAX_DOSES:,} doses at most",
+        "Correct it.",
+    )
     table.refuse(
         dose & (more > 0) & ~(every > 0.0),
         "II",
