@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from teorell.derivatives.autograd import common_type, numpy_of
+from teorell.derivatives.autograd_compiled import inside_a_transform
 from teorell.engine.columns import run_columns
 from teorell.lowering.columns import ColumnProgram
 
@@ -31,6 +32,11 @@ def penalty(
 
     It is of the type that the floating tensors promote to.
     """
+    if inside_a_transform():
+        raise NotImplementedError(
+            "a transform of torch.func around a penalty (it has no rules for it). Use backward, "
+            "or penalty(..., gradient=True) of NumPy arrays."
+        )
     inputs = [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in columns]
     result: Tensor = Penalty.apply(program, patients, options, *inputs)
     return result.to(common_type([x for x in columns if isinstance(x, Tensor)]))
