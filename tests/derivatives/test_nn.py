@@ -345,7 +345,7 @@ def test_what_is_no_parameter_is_refused(simulator):
         lambda: func.grad(lambda z: limits.penalty({"p": z}).sum())(torch.ones(2)),
         lambda: func.vmap(lambda z: limits.penalty({"p": z}))(torch.ones(2, 3)),
     ):
-        with pytest.raises(NotImplementedError, match="transform of torch.func around a penalty"):
+        with pytest.raises(NotImplementedError, match="around a penalty"):
             act()
     asked = torch.tensor([0.5, 2.0], requires_grad=True)
     assert limits.violations({"p": asked}).violated["low"].tolist() == [True, False]
