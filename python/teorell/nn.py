@@ -71,6 +71,11 @@ class Simulator(nn.Module):
             raise TypeError(
                 f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model."
             )
+        if fixed is not None and not hasattr(fixed, "keys"):
+            raise TypeError(
+                f"fixed is a {type(fixed).__name__} (names are needed). Give a mapping of name to "
+                "value; of an event table events.parameters."
+            )
         check_people(model, fixed)
         check_people(model, learnable)
         defaults = map(float, model.parameter_defaults)

@@ -200,3 +200,11 @@ def test_a_table_is_all_that_a_simulation_needs(model):
     ):
         with pytest.raises(InputError, match=r"event table|EventTable"):
             wrong()
+
+
+def test_what_is_no_table_or_no_model(model):
+    with pytest.raises(TypeError, match=r"Write teorell.EventTable\(frame, model\)"):
+        EventTable(model, frame())
+    for other in (None, [frame()], pd.DataFrame(frame()).to_records(index=False)):
+        with pytest.raises(TypeError, match="rows and columns are needed"):
+            EventTable(other, model)

@@ -64,6 +64,11 @@ class EventTable:
         compartments: Mapping[Any, str] | None = None,
         covariates: str = "next",
     ) -> None:
+        if not isinstance(model, Model):
+            raise TypeError(
+                f"the model of an event table is a {type(model).__name__} (it tells compartments "
+                "and covariates). Write teorell.EventTable(frame, model)."
+            )
         if covariates not in ("next", "previous"):
             raise InputError(
                 f"covariates is {covariates!r} (when does a value hold?). "
