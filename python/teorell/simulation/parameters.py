@@ -19,7 +19,7 @@ from teorell.schedule.covariates import Stepwise, checked_steps
 __all__ = ["ParameterColumns", "check_people", "parameter_columns", "parameter_table"]
 
 
-RECORDS = ("ID", "TIME", "EVID", "AMT", "DV", "CMT", "ADDL")  # columns of event tables
+RECORDS = ("TIME", "EVID", "AMT", "DV", "ADDL")  # columns of event tables
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
                 if isinstance(parameters, Mapping)
                 else " Of a table, frame[[...]] selects the columns to pass."
             )
-            if str(name).strip().upper() in RECORDS:
+            if any(str(each).strip().upper() in RECORDS for each in table if each not in known):
                 raise InputError(
                     f"the parameters have a column {name} (a table of records is no table of "
                     "parameters, which has a row a patient). Give teorell.EventTable(frame, model)."
