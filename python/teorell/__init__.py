@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from teorell.errors import InputError, ModelError
+from teorell.errors import InputError, InputWarning, ModelError
 from teorell.model import Model
 from teorell.model.expression import abs, cos, exp, hill, log, max, min, pow, sin, sqrt, tanh, where
 from teorell.moved import MOVED, open_doors
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from teorell.storage.streaming import Stored, simulate_to
 
 __all__ = [
-    "AUC", "Additive", "Cmax", "Cmin", "Combined", "ConstraintSet", "EventTable", "Fit", "Gradient",
-    "InputError", "Jacobian", "LogNormal", "Model", "ModelError", "NCAWarning", "Normal",
-    "Proportional",
-    "Regimen", "SimulationError", "Solution", "Stepwise", "Stored", "TimeAbove", "Tmax", "abs",
-    "cos", "exp", "fit", "hill", "jacobian", "jvp", "log", "max", "min", "nca", "pow", "simulate",
-    "simulate_to", "sin", "sqrt", "stepwise", "tanh", "value_and_grad", "where",
+    "AUC", "Additive", "Cmax", "Cmin", "Combined", "ConstraintSet", "EventTable", "Fit",
+    "Gradient", "InputError", "InputWarning", "Jacobian", "LogNormal", "Model", "ModelError",
+    "NCAWarning", "Normal", "Proportional", "Regimen", "SimulationError", "Solution", "Stepwise",
+    "Stored", "TimeAbove", "Tmax", "abs", "cos", "exp", "fit", "hill", "jacobian", "jvp", "log",
+    "max", "min", "nca", "pow", "simulate", "simulate_to", "sin", "sqrt", "stepwise", "tanh",
+    "value_and_grad", "where",
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["InputError", "ModelError", "count", "suggestion"]
+__all__ = ["InputError", "InputWarning", "ModelError", "count", "suggestion"]
 
 
 class ModelError(ValueError):
@@ -22,6 +22,10 @@ class InputError(ValueError):
     """Something given to a function of teorell cannot be used, found before anything runs: 'problem
     (reason). Remedy.'
     """
+
+
+class InputWarning(UserWarning):
+    """Something given to a function of teorell is not used: 'problem (reason). Remedy.'"""
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ from teorell.errors import InputError, suggestion
 from teorell.model import Model
 from teorell.schedule.regimen import Given
 from teorell.simulation.given import problem_of
+from teorell.simulation.parameters import check_people
 from teorell.simulation.problem import Problem
 
 __all__ = ["Simulator"]
@@ -70,6 +71,13 @@ class Simulator(nn.Module):
             raise TypeError(
                 f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model."
             )
+        if fixed is not None and not hasattr(fixed, "keys"):
+            raise TypeError(
+                f"fixed is a {type(fixed).__name__} (names are needed). Give a mapping of name to "
+                "value; of an event table events.parameters."
+            )
+        check_people(model, fixed)
+        check_people(model, learnable)
         defaults = map(float, model.parameter_defaults)
         self._defaults = dict(zip(model.parameter_names, defaults, strict=True))
         self._declare(learnable, dict(fixed or {}), _names(positive), dtype)
@@ -122,6 +130,12 @@ class Simulator(nn.Module):
         InputError for unknown names and unfit tensors.
         """
         given = self.parameter_values()
+        if parameters is not None and not isinstance(parameters, Mapping):
+            raise InputError(
+                f"the parameters of a Simulator are a {type(parameters).__name__} (names are "
+                "needed). Call it as module(cl=tensor), or with a mapping of names to tensors."
+            )
+        check_people(self._recipe[0], parameters)
         for name, value in (*(parameters or {}).items(), *more.items()):
             self._default(name)
             given[name] = (

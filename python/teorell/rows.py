@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Rows", "offsets_of", "spread"]
+from teorell.errors import InputError
+
+__all__ = ["Rows", "check_rows", "falls", "offsets_of", "spread"]
 
 R = TypeVar("R", bound="Rows")
 
@@ -73,6 +75,42 @@ class Rows:
             if field.name != "offsets"
         }
         return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+
+def check_rows(rows: Rows, what: str, least: int = 0) -> None:
+    """InputError unless the columns of rows that somebody made are as long as their offsets say.
+
+    what: how messages name them. least: how many rows a patient has at least.
+    """
+    record: Any = rows
+    offsets = np.asarray(record.offsets)
+    sizes = {
+        field.name: np.shape(getattr(record, field.name))
+        for field in fields(record)
+        if isinstance(getattr(record, field.name), np.ndarray | list) and field.name != "offsets"
+    }
+    n = next(iter(sizes.values()), (0,))
+    good = offsets.ndim == 1 and offsets.dtype.kind in "iu" and offsets.size >= 2
+    good = good and len(n) == 1 and offsets[0] == 0 and offsets[-1] == n[0]
+    if not good or bool((np.diff(offsets.astype(np.int64)) < least).any()):
+        raise InputError(
+            f"the offsets of {what} are {np.array2string(offsets, threshold=8)} (patient i has the "
+            f"rows offsets[i] to offsets[i + 1] - 1, of {n[0] if n else 0}). Correct them."
+        )
+    for name, shape in sizes.items():
+        if shape != n:
+            raise InputError(
+                f"{name} of {what} has shape {shape} (there are {n[0]} rows). Give one a row."
+            )
+
+
+def falls(column: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(rows,) where a column goes down within a patient."""
+    found = np.zeros(len(column), np.bool_)
+    found[1:] = np.diff(column) < 0
+    starts = offsets[:-1]
+    found[starts[starts < len(column)]] = False
+    return found
 
 
 def offsets_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -44,7 +44,8 @@ def simulate(
         an object whose `.parameters` is one of these, in the units that the model declares; what is
         not given takes its default. Integers and float32 become float64. Torch tensors () or
         (patients,) may stand for any of these arrays, and for any number of a regimen (a list of
-        regimens holds numbers). A parameter that changes over time is a teorell.stepwise.
+        regimens holds numbers). A parameter that changes over time is a teorell.stepwise. Or an
+        EventTable, which has the regimen and the times too.
     regimen: a Regimen for all patients (its numbers may be (patients,) arrays), a list of one a
         patient, the table of doses of an EventTable, or None.
     times: (times,) in the model's time unit, finite, >= 0, ascending; equal times are allowed. Or a

@@ -33,6 +33,11 @@ def printed():
     return pd.read_csv(SCENARIOS)
 
 
+def of_nonmem(frame):
+    """The columns that an event table reads, without the solution and what printed it."""
+    return frame.drop(columns=["CP_NONMEM", "MODE"])
+
+
 def tolerance(value):
     """Half a unit of the fifth digit, and 2e-6 of the value for what NONMEM's own solver leaves."""
     size = np.abs(value)

@@ -331,3 +331,21 @@ def test_a_graph_does_not_outlive_its_simulator():
     number_of = make()._number
     with pytest.raises(tl.InputError, match="no problem"):
         compiled.simulate(number_of, [])
+
+
+def test_what_is_no_parameter_is_refused(simulator):
+    with pytest.raises(tl.InputError, match="the parameters of a Simulator are a Tensor"):
+        simulator(number(4.0))
+    with pytest.raises(tl.InputError, match="values of a stepwise parameter are a torch tensor"):
+        tl.stepwise([0.0, 1.0], torch.ones(2, requires_grad=True))
+    limits = tl.ConstraintSet("limits")
+    (p,) = limits.quantities("p")
+    limits.at_least("low", p, 1.0)
+    for act in (
+        lambda: func.grad(lambda z: limits.penalty({"p": z}).sum())(torch.ones(2)),
+        lambda: func.vmap(lambda z: limits.penalty({"p": z}))(torch.ones(2, 3)),
+    ):
+        with pytest.raises(NotImplementedError, match="around a penalty"):
+            act()
+    asked = torch.tensor([0.5, 2.0], requires_grad=True)
+    assert limits.violations({"p": asked}).violated["low"].tolist() == [True, False]

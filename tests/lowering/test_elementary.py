@@ -84,6 +84,14 @@ ARGUMENTS = {
     2000) * (math.pi / 2)], "cos": [RNG.uniform(-4.0, 4.0, 3000), RNG.uniform(-1e5, 1e5, 3000),
     np.arange(-2000, 2000) * (math.pi / 2)],
 }  # fmt: skip
+FAR = [RNG.uniform(-1.7e12, 1.7e12, 2000), np.exp(RNG.uniform(10.0, 28.0, 2000))]
+with mpmath.workprec(200):  # as near as can be to whole quarter turns, where most digits cancel
+    FAR += [
+        np.array([float(mpmath.mpf(int(k)) * mpmath.pi / 2) for k in turns])
+        for turns in (RNG.integers(1, 2**21, 1000), np.exp(RNG.uniform(1.0, 27.7, 1000)))
+    ]
+ARGUMENTS["sin"] += FAR
+ARGUMENTS["cos"] += FAR
 LIMITS = {"exp": 1.0, "log": 1.0, "tanh": 2.0, "sin": 1.0, "cos": 1.0}
 
 
@@ -166,8 +174,33 @@ def test_special_powers():
         0.0, 1.0), (INF, 0.5, INF), (INF, -0.5, 0.0), (-2.0, 0.5, NAN), (NAN, 1.5, NAN), (2.0, NAN,
         NAN), (1.0, 1e300, 1.0), (2.0, 1e300, INF), (2.0, -1e300, 0.0), (0.5, 1e300, 0.0),
         (1.0 + 2**-52, 1e30, INF), (1.0 - 2**-53, 1e30, 0.0), (2.0, INF, INF), (0.5, INF, 0.0),
-        (4.0, 0.5, 2.0), (10.0, 3.0, 1000.0),
+        (4.0, 0.5, 2.0), (10.0, 3.0, 1000.0), (1e300, 1e-300, 1.0), (5e-324, 1e-320, 1.0),
+        (5e-324, 1.0, 5e-324), (5e-324, -1.0, INF), (1.7e308, 1.0, 1.7e308), (2.0, -1074.0, 5e-324),
+        (INF, -INF, 0.0), (0.0, INF, 0.0), (0.0, -INF, INF), (NAN, 0.0, 1.0), (-INF, 0.5, NAN),
     ])  # fmt: skip
     np.testing.assert_array_equal(
         run(lambda b, x, y: power(b, x, y, None), cases[:, 0], cases[:, 1]), cases[:, 2]
     )
+
+
+def test_powers_overflow_at_any_exponent():
+    """Where y log x is far beyond what exp takes, too: infinite or 0, never something between."""
+    y = np.concatenate([2.0 ** RNG.uniform(11.0, 1023.0, 3000), 10.0 ** np.arange(4, 309)])
+    for x in (2.0, 3.0, 1e300, 1.7e308, 1.5, np.nextafter(1.5, 2.0)):
+        for base, sign, expected in ((x, 1.0, INF), (x, -1.0, 0.0), (1 / x, 1.0, 0.0)):
+            values = run(lambda b, u, v: power(b, u, v, None), np.full(y.size, base), sign * y)
+            np.testing.assert_array_equal(values, expected)
+    near = 1.0 + 2.0**-52 * RNG.integers(1, 2**30, 3000)
+    y = 2.0 ** RNG.uniform(40.0, 90.0, 3000)
+    values = run(lambda b, u, v: power(b, u, v, None), near, y)
+    logs = y * np.log1p(near - 1.0)
+    assert np.isinf(values[logs > 710.0]).all()
+    sure = logs < 1.0
+    assert ulps(values[sure], mpmath.power, near[sure], y[sure]) < 2.0
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "tanh"])
+def test_the_whole_range(name):
+    x = np.ldexp(RNG.uniform(1.0, 2.0, 4000), RNG.integers(-1074, 1024, 4000))
+    x = x if name == "log" else np.concatenate([x, -x])
+    assert ulps(run(FUNCTIONS[name], x), getattr(mpmath, name), x) < LIMITS[name]

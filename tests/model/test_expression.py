@@ -397,11 +397,79 @@ def test_numpy_functions_and_scalars_make_expressions(numpys: Expression, ours: 
     assert numpys is ours
 
 
-def test_numpy_comparison_for_equality_is_identity() -> None:
-    assert (two == x) is False
-    assert (two != x) is True
-    assert np.equal(x, x) is True
-    assert x not in [two, one]
+EQUAL = [(1.0, 1.0), (1.0, 2.0), (2.0, 1.0), (0.0, -0.0), (math.nan, math.nan), (5e-324, 0.0)]
+
+
+@pytest.mark.parametrize(("a", "b"), EQUAL)
+def test_equality_is_a_condition(a: float, b: float) -> None:
+    for expr, expected in (
+        (x == y, a == b), (y == x, a == b), (x != y, a != b), (np.equal(x, y), a == b),
+        (np.not_equal(x, y), a != b), (~(x == y), a != b), (~(x != y), a == b),
+        ((x == y) | (x < y), a <= b),
+    ):  # fmt: skip
+        assert evaluate(expr, {x: a, y: b}) == float(expected)
+        chosen = tx.where(expr, 3.0, 4.0)
+        assert evaluate(chosen, {x: a, y: b}) == (3.0 if expected else 4.0)
+    if math.isfinite(b):
+        for number in (b, np.float64(b), np.float32(b)):
+            assert evaluate(x == number, {x: a}) == float(a == float(number))
+            assert evaluate(number == x, {x: a}) == float(a == float(number))
+            assert evaluate(number != x, {x: a}) == float(a != float(number))
+
+
+def test_equality_of_constants_and_of_the_same() -> None:
+    assert (x == x) is tx.constant(1.0)
+    assert (x != x) is tx.constant(0.0)
+    assert (tx.constant(2) == 2) is tx.constant(1.0)
+    assert (tx.constant(2) == 1) is tx.constant(0.0)
+    assert x in [x, y]
+    assert x in {x: 1}
+    assert y not in {x: 1}
+
+
+REFUSED = {
+    "in": lambda: x in [y, two], "index": lambda: [y, x].index(x), "bool": lambda: bool(x == 1),
+    "if": lambda: 1 if x == y else 2, "none": lambda: x == None,  # noqa: E711
+    "text": lambda: x == "male", "array": lambda: x == np.ones(2), "list": lambda: x != [1.0],
+    "array first": lambda: np.ones(2) == x, "time": lambda: tx.symbol("time", "t") == 1.0,
+    "product": lambda: 2.0 * (x == 1), "sum": lambda: (x != 1) + y, "round": lambda: round(x),
+    "//": lambda: x // 2, "2 //": lambda: 2 // x, "%": lambda: x % 2,
+    "divmod": lambda: divmod(x, 2),
+    "^": lambda: x ^ 2, "math": lambda: math.exp(x), "float": lambda: float(x),
+    "int": lambda: int(x), "complex": lambda: complex(x), "floor": lambda: math.floor(x),
+    "ceil": lambda: math.ceil(x), "trunc": lambda: math.trunc(x), "range": lambda: range(x),
+    "and": lambda: (x < 1) and (x > 0), "not": lambda: not x, "chain": lambda: 0 < x < 1,
+    "min": lambda: min(x, y), "max": lambda: max(x, y), "sorted": lambda: sorted([x, y]),
+    "len": lambda: len(x), "iter": lambda: list(x), "item": lambda: x[0],
+    "format": lambda: f"{x:.2f}", "isclose": lambda: math.isclose(x, 1.0),
+    "np.where": lambda: np.where(x > 0, 1, 2), "np.clip": lambda: np.clip(x, 0, 1),
+    "np.mod": lambda: np.mod(x, 2), "np.isclose": lambda: np.isclose(x, 1.0),
+    "np.array": lambda: np.array([1.0]) * x, "np.float64": lambda: np.float64(x),
+    "np.any": lambda: np.any([x > 0, y > 0]), "objects": lambda: np.array([x], object) == 1.0,
+    "np.max": lambda: np.max([x, y]), "isin": lambda: np.isin(x, [1.0, 2.0]),
+    "1j": lambda: x + 1j, "matmul": lambda: x @ y, "shift": lambda: x << 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_means_nothing_raises_at_the_line(name: str) -> None:
+    with pytest.raises((TypeError, ModelError)):
+        REFUSED[name]()
+
+
+def test_torch_of_an_expression_raises_at_the_line() -> None:
+    torch = pytest.importorskip("torch")
+    for act in (
+        lambda: torch.exp(x), lambda: torch.ones(()) * x, lambda: x * torch.ones(()),
+        lambda: torch.ones(()) == x, lambda: x == torch.ones(()), lambda: torch.where(x > 0, 1, 2),
+        lambda: torch.tensor(x), lambda: torch.ones(2) < x,
+    ):  # fmt: skip
+        with pytest.raises((TypeError, ValueError, RuntimeError)):
+            act()
+
+
+def test_sums_and_the_built_in_abs_and_pow_work() -> None:
+    assert evaluate(sum([x, y]) + abs(-x) + pow(x, 2), {x: 3.0, y: 4.0}) == 19.0
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,12 @@ def test_doses_and_records_without_a_value_are_left_out_and_counted(tmp_path: Pa
     assert found.without_value == 4
 
 
+def test_what_lies_beyond_a_limit_is_left_out_and_counted(tmp_path: Path) -> None:
+    text = "time,dv,cens\n1,5,0\n2,0.1,1\n3,9,-1\n4,3,.\n"
+    found = read_observed(observed(tmp_path, text))
+    assert (found.value.tolist(), found.without_value) == ([5.0, 3.0], 2)
+
+
 def test_curves_are_those_of_patients(tmp_path: Path) -> None:
     found = read_observed(observed(tmp_path, "ID,TIME,DV\nb,1,2\na,1,3\nb,2,4\n"))
     assert [(times.tolist(), values.tolist()) for times, values in found.curves()] == [
@@ -51,6 +57,11 @@ def test_curves_are_those_of_patients(tmp_path: Path) -> None:
     ("time,dv,evid\n1,2,first\n", "EVID is 'first'"),
     ("time,dv,evid\n1,2,1\n", "no observations"),
     ("time,dv,DV\n1,2,3\n", "two columns DV"),
+    ("time,dv\n1,2\n2,3\n1,4\n", "line 4: TIME is 1 after 2 .without ID"),
+    ("time,dv\n1,2\n1,3\n", "line 3: TIME is 1 after 1"),
+    ("id,time,dv\n1,1,2\n,2,3\n", "line 3: ID is ''"),
+    ("id,time,dv,dvid\n1,1,2,1\n1,1,3,2\n", "line 3: DVID is 2, and 1 further up"),
+    ("id,time,dv,cmt\n1,1,2,2\n1,1,3,3\n", "line 3: CMT is 3"),
     ("time;dv\n1;2\n", "semicolons"),
     ("time\tdv\n1\t2\n", "tabs"),
     (f"time,dv\n1,{'1' * 200_000}\n", "field larger"),

@@ -8,6 +8,7 @@ solver.
 from __future__ import annotations
 
 import csv
+import pickle
 import warnings
 from collections.abc import Mapping
 from functools import lru_cache
@@ -289,3 +290,27 @@ def test_theophylline_against_r_theoph() -> None:
     frame = data.data("Theoph")
     patient, time, value = frame["Subject"].astype(str), frame["Time"], frame["conc"]
     compare(Observed(patient.to_numpy(str), time.to_numpy(float), value.to_numpy(float)))
+
+
+def test_people_remember_the_drug_that_they_were_drawn_for(tmp_path: Path) -> None:
+    people = virtual_adults(3, seed=1, drug=MIDAZOLAM)
+    model = whole_body(THEOPHYLLINE)
+    dose = tl.Regimen.bolus(320.0, into="stomach_lumen")
+    copies = (
+        people,
+        people.copy(),
+        people | {"body_weight": 70.0},
+        pickle.loads(pickle.dumps(people)),
+    )
+    for one in copies:
+        with pytest.raises(tl.InputError, match="drawn for midazolam and the model is"):
+            tl.simulate(model, one, dose, [1.0])
+        with pytest.raises(tl.InputError, match="drawn for midazolam"):
+            tl.simulate_to(tmp_path / "x.zarr", model, one, dose, [1.0])
+        tl.simulate(whole_body(MIDAZOLAM), one, dose, [1.0]).raise_for_status()
+    own = virtual_adults(3, seed=1, drug=THEOPHYLLINE)
+    moved = people | {name: own[name] for name in ("fu", "clint", "ka")}
+    expected = tl.simulate(model, own, dose, [1.0])
+    np.testing.assert_array_equal(tl.simulate(model, moved, dose, [1.0]).values, expected.values)
+    bodies = virtual_adults(3, seed=1)
+    tl.simulate(model, bodies, dose, [1.0]).raise_for_status()

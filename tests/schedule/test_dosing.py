@@ -383,3 +383,9 @@ def test_a_rule_that_is_not_a_number():
     model = two_states(central=lambda p: {"lag": tl.log(p["lag"])})
     with pytest.raises(InputError, match="lag of doses into 'central' is nan for 1 dose"):
         simulate({"lag": [2.0, -1.0]}, Regimen.bolus(1, "central"), model)
+
+
+@pytest.mark.parametrize("rate", [1e-7, 1e-20])
+def test_infusions_at_steady_state_without_number_are_refused(rate):
+    with pytest.raises(InputError, match="at steady state would run"):
+        Regimen.infusion(100.0, "gut", rate=rate, every=1.0, steady_state=True)

@@ -10,7 +10,7 @@ import pytest
 import teorell as tl
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nonmem_scenarios import SCENARIOS, one_compartment, printed, tolerance
+from nonmem_scenarios import SCENARIOS, of_nonmem, one_compartment, printed, tolerance
 from teorell import EventTable, InputError, Regimen
 from teorell.schedule.covariates import Stepwise
 from teorell.schedule.dose import ADD, BOLUS, BY_RATE, MODELLED_DURATION, REPLACE, RESET
@@ -30,7 +30,7 @@ def run(table, model=None, **options):
 def test_all_scenarios_are_those_of_nonmem():
     frame = printed()
     model = one_compartment()
-    events = EventTable(frame, model)
+    events = EventTable(of_nonmem(frame), model)
     assert events.patients == 29
     solution = tl.simulate(model, events.parameters, events.regimen, events.times, **TIGHT)
     solution.raise_for_status()
@@ -47,6 +47,7 @@ def test_all_scenarios_are_those_of_nonmem():
 )
 def test_a_subject_alone_has_the_same_bits():
     frame = printed()
+    frame = of_nonmem(frame)
     together = run(frame)
     for subject in (9, 13, 20, 25, 29):
         alone = run(frame[frame["ID"] == subject])
@@ -75,7 +76,8 @@ def test_records_become_doses_samples_and_covariates():
         "v": [20, 20, 20, 20, 30, 30, 30],
         "remark": list("abcdefg"),
     }
-    events = EventTable(pd.DataFrame(table), one_compartment())
+    with pytest.warns(tl.InputWarning, match="columns remark of the event table are not used"):
+        events = EventTable(pd.DataFrame(table), one_compartment())
     assert events.ids.tolist() == [7, 9]
     doses = events.regimen
     assert doses.offsets.tolist() == [0, 3, 5]

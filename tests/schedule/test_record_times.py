@@ -147,3 +147,43 @@ def test_tables_of_samples():
         tl.simulate(MODEL, {}, REGIMEN, [[2.0, 1.0]])
     with pytest.raises(InputError, match="list of times"):
         tl.simulate(MODEL, {"cl": CL}, REGIMEN, [[2.0], [1.0]])
+
+
+@pytest.mark.parametrize(
+    ("times", "offsets", "order"),
+    [
+        ([1.0, 2.0], [0, -5, 1, 2, 2], None), ([1.0, 2.0], [0, 1, 2, 3, 1000], None),
+        ([1.0, 2.0], [1, 2], None), ([1.0, 2.0], [0, 1], None), ([1.0, 2.0], [0.0, 2.0], None),
+        ([1.0, 2.0], [[0, 2]], None), ([1.0, 2.0], [], None), ([2.0, 1.0], [0, 2], None),
+        ([-1.0, 1.0], [0, 2], None), ([np.nan, 1.0], [0, 2], None), ([1.0, np.inf], [0, 2], None),
+        ([1.0, 1.0], [0, 2], [1, 0]), ([1.0, 2.0], [0, 2], [1]), ([1.0, 2.0], [0, 2], [0.5, 1.5]),
+    ],
+)  # fmt: skip
+def test_record_times_that_somebody_made_are_checked(times, offsets, order):
+    model = tl.Model("m")
+    k = model.parameter("k", 1.0)
+    x = model.state("x")
+    model.flow(x, None, k * x)
+    made = RecordTimes(
+        np.array(times), np.array(offsets), None if order is None else np.array(order)
+    )
+    with pytest.raises(tl.InputError):
+        tl.simulate(model, {"k": 1.0}, None, made)
+
+
+@pytest.mark.parametrize(
+    ("values", "times", "offsets"),
+    [
+        ([1.0, 2.0], [0.0, 1.0], [0, 5]), ([1.0, 2.0], [1.0, 0.0], [0, 2]),
+        ([1.0, 2.0], [0.0], [0, 2]), ([1.0, np.nan], [0.0, 1.0], [0, 2]),
+        ([1.0, 2.0], [0.0, 1.0], [0, 0, 2]),
+    ],
+)  # fmt: skip
+def test_steps_that_somebody_made_are_checked(values, times, offsets):
+    model = tl.Model("m")
+    k = model.parameter("k", 1.0)
+    x = model.state("x")
+    model.flow(x, None, k * x)
+    made = tl.Stepwise(np.array(values), np.array(times), np.array(offsets))
+    with pytest.raises(tl.InputError):
+        tl.simulate(model, {"k": made}, None, [1.0])

@@ -388,3 +388,47 @@ def test_absolute_tolerance_of_each_state():
     strict = tl.simulate(model, None, None, times, rtol=1e-9, atol=1e-9)
     assert named.steps[0] < strict.steps[0]
     assert np.abs(strict.values[0] - exact(times)).max() < 1e-7
+
+
+@pytest.mark.parametrize("executor", ["machine_code", "interpreter"])
+def test_a_condition_of_equality(executor):
+    """A covariate of few values: a rate by sex, its derivatives by the others."""
+    model = tl.Model("sex")
+    sex, k = model.parameters(sex=1.0, k=1.0)
+    x = model.state("x")
+    model.flow(x, None, tl.where(sex == 1, 2.0 * k, tl.where(sex != 2, k, 3.0 * k)) * x)
+    model.output("x", x)
+    given = {"sex": np.array([0.0, 1.0, 2.0])}
+    dose, rates = tl.Regimen.bolus(1.0, into=x), np.array([1.0, 2.0, 3.0])
+    run = tl.simulate(model, given, dose, [1.0], rtol=1e-9, atol=1e-12, executor=executor)
+    np.testing.assert_allclose(run["x"][:, 0], np.exp(-rates), rtol=1e-8)
+    _, gradient = tl.value_and_grad(
+        np.ones((3, 1, 1)), model, given, dose, [1.0], rtol=1e-9, atol=1e-12, executor=executor
+    )
+    np.testing.assert_allclose(gradient.parameters["k"], (-rates * np.exp(-rates)).sum(), rtol=1e-7)
+
+
+@pytest.mark.parametrize("executor", ["machine_code", "interpreter"])
+def test_functions_at_their_ends(executor):
+    model = tl.Model("ends", time_unit="s")
+    a, b = model.parameters(a=2.0, b=1.0)
+    x = model.state("x", initial=1.0)
+    model.flow(x, None, 1e-15 * x)
+    model.output("power", tl.pow(a, b))
+    model.output("sine", tl.sin(model.time))
+    model.output("cosine", tl.cos(model.time))
+    big = 10.0 ** np.arange(4.0, 101.0)
+    times = np.array([1e5, 1.6e6, 1.7e6, 1e9, 1.7e12])
+    run = tl.simulate(model, {"b": big}, None, times, executor=executor)
+    assert not run.status.any()
+    assert np.isinf(run["power"]).all()
+    np.testing.assert_allclose(run["sine"][0], np.sin(times), rtol=1e-14)
+    np.testing.assert_allclose(run["cosine"][0], np.cos(times), rtol=1e-14)
+    below = tl.simulate(model, {"b": -big}, None, times[:1], executor=executor)
+    assert not below["power"].any()
+    grown = tl.Model("grown")
+    b = grown.parameter("b", 1.0)
+    x = grown.state("x", initial=1.0)
+    grown.flow(x, None, tl.pow(2.0, b) * x)
+    failed = tl.simulate(grown, {"b": [1.0, 1e17]}, None, [1.0], executor=executor)
+    assert (failed.status != 0).tolist() == [False, True]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from teorell.arrays import Array
+from teorell.arrays import Array, is_tensor
 from teorell.constraints.constraint import Constraint, Side
 from teorell.constraints.declared import Declared
 from teorell.constraints.violations import Violations
@@ -43,6 +43,9 @@ def residuals_of(
     from teorell.engine.columns import run_columns
 
     sides = [(each.name, side) for each in declared.constraints for side in each.sides]
+    # what is violated has no derivative
+    given: list[Any] = list(columns)
+    columns = [np.asarray(x.detach() if is_tensor(x) else x, np.float64) for x in given]
     rows = program_of(declared, "residuals", [side.residual for _, side in sides])
     absent = {
         name: np.isnan(column)

@@ -6,13 +6,14 @@ import argparse
 import runpy
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from teorell.errors import InputError, ModelError, count
+from teorell.errors import InputError, InputWarning, ModelError, count
 from teorell.fitting.estimate import fit
 from teorell.fitting.residual_error import Additive, Combined, Error, Proportional
 from teorell.fitting.result import Fit
@@ -201,25 +202,14 @@ def _line(error: BaseException, path: Path) -> int:
 
 def _table(path: Path, model: Model) -> EventTable:
     """The events of a table for a model. InputError, with the path, for a table that is none."""
-    import zipfile
-    import zlib
-    from lzma import LZMAError
-
-    from pandas.errors import EmptyDataError, ParserError
-
     try:
-        return EventTable(path, model)
+        with warnings.catch_warnings():
+            # `ignored` says it in the summary
+            warnings.filterwarnings("ignore", "columns .* are not used", InputWarning)
+            return EventTable(path, model)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except EmptyDataError:
-        raise InputError(f"{path} is empty (no rows, not even a header). Give a table.") from None
-    except (ParserError, UnicodeDecodeError) as error:
-        told = " ".join(str(error).split())
-        raise InputError(f"{path} is no CSV file ({told}). Save it as CSV in UTF-8.") from None
-    except (EOFError, OSError, zipfile.BadZipFile, zlib.error, LZMAError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the file, not what is in it
-        raise InputError(f"{path} cannot be unpacked ({error}). Give the table as CSV.") from None
+        told = str(error)
+        raise InputError(told if told.startswith(str(path)) else f"{path}: {told}") from None
 
 
 def _pairs(given: Sequence[str], option: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""exp, log, pow, tanh, sin and cos, written out in primitive instructions.
+"""exp, log, pow and tanh (sin and cos: circular.py), written out in primitive instructions.
 
 One definition, the same bits everywhere. Range reductions follow Cody and Waite, Software Manual
 for the Elementary Functions, 1980: the leading part of each constant has so few bits that its
@@ -13,22 +13,17 @@ Where an operand may be NaN it is the second of MIN and MAX, which then return i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from teorell.lowering.builder import Builder
+from teorell.lowering.circular import cos, horner, sin
 from teorell.lowering.program import Op
 
 __all__ = ["FUNCTIONS", "power"]
 
-# ln 2 in 32 and 53 bits, pi / 2 in 33, 33 and 53 bits
+# ln 2 in 32 and 53 bits
 LN2_HIGH = float.fromhex("0x1.62e42fee00000p-1")
 LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
-HALF_PI = (
-    float.fromhex("0x1.921fb54400000p+0"),
-    float.fromhex("0x1.0b4611a600000p-34"),
-    float.fromhex("0x1.3198a2e037073p-69"),
-)
-LARGEST_TURNS = 2.0**20  # quarter turns whose products with the parts of pi / 2 are exact
 SMALLEST_NORMAL = 2.0**-1022
 SPLITTER = 2.0**27 + 1.0
 
@@ -43,16 +38,6 @@ EXP = (
 LOG = (
     0.6666666666666666, 0.4000000000000088, 0.2857142857080323, 0.2222222239180047,
     0.18181795630884753, 0.15386240205813478, 0.13268759668560612, 0.13086767009948175,
-)  # fmt: skip
-# (sin(r) / r - 1) / z and (cos(r) - 1 + z / 2) / z^2 in z = r^2, abs(r) <= pi / 4;
-# errors below 2^-57 and 2^-59
-SIN = (
-    -0.16666666666666666, 0.008333333333333331, -0.00019841269841265063, 2.7557319219337312e-06,
-    -2.5052106231802837e-08, 1.6058531516797758e-10, -7.586691094197958e-13,
-)  # fmt: skip
-COS = (
-    0.041666666666666664, -0.0013888888888887398, 2.480158729876456e-05, -2.7557317271145144e-07,
-    2.087614614655861e-09, -1.1382623647474604e-11,
 )  # fmt: skip
 
 
@@ -69,7 +54,7 @@ def _exp(b: Builder, high: int, low: int | None) -> int:
     z = b.mul(r, r)
     # e^(r + error) = 1 + r + small + error * slope,
     # slope = e^r or, where the error is that of r alone, 1 + r
-    cube, tail = b.mul(z, r), _horner(b, EXP, r)
+    cube, tail = b.mul(z, r), horner(b, EXP, r)
     if low is None:
         small = b.sum(b.fma(error, r, error), [(cube, tail), (z, b.constant(0.5))])
     else:
@@ -88,14 +73,6 @@ def _reduced(b: Builder, x: int, k: int) -> tuple[int, int]:
     return r, b.sub(b.sub(first, r), second)
 
 
-def _horner(b: Builder, coefficients: Sequence[float], x: int) -> int:
-    """The polynomial with these coefficients, from the constant one on, at x."""
-    value = b.constant(coefficients[-1])
-    for coefficient in reversed(coefficients[:-1]):
-        value = b.fma(value, x, b.constant(coefficient))
-    return value
-
-
 def log(b: Builder, x: int) -> int:
     """The natural logarithm to 1 ulp; log(0) = -inf, NaN below."""
     k, f = _split(b, x)
@@ -104,7 +81,7 @@ def log(b: Builder, x: int) -> int:
     half = b.mul(b.mul(f, b.constant(0.5)), f)
     # log(1 + f) = f - (f^2 / 2 - s (f^2 / 2 + z P(z))),
     # as log(1 + f) = 2 s + s z P(z) and 2 s = f - s f
-    tail = b.fma(k, b.constant(LN2_LOW), b.mul(s, b.fma(z, _horner(b, LOG, z), half)))
+    tail = b.fma(k, b.constant(LN2_LOW), b.mul(s, b.fma(z, horner(b, LOG, z), half)))
     value = b.sub(b.mul(k, b.constant(LN2_HIGH)), b.sub(b.sub(half, tail), f))
     zero, infinity = b.constant(0.0), b.constant(math.inf)
     value = b.select(b.op(Op.LE, x, zero), b.constant(-math.inf), value)
@@ -175,13 +152,15 @@ def _positive_power(b: Builder, x: int, y: int) -> int:
     s_low = b.div(b.sum(f, [], [(s_high, t_high), (s_high, t_low)]), t)
     z = b.mul(s, s)
     high, error = _fast_two_sum(b, b.mul(k, b.constant(LN2_HIGH)), b.mul(s_high, two))
-    cube = b.mul(b.mul(z, s), _horner(b, LOG, z))
+    cube = b.mul(b.mul(z, s), horner(b, LOG, z))
     low = b.sum(error, [(k, b.constant(LN2_LOW)), (s_low, two), (cube, b.one)])
     high, low = _fast_two_sum(b, high, low)
     y = b.op(Op.MAX, b.constant(-(2.0**100)), b.op(Op.MIN, b.constant(2.0**100), y))
     product, error = _two_product(b, y, high)
-    low = b.fma(y, low, error)  # far below 1 wherever the result is neither 0 nor infinite
-    return _exp(b, product, b.op(Op.MAX, b.constant(-1.0), b.op(Op.MIN, b.one, low)))
+    low = b.fma(y, low, error)  # far below this bound where the result is neither 0 nor infinite
+    bound = 2.0**-20
+    low = b.op(Op.MAX, b.constant(-bound), b.op(Op.MIN, b.constant(bound), low))
+    return _exp(b, product, low)
 
 
 def _fast_two_sum(b: Builder, x: int, y: int) -> tuple[int, int]:
@@ -220,59 +199,12 @@ def tanh(b: Builder, x: int) -> int:
     k = b.op(Op.ROUND, b.mul(doubled, b.constant(1.0 / math.log(2.0))))
     r, error = _reduced(b, doubled, k)
     z = b.mul(r, r)
-    small = b.sum(b.fma(error, r, error), [(b.mul(z, r), _horner(b, EXP, r)), (z, b.constant(0.5))])
+    small = b.sum(b.fma(error, r, error), [(b.mul(z, r), horner(b, EXP, r)), (z, b.constant(0.5))])
     scale = b.op(Op.EXP2I, k)
     # e^(k ln 2 + r) - 1 = 2^k (e^r - 1) + (2^k - 1): no cancellation
     t = b.sum(b.sub(scale, b.one), [(scale, b.add(r, small))])
     value = b.div(t, b.add(t, b.constant(2.0)))
     return b.select(b.op(Op.LT, x, b.constant(0.0)), b.neg(value), value)
-
-
-def sin(b: Builder, x: int) -> int:
-    """The sine to 1 ulp for abs(x) <= 1e5; NaN beyond 2^20 quarter turns."""
-    return _circular(b, x, 0.0)
-
-
-def cos(b: Builder, x: int) -> int:
-    """The cosine to 1 ulp for abs(x) <= 1e5; NaN beyond 2^20 quarter turns."""
-    return _circular(b, x, 1.0)
-
-
-def _circular(b: Builder, x: int, quarters: float) -> int:
-    """sin(x + quarters * pi / 2)."""
-    k = b.op(Op.ROUND, b.mul(x, b.constant(2.0 / math.pi)))
-    first = b.sum(x, [], [(k, b.constant(HALF_PI[0]))])
-    middle = b.mul(k, b.constant(HALF_PI[1]))
-    second = b.sub(first, middle)
-    lost = b.sub(b.sub(first, second), middle)
-    last = b.mul(k, b.constant(HALF_PI[2]))
-    r = b.sub(second, last)
-    error = b.add(lost, b.sub(b.sub(second, r), last))
-    z = b.mul(r, r)
-    half = b.constant(0.5)
-    # sin(r + error) = r + (r^3 S + error (1 - z / 2)),
-    # cos(r + error) = 1 - (z / 2 - (z^2 C - r error))
-    slope = b.sum(error, [], [(b.mul(error, z), half)])
-    sine = b.add(r, b.fma(b.mul(z, r), _horner(b, SIN, z), slope))
-    halved = b.mul(z, half)
-    above = b.sub(b.one, halved)
-    rest = b.sum(
-        b.sub(b.sub(b.one, above), halved), [(b.mul(z, z), _horner(b, COS, z))], [(r, error)]
-    )
-    cosine = b.add(above, rest)
-    turn = b.add(k, b.constant(quarters)) if quarters else k
-    whole_turns = b.op(Op.ROUND, b.mul(turn, b.constant(0.25)))
-    quadrant = b.sum(turn, [], [(whole_turns, b.constant(4.0))])  # -2 ... 2
-    size = b.op(Op.ABS, quadrant)
-    odd = b.select(b.op(Op.LE, half, size), b.op(Op.LE, size, b.constant(1.5)), b.constant(0.0))
-    value = b.select(odd, cosine, sine)
-    negative = b.select(
-        b.op(Op.LT, b.constant(1.5), quadrant), b.one, b.op(Op.LT, quadrant, b.constant(-0.5))
-    )
-    value = b.select(negative, b.neg(value), value)
-    return b.select(
-        b.op(Op.LE, b.op(Op.ABS, k), b.constant(LARGEST_TURNS)), value, b.constant(math.nan)
-    )
 
 
 FUNCTIONS: dict[str, Callable[[Builder, int], int]] = {

@@ -39,7 +39,8 @@ def with_switches(exprs: Sequence[Expression]) -> tuple[list[Expression], tuple[
             if switch is not None:
                 key = (switch.threshold, switch.before)
                 switches.setdefault(key, switch)
-                replaced[node] = symbol("switch", str(list(switches).index(key)))
+                place = {each: k for k, each in enumerate(switches)}[key]
+                replaced[node] = symbol("switch", str(place))
     return [replaced[expr] for expr in exprs], tuple(switches.values())
 
 

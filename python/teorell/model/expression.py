@@ -12,6 +12,7 @@ constants outside its domain. NumPy's functions of the same meaning work too.
 
 from __future__ import annotations
 
+import teorell.model.refusals
 import teorell.model.ufuncs  # noqa: F401  (NumPy's functions work on expressions from here on)
 from teorell.model.calculus import derivative
 from teorell.model.evaluate import evaluate, evaluate_all

@@ -1,7 +1,9 @@
 """Expression graphs: immutable, hash-consed nodes, and the operators that make them.
 
-Equal structure is the same object, so `==` is identity, a set of nodes is a set of meanings, and a
-memo on a node serves every model that contains it. Nothing here recurses over a graph: sums of
+Equal structure is the same object: `is` tells whether two are the same, a set of nodes is a set of
+meanings, and a memo on a node serves every model that contains it. `==` is the user's, a condition;
+dicts and sets never ask it, as the hash of a node is its identity. Nothing recurses over a graph:
+sums of
 thousands of terms are deep chains. What an operation makes of its operands is in simplify.py,
 NumPy's functions in ufuncs.py.
 """
@@ -28,7 +30,9 @@ SYMBOLS = frozenset({"parameter", "state", "time", "switch"})
 RULES: dict[str, Callable[..., Expression]] = {}
 """Operation -> the expression it makes of operands that are expressions; simplify.py fills it."""
 READINGS: dict[str, Callable[..., Any]] = {}
-"""How an expression answers Python and NumPy: "text" by text.py, "ufunc" by ufuncs.py."""
+"""How an expression answers Python and NumPy: "text" by text.py, "ufunc" by ufuncs.py, "arithmetic"
+with conditions by refusals.py.
+"""
 
 
 class Expression:
@@ -98,6 +102,14 @@ class Expression:
     def __ge__(self, other: Operand) -> Expression:
         return _binary("le", other, self)
 
+    def __eq__(self, other: object) -> Expression:  # type: ignore[override]
+        return _compared("eq", self, other)
+
+    def __ne__(self, other: object) -> Expression:  # type: ignore[override]
+        return RULES["not"](_compared("eq", self, other))
+
+    __hash__ = object.__hash__
+
     def __and__(self, other: Operand) -> Expression:
         return _binary("and", self, other)
 
@@ -126,13 +138,14 @@ class Expression:
         raise TypeError(
             "an expression has no truth value (it is known only when the model runs). Use "
             "tl.where(condition, a, b) instead of if, & | ~ instead of and, or, not, and (a < x) & "
-            "(x < b) instead of a < x < b."
+            "(x < b) instead of a < x < b; tl.min and tl.max instead of min and max; `is` to ask "
+            "for the same expression."
         )
 
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: object, **options: object
-    ) -> Expression | bool:
-        result: Expression | bool = READINGS["ufunc"](ufunc, method, inputs, options)
+    ) -> Expression:
+        result: Expression = READINGS["ufunc"](ufunc, method, inputs, options)
         return result
 
     def __repr__(self) -> str:
@@ -163,6 +176,8 @@ _lock = threading.RLock()
 _bits: dict[tuple[object, ...], int] = {}
 _keys: list[tuple[object, ...]] = []
 _set = object.__setattr__
+_ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow"})
+_JOINED = frozenset({"and", "not"})
 _SCALARS = (Expression, Real, np.bool_)
 
 
@@ -309,11 +324,18 @@ def _unpack_one(packed: tuple[Sequence[Record], Sequence[int]]) -> Expression:
     return unpack(packed)[0]
 
 
+def _compared(op: str, a: Expression, b: object) -> Expression:
+    """The rule of an operation that Python would answer itself, False, where `b` is no scalar."""
+    return RULES[op](a, as_expression(b))
+
+
 def _binary(op: str, a: Any, b: Any) -> Expression:
     """The rule of an operation on operands of Python; NotImplemented if one is no scalar."""
     if type(a) is type(b) is Expression:
+        if (a.op in _JOINED or b.op in _JOINED) and op in _ARITHMETIC:
+            READINGS["arithmetic"](a, b)
         return RULES[op](a, b)
     if isinstance(a, _SCALARS) and isinstance(b, _SCALARS):
-        return RULES[op](as_expression(a), as_expression(b))
+        return _binary(op, as_expression(a), as_expression(b))
     refused: Expression = NotImplemented  # Python then raises its TypeError
     return refused

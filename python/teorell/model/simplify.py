@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from teorell.errors import ModelError
-from teorell.model.graph import RULES, Expression, constant, make
+from teorell.model.graph import RULES, Expression, constant, leaves, make
 
 __all__ = ["maximum", "minimum", "select", "unary"]
 
@@ -133,6 +133,17 @@ def _condition(a: Expression) -> Expression:
     )
 
 
+def _eq(a: Expression, b: Expression) -> Expression:
+    """a == b, as neither is less. ModelError where one is the time, which only passes a value."""
+    if a is b:
+        return constant(1.0)
+    if any(leaf.op == "time" for side in (a, b) for leaf in leaves(side)):
+        raise ModelError(
+            f"{a!r} == {b!r} (the time is at a value for a moment only). Compare with >= and <."
+        )
+    return _and(_le(a, b), _le(b, a))
+
+
 def _and(a: Expression, b: Expression) -> Expression:
     _condition(a)
     _condition(b)
@@ -208,6 +219,7 @@ def _folded(op: str, function: Callable[..., float], *values: float) -> Expressi
 
 RULES.update({
     "add": _add, "sub": _sub, "mul": _mul, "div": _div, "pow": _pow, "neg": _neg, "lt": _lt,
-    "le": _le, "and": _and, "or": _or, "not": _not, "min": minimum, "max": maximum, "where": select,
+    "le": _le, "eq": _eq, "and": _and, "or": _or, "not": _not, "min": minimum, "max": maximum,
+    "where": select,
     **{op: partial(unary, op) for op in _UNARY},
 })  # fmt: skip

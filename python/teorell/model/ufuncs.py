@@ -29,8 +29,7 @@ _KNOWN: dict[str, Callable[..., Any]] = {
     "minimum": RULES["min"], "maximum": RULES["max"],
     "less": RULES["lt"], "less_equal": RULES["le"], "greater": _swapped("lt"),
     "greater_equal": _swapped("le"),
-    "equal": lambda a, b: a is b,  # as == is: the same expression
-    "not_equal": lambda a, b: a is not b,
+    "equal": RULES["eq"], "not_equal": lambda a, b: RULES["not"](RULES["eq"](a, b)),
     "logical_and": RULES["and"], "logical_or": RULES["or"], "logical_not": RULES["not"],
     "bitwise_and": RULES["and"], "bitwise_or": RULES["or"], "invert": RULES["not"],
 }  # fmt: skip
@@ -40,13 +39,15 @@ _INSTEAD = {
     "log10": "tl.log(x) / math.log(10)", "cbrt": "tl.pow(x, 1 / 3)",
     "hypot": "tl.sqrt(x * x + y * y)", "tan": "tl.sin(x) / tl.cos(x)",
     "sinh": "(tl.exp(x) - tl.exp(-x)) / 2", "cosh": "(tl.exp(x) + tl.exp(-x)) / 2",
+    "clip": "tl.min(tl.max(x, low), high)", "remainder": "tl.sin(x), or doses with every=",
+    "floor_divide": "tl.where with conditions",
     "sign": "tl.where(x < 0, -1, tl.where(x > 0, 1, 0))", "heaviside": "tl.where(x < 0, 0, 1)",
 }  # fmt: skip
 
 
 def apply(
     ufunc: np.ufunc, method: str, inputs: Sequence[object], options: Mapping[str, object]
-) -> Expression | bool:
+) -> Expression:
     """What `Expression.__array_ufunc__` returns.
 
     TypeError for arrays, options such as out=, and unknown functions.
@@ -78,7 +79,7 @@ def apply(
             else "Write it with tl.exp, log, sqrt, pow, tanh, sin, cos, abs, min, max, where."
         )
         raise TypeError(f"{name} of an expression (models have no such function). {remedy}")
-    result: Expression | bool = _KNOWN[ufunc.__name__](*map(as_expression, operands))
+    result: Expression = _KNOWN[ufunc.__name__](*map(as_expression, operands))
     return result
 
 

@@ -19,6 +19,7 @@ from teorell.tables import check_csv
 __all__ = ["Observed", "comparison", "geometric_mean", "inside", "read_observed"]
 
 VALUES = ("DV", "CONC", "CP")  # names of the column of concentrations; the first that is there
+CENSORED = ("CENS", "BLQ")  # columns that say that a concentration lies beyond a limit
 MISSING = ("", ".", "NA", "NAN")  # cells without a value, in upper case
 
 
@@ -39,30 +40,68 @@ class Observed:
 
 def read_observed(path: Path) -> Observed:
     """Observations of a NONMEM-like CSV: ID (optional), TIME in h, DV or CONC in mg/L. Doses (EVID
-    other than 0) are left out, and records without a value (MDV, or an empty cell, ".", NA).
+    other than 0) are left out, and records without a value (MDV, CENS, BLQ, or an empty cell, ".",
+    NA). Without ID all rows are one person's curve.
 
     Raises InputError for a file of another kind, missing columns, text where a number should be,
     and a table without observations.
     """
     check_csv(path)
-    patient, at, seen, without = [], [], [], 0
+    patient: list[str] = []
+    at: list[float] = []
+    places: list[str] = []
+    seen, without = [], 0
     value = ""
+    measured: dict[str, str] = {}  # of DVID, CMT: the first
     for line, row in _rows(path):
         where = f"{path}, line {line}"
         value = value or next(name for name in VALUES if name in row)
         if _number(row.get("EVID", ""), where, "EVID", 0.0) != 0.0:
             continue
-        if _number(row.get("MDV", ""), where, "MDV", 0.0) != 0.0 or _is_missing(row[value]):
+        missing = _number(row.get("MDV", ""), where, "MDV", 0.0) != 0.0
+        censored = any(_number(row.get(name, ""), where, name, 0.0) != 0.0 for name in CENSORED)
+        if missing or censored or _is_missing(row[value]):
             without += 1
             continue
+        _check_one_analyte(row, measured, where)
         at.append(_number(row["TIME"], where, "TIME"))
         seen.append(_number(row[value], where, value))
-        patient.append(row.get("ID", ""))
+        patient.append(_person(row, where))
+        places.append(where)
     if not seen:
         raise InputError(
             f"{path}: no observations (every row is a dose or has no value). Check EVID and MDV."
         )
+    back = np.flatnonzero(np.diff(at) <= 0.0)
+    if back.size and not any(patient):
+        k = int(back[0]) + 1
+        raise InputError(
+            f"{places[k]}: TIME is {at[k]:g} after {at[k - 1]:g} (without ID all rows are one "
+            "person's curve). Add a column ID, or sort the rows."
+        )
     return Observed(np.array(patient), np.array(at), np.array(seen), without)
+
+
+def _check_one_analyte(row: dict[str, str], measured: dict[str, str], where: str) -> None:
+    """InputError for an observation of another analyte than the first."""
+    for name in ("DVID", "CMT"):
+        if name not in row or _is_missing(row[name]):
+            continue
+        first = measured.setdefault(name, row[name])
+        if row[name] != first:
+            raise InputError(
+                f"{where}: {name} is {row[name]}, and {first} further up (plasma concentrations of "
+                "one drug are compared). Leave the others out."
+            )
+
+
+def _person(row: dict[str, str], where: str) -> str:
+    """Whose observation a row holds; "" in a table without ID. InputError where nobody is named."""
+    if "ID" in row:
+        if _is_missing(row["ID"]):
+            raise InputError(f"{where}: ID is {row['ID']!r} (whose is it?). Give a number or name.")
+        return row["ID"]
+    return ""
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

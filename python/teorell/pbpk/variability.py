@@ -31,7 +31,8 @@ def virtual_adults(n: int, seed: int, drug: Drug | None = None) -> Adults:
     (L/h/kg^0.75), mass_share_* of the body weight and flow_share_* of the cardiac output, which
     each add up to 1.
 
-    With a `drug` also fu (fraction), clint (L/h/kg of liver) and ka (1/h). The result's `.body` has
+    With a `drug` also fu (fraction), clint (L/h/kg of liver) and ka (1/h), which the model of
+    another drug refuses. The result's `.body` has
     the same people in kg and L/h, and a ConstraintSet such as teorell.constraints.human_adult()
     takes the result as it is. All are men of the reference height. The same seed gives the
     same people; person i does not depend on `n`, nor the bodies on the drug. Medians are the
@@ -66,7 +67,10 @@ def virtual_adults(n: int, seed: int, drug: Drug | None = None) -> Adults:
         z = habits.standard_normal((n, 3))
         # keeps fu within (0, 1)
         bound = (1.0 - drug.fu) / drug.fu * np.exp(log_sd(BINDING_CV) * z[:, 0])
-        people["fu"] = 1.0 / (1.0 + bound)
-        people["clint"] = drug.clint * np.exp(drug.clint_sd * z[:, 1])
-        people["ka"] = drug.absorption_rate * np.exp(drug.absorption_sd * z[:, 2])
+        people = people.with_drug(
+            drug.name,
+            fu=1.0 / (1.0 + bound),
+            clint=drug.clint * np.exp(drug.clint_sd * z[:, 1]),
+            ka=drug.absorption_rate * np.exp(drug.absorption_sd * z[:, 2]),
+        )
     return people

@@ -13,6 +13,7 @@ from typing import TypeVar
 from teorell.model import Model
 from teorell.model.expression import Expression
 from teorell.pbpk.drugs import Drug
+from teorell.physiology.adults import WHOLE_BODY
 from teorell.physiology.composition import DENSITIES, PLASMA, TISSUES, Tissue
 from teorell.physiology.reference_adults import (
     ARTERIAL_BLOOD,
@@ -103,7 +104,7 @@ def whole_body(drug: Drug) -> Model:
     `auc` of cp (mg h/L), `urine`, `faeces`, `metabolised_liver` and `metabolised_gut` (mg). Doses
     are in mg, times in h.
     """
-    model = Model(f"whole body, {drug.name}", time_unit="h")
+    model = Model(f"{WHOLE_BODY}{drug.name}", time_unit="h")
 
     def number(
         name: str, default: float, unit: str, low: float, high: float, description: str

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,10 @@ from teorell.physiology.vocabulary import (
     mass_share_of,
 )
 
-__all__ = ["Adults"]
+__all__ = ["WHOLE_BODY", "Adults"]
 
 Column = NDArray[np.float64]
+WHOLE_BODY = "whole body, "  # the name of a whole-body model, before that of its drug
 
 
 class Adults(dict[str, Column]):
@@ -33,7 +35,29 @@ class Adults(dict[str, Column]):
     directly, and finds there both the parameters and the body. What makes a dict of it, such as
     {**people}, keeps the parameters alone; some of the people are
     Adults({name: column[:10] for name, column in people.items()}).
+
+    People drawn for a drug remember it, as long as they hold a column that was drawn for it: the
+    model of another drug refuses them.
     """
+
+    _drug = ""  # its name
+    _drawn: Mapping[str, Column] = MappingProxyType({})  # what was drawn for it
+
+    def with_drug(self, name: str, **columns: Column) -> Adults:
+        """These people with columns that were drawn for a drug, which they remember."""
+        people = Adults({**self, **columns})
+        people._drug, people._drawn = name, columns
+        return people
+
+    def check_model(self, name: str) -> None:
+        """InputError if these people were drawn for another drug than that of the model."""
+        kept = [each for each, column in self._drawn.items() if self.get(each) is column]
+        if kept and name.startswith(WHOLE_BODY) and name != WHOLE_BODY + self._drug:
+            raise InputError(
+                f"these people were drawn for {self._drug} and the model is {name!r} (their "
+                f"{', '.join(kept)} are another drug's). Draw them with drug= that of the model, "
+                "or give other columns of these names."
+            )
 
     @property
     def body(self) -> dict[str, Column]:
@@ -86,8 +110,11 @@ class Adults(dict[str, Column]):
 
     def copy(self) -> Adults:
         """The same columns in a dict of its own."""
-        return Adults(self)
+        return self | {}
 
     def __or__(self, other: Any) -> Adults:  # type: ignore[override]
         """These people, with some numbers of another dict."""
-        return Adults({**self, **other})
+        people = Adults({**self, **other})
+        if self._drug:
+            people._drug, people._drawn = self._drug, self._drawn
+        return people

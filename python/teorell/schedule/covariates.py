@@ -4,18 +4,18 @@ a growing child.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from teorell.arrays import Array, numbers
+from teorell.arrays import Array, is_tensor, numbers
 from teorell.errors import InputError, count
-from teorell.rows import Rows
+from teorell.rows import Rows, check_rows, falls
 from teorell.schedule.ties import tied_together
 
-__all__ = ["Moments", "Stepwise", "rows_at", "stepwise"]
+__all__ = ["Moments", "Stepwise", "checked_steps", "rows_at", "stepwise"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +95,11 @@ def stepwise(times: ArrayLike, values: Any) -> Stepwise:
     unsorted times, and numbers that are not finite.
     """
     at = numbers(times, "the times of a stepwise parameter")
+    if is_tensor(values):
+        raise InputError(
+            "the values of a stepwise parameter are a torch tensor (they have no derivative by "
+            "torch in this version). Give .detach().numpy() of it."
+        )
     given = np.asarray(values)
     if at.ndim != 1 or not at.size or given.ndim not in (1, 2) or given.shape[-1] != at.size:
         raise InputError(
@@ -110,3 +115,17 @@ def stepwise(times: ArrayLike, values: Any) -> Stepwise:
     patients = given.shape[0] if given.ndim == 2 else 1
     offsets = np.arange(patients + 1, dtype=np.int64) * at.size
     return Stepwise(np.array(rows), np.tile(at, patients), offsets)
+
+
+def checked_steps(steps: Stepwise, what: str) -> Stepwise:
+    """Steps that somebody may have made, as the core reads them. InputError where they do not fit.
+
+    what: how messages name the parameter.
+    """
+    check_rows(steps, f"the steps of {what}", least=1)
+    at, offsets = numbers(steps.times, f"the times of {what}"), np.asarray(steps.offsets, np.int64)
+    if falls(at, offsets).any():
+        raise InputError(
+            f"the times of {what} go back within a patient (which value holds?). Sort them."
+        )
+    return replace(steps, values=numbers(steps.values, what), times=at, offsets=offsets)

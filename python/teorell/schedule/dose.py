@@ -208,10 +208,16 @@ def _check_overflow(line: Dose) -> None:
         last = line.time + (line.doses - 1) * line.every + (0.0 if width is None else width)
         wide = np.ones(()) if width is None else width
         rates = line.amount / np.where(wide > SHORTEST, wide, 1.0)
+        running = np.where(line.every > 0.0, wide / np.where(line.every > 0.0, line.every, 1.0), 0)
     if not np.isfinite(last).all() or not np.isfinite(rates).all():
         raise InputError(
             f"doses into {line.into!r} overflow (their last time, or an infusion's rate, is "
             "infinite). Give other times."
+        )
+    if line.steady and width is not None and (running > MAX_DOSES).any():
+        raise InputError(
+            f"doses into {line.into!r} at steady state would run {running.max():.6g} at once (an "
+            f"infusion lasts that many intervals, {MAX_DOSES:,} are the most). Correct it."
         )
 
 

@@ -52,6 +52,14 @@ def doses_of_records(
     _check_repeats(table, dose, steady, more, every)
     for_ever = (amount == 0.0) & (rate > 0.0)
     _check_steady(table, model, dose & (steady > 0), every, for_ever)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        running = np.where(rate > 0.0, amount / rate, 0.0) / every
+    table.refuse(
+        dose & (steady > 0) & (every > 0.0) & (running >= MAX_DOSES),
+        "RATE",
+        f"at steady state more than {MAX_DOSES:,} infusions would run at once",
+        "Correct AMT, RATE or II.",
+    )
     reset = np.isin(evid, (3, 4))
     rows = np.concatenate([np.flatnonzero(reset), np.flatnonzero(dose)])
     is_reset = np.arange(len(rows)) < reset.sum()
@@ -105,7 +113,7 @@ def _check_repeats(
     table.refuse(
         dose & (more >= MAX_DOSES),
         "ADDL",
-        f"a record gives at most {MAX_DOSES} doses",
+        f"a record gives {MAX_DOSES:,} doses at most",
         "Correct it.",
     )
     table.refuse(

@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array, check_bounds
-from teorell.errors import InputError, suggestion
+from teorell.arrays import Array
+from teorell.errors import InputError
 from teorell.model import Model
-from teorell.schedule.covariates import Stepwise
+from teorell.schedule.cells import number_of
+from teorell.schedule.event_compartments import compartments_of
+from teorell.schedule.event_covariates import covariate_of
 from teorell.schedule.event_doses import doses_of_records
+from teorell.schedule.event_kinds import kinds_of, unused_columns, warn_of_unused
+from teorell.schedule.event_observations import observations_of
 from teorell.schedule.record_times import RecordTimes
 from teorell.schedule.sheet import Sheet, sheet
 
 __all__ = ["EventTable"]
-
-MISSING = ("", ".", "nan", "None", "<NA>")  # as text, what a cell without a value is
 
 
 class EventTable:
@@ -30,9 +32,9 @@ class EventTable:
     `simulate(model, events.parameters, events.regimen, events.times)` simulates it.
 
     frame: a DataFrame, a mapping of columns, or the path of a .csv file; column names in any case.
-        Read are ID, TIME, EVID, AMT, CMT, RATE, II, ADDL, SS, DV, MDV, DVID (or YTYPE), CENS,
-        LIMIT, BLQ and LLOQ; what is missing takes NONMEM's default. Columns with the name of a
-        parameter of the model are covariates. Empty cells and "." are missing.
+        Read are ID, TIME, EVID, AMT, CMT, RATE, II, ADDL, SS, DV, DVID (or YTYPE), MDV, BLQ or
+        CENS, LIMIT and LLOQ; what is missing takes NONMEM's default. Columns with the name of a
+        parameter of the model are covariates. Cells that are empty, ".", NA or NaN are missing.
     compartments: CMT -> name of a state; None: CMT k is the k-th state that the model declares, or
         its name.
     covariates: "next", NONMEM's rule: the value of a record holds over the interval that ends at
@@ -44,11 +46,15 @@ class EventTable:
 
     Attributes: ids (patients,) as in the table; regimen, a DoseTable; times, RecordTimes;
     parameters, name -> (patients,) or Stepwise. Of the observation records, (samples,) each:
-    records, their rows, from 0; dv, mdv; cens, 1 where the value lies below DV, -1 where above, and
-    limit, the other end; blq, whether cens is 1, and lloq; cmt, the number of the state; dvid, the
-    cells, None without the column. ignored: columns that were not used.
+    records, their rows, from 0; dv, mdv, lloq; cens, 1 where the value lies below a limit (LLOQ, or
+    else DV), -1 where it lies above DV, 0 where it was measured; limit, the other end of the
+    interval, or NaN; blq, where cens is 1; dvid as in the table, None without the column; cmt, the
+    number of a state, the first where cmt_given is False: the row names none.
+    columns: what is read, name -> as the table calls it. ignored: columns that were not used.
 
-    Raises InputError, with row and column, for anything that does not fit, before any work.
+    Raises InputError, with row and column, for anything that does not fit, before any work. Warns
+    (teorell.InputWarning) of what is not used: columns, and values on records that have no use for
+    them.
     """
 
     def __init__(
@@ -58,19 +64,24 @@ class EventTable:
         compartments: Mapping[Any, str] | None = None,
         covariates: str = "next",
     ) -> None:
+        if not isinstance(model, Model):
+            raise TypeError(
+                f"the model of an event table is a {type(model).__name__} (it tells compartments "
+                "and covariates). Write teorell.EventTable(frame, model)."
+            )
         if covariates not in ("next", "previous"):
             raise InputError(
                 f"covariates is {covariates!r} (when does a value hold?). "
                 'Give "next" or "previous".'
             )
         table = sheet(frame, model.parameter_names)
-        used = set(table.names.values())
-        self.ignored = tuple(name for name in table.columns if name not in used)
+        self.columns = dict(table.names)
+        self.ignored = unused_columns(table)
         offsets, place = _subjects(table)
         self.ids: NDArray[Any] = table.columns[table.names["ID"]][offsets[:-1]]
         time = _times(table, place)
-        evid, amount = _kinds(table)
-        state = _compartments(table, model, compartments)
+        evid, amount = kinds_of(table)
+        state, named = compartments_of(table, model, compartments)
         self.regimen = doses_of_records(
             table,
             model,
@@ -88,18 +99,16 @@ class EventTable:
             time[seen], np.searchsorted(of_patient, np.arange(len(offsets))), 2 * place[seen]
         )
         self.parameters = {
-            name: _covariate(table, model, name, time, place, offsets, covariates == "next")
+            name: covariate_of(table, model, name, time, place, offsets, covariates == "next")
             for name in model.parameter_names
             if name in table.names
         }
-        self.dv = table.numbers("DV")[seen]
-        missing = table.numbers("MDV")[seen]
-        self.cens = _censored(table)[seen]
-        self.blq = self.cens == 1
-        self.mdv = np.where(np.isnan(missing), np.isnan(self.dv) & (self.cens == 0), missing != 0.0)
-        self.limit, self.lloq = table.numbers("LIMIT")[seen], table.numbers("LLOQ")[seen]
-        self.dvid = table.columns[table.names["DVID"]][seen] if "DVID" in table.names else None
-        self.cmt, self.compartments = state[seen], compartments
+        found = observations_of(table, seen)
+        self.dv, self.mdv, self.lloq, self.dvid = found.dv, found.mdv, found.lloq, found.dvid
+        self.cens, self.limit, self.blq = found.cens, found.limit, found.cens == 1
+        self.cmt, self.cmt_given = state[seen], named[seen]
+        self.compartments = compartments
+        warn_of_unused(table, self.ignored, evid)
 
     @property
     def patients(self) -> int:
@@ -118,15 +127,14 @@ def _subjects(table: Sheet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     InputError where the rows of a subject do not lie together.
     """
     given = table.columns[table.names["ID"]]
-    if given.dtype.kind in "OUS":
+    remedy = "Give a number or a name."
+    table.refuse(~table.given("ID"), "ID", "whose record is it?", remedy)
+    if given.dtype.kind in "OU":
+        neither = [not isinstance(one, str) and number_of(one) is None for one in given]
+        table.refuse(np.array(neither, np.bool_), "ID", "neither number nor name", remedy)
         codes = np.unique(np.array([str(one) for one in given]), return_inverse=True)[1]
     else:
-        table.refuse(
-            ~np.isfinite(table.numbers("ID")),
-            "ID",
-            "whose record is it?",
-            "Give a number or a name.",
-        )
+        table.numbers("ID")  # refuses what is none
         codes = np.unique(given, return_inverse=True)[1]
     starts = np.append(0, np.flatnonzero(np.diff(codes)) + 1)
     again = np.zeros(table.rows, np.bool_)
@@ -153,135 +161,3 @@ def _times(table: Sheet, place: NDArray[np.int64]) -> Array:
         "Sort the records, and let the time go on after a reset.",
     )
     return time
-
-
-def _kinds(table: Sheet) -> tuple[NDArray[np.int64], Array]:
-    """EVID and AMT of each row; InputError where they contradict each other."""
-    amount = table.numbers("AMT", 0.0)
-    table.refuse(
-        ~np.isfinite(amount) | (amount < 0.0), "AMT", "an amount is zero or more", "Correct it."
-    )
-    given = table.numbers("EVID")
-    dose = (amount > 0.0) | (
-        (table.numbers("RATE", 0.0) != 0.0) & (table.numbers("SS", 0.0) != 0.0)
-    )
-    evid = np.where(np.isnan(given), dose, given)
-    table.refuse(~np.isin(evid, (0, 1, 2, 3, 4)), "EVID", "it is 0, 1, 2, 3 or 4", "Correct it.")
-    forbidden = np.isin(evid, (0, 2, 3)) & (amount > 0.0)
-    table.refuse(
-        forbidden, "AMT", "the record is no dose, by its EVID", "Give EVID 1 or 4, or AMT 0."
-    )
-    return evid.astype(np.int64), amount
-
-
-def _censored(table: Sheet) -> NDArray[np.int64]:
-    """1 for rows whose value lies below a limit (CENS 1, or BLQ), -1 above (CENS -1), else 0.
-
-    InputError for other numbers, and where CENS and BLQ contradict each other.
-    """
-    cens, flag = table.numbers("CENS"), table.numbers("BLQ")
-    known = np.isnan(cens) | np.isin(cens, (-1, 0, 1))
-    table.refuse(~known, "CENS", "it is -1, 0 or 1", "Correct it.")
-    table.refuse(~(np.isnan(flag) | np.isin(flag, (0, 1))), "BLQ", "it is 0 or 1", "Correct it.")
-    other = ~np.isnan(cens) & ~np.isnan(flag) & ((cens == 1) != (flag == 1))
-    table.refuse(other, "BLQ", "CENS says otherwise", "Leave out one of the columns.")
-    return np.where(np.isnan(cens), np.nan_to_num(flag), cens).astype(np.int64)
-
-
-def _compartments(table: Sheet, model: Model, given: Mapping[Any, str] | None) -> NDArray[np.int64]:
-    """The number of the state of each row; the first where there is no CMT.
-
-    given: the argument `compartments` of EventTable.
-    """
-    names = model.state_names
-    if "CMT" not in table.names:
-        return np.zeros(table.rows, np.int64)
-    cells = table.columns[table.names["CMT"]]
-    _, rows, which = np.unique(cells.astype(str), return_index=True, return_inverse=True)
-    states = [_state(table, names, given, cells[row], int(row)) for row in rows]
-    return np.array(states, np.int64)[which]
-
-
-def _state(
-    table: Sheet, names: tuple[str, ...], given: Mapping[Any, str] | None, cell: Any, row: int
-) -> int:
-    """The number of the state that a cell of CMT means; InputError if there is none."""
-    if str(cell).strip() in MISSING:
-        return 0
-    if given is not None and cell in given:
-        if given[cell] not in names:
-            raise InputError(
-                f"compartments names {given[cell]!r} (it is no state). "
-                f"{suggestion(str(given[cell]), names)}"
-            )
-        return names.index(given[cell])
-    if given is None and isinstance(cell, str) and cell.strip() in names:
-        return names.index(cell.strip())
-    try:
-        number = float(cell)
-    except ValueError:
-        number = -1.0
-    if given is not None or number != int(number) or not (0 <= number <= len(names)):
-        known = (
-            ", ".join(map(str, given))
-            if given is not None
-            else f"1 to {len(names)}, or {', '.join(names[:6])}"
-        )
-        raise InputError(
-            f"{table.where(row, 'CMT')} is {cell} (the model has no such compartment). Give "
-            f"{known}."
-        )
-    return max(int(number) - 1, 0)
-
-
-def _covariate(
-    table: Sheet,
-    model: Model,
-    name: str,
-    time: Array,
-    place: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    ahead: bool,
-) -> Array | Stepwise:
-    """The values of a parameter: (patients,) if each subject has one, else its steps.
-
-    ahead: a value holds over the interval that ends at its record, NONMEM's rule.
-    """
-    values, rows = _carried(table, name, offsets), np.arange(table.rows)
-    info = model.parameter_info(name)
-    check_bounds(name, values, info.lower, info.upper)
-    first = place == 0
-    changes = ~first & (np.append(values[:1], values[:-1]) != values)
-    if not changes.any():
-        return values[offsets[:-1]]
-    kept = np.flatnonzero(first | changes)
-    # NONMEM: what a record says holds since the record before it.
-    since = np.where(first, rows, rows - 1) if ahead else rows
-    order = np.where(ahead, 2.0 * (place - 1) + 1.5, 2.0 * place - 0.5)
-    return Stepwise(
-        values[kept],
-        time[since][kept],
-        np.searchsorted(kept, offsets).astype(np.int64),
-        order[kept],
-    )
-
-
-def _carried(table: Sheet, name: str, offsets: NDArray[np.int64]) -> Array:
-    """The cells of a column, (rows,), the missing ones filled.
-
-    They take the value of the record before, at the start of a subject that of the one after.
-    InputError for a subject without any.
-    """
-    values = table.numbers(name)
-    known = ~np.isnan(values)
-    if known.all():
-        return values
-    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    rows = np.arange(table.rows)
-    before = np.maximum.accumulate(np.where(known, rows, -1))
-    after = np.minimum.accumulate(np.where(known, rows, table.rows)[::-1])[::-1]
-    usable = (before >= 0) & (owner[before] == owner)
-    source = np.where(usable, before, np.minimum(after, table.rows - 1))
-    lost = (owner[source] != owner) | ~known[source]
-    table.refuse(lost, name, "the subject has no value of this covariate", "Give one at least.")
-    return values[source]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from teorell.arrays import Array, numbers
 from teorell.errors import InputError
-from teorell.rows import Rows, offsets_of
+from teorell.rows import Rows, check_rows, falls, offsets_of
 
 __all__ = ["RecordTimes", "ragged_times", "sample_times"]
 
@@ -63,7 +63,7 @@ def sample_times(times: object) -> Array | RecordTimes:
     ascending.
     """
     if isinstance(times, RecordTimes):
-        return times
+        return _checked(times)
     if times is None:
         raise InputError(
             "times are missing (a solution is sampled at times). Give them, such as "
@@ -96,6 +96,34 @@ def sample_times(times: object) -> Array | RecordTimes:
             f"times are unsorted (times[{k + 1}] = {at[k + 1]:.6g} after {at[k]:.6g}). Sort them."
         )
     return at
+
+
+def _checked(times: RecordTimes) -> RecordTimes:
+    """Times that somebody made, as the core reads them. InputError where they do not fit."""
+    check_rows(times, "the times")
+    at, offsets = numbers(times.times, "times"), np.asarray(times.offsets, np.int64)
+    if at.size and at.min() < 0.0:
+        raise InputError(
+            f"times begin at {at.min():.6g} (a simulation starts at 0). Give times of 0 or more."
+        )
+    back = falls(at, offsets)
+    order = None if times.order is None else np.asarray(times.order)
+    if order is not None and order.dtype.kind not in "iu":
+        raise InputError(
+            f"the order of the times has type {order.dtype} (it counts records). Give integers."
+        )
+    if order is not None:
+        order = order.astype(np.int64)
+        tied = np.append(False, np.diff(at) == 0.0)
+        back |= falls(order, offsets) & tied
+    if back.any():
+        row = int(np.argmax(back))
+        patient = int(np.searchsorted(offsets, row, side="right")) - 1
+        raise InputError(
+            f"times of patient {patient} are unsorted (row {row} of {at.size} goes back). Sort "
+            "them, those of one time by their order."
+        )
+    return RecordTimes(at, offsets, order)
 
 
 def _dimensions(value: object) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from teorell.arrays import agree
 from teorell.errors import InputError, count, suggestion
 from teorell.model.expression import Expression
+from teorell.rows import check_rows
 from teorell.schedule.dose import (
     BY_DURATION,
     BY_RATE,
@@ -174,6 +175,12 @@ def check_regimen(given: object, states: Sequence[str]) -> list[tuple[str, int]]
         _check_states(given, states, "")
         return [] if given is None else list(given.sizes())
     if isinstance(given, DoseTable):
+        check_rows(given, "the table of doses")
+        if given.into.size and not -1 <= given.into.min() <= given.into.max() < len(given.states):
+            raise InputError(
+                f"the table of doses has into from {given.into.min()} to {given.into.max()} (it "
+                f"numbers {len(given.states)} states, -1 is a reset). Correct it."
+            )
         unknown = [name for name in given.states if name not in states]
         if unknown:
             raise InputError(

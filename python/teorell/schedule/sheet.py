@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.errors import InputError
+from teorell.schedule.cells import column_of, is_missing, number_of, reason
+from teorell.schedule.table_file import read_table
 
 __all__ = ["STANDARD", "Sheet", "sheet"]
 
 STANDARD = (
-    "ID", "TIME", "EVID", "AMT", "CMT", "RATE", "II", "ADDL", "SS", "DV", "MDV", "BLQ", "LLOQ",
-    "CENS", "LIMIT", "DVID",
+    "ID", "TIME", "EVID", "AMT", "CMT", "RATE", "II", "ADDL", "SS", "DV", "DVID", "MDV", "BLQ",
+    "CENS", "LIMIT", "LLOQ",
 )  # fmt: skip
 ALIASES = {"YTYPE": "DVID"}  # Monolix's name
 
@@ -51,42 +53,47 @@ class Sheet:
             return
         row = int(np.argmax(bad))
         given = self.names.get(column, column)
-        value = self.columns[given][row] if given in self.columns else "missing"
+        value = self.columns[given][row] if given in self.columns else None
+        value = "missing" if is_missing(value) else value
         more = f", and {int(bad.sum()) - 1} more" if bad.sum() > 1 else ""
         raise InputError(f"{self.where(row, column)} is {value} ({why}{more}). {remedy}")
 
-    def numbers(self, column: str, default: float | None = None) -> Array:
-        """(rows,) float64; missing cells are NaN, or `default`.
+    def numbers(self, column: str, default: float | None = None, flag: bool = False) -> Array:
+        """(rows,) float64, finite; missing cells are NaN, or `default`.
 
-        InputError for cells that are no numbers.
+        flag: booleans are taken, as 1 and 0. InputError for cells that are no numbers.
         """
         given = self.names.get(column, column)
         if given not in self.columns:
             return np.full(self.rows, np.nan if default is None else default)
         cells = self.columns[given]
-        if cells.dtype.kind in "biuf":
+        if cells.dtype.kind in ("biuf" if flag else "iuf"):
             result = cells.astype(np.float64)
         else:
-            result = np.array([_number(cell) for cell in cells], np.float64)
-            text = [isinstance(cell, str) and not _missing(cell) for cell in cells]
-            self.refuse(
-                np.array(text, np.bool_) & np.isnan(result),
-                column,
-                "not a number",
-                "Give a number, or leave the cell empty.",
-            )
+            found = [number_of(int(cell) if flag and _is_boolean(cell) else cell) for cell in cells]
+            other = np.array([number is None for number in found], np.bool_)
+            if other.any():
+                why = reason(cells[int(np.argmax(other))])
+                self.refuse(other, column, why, "Give a number, or leave the cell empty.")
+            result = np.array(found, np.float64)
+        self.refuse(np.isinf(result), column, "it must be finite", "Give a number.")
         return result if default is None else np.where(np.isnan(result), default, result)
 
+    def given(self, column: str) -> NDArray[np.bool_]:
+        """(rows,) which cells of a column hold a value; none where there is no such column."""
+        name = self.names.get(column, column)
+        if name not in self.columns:
+            return np.zeros(self.rows, np.bool_)
+        cells = self.columns[name]
+        if cells.dtype.kind in "biu":
+            return np.ones(self.rows, np.bool_)
+        if cells.dtype.kind == "f":
+            return np.array(cells == cells)  # NaN is no value
+        return np.array([not is_missing(cell) for cell in cells], np.bool_)
 
-def _missing(cell: str) -> bool:
-    return cell.strip() in ("", ".")
 
-
-def _number(cell: Any) -> float:
-    try:
-        return float(cell) if cell is not None else np.nan
-    except (TypeError, ValueError):
-        return np.nan
+def _is_boolean(cell: Any) -> bool:
+    return isinstance(cell, bool | np.bool_)
 
 
 def sheet(frame: Any, covariates: Iterable[str]) -> Sheet:
@@ -98,24 +105,18 @@ def sheet(frame: Any, covariates: Iterable[str]) -> Sheet:
     different lengths.
     """
     if isinstance(frame, str | PathLike):
-        try:
-            import pandas as pd  # type: ignore[import-untyped,unused-ignore]
-        except ImportError as error:
-            raise ImportError(
-                "no table of a file (pandas is not there). Run pip install 'teorell[frames]'."
-            ) from error
-        frame = pd.read_csv(frame, skipinitialspace=True)
+        frame = read_table(frame)
     if not isinstance(frame, Mapping) and not hasattr(frame, "columns"):
         raise TypeError(
             f"the event table is a {type(frame).__name__} (rows and columns are needed). Give a "
             "DataFrame, a mapping of columns, or the path of a .csv file."
         )
     keys = list(frame) if isinstance(frame, Mapping) else list(frame.columns)
-    if len(set(keys)) < len(keys):
+    if len({str(key).strip() for key in keys}) < len(keys):
         raise InputError(
             "the event table has two columns of one name (which is meant?). Rename one."
         )
-    columns = {str(key): np.asarray(frame[key]).reshape(-1) for key in keys}
+    columns = {str(key): column_of(frame[key], str(key)) for key in keys}
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         raise InputError(
@@ -129,6 +130,13 @@ def sheet(frame: Any, covariates: Iterable[str]) -> Sheet:
         else list(range(rows))
     )
     names = _named(columns, STANDARD, upper=True) | _named(columns, covariates, upper=False)
+    for column in columns:
+        first, _, number = column.rpartition(".")
+        if number.isdigit() and first in names.values():
+            raise InputError(
+                f"the event table has columns {first} and {column} (pandas calls a second column "
+                "of one name so). Rename one, or leave it out."
+            )
     for needed in ("ID", "TIME"):
         if needed not in names:
             raise InputError(
@@ -144,7 +152,7 @@ def sheet(frame: Any, covariates: Iterable[str]) -> Sheet:
 def _named(columns: Mapping[str, Any], wanted: Iterable[str], upper: bool) -> dict[str, str]:
     """Wanted name -> the column that has it, as it is called there.
 
-    upper: the wanted are NONMEM's, which have aliases; else they are parameters of the model.
+    upper: the wanted are NONMEM's; else they are parameters of the model.
     """
     folded: dict[str, list[str]] = {}
     for name in columns:

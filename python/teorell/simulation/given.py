@@ -10,6 +10,7 @@ import numpy as np
 from teorell.errors import InputError
 from teorell.model import Model
 from teorell.progress import Progress
+from teorell.schedule.event_table import EventTable
 from teorell.schedule.record_times import sample_times
 from teorell.schedule.regimen import Given
 from teorell.simulation.inputs import inputs_of
@@ -18,9 +19,30 @@ from teorell.simulation.problem import Problem, patient_count
 from teorell.simulation.reductions import reductions_of
 from teorell.simulation.settings import chosen_outputs, solver_options
 
-__all__ = ["problem_of"]
+__all__ = ["from_table", "problem_of"]
 
 STARTS = ("initial", "equilibrium")
+
+
+def from_table(parameters: Any, regimen: Any, times: Any) -> tuple[Any, Any, Any]:
+    """Parameters, doses and times of an EventTable in place of the parameters; else as they are.
+
+    InputError where doses or times are given beside a table, or a table in their place.
+    """
+    for name, one in (("regimen", regimen), ("times", times)):
+        if isinstance(one, EventTable):
+            raise InputError(
+                f"{name} is an event table (it has parameters, doses and times). Give it alone, in "
+                f"place of the parameters, or events.{name}."
+            )
+        if isinstance(parameters, EventTable) and one is not None:
+            raise InputError(
+                f"{name} beside an event table (which has its own; which is meant?). Give the "
+                "table alone, or events.parameters, events.regimen and events.times."
+            )
+    if not isinstance(parameters, EventTable):
+        return parameters, regimen, times
+    return parameters.parameters, parameters.regimen, parameters.times
 
 
 def problem_of(
@@ -49,6 +71,7 @@ def problem_of(
             f"model {model.name!r} has no states (there is nothing to solve). Declare them with "
             "model.states."
         )
+    parameters, regimen, times = from_table(parameters, regimen, times)
     columns = parameter_columns(model, parameters)
     at = np.zeros(0) if times is None and reductions else sample_times(times)
     reduced = reductions_of(model, reductions, outputs, at)

@@ -14,9 +14,12 @@ import numpy as np
 from teorell.arrays import Array, check_bounds, is_tensor, numbers_or_tensor
 from teorell.errors import InputError, suggestion
 from teorell.model import Model
-from teorell.schedule.covariates import Stepwise
+from teorell.schedule.covariates import Stepwise, checked_steps
 
-__all__ = ["ParameterColumns", "parameter_columns", "parameter_table"]
+__all__ = ["ParameterColumns", "check_people", "parameter_columns", "parameter_table"]
+
+
+RECORDS = ("TIME", "EVID", "AMT", "DV", "ADDL")  # columns of event tables
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
     Raises InputError for unknown names and for values that are not finite or out of bounds.
     """
     names = tuple(model.parameter_names)
+    check_people(model, parameters)
     table = parameter_table(parameters)
     known = set(names)
     for name in table:
@@ -62,6 +66,11 @@ def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
                 if isinstance(parameters, Mapping)
                 else " Of a table, frame[[...]] selects the columns to pass."
             )
+            if any(str(each).strip().upper() in RECORDS for each in table if each not in known):
+                raise InputError(
+                    f"the parameters have a column {name} (a table of records is no table of "
+                    "parameters, which has a row a patient). Give teorell.EventTable(frame, model)."
+                )
             raise InputError(
                 f"unknown parameter {name!r} (model {model.name!r} does not declare it). "
                 f"{suggestion(str(name), names)}{hint}"
@@ -73,7 +82,7 @@ def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
     ):
         info = model.parameter_info(name)
         if name in table and isinstance(table[name], Stepwise):
-            steps[name] = table[name]
+            steps[name] = checked_steps(table[name], f"parameter {name!r}")
             check_bounds(name, steps[name].values, info.lower, info.upper)
             column = steps[name].first
         elif name in table:
@@ -84,6 +93,15 @@ def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
             column = np.asarray(default)
         values.append(column)
     return ParameterColumns(names, tuple(values), frozenset(str(name) for name in table), steps)
+
+
+def check_people(model: Model, parameters: object) -> None:
+    """InputError for people of another drug than the model's, who remember theirs."""
+    check = getattr(parameters, "check_model", None)
+    if callable(check):
+        check(model.name)
+    elif hasattr(parameters, "parameters") and not isinstance(parameters, Mapping):
+        check_people(model, parameters.parameters)
 
 
 def parameter_table(parameters: object) -> Mapping[Any, Any]:

@@ -20,7 +20,7 @@ from teorell.model import Model
 from teorell.schedule.covariates import Stepwise
 from teorell.schedule.dose_table import DoseTable
 from teorell.schedule.regimen import Given, Regimen, check_regimen, dose_table
-from teorell.simulation.parameters import parameter_columns, parameter_table
+from teorell.simulation.parameters import check_people, parameter_columns, parameter_table
 
 __all__ = ["Population", "among", "population_of"]
 
@@ -92,6 +92,7 @@ def population_of(model: Model, parameters: Any, regimen: Any, patients: int | N
 
     InputError where these contradict each other.
     """
+    check_people(model, parameters)
     known = parameters if callable(parameters) else _columns(parameters)
     sizes = [] if callable(known) else list(_sizes(known))
     foreign = hasattr(regimen, "part") and not isinstance(regimen, Regimen | DoseTable)

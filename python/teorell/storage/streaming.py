@@ -17,7 +17,8 @@ from teorell.errors import InputError
 from teorell.model import Model
 from teorell.progress import Progress, reporting
 from teorell.results.failures import SHOWN, failure, unusual_parameters
-from teorell.simulation.given import problem_of
+from teorell.schedule.event_table import EventTable
+from teorell.simulation.given import from_table, problem_of
 from teorell.simulation.problem import Problem
 from teorell.storage.chunks import PER_PATIENT, Task, check_executor, elsewhere, here
 from teorell.storage.contents import Chunk, Contents, chunks_of
@@ -135,6 +136,12 @@ def simulate_to(
         raise InputError(
             "times are a torch tensor (a store holds no derivatives). Give .numpy() of them."
         )
+    if isinstance(parameters, EventTable):
+        raise InputError(
+            "an event table has times of each subject (a store has one grid for all). Give "
+            "events.parameters, events.regimen and one sequence of times."
+        )
+    from_table(None, regimen, times)  # refuses tables
     whole = problem_of(model, None, None, times, outputs, progress=progress, **options)
     if executor is not None:
         check_executor(executor, model)
