@@ -29,6 +29,7 @@ __all__ = [
     "flow",
     "flows_of",
     "lasting",
+    "oscillates",
     "of_states",
     "state_rows",
     "with_states",
@@ -102,7 +103,42 @@ def lasting(model: Model) -> NDArray[np.bool_]:
     False too.
     """
     names = model.state_names
-    reads = {
+    reads = _reads(model)
+    kept = set(names)
+    while True:
+        needed = {read for name in kept for read in reads[name]} & kept
+        if needed == kept:
+            return np.array([name in kept for name in names])
+        kept = needed
+
+
+def oscillates(model: Model, dosed: str) -> bool:
+    """May some states oscillate for ever by themselves? Those that the dosed state does not act on,
+    and that depend on one another.
+    """
+    reads = _reads(model)
+    upstream = {name: _reached({name}, reads) for name in reads}
+    return any(
+        name in upstream[other] and other in upstream[name] and dosed not in upstream[name]
+        for name in reads
+        for other in reads[name]
+        if other != name
+    )
+
+
+def _reached(names: set[str], reads: dict[str, set[str]]) -> set[str]:
+    """These states, and all that they depend on."""
+    found = set(names)
+    while True:
+        more = {read for name in found for read in reads[name]} - found
+        if not more:
+            return found
+        found |= more
+
+
+def _reads(model: Model) -> dict[str, set[str]]:
+    """State -> the states that its rate depends on."""
+    return {
         name: {
             leaf.name
             for leaf in leaves(rate)
@@ -110,12 +146,6 @@ def lasting(model: Model) -> NDArray[np.bool_]:
         }
         for name, rate in model.derivatives().items()
     }
-    kept = set(names)
-    while True:
-        needed = {read for name in kept for read in reads[name]} & kept
-        if needed == kept:
-            return np.array([name in kept for name in names])
-        kept = needed
 
 
 def of_states(model: Model) -> Model:

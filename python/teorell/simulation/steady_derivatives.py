@@ -24,6 +24,7 @@ from teorell.schedule.dosing_rules import Doses
 from teorell.schedule.timeline_derivatives import pull_back_rows, push_forward_rows
 from teorell.schedule.timeline_rows import Steady, running
 from teorell.simulation.fixed_point import fixed_points
+from teorell.simulation.flows import Flows
 from teorell.simulation.interval import flow, state_rows, with_states, within
 
 if TYPE_CHECKING:
@@ -40,14 +41,35 @@ class SteadyStates:
 
     model: Model
     programs: Programs  # of the flow: from a state to a state
-    columns: tuple[Array, ...]  # a parameter each, () or (records,), at the record
+    flows: Flows
     rows: NDArray[np.int64]  # (records,) of the table of doses
     doses: Doses  # of the flows: for each record its states as boluses at 0, then its dose
-    timeline: Timeline
-    horizon: Array  # (records,) the length of the flow
-    kept: NDArray[np.bool_]  # (states,) those that have a steady state
+    status: NDArray[np.int32]  # (records,) 0, or why there is no steady state
     states: Array  # (states, records) NaN where there is none
-    options: Mapping[str, Any]
+
+    @property
+    def columns(self) -> tuple[Array, ...]:
+        """A parameter each, () or (records,), at the record."""
+        return self.flows.columns
+
+    @property
+    def timeline(self) -> Timeline:
+        return self.flows.timeline
+
+    @property
+    def horizon(self) -> Array:
+        """(records,) the length of the flow."""
+        return self.flows.horizon
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """(states,) Those that have a steady state."""
+        return self.flows.kept
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Of the solver."""
+        return self.flows.settings
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -55,9 +77,9 @@ class SteadyStates:
         return self.states.shape[1], self.states.shape[0]
 
     @property
-    def missing(self) -> NDArray[np.int64]:
-        """The rows of the table of doses without a steady state."""
-        return self.rows[~self._good]
+    def missing(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """The rows of the table of doses without a steady state, and why."""
+        return self.rows[~self._good], self.status[~self._good]
 
     @property
     def found(self) -> Steady:

@@ -1,0 +1,242 @@
+"""The fixed point x = flow(x) that a long train of doses leads to, of many flows at once.
+
+The train x, flow(x), flow(flow(x)), ... follows dx/dN = flow(x) - x by the number of doses. It is
+followed from the initial state by implicit Euler steps of h doses, (1/h + I - M) dx = flow(x) - x
+(pseudo-transient continuation: Kelley & Keyes, SIAM J. Numer. Anal. 35, 1998, 508), h as long as
+what the step leaves over, seen through the same matrix, is small beside the step (the natural
+monotonicity test: Deuflhard, Newton Methods for Nonlinear Problems, 2004, 3.3). An infinite h is
+Newton's step, which is tried first. M is the derivative of the flow.
+
+A coarse solver leads near the point. There Newton's steps go on with the solver that was asked for,
+and the step (I - M)^-1 (flow(x) - x) is the error of the state: a point is accepted by it, never by
+the residual alone, and only where it attracts and no state is negative.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.arrays import Array
+from teorell.engine.executors import NO_STEADY_STATE
+from teorell.simulation.flows import Flows
+from teorell.simulation.neutral import TIGHT, attracts, neutral_modes, solved, suspicious
+
+__all__ = ["Attractors"]
+
+PLAIN = 2  # doses that are followed one by one first
+COARSE, OF_MATRIX = 1e-3, 1e-2  # tolerances of the solver: for the way, and for M
+NEAR = 1e-2  # relative error at which the way ends
+WAY, ENDING = 80, 30  # flows along the way, and at its end, at most
+FAR = 1e8  # times the state after the first doses: nothing leads there
+AIM, ACCEPTED = 0.1, 10.0  # error of a point, in rtol
+DRIFT = 1e-5  # part of a state by which a total that should stay may seem to move
+
+
+@dataclass(eq=False)
+class Attractors:
+    """The search of some flows; arrays are (k, m) for k flows of m states."""
+
+    flows: Flows
+    which: NDArray[np.int64]  # (k,) of the flows
+    start: Array  # (k, m) the initial states
+    positive: NDArray[np.bool_]  # (m,) states that cannot be negative
+    rhythmic: NDArray[np.bool_]  # (k,) where states may oscillate by themselves
+    x: Array = field(init=False)
+    left: Array = field(init=False)  # (k, m, m) I - M + P
+    projection: Array = field(init=False)  # (k, m, m) on what keeps its value
+    status: NDArray[np.int32] = field(init=False)  # (k,) 0 where a point was found
+
+    def __post_init__(self) -> None:
+        k, m = self.start.shape
+        self.x = np.array(self.start)
+        self.left, self.projection = np.full((2, k, m, m), np.nan)
+        self.status = np.zeros(k, np.int32)
+
+    def find(self) -> tuple[Array, NDArray[np.int32]]:
+        """The points (k, m), NaN where there is none, and the status of each, (k,)."""
+        if not self.x.shape[1]:
+            return self.x, self.status
+        self._follow()
+        self._end()
+        found = np.flatnonzero(self.status == 0)
+        one = np.eye(self.x.shape[1])
+        good = attracts(
+            self.flows,
+            self.x[found],
+            one - self.left[found] + self.projection[found],
+            self.projection[found],
+            self.which[found],
+            self.rhythmic[found],
+        )
+        self.status[found[~good]] = NO_STEADY_STATE
+        return np.where((self.status == 0)[:, None], self.x, np.nan), self.status
+
+    def _follow(self) -> None:
+        """Follow the train with a coarse solver until the point is near."""
+        coarse = max(COARSE, self.flows.rtol)
+        for dose in range(PLAIN + 1):
+            active = np.flatnonzero(self.status == 0)
+            value, status = self.flows.advance(self.x[active], self.which[active], coarse)
+            self.status[active] = status
+            if dose < PLAIN:
+                self.x[active] = value
+        going = np.flatnonzero(self.status == 0)
+        values = np.full_like(self.x, np.nan)
+        values[active] = value
+        far = FAR * np.max(np.abs(self.x) + self.flows.least, axis=1)
+        h, first = np.full(len(self.x), np.inf), True
+        stale = np.ones(len(self.x), np.bool_)
+        for _ in range(WAY):
+            if not going.size:
+                return
+            self._new_matrices(going[stale[going]], first)
+            first = False
+            going = going[self.status[going] == 0]
+            x, residual = self.x[going], self._residual(values, going)
+            system, step, h[going] = self._step(x, values[going], residual, h[going], going)
+            new = self._inside(x + step, x, values[going])
+            plain = h[going] == 0.0
+            new = np.where(plain[:, None], values[going], new)
+            step = np.where(plain[:, None], residual, new - x)
+            value, status = self.flows.advance(new, self.which[going], coarse)
+            with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+                over = self._kept_out(value - new, going)
+                over -= np.where(plain[:, None], 0.0, step / np.where(plain, 1.0, h[going])[:, None])
+                left_over = self._size(solved(system, over), new)
+                ratio = left_over / np.maximum(self._size(step, new), 1e-300)
+            good = (status == 0) & ((ratio <= 0.5) | plain)
+            newton = np.isinf(h[going])
+            near = good & newton & (left_over <= NEAR)
+            stale[going] = good & ~(newton & (ratio <= 0.1))
+            h[going] = np.where(good, _longer(h[going], ratio), _shorter(h[going]))
+            self.x[going[good]], values[going[good]] = new[good], value[good]
+            lost = (plain & (status != 0)) | (np.abs(self.x[going]).max(axis=1) > far[going])
+            self.status[going[lost]] = NO_STEADY_STATE
+            going = going[~near & ~lost]
+        self.status[going] = NO_STEADY_STATE
+
+    def _end(self) -> None:
+        """Newton's steps at the tolerance that was asked for, until the error is small."""
+        rtol = self.flows.rtol
+        going = np.flatnonzero(self.status == 0)
+        k = len(self.x)
+        before, best = np.full((2, k), np.inf)
+        best_x, fresh, slow = np.array(self.x), np.zeros(k, np.bool_), np.zeros(k, np.int64)
+        for _ in range(ENDING):
+            if not going.size:
+                break
+            x = self.x[going]
+            value, status = self.flows.advance(x, self.which[going], rtol)
+            step = solved(self.left[going], self._kept_out(value - x, going))
+            with np.errstate(invalid="ignore"):
+                size = self._size(step, x) / rtol
+            size = np.where((status == 0) & np.isfinite(size), size, np.inf)
+            worse = ~(size < 0.3 * before[going])
+            better = size < best[going]
+            best[going[better]] = size[better]
+            new = self._inside(x + step, x, value)
+            # the step is the error of x: of an accepted point what is left is less
+            best_x[going[better]] = np.where((size <= AIM)[:, None], new, x)[better]
+            done = (size <= AIM) | (worse & fresh[going] & (slow[going] > 2))
+            slow[going] += worse & fresh[going]
+            before[going] = size
+            again = going[worse & ~done & ~fresh[going]]
+            fresh[again] = True
+            self.x[going] = np.where(np.isfinite(new), new, x)
+            going = going[~done & (status == 0)]
+            self._new_matrices(np.intersect1d(again, going), False, max(rtol, 1e-4))
+        self.x = best_x
+        lost = (self.status == 0) & ~((best <= ACCEPTED) & self._allowed(best_x))
+        self.status[lost] = NO_STEADY_STATE
+
+    def _new_matrices(
+        self, which: NDArray[np.int64], first: bool, rtol: float = OF_MATRIX
+    ) -> None:
+        """Compute M at x, and at the first point what keeps its value."""
+        if not which.size:
+            return
+        x, flows = self.x[which], self.which[which]
+        matrix = self.flows.matrix(x, flows, max(rtol, self.flows.rtol))
+        if first:
+            self.projection[which] = 0.0
+            size = np.abs(x) + np.abs(self.start[which]) + self.flows.least
+            doubtful = np.flatnonzero(suspicious(matrix, size, self.rhythmic[which]))
+            if doubtful.size:
+                self._keep_neutral(which[doubtful], size[doubtful])
+        self.left[which] = np.eye(x.shape[1]) - matrix + self.projection[which]
+
+    def _keep_neutral(self, which: NDArray[np.int64], size: Array) -> None:
+        """Find the totals that nothing changes; where doses move one there is no steady state."""
+        tight = min(TIGHT, self.flows.rtol)
+        x, flows = self.x[which], self.which[which]
+        projection = neutral_modes(self.flows.matrix(x, flows, tight), size)
+        self.projection[which] = projection
+        some = np.flatnonzero(projection.any(axis=(1, 2)))
+        if not some.size:
+            return
+        value, _ = self.flows.advance(x[some], flows[some], tight)
+        moved = np.einsum("kij,kj->ki", projection[some], value - x[some]) / size[some]
+        drifts = ~(np.abs(moved).max(axis=1) <= DRIFT)
+        self.status[which[some[drifts]]] = NO_STEADY_STATE
+        # what the first doses, coarsely solved, have moved goes back
+        back = np.einsum("kij,kj->ki", projection[some], self.start[which[some]] - x[some])
+        self.x[which[some]] += back
+
+    def _step(
+        self, x: Array, value: Array, residual: Array, h: Array, going: NDArray[np.int64]
+    ) -> tuple[Array, Array, Array]:
+        """The matrices, steps and lengths h of steps that leave no state negative.
+
+        h is 0 where none does: the next dose alone is followed.
+        """
+        one = np.eye(x.shape[1])
+        h = np.where(h == 0.0, 1.0, h)
+        system = np.array(self.left[going])
+        step = np.zeros_like(x)
+        todo = np.arange(len(going))
+        for _ in range(12):
+            system[todo] = self.left[going[todo]] + one / h[todo, None, None]
+            step[todo] = solved(system[todo], residual[todo])
+            new = self._inside(x[todo] + step[todo], x[todo], value[todo])
+            bad = ~(np.isfinite(step[todo]).all(axis=1) & self._allowed(new))
+            todo = todo[bad]
+            if not todo.size:
+                return system, step, h
+            h[todo] = _shorter(h[todo])
+            todo = todo[h[todo] > 0.0]
+        return system, step, h
+
+    def _inside(self, new: Array, x: Array, value: Array) -> Array:
+        """With what is negative by little as the flow has it: fast modes die out by themselves."""
+        with np.errstate(invalid="ignore"):
+            little = (new < 0.0) & self.positive & (new > -1e-2 * (np.abs(x) + self.flows.least))
+        return np.where(little, np.maximum(value, 0.0), new)
+
+    def _allowed(self, x: Array) -> NDArray[np.bool_]:
+        """(k,) Is no state negative that cannot be?"""
+        return ~((x < 0.0) & self.positive).any(axis=1)
+
+    def _size(self, step: Array, x: Array) -> Array:
+        """(k,) how large steps are, of the state, in its worst component."""
+        return np.asarray(np.max(np.abs(step) / (np.abs(x) + self.flows.least), axis=1))
+
+    def _residual(self, values: Array, which: NDArray[np.int64]) -> Array:
+        return self._kept_out(values[which] - self.x[which], which)
+
+    def _kept_out(self, residual: Array, which: NDArray[np.int64]) -> Array:
+        """The residual without what moves totals that stay, but by the errors of the solver."""
+        return residual - np.matmul(self.projection[which], residual[..., None])[..., 0]
+
+
+def _longer(h: Array, ratio: Array) -> Array:
+    """The next h after a step of which this part was left over."""
+    grown = np.where(ratio < 0.02, np.inf, np.where(ratio < 0.1, 30.0, 4.0) * h)
+    return np.where(h == 0.0, 4.0, np.where(ratio <= 0.25, grown, h))
+
+
+def _shorter(h: Array) -> Array:
+    """h after a step that was too long; 0 once it is not longer than a dose."""
+    return np.where(np.isinf(h), 256.0, np.where(h > 2.0, h / 8.0, 0.0))

@@ -1,0 +1,105 @@
+"""Modes of a flow that keep what they have, and whether a fixed point attracts.
+
+M is the derivative of the flow. A left vector l with l' M = l is a total that nothing changes
+(an enzyme, a rhythm written as states): l' x keeps its initial value, and where the flow moves it
+there is no fixed point. Everything else must die out: the spectral radius of M without these
+modes is below 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.arrays import Array
+from teorell.simulation.flows import Flows
+
+__all__ = ["TIGHT", "attracts", "neutral_modes", "solved", "suspicious"]
+
+TIGHT = 1e-10  # the tolerance at which modes are told apart,
+KEPT = 1e-7  # which keep what they have where 1 - M is smaller than that
+SLOW = 1e-3  # what dies out by less an interval is looked at twice
+
+
+def solved(matrices: Array, right: Array) -> Array:
+    """(k, m) the solutions of k linear systems (k, m, m); NaN where there is none."""
+    good = np.isfinite(matrices).all(axis=(1, 2)) & np.isfinite(right).all(axis=1)
+    one = np.eye(matrices.shape[1])
+    safe = np.where(good[:, None, None], matrices, one)
+    try:
+        found = np.linalg.solve(safe, right[..., None])[..., 0]
+    except np.linalg.LinAlgError:  # one of them is singular
+        found = np.full_like(right, np.nan)
+        for k in np.flatnonzero(good):
+            try:
+                found[k] = np.linalg.solve(safe[k], right[k])
+            except np.linalg.LinAlgError:
+                continue
+    return np.where(good[:, None], found, np.nan)
+
+
+def suspicious(
+    matrices: Array, size: Array, rhythmic: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """(k,) May a mode keep what it has, or not die out? To be looked at more closely.
+
+    size: (k, m) of the states. rhythmic: (k,) where states may oscillate by themselves, which a
+    solver damps. No mode is suspicious where |M| v < v for a v > 0 (Berman & Plemmons, Nonnegative
+    Matrices in the Mathematical Sciences, 1994, chapter 6).
+    """
+    scaled = np.abs(matrices) * size[:, None, :] / size[:, :, None]
+    one = np.eye(matrices.shape[1])
+    slowness = solved(one - scaled, np.ones(size.shape))
+    with np.errstate(invalid="ignore"):
+        dying = ((slowness > 0.0) & (slowness < 1.0 / SLOW)).all(axis=1)
+    result = ~dying | rhythmic
+    for k in np.flatnonzero(result & np.isfinite(matrices).all(axis=(1, 2))):
+        modes = np.linalg.eigvals(matrices[k])
+        most = 0.3 if rhythmic[k] else 1.0 - SLOW
+        dull = (modes.imag == 0.0) & (modes.real > -0.3) & (modes.real < 1.0 - SLOW)
+        result[k] = not (dull | (np.abs(modes) < most)).all()
+    return np.asarray(result)
+
+
+def neutral_modes(matrices: Array, size: Array) -> Array:
+    """(k, m, m) the projections P on the modes that keep what they have, zero where there is none.
+
+    I - M + P is regular, and P r is what moves totals that should stay. size: (k, m) of the states.
+    """
+    result = np.zeros_like(matrices)
+    one = np.eye(matrices.shape[1])
+    for k, (matrix, unit) in enumerate(zip(matrices, size, strict=True)):
+        if not np.isfinite(matrix).all():
+            continue
+        left, values, _ = np.linalg.svd(one - matrix * unit[None, :] / unit[:, None])
+        kept = left[:, values < KEPT]
+        result[k] = unit[:, None] * (kept @ kept.T) / unit[None, :]
+    return result
+
+
+def attracts(
+    flows: Flows,
+    x: Array,
+    matrices: Array,
+    projections: Array,
+    which: NDArray[np.int64],
+    rhythmic: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """(k,) Do all modes but those that keep what they have die out?
+
+    matrices: (k, m, m) of the flows `which` at x, approximately. rhythmic: as for `suspicious`. Where that is in doubt they are
+    computed again at a tight tolerance.
+    """
+    size = np.abs(x) + flows.least
+    result = np.ones(len(x), np.bool_)
+    doubtful = np.flatnonzero(suspicious(matrices, size, rhythmic))
+    if not doubtful.size:
+        return result
+    exact = flows.matrix(x[doubtful], which[doubtful], min(TIGHT, flows.rtol))
+    for k, matrix in zip(doubtful, exact, strict=True):
+        if not np.isfinite(matrix).all():
+            result[k] = False
+            continue
+        modes = np.linalg.eigvals(matrix - projections[k])
+        result[k] = np.abs(modes).max(initial=0.0) < 1.0 - 0.1 * KEPT
+    return result
