@@ -82,7 +82,7 @@ class Attractors:
             value, status = self.flows.advance(self.x[active], self.which[active], coarse)
             self.status[active] = status
             if dose < PLAIN:
-                self.x[active] = value
+                self.x[active] = self._clipped(value)
         going = np.flatnonzero(self.status == 0)
         values = np.full_like(self.x, np.nan)
         values[active] = value
@@ -99,14 +99,15 @@ class Attractors:
             system, step, h[going] = self._step(x, values[going], residual, h[going], going)
             new = self._inside(x + step, x, values[going])
             plain = h[going] == 0.0
-            new = np.where(plain[:, None], values[going], new)
-            step = np.where(plain[:, None], residual, new - x)
+            new = np.where(plain[:, None], self._clipped(values[going]), new)
+            step = new - x
             value, status = self.flows.advance(new, self.which[going], coarse)
             with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
                 over = self._kept_out(value - new, going)
                 over -= np.where(plain[:, None], 0.0, step / np.where(plain, 1.0, h[going])[:, None])
                 left_over = self._size(solved(system, over), new)
-                ratio = left_over / np.maximum(self._size(step, new), 1e-300)
+                # below NEAR a coarse solver's jumps are all that is left
+                ratio = left_over / np.maximum(self._size(step, new), 4.0 * NEAR)
             good = (status == 0) & ((ratio <= 0.5) | plain)
             newton = np.isinf(h[going])
             near = good & newton & (left_over <= NEAR)
@@ -214,6 +215,10 @@ class Attractors:
         with np.errstate(invalid="ignore"):
             little = (new < 0.0) & self.positive & (new > -1e-2 * (np.abs(x) + self.flows.least))
         return np.where(little, np.maximum(value, 0.0), new)
+
+    def _clipped(self, x: Array) -> Array:
+        """States as a coarse solver leaves them, without what it leaves below zero."""
+        return np.where(self.positive, np.maximum(x, 0.0), x)
 
     def _allowed(self, x: Array) -> NDArray[np.bool_]:
         """(k,) Is no state negative that cannot be?"""

@@ -28,6 +28,7 @@ __all__ = [
     "check_autonomous",
     "flow",
     "flows_of",
+    "given_rows",
     "lasting",
     "oscillates",
     "of_states",
@@ -36,6 +37,7 @@ __all__ = [
     "within",
 ]
 
+BESIDE = 2  # rows of a flow beside its states: the dose, and its end
 IN_THE_END = 1e9  # in the model's unit of time: an infusion has led where it leads to
 
 
@@ -53,13 +55,13 @@ def flow(
 
 
 def flows_of(doses: Doses, rows: NDArray[np.int64], names: tuple[str, ...]) -> tuple[Doses, Array]:
-    """One interval of each record: its states, as boluses at 0, and the dose lag later; and how
-    long it is.
+    """One interval of each record: its states, as boluses at 0, the dose lag later, and nothing at
+    the end, where a step ends as it does at the next dose; and how long it is.
     """
     n, records = len(names), len(rows)
-    each = n + 1
+    each = n + BESIDE
     ever = doses.for_ever[rows]
-    into = np.tile(np.append(np.arange(n), 0), records).astype(np.int32)
+    into = np.tile(np.append(np.arange(n), [0, 0]), records).astype(np.int32)
     kind, steady = np.zeros((2, records * each), np.int8)
     amount, first, width, every = np.zeros((4, records * each))
     own = np.arange(records) * each + n
@@ -70,6 +72,7 @@ def flows_of(doses: Doses, rows: NDArray[np.int64], names: tuple[str, ...]) -> t
     width[own] = np.where(ever, 2.0 * IN_THE_END, doses.width[rows])
     amount[own] = np.where(ever, doses.extent[rows] * 2.0 * IN_THE_END, doses.amount[rows])
     first[own] = np.where(ever, 0.0, doses.first[rows] - table.time[rows])
+    first[own + 1] = horizon
     every[own] = table.every[rows]
     nothing = np.zeros(records * each)
     own_table = DoseTable(
@@ -164,9 +167,14 @@ def of_states(model: Model) -> Model:
     return result
 
 
+def given_rows(flows: DoseTable) -> NDArray[np.int64]:
+    """(records,) the row of the dose of each flow."""
+    return flows.offsets[1:] - BESIDE
+
+
 def state_rows(table: Timeline, flows: DoseTable, n: int) -> NDArray[np.int64]:
     """(records, states) the rows of events with the boluses of states."""
-    each = n + 1
+    each = n + BESIDE
     rows = np.flatnonzero(table.source % each < n)
     return rows[np.argsort(table.source[rows], kind="stable")].reshape(flows.patients, n)
 

@@ -25,7 +25,7 @@ from teorell.schedule.timeline_derivatives import pull_back_rows, push_forward_r
 from teorell.schedule.timeline_rows import Steady, running
 from teorell.simulation.fixed_point import fixed_points
 from teorell.simulation.flows import Flows
-from teorell.simulation.interval import flow, state_rows, with_states, within
+from teorell.simulation.interval import flow, given_rows, state_rows, with_states, within
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
@@ -197,8 +197,8 @@ class SteadyStates:
 
     @cached_property
     def _dose_rows(self) -> NDArray[np.int64]:
-        """(records,) the last row of each flow."""
-        return self.doses.table.offsets[1:] - 1
+        """(records,) the row of the dose of each flow."""
+        return given_rows(self.doses.table)
 
     @cached_property
     def _state_rows(self) -> NDArray[np.int64]:

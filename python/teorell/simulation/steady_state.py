@@ -27,6 +27,7 @@ from teorell.simulation.flows import Flows
 from teorell.simulation.interval import (
     check_autonomous,
     flows_of,
+    given_rows,
     lasting,
     oscillates,
     of_states,
@@ -78,7 +79,7 @@ def steady_states(
         inside=state_rows(timeline, flows.table, len(names)),
         horizon=horizon,
         kept=kept,
-        settings=dict(options, before=False),
+        settings=dict(options, before=True),
     )
     start = _initial_states(model, columns, len(rows))
     states, status = _found(model, flows, flows_of_states, start)
@@ -101,8 +102,8 @@ def _found(
     records, some = start.shape[1], int(kept.sum())
     names = np.array(model.state_names)
     positive = np.array([not model.state_info(name).signed for name in names[kept]], np.bool_)
-    into = doses.table.into[doses.table.offsets[1:] - 1]
-    ever = doses.for_ever[doses.table.offsets[1:] - 1]
+    own = given_rows(doses.table)
+    into, ever = doses.table.into[own], doses.for_ever[own]
     rhythmic = np.zeros(records, np.bool_)
     for state in np.unique(into):
         rhythmic[into == state] = oscillates(model, names[state])
