@@ -27,9 +27,11 @@ from teorell.simulation.neutral import TIGHT, attracts, neutral_modes, solved, s
 __all__ = ["Attractors"]
 
 PLAIN = 2  # doses that are followed one by one first
-COARSE, OF_MATRIX = 1e-3, 1e-2  # tolerances of the solver: for the way, and for M
+COARSE, OF_MATRIX = 1e-3, 1e-2  # tolerances of the solver: for the way, and for M;
+FINER = 1e-5  # for both, where these do not lead there
+SEARCHED = -1  # the status of what is not found yet
 NEAR = 1e-2  # relative error at which the way ends
-WAY, ENDING = 80, 30  # flows along the way, and at its end, at most
+WAY, ENDING = 50, 20  # flows along the way, and at its end, at most
 FAR = 1e8  # times the state after the first doses: nothing leads there
 AIM, ACCEPTED = 0.1, 10.0  # error of a point, in rtol
 DRIFT = 1e-5  # part of a state by which a total that should stay may seem to move
@@ -47,20 +49,25 @@ class Attractors:
     x: Array = field(init=False)
     left: Array = field(init=False)  # (k, m, m) I - M + P
     projection: Array = field(init=False)  # (k, m, m) on what keeps its value
-    status: NDArray[np.int32] = field(init=False)  # (k,) 0 where a point was found
+    status: NDArray[np.int32] = field(init=False)  # (k,) 0 where a point was found, or is near
+    far: Array = field(init=False)  # (k,) a state this large leads nowhere
 
     def __post_init__(self) -> None:
         k, m = self.start.shape
         self.x = np.array(self.start)
-        self.left, self.projection = np.full((2, k, m, m), np.nan)
-        self.status = np.zeros(k, np.int32)
+        self.left, self.projection = np.zeros((2, k, m, m))
+        self.status, self.far = np.zeros(k, np.int32), np.zeros(k)
 
     def find(self) -> tuple[Array, NDArray[np.int32]]:
         """The points (k, m), NaN where there is none, and the status of each, (k,)."""
         if not self.x.shape[1]:
             return self.x, self.status
-        self._follow()
-        self._end()
+        self._begin()
+        for coarse, of_matrix in ((COARSE, OF_MATRIX), (FINER, FINER)):
+            going = np.flatnonzero(self.status == SEARCHED)
+            self._follow(going, max(coarse, self.flows.rtol), of_matrix)
+            self._end(going)
+        self.status[self.status == SEARCHED] = NO_STEADY_STATE
         found = np.flatnonzero(self.status == 0)
         one = np.eye(self.x.shape[1])
         good = attracts(
@@ -74,37 +81,43 @@ class Attractors:
         self.status[found[~good]] = NO_STEADY_STATE
         return np.where((self.status == 0)[:, None], self.x, np.nan), self.status
 
-    def _follow(self) -> None:
-        """Follow the train with a coarse solver until the point is near."""
-        coarse = max(COARSE, self.flows.rtol)
-        for dose in range(PLAIN + 1):
+    def _begin(self) -> None:
+        """Follow the first doses one by one; a patient whom the solver fails says so."""
+        for _ in range(PLAIN):
             active = np.flatnonzero(self.status == 0)
-            value, status = self.flows.advance(self.x[active], self.which[active], coarse)
-            self.status[active] = status
-            if dose < PLAIN:
-                self.x[active] = self._clipped(value)
-        going = np.flatnonzero(self.status == 0)
-        values = np.full_like(self.x, np.nan)
-        values[active] = value
-        far = FAR * np.max(np.abs(self.x) + self.flows.least, axis=1)
-        h, first = np.full(len(self.x), np.inf), True
-        stale = np.ones(len(self.x), np.bool_)
+            value, self.status[active] = self.flows.advance(
+                self.x[active], self.which[active], max(COARSE, self.flows.rtol)
+            )
+            self.x[active] = self._clipped(value)
+        active = np.flatnonzero(self.status == 0)
+        self.status[active] = SEARCHED
+        self.far = FAR * np.max(np.abs(self.x) + self.flows.least, axis=1)
+        self._new_matrices(active, OF_MATRIX)
+        self._keep_neutral(active)
+
+    def _follow(self, going: NDArray[np.int64], coarse: float, of_matrix: float) -> None:
+        """Follow the train with a coarse solver until the point is near.
+
+        coarse, of_matrix: tolerances of the solver. What is not near in the end is at SEARCHED.
+        """
+        values, stale = np.full_like(self.x, np.nan), np.zeros(len(self.x), np.bool_)
+        stale[going] = of_matrix != OF_MATRIX
+        values[going], _ = self.flows.advance(self.x[going], self.which[going], coarse)
+        h = np.full(len(self.x), np.inf)
         for _ in range(WAY):
             if not going.size:
                 return
-            self._new_matrices(going[stale[going]], first)
-            first = False
-            going = going[self.status[going] == 0]
+            self._new_matrices(going[stale[going]], of_matrix)
             x, residual = self.x[going], self._residual(values, going)
             system, step, h[going] = self._step(x, values[going], residual, h[going], going)
-            new = self._inside(x + step, x, values[going])
             plain = h[going] == 0.0
+            new = self._inside(x + step, x, values[going])
             new = np.where(plain[:, None], self._clipped(values[going]), new)
             step = new - x
             value, status = self.flows.advance(new, self.which[going], coarse)
-            with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            with np.errstate(invalid="ignore", over="ignore"):
                 over = self._kept_out(value - new, going)
-                over -= np.where(plain[:, None], 0.0, step / np.where(plain, 1.0, h[going])[:, None])
+                over -= step / np.where(plain, np.inf, h[going])[:, None]
                 left_over = self._size(solved(system, over), new)
                 # below NEAR a coarse solver's jumps are all that is left
                 ratio = left_over / np.maximum(self._size(step, new), 4.0 * NEAR)
@@ -114,15 +127,20 @@ class Attractors:
             stale[going] = good & ~(newton & (ratio <= 0.1))
             h[going] = np.where(good, _longer(h[going], ratio), _shorter(h[going]))
             self.x[going[good]], values[going[good]] = new[good], value[good]
-            lost = (plain & (status != 0)) | (np.abs(self.x[going]).max(axis=1) > far[going])
+            self.status[going[near]] = 0
+            lost = plain & (status != 0)
+            lost |= ~(np.abs(self.x[going]).max(axis=1) <= self.far[going])
             self.status[going[lost]] = NO_STEADY_STATE
             going = going[~near & ~lost]
-        self.status[going] = NO_STEADY_STATE
 
-    def _end(self) -> None:
-        """Newton's steps at the tolerance that was asked for, until the error is small."""
+    def _end(self, which: NDArray[np.int64]) -> None:
+        """Newton's steps at the tolerance that was asked for, until the error is small.
+
+        Those of `which` that are near; where they do not get there they are at SEARCHED again.
+        """
         rtol = self.flows.rtol
-        going = np.flatnonzero(self.status == 0)
+        going = which[self.status[which] == 0]
+        ended = going
         k = len(self.x)
         before, best = np.full((2, k), np.inf)
         best_x, fresh, slow = np.array(self.x), np.zeros(k, np.bool_), np.zeros(k, np.int64)
@@ -148,43 +166,41 @@ class Attractors:
             fresh[again] = True
             self.x[going] = np.where(np.isfinite(new), new, x)
             going = going[~done & (status == 0)]
-            self._new_matrices(np.intersect1d(again, going), False, max(rtol, 1e-4))
-        self.x = best_x
-        lost = (self.status == 0) & ~((best <= ACCEPTED) & self._allowed(best_x))
-        self.status[lost] = NO_STEADY_STATE
+            self._new_matrices(np.intersect1d(again, going), FINER)
+        self.x[ended] = best_x[ended]
+        accepted = (best <= ACCEPTED) & self._allowed(best_x)
+        self.status[ended[~accepted[ended]]] = SEARCHED
 
-    def _new_matrices(
-        self, which: NDArray[np.int64], first: bool, rtol: float = OF_MATRIX
-    ) -> None:
-        """Compute M at x, and at the first point what keeps its value."""
+    def _new_matrices(self, which: NDArray[np.int64], rtol: float) -> None:
+        """Compute I - M + P at x, by a solver of this tolerance."""
+        if which.size:
+            matrix = self.flows.matrix(
+                self.x[which], self.which[which], max(rtol, self.flows.rtol)
+            )
+            self.left[which] = np.eye(matrix.shape[1]) - matrix + self.projection[which]
+
+    def _keep_neutral(self, which: NDArray[np.int64]) -> None:
+        """Find the totals that nothing changes; where doses move one there is no steady state."""
+        size = np.abs(self.x[which]) + np.abs(self.start[which]) + self.flows.least
+        matrix = np.eye(size.shape[1]) - self.left[which]
+        doubtful = np.flatnonzero(suspicious(matrix, size, self.rhythmic[which]))
+        which, size = which[doubtful], size[doubtful]
         if not which.size:
             return
-        x, flows = self.x[which], self.which[which]
-        matrix = self.flows.matrix(x, flows, max(rtol, self.flows.rtol))
-        if first:
-            self.projection[which] = 0.0
-            size = np.abs(x) + np.abs(self.start[which]) + self.flows.least
-            doubtful = np.flatnonzero(suspicious(matrix, size, self.rhythmic[which]))
-            if doubtful.size:
-                self._keep_neutral(which[doubtful], size[doubtful])
-        self.left[which] = np.eye(x.shape[1]) - matrix + self.projection[which]
-
-    def _keep_neutral(self, which: NDArray[np.int64], size: Array) -> None:
-        """Find the totals that nothing changes; where doses move one there is no steady state."""
         tight = min(TIGHT, self.flows.rtol)
         x, flows = self.x[which], self.which[which]
         projection = neutral_modes(self.flows.matrix(x, flows, tight), size)
         self.projection[which] = projection
+        self.left[which] += projection
         some = np.flatnonzero(projection.any(axis=(1, 2)))
         if not some.size:
             return
         value, _ = self.flows.advance(x[some], flows[some], tight)
-        moved = np.einsum("kij,kj->ki", projection[some], value - x[some]) / size[some]
+        moved = _product(projection[some], value - x[some]) / size[some]
         drifts = ~(np.abs(moved).max(axis=1) <= DRIFT)
         self.status[which[some[drifts]]] = NO_STEADY_STATE
         # what the first doses, coarsely solved, have moved goes back
-        back = np.einsum("kij,kj->ki", projection[some], self.start[which[some]] - x[some])
-        self.x[which[some]] += back
+        self.x[which[some]] += _product(projection[some], self.start[which[some]] - x[some])
 
     def _step(
         self, x: Array, value: Array, residual: Array, h: Array, going: NDArray[np.int64]
@@ -194,18 +210,14 @@ class Attractors:
         h is 0 where none does: the next dose alone is followed.
         """
         one = np.eye(x.shape[1])
-        h = np.where(h == 0.0, 1.0, h)
-        system = np.array(self.left[going])
-        step = np.zeros_like(x)
-        todo = np.arange(len(going))
-        for _ in range(12):
+        h, system, step = np.array(h), np.array(self.left[going]), np.zeros_like(x)
+        todo = np.flatnonzero(h > 0.0)
+        while todo.size:
             system[todo] = self.left[going[todo]] + one / h[todo, None, None]
             step[todo] = solved(system[todo], residual[todo])
             new = self._inside(x[todo] + step[todo], x[todo], value[todo])
             bad = ~(np.isfinite(step[todo]).all(axis=1) & self._allowed(new))
             todo = todo[bad]
-            if not todo.size:
-                return system, step, h
             h[todo] = _shorter(h[todo])
             todo = todo[h[todo] > 0.0]
         return system, step, h
@@ -233,7 +245,13 @@ class Attractors:
 
     def _kept_out(self, residual: Array, which: NDArray[np.int64]) -> Array:
         """The residual without what moves totals that stay, but by the errors of the solver."""
-        return residual - np.matmul(self.projection[which], residual[..., None])[..., 0]
+        return residual - _product(self.projection[which], residual)
+
+
+def _product(matrices: Array, x: Array) -> Array:
+    """(k, m) matrices (k, m, m) times x (k, m)."""
+    result: Array = np.matmul(matrices, x[..., None])[..., 0]
+    return result
 
 
 def _longer(h: Array, ratio: Array) -> Array:
