@@ -22,11 +22,20 @@ from numpy.typing import NDArray
 from teorell.arrays import Array
 from teorell.engine.executors import NO_STEADY_STATE
 from teorell.simulation.flows import Flows
-from teorell.simulation.neutral import TIGHT, attracts, neutral_modes, solved, suspicious
+from teorell.simulation.neutral import (
+    TIGHT,
+    attracts,
+    inverses,
+    neutral_modes,
+    solved,
+    suspicious,
+)
 
 __all__ = ["Attractors"]
 
 PLAIN = 2  # doses that are followed one by one first
+FEW = 8  # of more states, M is known first along the last moves alone: it has few slow modes,
+DIRECTIONS = 6  # and these show them
 COARSE, OF_MATRIX = 1e-3, 1e-2  # tolerances of the solver: for the way, and for M;
 FINER = 1e-5  # for both, where these do not lead there
 SEARCHED = -1  # the status of what is not found yet
@@ -48,6 +57,7 @@ class Attractors:
     rhythmic: NDArray[np.bool_]  # (k,) where states may oscillate by themselves
     x: Array = field(init=False)
     left: Array = field(init=False)  # (k, m, m) I - M + P
+    inverse: Array = field(init=False)  # (k, m, m) of that, and what steps have shown since
     projection: Array = field(init=False)  # (k, m, m) on what keeps its value
     status: NDArray[np.int32] = field(init=False)  # (k,) 0 where a point was found, or is near
     far: Array = field(init=False)  # (k,) a state this large leads nowhere
@@ -55,7 +65,7 @@ class Attractors:
     def __post_init__(self) -> None:
         k, m = self.start.shape
         self.x = np.array(self.start)
-        self.left, self.projection = np.zeros((2, k, m, m))
+        self.left, self.inverse, self.projection = np.zeros((3, k, m, m))
         self.status, self.far = np.zeros(k, np.int32), np.zeros(k)
 
     def find(self) -> tuple[Array, NDArray[np.int32]]:
@@ -83,15 +93,25 @@ class Attractors:
 
     def _begin(self) -> None:
         """Follow the first doses one by one; a patient whom the solver fails says so."""
-        for _ in range(PLAIN):
+        many = self.x.shape[1] > FEW
+        moves = []
+        for _ in range(DIRECTIONS if many else PLAIN):
             active = np.flatnonzero(self.status == 0)
             value, self.status[active] = self.flows.advance(
                 self.x[active], self.which[active], max(COARSE, self.flows.rtol)
             )
+            moves.append(np.zeros_like(self.x))
+            moves[-1][active] = self._clipped(value) - self.x[active]
             self.x[active] = self._clipped(value)
         active = np.flatnonzero(self.status == 0)
         self.status[active] = SEARCHED
         self.far = FAR * np.max(np.abs(self.x) + self.flows.least, axis=1)
+        if many:
+            self._matrices_along(active, np.stack(moves, axis=2)[active])
+            size = np.abs(self.x[active]) + self.flows.least
+            matrix = np.eye(size.shape[1]) - self.left[active]
+            doubtful = self.rhythmic[active] | suspicious(matrix, size, self.rhythmic[active])
+            active = active[doubtful]
         self._new_matrices(active, OF_MATRIX)
         self._keep_neutral(active)
 
@@ -109,7 +129,7 @@ class Attractors:
                 return
             self._new_matrices(going[stale[going]], of_matrix)
             x, residual = self.x[going], self._residual(values, going)
-            system, step, h[going] = self._step(x, values[going], residual, h[going], going)
+            step, h[going] = self._step(x, values[going], residual, h[going], going)
             plain = h[going] == 0.0
             new = self._inside(x + step, x, values[going])
             new = np.where(plain[:, None], self._clipped(values[going]), new)
@@ -118,13 +138,16 @@ class Attractors:
             with np.errstate(invalid="ignore", over="ignore"):
                 over = self._kept_out(value - new, going)
                 over -= step / np.where(plain, np.inf, h[going])[:, None]
-                left_over = self._size(solved(system, over), new)
+                left_over = self._size(self._solved(over, h[going], going), new)
                 # below NEAR a coarse solver's jumps are all that is left
                 ratio = left_over / np.maximum(self._size(step, new), 4.0 * NEAR)
             good = (status == 0) & ((ratio <= 0.5) | plain)
             newton = np.isinf(h[going])
             near = good & newton & (left_over <= NEAR)
-            stale[going] = good & ~(newton & (ratio <= 0.1))
+            stale[going] = good & ~(newton & (ratio <= 0.25))
+            kept = np.flatnonzero(good & newton & ~stale[going])
+            self._learn(going[kept], step[kept], residual[kept],
+                        self._kept_out(value - new, going)[kept], new[kept])  # fmt: skip
             h[going] = np.where(good, _longer(h[going], ratio), _shorter(h[going]))
             self.x[going[good]], values[going[good]] = new[good], value[good]
             self.status[going[near]] = 0
@@ -143,13 +166,19 @@ class Attractors:
         ended = going
         k = len(self.x)
         before, best = np.full((2, k), np.inf)
+        last_x, last_residual = np.array(self.x), np.zeros_like(self.x)
         best_x, fresh, slow = np.array(self.x), np.zeros(k, np.bool_), np.zeros(k, np.int64)
         for _ in range(ENDING):
             if not going.size:
                 break
             x = self.x[going]
             value, status = self.flows.advance(x, self.which[going], rtol)
-            step = solved(self.left[going], self._kept_out(value - x, going))
+            residual = self._kept_out(value - x, going)
+            known = np.flatnonzero(np.isfinite(before[going]))
+            self._learn(going[known], (x - last_x[going])[known], last_residual[going][known],
+                        residual[known], x[known])  # fmt: skip
+            last_x[going], last_residual[going] = x, residual
+            step = _product(self.inverse[going], residual)
             with np.errstate(invalid="ignore"):
                 size = self._size(step, x) / rtol
             size = np.where((status == 0) & np.isfinite(size), size, np.inf)
@@ -166,7 +195,9 @@ class Attractors:
             fresh[again] = True
             self.x[going] = np.where(np.isfinite(new), new, x)
             going = going[~done & (status == 0)]
-            self._new_matrices(np.intersect1d(again, going), FINER)
+            again = np.intersect1d(again, going)
+            self._new_matrices(again, FINER)
+            before[again] = np.inf
         self.x[ended] = best_x[ended]
         accepted = (best <= ACCEPTED) & self._allowed(best_x)
         self.status[ended[~accepted[ended]]] = SEARCHED
@@ -178,6 +209,40 @@ class Attractors:
                 self.x[which], self.which[which], max(rtol, self.flows.rtol)
             )
             self.left[which] = np.eye(matrix.shape[1]) - matrix + self.projection[which]
+            self.inverse[which] = inverses(self.left[which])
+
+    def _matrices_along(self, which: NDArray[np.int64], moves: Array) -> None:
+        """Compute I - M at x where M is known along some moves (k, m, d), and zero beside them."""
+        if not which.size:
+            return
+        size = np.abs(self.x[which]) + self.flows.least
+        latest_first = moves[:, :, ::-1] / size[:, :, None]
+        length = np.sqrt((latest_first**2).sum(axis=1, keepdims=True))
+        basis, _ = np.linalg.qr(latest_first / np.where(length > 0.0, length, 1.0))
+        along = self.flows.along(
+            self.x[which], self.which[which], max(OF_MATRIX, self.flows.rtol),
+            basis * size[:, :, None],
+        )  # fmt: skip
+        matrix = np.matmul(along, np.swapaxes(basis, 1, 2)) / size[:, None, :]
+        self.left[which] = np.eye(matrix.shape[1]) - matrix
+        self.inverse[which] = inverses(self.left[which])
+
+    def _learn(
+        self, which: NDArray[np.int64], step: Array, before: Array, after: Array, x: Array
+    ) -> None:
+        """Correct the inverse of I - M by what a step has done to the residual (k, m).
+
+        Broyden's update (Math. Comp. 19, 1965, 577), each state in its size.
+        """
+        weighted = step / (np.abs(x) + self.flows.least) ** 2
+        expected = _product(self.inverse[which], before - after)
+        along = (weighted * expected).sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            sound = along > 0.1 * (weighted * step).sum(axis=1)
+        sound &= np.isfinite(expected).all(axis=1) & np.isfinite(step).all(axis=1)
+        which, over = which[sound], (step - expected)[sound] / along[sound, None]
+        row = np.matmul(weighted[sound, None, :], self.inverse[which])
+        self.inverse[which] += over[:, :, None] * row
 
     def _keep_neutral(self, which: NDArray[np.int64]) -> None:
         """Find the totals that nothing changes; where doses move one there is no steady state."""
@@ -192,6 +257,7 @@ class Attractors:
         projection = neutral_modes(self.flows.matrix(x, flows, tight), size)
         self.projection[which] = projection
         self.left[which] += projection
+        self.inverse[which] = inverses(self.left[which])
         some = np.flatnonzero(projection.any(axis=(1, 2)))
         if not some.size:
             return
@@ -204,23 +270,31 @@ class Attractors:
 
     def _step(
         self, x: Array, value: Array, residual: Array, h: Array, going: NDArray[np.int64]
-    ) -> tuple[Array, Array, Array]:
-        """The matrices, steps and lengths h of steps that leave no state negative.
+    ) -> tuple[Array, Array]:
+        """The steps, and their lengths h, that leave no state negative.
 
         h is 0 where none does: the next dose alone is followed.
         """
-        one = np.eye(x.shape[1])
-        h, system, step = np.array(h), np.array(self.left[going]), np.zeros_like(x)
+        h, step = np.array(h), np.zeros_like(x)
         todo = np.flatnonzero(h > 0.0)
         while todo.size:
-            system[todo] = self.left[going[todo]] + one / h[todo, None, None]
-            step[todo] = solved(system[todo], residual[todo])
+            step[todo] = self._solved(residual[todo], h[todo], going[todo])
             new = self._inside(x[todo] + step[todo], x[todo], value[todo])
             bad = ~(np.isfinite(step[todo]).all(axis=1) & self._allowed(new))
             todo = todo[bad]
             h[todo] = _shorter(h[todo])
             todo = todo[h[todo] > 0.0]
-        return system, step, h
+        return step, h
+
+    def _solved(self, right: Array, h: Array, which: NDArray[np.int64]) -> Array:
+        """(1/h + I - M + P)^-1 right; as good as it is known where h is infinite, or 0."""
+        result = _product(self.inverse[which], right)
+        some = np.flatnonzero(np.isfinite(h) & (h > 0.0))
+        if some.size:
+            one = np.eye(right.shape[1])
+            system = self.left[which[some]] + one / h[some, None, None]
+            result[some] = solved(system, right[some])
+        return result
 
     def _inside(self, new: Array, x: Array, value: Array) -> Array:
         """With what is negative by little as the flow has it: fast modes die out by themselves."""

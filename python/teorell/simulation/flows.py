@@ -62,13 +62,19 @@ class Flows:
 
         That of the steps which the solver takes at this tolerance; NaN where it fails.
         """
+        kept = x.shape[1]
+        return self.along(x, which, rtol, np.broadcast_to(np.eye(kept), (len(x), kept, kept)))
+
+    def along(
+        self, x: Array, which: NDArray[np.int64], rtol: float, directions: Array
+    ) -> Array:
+        """(k, kept, d) the derivatives of the flows along directions (k, kept, d), as `matrix`."""
         from teorell.engine.solve import push_forward
 
-        numbers = np.flatnonzero(self.kept)
         part = self._from(x, which)
         rows = within(self.inside, self.timeline, part, which)[:, self.kept]
-        moved = np.zeros((len(numbers), len(part.time)))
-        moved[np.arange(len(numbers)), rows] = 1.0
+        moved = np.zeros((directions.shape[2], len(part.time)))
+        moved[:, rows] = np.moveaxis(directions, 2, 0)
         batch = flow(self.tangent_programs(), self.columns, part, self.horizon, which)
         found = push_forward(batch, Tangents(event_value=moved), **self._at(rtol))[1]
         return np.ascontiguousarray(found[:, self.kept])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from teorell.arrays import Array
 from teorell.simulation.flows import Flows
 
-__all__ = ["TIGHT", "attracts", "neutral_modes", "solved", "suspicious"]
+__all__ = ["TIGHT", "attracts", "inverses", "neutral_modes", "solved", "suspicious"]
 
 TIGHT = 1e-10  # the tolerance at which modes are told apart,
 KEPT = 1e-7  # which keep what they have where 1 - M is smaller than that
@@ -36,6 +36,23 @@ def solved(matrices: Array, right: Array) -> Array:
             except np.linalg.LinAlgError:
                 continue
     return np.where(good[:, None], found, np.nan)
+
+
+def inverses(matrices: Array) -> Array:
+    """(k, m, m) the inverses of k matrices; NaN where there is none."""
+    k, m, _ = matrices.shape
+    good = np.isfinite(matrices).all(axis=(1, 2))
+    safe = np.where(good[:, None, None], matrices, np.eye(m))
+    try:
+        found = np.linalg.inv(safe)
+    except np.linalg.LinAlgError:  # one of them is singular
+        found = np.full_like(safe, np.nan)
+        for one in range(k):
+            try:
+                found[one] = np.linalg.inv(safe[one])
+            except np.linalg.LinAlgError:
+                continue
+    return np.where(good[:, None, None], found, np.nan)
 
 
 def suspicious(
