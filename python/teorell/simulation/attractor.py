@@ -60,12 +60,15 @@ class Attractors:
     inverse: Array = field(init=False)  # (k, m, m) of that, and what steps have shown since
     projection: Array = field(init=False)  # (k, m, m) on what keeps its value
     status: NDArray[np.int32] = field(init=False)  # (k,) 0 where a point was found, or is near
+    in_part: NDArray[np.bool_] = field(init=False)  # (k,) M is known along some directions alone,
+    modes: Array = field(init=False)  # (k, d, d) as it acts on these
     far: Array = field(init=False)  # (k,) a state this large leads nowhere
 
     def __post_init__(self) -> None:
         k, m = self.start.shape
         self.x = np.array(self.start)
         self.left, self.inverse, self.projection = np.zeros((3, k, m, m))
+        self.in_part, self.modes = np.zeros(k, np.bool_), np.zeros((k, DIRECTIONS, DIRECTIONS))
         self.status, self.far = np.zeros(k, np.int32), np.zeros(k)
 
     def find(self) -> tuple[Array, NDArray[np.int32]]:
@@ -79,26 +82,22 @@ class Attractors:
             self._end(going)
         self.status[self.status == SEARCHED] = NO_STEADY_STATE
         found = np.flatnonzero(self.status == 0)
-        one = np.eye(self.x.shape[1])
+        doubtful = found[self._suspicious(found)]
         good = attracts(
-            self.flows,
-            self.x[found],
-            one - self.left[found] + self.projection[found],
-            self.projection[found],
-            self.which[found],
-            self.rhythmic[found],
+            self.flows, self.x[doubtful], self.projection[doubtful], self.which[doubtful]
         )
-        self.status[found[~good]] = NO_STEADY_STATE
+        self.status[doubtful[~good]] = NO_STEADY_STATE
         return np.where((self.status == 0)[:, None], self.x, np.nan), self.status
 
     def _begin(self) -> None:
         """Follow the first doses one by one; a patient whom the solver fails says so."""
         many = self.x.shape[1] > FEW
+        coarse = OF_MATRIX if many else COARSE
         moves = []
         for _ in range(DIRECTIONS if many else PLAIN):
             active = np.flatnonzero(self.status == 0)
             value, self.status[active] = self.flows.advance(
-                self.x[active], self.which[active], max(COARSE, self.flows.rtol)
+                self.x[active], self.which[active], max(coarse, self.flows.rtol)
             )
             moves.append(np.zeros_like(self.x))
             moves[-1][active] = self._clipped(value) - self.x[active]
@@ -108,10 +107,7 @@ class Attractors:
         self.far = FAR * np.max(np.abs(self.x) + self.flows.least, axis=1)
         if many:
             self._matrices_along(active, np.stack(moves, axis=2)[active])
-            size = np.abs(self.x[active]) + self.flows.least
-            matrix = np.eye(size.shape[1]) - self.left[active]
-            doubtful = self.rhythmic[active] | suspicious(matrix, size, self.rhythmic[active])
-            active = active[doubtful]
+            active = active[self.rhythmic[active] | self._suspicious(active)]
         self._new_matrices(active, OF_MATRIX)
         self._keep_neutral(active)
 
@@ -182,13 +178,15 @@ class Attractors:
             with np.errstate(invalid="ignore"):
                 size = self._size(step, x) / rtol
             size = np.where((status == 0) & np.isfinite(size), size, np.inf)
+            # what is left after a step is to it as it is to the one before
+            left = np.where(size <= 1.0, size * np.minimum(1.0, size / before[going]), size)
             worse = ~(size < 0.3 * before[going])
             better = size < best[going]
             best[going[better]] = size[better]
             new = self._inside(x + step, x, value)
             # the step is the error of x: of an accepted point what is left is less
-            best_x[going[better]] = np.where((size <= AIM)[:, None], new, x)[better]
-            done = (size <= AIM) | (worse & fresh[going] & (slow[going] > 2))
+            best_x[going[better]] = np.where((left <= AIM)[:, None], new, x)[better]
+            done = (left <= AIM) | (worse & fresh[going] & (slow[going] > 2))
             slow[going] += worse & fresh[going]
             before[going] = size
             again = going[worse & ~done & ~fresh[going]]
@@ -196,7 +194,10 @@ class Attractors:
             self.x[going] = np.where(np.isfinite(new), new, x)
             going = going[~done & (status == 0)]
             again = np.intersect1d(again, going)
-            self._new_matrices(again, FINER)
+            part = self.in_part[again]
+            fresh[again[part]] = False
+            self._new_matrices(again[part], COARSE)
+            self._new_matrices(again[~part], FINER)
             before[again] = np.inf
         self.x[ended] = best_x[ended]
         accepted = (best <= ACCEPTED) & self._allowed(best_x)
@@ -210,6 +211,7 @@ class Attractors:
             )
             self.left[which] = np.eye(matrix.shape[1]) - matrix + self.projection[which]
             self.inverse[which] = inverses(self.left[which])
+            self.in_part[which] = False
 
     def _matrices_along(self, which: NDArray[np.int64], moves: Array) -> None:
         """Compute I - M at x where M is known along some moves (k, m, d), and zero beside them."""
@@ -223,9 +225,31 @@ class Attractors:
             self.x[which], self.which[which], max(OF_MATRIX, self.flows.rtol),
             basis * size[:, :, None],
         )  # fmt: skip
-        matrix = np.matmul(along, np.swapaxes(basis, 1, 2)) / size[:, None, :]
-        self.left[which] = np.eye(matrix.shape[1]) - matrix
-        self.inverse[which] = inverses(self.left[which])
+        transposed = np.ascontiguousarray(np.swapaxes(basis, 1, 2))
+        scaled = along / size[:, :, None]
+        self.modes[which] = np.matmul(transposed, scaled)  # M as it acts on the basis
+        one, few = np.eye(basis.shape[1]), np.eye(basis.shape[2])
+        ratio = size[:, :, None] / size[:, None, :]
+        self.left[which] = one - np.matmul(scaled, transposed) * ratio
+        # (I - Y Q')^-1 = I + Y (I - Q' Y)^-1 Q'
+        inside = np.matmul(scaled, inverses(few - self.modes[which]))
+        self.inverse[which] = one + np.matmul(inside, transposed) * ratio
+        self.in_part[which] = True
+
+    def _suspicious(self, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(k,) May some of the modes that are known not die out?"""
+        result = np.zeros(len(which), np.bool_)
+        part = self.in_part[which]
+        some = which[part]
+        if some.size:
+            unit = np.ones(self.modes.shape[:2])[some]
+            result[part] = suspicious(self.modes[some], unit, self.rhythmic[some])
+        some = which[~part]
+        if some.size:
+            size = np.abs(self.x[some]) + np.abs(self.start[some]) + self.flows.least
+            matrix = np.eye(size.shape[1]) - self.left[some]
+            result[~part] = suspicious(matrix, size, self.rhythmic[some])
+        return result
 
     def _learn(
         self, which: NDArray[np.int64], step: Array, before: Array, after: Array, x: Array
@@ -246,12 +270,10 @@ class Attractors:
 
     def _keep_neutral(self, which: NDArray[np.int64]) -> None:
         """Find the totals that nothing changes; where doses move one there is no steady state."""
-        size = np.abs(self.x[which]) + np.abs(self.start[which]) + self.flows.least
-        matrix = np.eye(size.shape[1]) - self.left[which]
-        doubtful = np.flatnonzero(suspicious(matrix, size, self.rhythmic[which]))
-        which, size = which[doubtful], size[doubtful]
+        which = which[self._suspicious(which)]
         if not which.size:
             return
+        size = np.abs(self.x[which]) + np.abs(self.start[which]) + self.flows.least
         tight = min(TIGHT, self.flows.rtol)
         x, flows = self.x[which], self.which[which]
         projection = neutral_modes(self.flows.matrix(x, flows, tight), size)

@@ -95,28 +95,16 @@ def neutral_modes(matrices: Array, size: Array) -> Array:
 
 
 def attracts(
-    flows: Flows,
-    x: Array,
-    matrices: Array,
-    projections: Array,
-    which: NDArray[np.int64],
-    rhythmic: NDArray[np.bool_],
+    flows: Flows, x: Array, projections: Array, which: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """(k,) Do all modes but those that keep what they have die out?
+    """(k,) Do all modes of the flows `which` at x but those that keep what they have die out?
 
-    matrices: (k, m, m) of the flows `which` at x, approximately. rhythmic: as for `suspicious`. Where that is in doubt they are
-    computed again at a tight tolerance.
+    Of M at a tight tolerance: for points where that is in doubt.
     """
-    size = np.abs(x) + flows.least
-    result = np.ones(len(x), np.bool_)
-    doubtful = np.flatnonzero(suspicious(matrices, size, rhythmic))
-    if not doubtful.size:
-        return result
-    exact = flows.matrix(x[doubtful], which[doubtful], min(TIGHT, flows.rtol))
-    for k, matrix in zip(doubtful, exact, strict=True):
-        if not np.isfinite(matrix).all():
-            result[k] = False
-            continue
-        modes = np.linalg.eigvals(matrix - projections[k])
-        result[k] = np.abs(modes).max(initial=0.0) < 1.0 - 0.1 * KEPT
+    if not len(x):
+        return np.zeros(0, np.bool_)
+    exact = flows.matrix(x, which, min(TIGHT, flows.rtol)) - projections
+    good = np.isfinite(exact).all(axis=(1, 2))
+    modes = np.linalg.eigvals(np.where(good[:, None, None], exact, 0.0))
+    result: NDArray[np.bool_] = good & (np.abs(modes).max(axis=1) < 1.0 - 0.1 * KEPT)
     return result
