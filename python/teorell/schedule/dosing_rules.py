@@ -27,7 +27,6 @@ from teorell.schedule.dose import (
     MODELLED_DURATION,
     MODELLED_RATE,
     NOT_STEADY,
-    RESET,
     SHORTEST,
 )
 from teorell.schedule.dose_table import DoseTable
@@ -167,8 +166,7 @@ def doses_of(
 
     values_at(expression, rows): symbol -> its value at each of these rows of the table. Raises
     InputError for a negative lag, a negative bioavailability, a rate <= 0, a negative duration and
-    anything that is not finite, for a modelled rate or duration without its rule, and for a lag as
-    long as the interval at steady state.
+    anything that is not finite, and for a modelled rate or duration without its rule.
     """
     made, values = _rules_of(table, rules, values_at)
     kind = table.kind
@@ -189,7 +187,6 @@ def doses_of(
             f"doses of patient {table.owner[np.argmin(good)]} overflow (their last time, an amount "
             "or a rate is infinite). Check amounts, rates, and the rules of doses."
         )
-    _check_lag(table, values["lag"])
     return Doses(
         table=table,
         amount=amount,
@@ -253,23 +250,3 @@ def _checked(table: DoseTable, rule: Rule, state: str) -> Array:
             f"{table.owner[rule.rows[bad]]}). Check the parameters in it."
         )
     return values
-
-
-def _check_lag(table: DoseTable, lag: Array) -> None:
-    """InputError where a dose at steady state lags as long as its interval.
-
-    The interval before the record holds one dose of the same record, which has come in by then.
-    """
-    late = (
-        (table.steady != NOT_STEADY)
-        & (table.kind != RESET)
-        & (table.every > 0.0)
-        & (lag >= table.every)
-    )
-    if late.any():
-        row = int(np.argmax(late))
-        raise InputError(
-            f"a dose at steady state has a lag of {lag[row]:.6g}, not shorter than its interval of "
-            f"{table.every[row]:.6g} (patient {table.owner[row]}). Give a longer interval, or a "
-            "shorter lag."
-        )

@@ -17,6 +17,7 @@ from teorell.schedule.dosing_rules import Doses
 from teorell.schedule.record_times import RecordTimes
 from teorell.schedule.timeline_rows import (
     EMPTYING,
+    TIED,
     Piece,
     Steady,
     SwitchTimes,
@@ -31,7 +32,6 @@ __all__ = ["samples_of", "timeline_of"]
 # order of kinds at equal times: resets, ends, starts, switches, covariates, boluses
 RANK = np.array([5, 2, 1, 3, 0, 4])
 CHUNK = 65_536  # patients whose rows are sorted at once: bounds the scratch memory
-TIED = 8 * np.finfo(np.float64).eps  # times within 8 ulp are one event to the solver (events.hpp)
 
 
 def timeline_of(

@@ -20,6 +20,7 @@ from teorell.model.expression import constant, derivative, leaves
 from teorell.schedule.dose import BY_RATE
 from teorell.schedule.dose_table import DoseTable
 from teorell.schedule.dosing_rules import Doses
+from teorell.schedule.timeline_rows import pending
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
@@ -71,7 +72,9 @@ def flows_of(doses: Doses, rows: NDArray[np.int64], names: tuple[str, ...]) -> t
     horizon = np.where(ever, IN_THE_END, table.every[rows])
     width[own] = np.where(ever, 2.0 * IN_THE_END, doses.width[rows])
     amount[own] = np.where(ever, doses.extent[rows] * 2.0 * IN_THE_END, doses.amount[rows])
-    first[own] = np.where(ever, 0.0, doses.first[rows] - table.time[rows])
+    # of a long lag what is left after whole intervals: the doses before come in as often
+    late = doses.first[rows] - table.time[rows]
+    first[own] = np.where(ever, 0.0, np.maximum(late - pending(doses)[rows] * table.every[rows], 0))
     first[own + 1] = horizon
     every[own] = table.every[rows]
     nothing = np.zeros(records * each)

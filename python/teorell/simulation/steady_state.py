@@ -22,6 +22,7 @@ from teorell.model.expression import symbol
 from teorell.schedule.dose import BOLUS, NOT_STEADY
 from teorell.schedule.dosing_rules import Doses
 from teorell.schedule.timeline import timeline_of
+from teorell.schedule.timeline_rows import pending
 from teorell.simulation.attractor import Attractors
 from teorell.simulation.flows import Flows
 from teorell.simulation.interval import (
@@ -82,22 +83,26 @@ def steady_states(
         settings=dict(options, before=True),
     )
     start = _initial_states(model, columns, len(rows))
-    states, status = _found(model, flows, flows_of_states, start)
+    states, status, projection = _found(model, flows, flows_of_states, start)
     return SteadyStates(
         model=model,
         programs=programs,
         flows=flows_of_states,
         rows=rows,
+        whole=pending(doses)[rows],
         doses=flows,
         status=status,
         states=states,
+        projection=projection,
     )
 
 
 def _found(
     model: Model, doses: Doses, flows: Flows, start: Array
-) -> tuple[Array, NDArray[np.int32]]:
-    """The states (states, records), NaN where there are none, and the status of each record."""
+) -> tuple[Array, NDArray[np.int32], dict[int, Array]]:
+    """The states (states, records), NaN where there are none, the status of each record, and the
+    projections on what keeps its value, by record.
+    """
     kept = flows.kept
     records, some = start.shape[1], int(kept.sum())
     names = np.array(model.state_names)
@@ -109,6 +114,7 @@ def _found(
         rhythmic[into == state] = oscillates(model, names[state])
     states = np.where(kept[:, None], np.nan, np.zeros((1, records)))
     status = np.zeros(records, np.int32)
+    projection = {}
     block = max(1, min(BLOCK, ENTRIES // max(1, some * some)))
     for first in range(0, records, block):
         which = np.arange(first, min(first + block, records))
@@ -117,7 +123,9 @@ def _found(
         )
         found, status[which] = search.find()
         states[np.ix_(kept, which)] = found.T
-    return states, status
+        some = np.flatnonzero(search.projection.any(axis=(1, 2)) & (status[which] == 0))
+        projection |= {first + k: np.array(search.projection[k]) for k in some.tolist()}
+    return states, status, projection
 
 
 def _initial_states(model: Model, columns: tuple[Array, ...], records: int) -> Array:
