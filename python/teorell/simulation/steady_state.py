@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
+from teorell.engine.executors import NO_STEADY_STATE
 from teorell.model import Model
 from teorell.model.evaluate import evaluate_all
 from teorell.model.expression import symbol
@@ -34,6 +35,7 @@ from teorell.simulation.interval import (
     of_states,
     state_rows,
 )
+from teorell.simulation.rest import rests
 from teorell.simulation.steady_derivatives import SteadyStates
 
 __all__ = ["SteadyStates", "steady_states"]
@@ -123,9 +125,27 @@ def _found(
         )
         found, status[which] = search.find()
         states[np.ix_(kept, which)] = found.T
+        _check_rest(model, flows, which[ever[which]], states, status)
         some = np.flatnonzero(search.projection.any(axis=(1, 2)) & (status[which] == 0))
         projection |= {first + k: np.array(search.projection[k]) for k in some.tolist()}
     return states, status, projection
+
+
+def _check_rest(
+    model: Model,
+    flows: Flows,
+    which: NDArray[np.int64],
+    states: Array,
+    status: NDArray[np.int32],
+) -> None:
+    """Take back the points of records `which`, where all has settled, that do not attract."""
+    which = which[status[which] == 0]
+    if not which.size or not flows.kept.any():
+        return
+    columns = tuple(column[which] if column.ndim else column for column in flows.columns)
+    moved = which[~rests(model, columns, states[:, which], flows.kept)]
+    status[moved] = NO_STEADY_STATE
+    states[np.ix_(flows.kept, moved)] = np.nan
 
 
 def _initial_states(model: Model, columns: tuple[Array, ...], records: int) -> Array:
