@@ -92,7 +92,8 @@ def test_of_two_steady_states_the_one_that_the_train_leads_to(given):
         found = tl.simulate(switch(), parameters, steady, [0.0], **tight)
         long = tl.simulate(switch(), parameters, train, [800.0], **tight)["x"]
     assert found.success.all()
-    assert long.min() < 0.2 and long.max() > 1.5
+    assert long.min() < 0.2
+    assert long.max() > 1.5
     np.testing.assert_allclose(found["x"], long, rtol=1e-6)
 
 
@@ -132,7 +133,8 @@ def test_an_unstable_point_is_none():
     model.rate(x, x * (x - 1.0))
     model.output("x", x)
     found = tl.simulate(model, {"start": [0.0, 0.5, 1.5]}, None, [0.0], start="equilibrium")
-    assert found.status[:2].tolist() == [0, 0] and found.status[2] != 0
+    assert found.status[:2].tolist() == [0, 0]
+    assert found.status[2] != 0
     np.testing.assert_allclose(found["x"][:2, 0], 0.0, atol=1e-8)
 
 

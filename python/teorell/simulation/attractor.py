@@ -22,28 +22,19 @@ from numpy.typing import NDArray
 from teorell.arrays import Array
 from teorell.engine.executors import NO_STEADY_STATE
 from teorell.simulation.flows import Flows
-from teorell.simulation.neutral import (
-    TIGHT,
-    attracts,
-    inverses,
-    neutral_modes,
-    solved,
-    suspicious,
-)
+from teorell.simulation.matrices import COARSEST, DIRECTIONS, Matrices, product
+from teorell.simulation.neutral import attracts
 
 __all__ = ["Attractors"]
 
 PLAIN = 2  # doses that are followed one by one first
-FEW = 8  # of more states, M is known first along the last moves alone: it has few slow modes,
-DIRECTIONS = 6  # and these show them
-COARSE, OF_MATRIX = 1e-3, 1e-2  # tolerances of the solver: for the way, and for M;
-FINER = 1e-5  # for both, where these do not lead there
+FEW = 8  # of more states M is known first along the last moves alone
+COARSE, FINER = 1e-3, 1e-5  # tolerances of the solver for the way, tried in turn
 SEARCHED = -1  # the status of what is not found yet
 NEAR = 1e-2  # relative error at which the way ends
 WAY, ENDING = 50, 20  # flows along the way, and at its end, at most
 FAR = 1e8  # times the state after the first doses: nothing leads there
 AIM, ACCEPTED = 0.1, 10.0  # error of a point, in rtol
-DRIFT = 1e-5  # part of a state by which a total that should stay may seem to move
 
 
 @dataclass(eq=False)
@@ -56,19 +47,14 @@ class Attractors:
     positive: NDArray[np.bool_]  # (m,) states that cannot be negative
     rhythmic: NDArray[np.bool_]  # (k,) where states may oscillate by themselves
     x: Array = field(init=False)
-    left: Array = field(init=False)  # (k, m, m) I - M + P
-    inverse: Array = field(init=False)  # (k, m, m) of that, and what steps have shown since
-    projection: Array = field(init=False)  # (k, m, m) on what keeps its value
+    matrices: Matrices = field(init=False)
     status: NDArray[np.int32] = field(init=False)  # (k,) 0 where a point was found, or is near
-    in_part: NDArray[np.bool_] = field(init=False)  # (k,) M is known along some directions alone,
-    modes: Array = field(init=False)  # (k, d, d) as it acts on these
     far: Array = field(init=False)  # (k,) a state this large leads nowhere
 
     def __post_init__(self) -> None:
-        k, m = self.start.shape
+        k = len(self.start)
         self.x = np.array(self.start)
-        self.left, self.inverse, self.projection = np.zeros((3, k, m, m))
-        self.in_part, self.modes = np.zeros(k, np.bool_), np.zeros((k, DIRECTIONS, DIRECTIONS))
+        self.matrices = Matrices(self.flows, self.which, self.start, self.rhythmic)
         self.status, self.far = np.zeros(k, np.int32), np.zeros(k)
 
     def find(self) -> tuple[Array, NDArray[np.int32]]:
@@ -76,15 +62,15 @@ class Attractors:
         if not self.x.shape[1]:
             return self.x, self.status
         self._begin()
-        for coarse, of_matrix in ((COARSE, OF_MATRIX), (FINER, FINER)):
+        for coarse, of_matrix in ((COARSE, COARSEST), (FINER, FINER)):
             going = np.flatnonzero(self.status == SEARCHED)
             self._follow(going, max(coarse, self.flows.rtol), of_matrix)
             self._end(going)
         self.status[self.status == SEARCHED] = NO_STEADY_STATE
         found = np.flatnonzero(self.status == 0)
-        doubtful = found[self._suspicious(found)]
+        doubtful = found[self.matrices.suspicious(self.x[found], found)]
         good = attracts(
-            self.flows, self.x[doubtful], self.projection[doubtful], self.which[doubtful]
+            self.flows, self.x[doubtful], self.matrices.projection[doubtful], self.which[doubtful]
         )
         self.status[doubtful[~good]] = NO_STEADY_STATE
         return np.where((self.status == 0)[:, None], self.x, np.nan), self.status
@@ -92,7 +78,7 @@ class Attractors:
     def _begin(self) -> None:
         """Follow the first doses one by one; a patient whom the solver fails says so."""
         many = self.x.shape[1] > FEW
-        coarse = OF_MATRIX if many else COARSE
+        coarse = COARSEST if many else COARSE
         moves = []
         for _ in range(DIRECTIONS if many else PLAIN):
             active = np.flatnonzero(self.status == 0)
@@ -106,10 +92,15 @@ class Attractors:
         self.status[active] = SEARCHED
         self.far = FAR * np.max(np.abs(self.x) + self.flows.least, axis=1)
         if many:
-            self._matrices_along(active, np.stack(moves, axis=2)[active])
-            active = active[self.rhythmic[active] | self._suspicious(active)]
-        self._new_matrices(active, OF_MATRIX)
-        self._keep_neutral(active)
+            self.matrices.along(self.x[active], active, np.stack(moves, axis=2)[active])
+            doubtful = self.matrices.suspicious(self.x[active], active)
+            active = active[self.rhythmic[active] | doubtful]
+        self.matrices.at(self.x[active], active, COARSEST)
+        stays = self.matrices.keep_neutral(self.x[active], active)
+        self.status[active[~stays]] = NO_STEADY_STATE
+        # what the first doses, coarsely solved, have moved of such totals goes back
+        back = self.start[active] - self.x[active]
+        self.x[active] += product(self.matrices.projection[active], back)
 
     def _follow(self, going: NDArray[np.int64], coarse: float, of_matrix: float) -> None:
         """Follow the train with a coarse solver until the point is near.
@@ -117,14 +108,18 @@ class Attractors:
         coarse, of_matrix: tolerances of the solver. What is not near in the end is at SEARCHED.
         """
         values, stale = np.full_like(self.x, np.nan), np.zeros(len(self.x), np.bool_)
-        stale[going] = of_matrix != OF_MATRIX
+        stale[going] = of_matrix != COARSEST
         values[going], _ = self.flows.advance(self.x[going], self.which[going], coarse)
         h = np.full(len(self.x), np.inf)
         for _ in range(WAY):
             if not going.size:
                 return
-            self._new_matrices(going[stale[going]], of_matrix)
-            x, residual = self.x[going], self._residual(values, going)
+            some = going[stale[going]]
+            self.matrices.at(self.x[some], some, of_matrix)
+            x, residual = (
+                self.x[going],
+                self.matrices.kept_out(values[going] - self.x[going], going),
+            )
             step, h[going] = self._step(x, values[going], residual, h[going], going)
             plain = h[going] == 0.0
             new = self._inside(x + step, x, values[going])
@@ -132,9 +127,9 @@ class Attractors:
             step = new - x
             value, status = self.flows.advance(new, self.which[going], coarse)
             with np.errstate(invalid="ignore", over="ignore"):
-                over = self._kept_out(value - new, going)
+                over = self.matrices.kept_out(value - new, going)
                 over -= step / np.where(plain, np.inf, h[going])[:, None]
-                left_over = self._size(self._solved(over, h[going], going), new)
+                left_over = self._size(self.matrices.solved(over, h[going], going), new)
                 # below NEAR a coarse solver's jumps are all that is left
                 ratio = left_over / np.maximum(self._size(step, new), 4.0 * NEAR)
             good = (status == 0) & ((ratio <= 0.5) | plain)
@@ -142,8 +137,13 @@ class Attractors:
             near = good & newton & (left_over <= NEAR)
             stale[going] = good & ~(newton & (ratio <= 0.25))
             kept = np.flatnonzero(good & newton & ~stale[going])
-            self._learn(going[kept], step[kept], residual[kept],
-                        self._kept_out(value - new, going)[kept], new[kept])  # fmt: skip
+            self.matrices.learn(
+                going[kept],
+                step[kept],
+                residual[kept],
+                self.matrices.kept_out(value - new, going)[kept],
+                new[kept],
+            )
             h[going] = np.where(good, _longer(h[going], ratio), _shorter(h[going]))
             self.x[going[good]], values[going[good]] = new[good], value[good]
             self.status[going[near]] = 0
@@ -169,12 +169,17 @@ class Attractors:
                 break
             x = self.x[going]
             value, status = self.flows.advance(x, self.which[going], rtol)
-            residual = self._kept_out(value - x, going)
+            residual = self.matrices.kept_out(value - x, going)
             known = np.flatnonzero(np.isfinite(before[going]))
-            self._learn(going[known], (x - last_x[going])[known], last_residual[going][known],
-                        residual[known], x[known])  # fmt: skip
+            self.matrices.learn(
+                going[known],
+                (x - last_x[going])[known],
+                last_residual[going[known]],
+                residual[known],
+                x[known],
+            )
             last_x[going], last_residual[going] = x, residual
-            step = _product(self.inverse[going], residual)
+            step = product(self.matrices.inverse[going], residual)
             with np.errstate(invalid="ignore"):
                 size = self._size(step, x) / rtol
             size = np.where((status == 0) & np.isfinite(size), size, np.inf)
@@ -194,101 +199,14 @@ class Attractors:
             self.x[going] = np.where(np.isfinite(new), new, x)
             going = going[~done & (status == 0)]
             again = np.intersect1d(again, going)
-            part = self.in_part[again]
+            part = self.matrices.in_part[again]
             fresh[again[part]] = False
-            self._new_matrices(again[part], COARSE)
-            self._new_matrices(again[~part], FINER)
+            for some, tolerance in ((again[part], COARSE), (again[~part], FINER)):
+                self.matrices.at(self.x[some], some, tolerance)
             before[again] = np.inf
         self.x[ended] = best_x[ended]
         accepted = (best <= ACCEPTED) & self._allowed(best_x)
         self.status[ended[~accepted[ended]]] = SEARCHED
-
-    def _new_matrices(self, which: NDArray[np.int64], rtol: float) -> None:
-        """Compute I - M + P at x, by a solver of this tolerance."""
-        if which.size:
-            matrix = self.flows.matrix(
-                self.x[which], self.which[which], max(rtol, self.flows.rtol)
-            )
-            self.left[which] = np.eye(matrix.shape[1]) - matrix + self.projection[which]
-            self.inverse[which] = inverses(self.left[which])
-            self.in_part[which] = False
-
-    def _matrices_along(self, which: NDArray[np.int64], moves: Array) -> None:
-        """Compute I - M at x where M is known along some moves (k, m, d), and zero beside them."""
-        if not which.size:
-            return
-        size = np.abs(self.x[which]) + self.flows.least
-        latest_first = moves[:, :, ::-1] / size[:, :, None]
-        length = np.sqrt((latest_first**2).sum(axis=1, keepdims=True))
-        basis, _ = np.linalg.qr(latest_first / np.where(length > 0.0, length, 1.0))
-        along = self.flows.along(
-            self.x[which], self.which[which], max(OF_MATRIX, self.flows.rtol),
-            basis * size[:, :, None],
-        )  # fmt: skip
-        transposed = np.ascontiguousarray(np.swapaxes(basis, 1, 2))
-        scaled = along / size[:, :, None]
-        self.modes[which] = np.matmul(transposed, scaled)  # M as it acts on the basis
-        one, few = np.eye(basis.shape[1]), np.eye(basis.shape[2])
-        ratio = size[:, :, None] / size[:, None, :]
-        self.left[which] = one - np.matmul(scaled, transposed) * ratio
-        # (I - Y Q')^-1 = I + Y (I - Q' Y)^-1 Q'
-        inside = np.matmul(scaled, inverses(few - self.modes[which]))
-        self.inverse[which] = one + np.matmul(inside, transposed) * ratio
-        self.in_part[which] = True
-
-    def _suspicious(self, which: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(k,) May some of the modes that are known not die out?"""
-        result = np.zeros(len(which), np.bool_)
-        part = self.in_part[which]
-        some = which[part]
-        if some.size:
-            unit = np.ones(self.modes.shape[:2])[some]
-            result[part] = suspicious(self.modes[some], unit, self.rhythmic[some])
-        some = which[~part]
-        if some.size:
-            size = np.abs(self.x[some]) + np.abs(self.start[some]) + self.flows.least
-            matrix = np.eye(size.shape[1]) - self.left[some]
-            result[~part] = suspicious(matrix, size, self.rhythmic[some])
-        return result
-
-    def _learn(
-        self, which: NDArray[np.int64], step: Array, before: Array, after: Array, x: Array
-    ) -> None:
-        """Correct the inverse of I - M by what a step has done to the residual (k, m).
-
-        Broyden's update (Math. Comp. 19, 1965, 577), each state in its size.
-        """
-        weighted = step / (np.abs(x) + self.flows.least) ** 2
-        expected = _product(self.inverse[which], before - after)
-        along = (weighted * expected).sum(axis=1)
-        with np.errstate(invalid="ignore"):
-            sound = along > 0.1 * (weighted * step).sum(axis=1)
-        sound &= np.isfinite(expected).all(axis=1) & np.isfinite(step).all(axis=1)
-        which, over = which[sound], (step - expected)[sound] / along[sound, None]
-        row = np.matmul(weighted[sound, None, :], self.inverse[which])
-        self.inverse[which] += over[:, :, None] * row
-
-    def _keep_neutral(self, which: NDArray[np.int64]) -> None:
-        """Find the totals that nothing changes; where doses move one there is no steady state."""
-        which = which[self._suspicious(which)]
-        if not which.size:
-            return
-        size = np.abs(self.x[which]) + np.abs(self.start[which]) + self.flows.least
-        tight = min(TIGHT, self.flows.rtol)
-        x, flows = self.x[which], self.which[which]
-        projection = neutral_modes(self.flows.matrix(x, flows, tight), size)
-        self.projection[which] = projection
-        self.left[which] += projection
-        self.inverse[which] = inverses(self.left[which])
-        some = np.flatnonzero(projection.any(axis=(1, 2)))
-        if not some.size:
-            return
-        value, _ = self.flows.advance(x[some], flows[some], tight)
-        moved = _product(projection[some], value - x[some]) / size[some]
-        drifts = ~(np.abs(moved).max(axis=1) <= DRIFT)
-        self.status[which[some[drifts]]] = NO_STEADY_STATE
-        # what the first doses, coarsely solved, have moved goes back
-        self.x[which[some]] += _product(projection[some], self.start[which[some]] - x[some])
 
     def _step(
         self, x: Array, value: Array, residual: Array, h: Array, going: NDArray[np.int64]
@@ -300,23 +218,13 @@ class Attractors:
         h, step = np.array(h), np.zeros_like(x)
         todo = np.flatnonzero(h > 0.0)
         while todo.size:
-            step[todo] = self._solved(residual[todo], h[todo], going[todo])
+            step[todo] = self.matrices.solved(residual[todo], h[todo], going[todo])
             new = self._inside(x[todo] + step[todo], x[todo], value[todo])
             bad = ~(np.isfinite(step[todo]).all(axis=1) & self._allowed(new))
             todo = todo[bad]
             h[todo] = _shorter(h[todo])
             todo = todo[h[todo] > 0.0]
         return step, h
-
-    def _solved(self, right: Array, h: Array, which: NDArray[np.int64]) -> Array:
-        """(1/h + I - M + P)^-1 right; as good as it is known where h is infinite, or 0."""
-        result = _product(self.inverse[which], right)
-        some = np.flatnonzero(np.isfinite(h) & (h > 0.0))
-        if some.size:
-            one = np.eye(right.shape[1])
-            system = self.left[which[some]] + one / h[some, None, None]
-            result[some] = solved(system, right[some])
-        return result
 
     def _inside(self, new: Array, x: Array, value: Array) -> Array:
         """With what is negative by little as the flow has it: fast modes die out by themselves."""
@@ -330,24 +238,11 @@ class Attractors:
 
     def _allowed(self, x: Array) -> NDArray[np.bool_]:
         """(k,) Is no state negative that cannot be?"""
-        return ~((x < 0.0) & self.positive).any(axis=1)
+        return np.asarray(~((x < 0.0) & self.positive).any(axis=1))
 
     def _size(self, step: Array, x: Array) -> Array:
         """(k,) how large steps are, of the state, in its worst component."""
         return np.asarray(np.max(np.abs(step) / (np.abs(x) + self.flows.least), axis=1))
-
-    def _residual(self, values: Array, which: NDArray[np.int64]) -> Array:
-        return self._kept_out(values[which] - self.x[which], which)
-
-    def _kept_out(self, residual: Array, which: NDArray[np.int64]) -> Array:
-        """The residual without what moves totals that stay, but by the errors of the solver."""
-        return residual - _product(self.projection[which], residual)
-
-
-def _product(matrices: Array, x: Array) -> Array:
-    """(k, m) matrices (k, m, m) times x (k, m)."""
-    result: Array = np.matmul(matrices, x[..., None])[..., 0]
-    return result
 
 
 def _longer(h: Array, ratio: Array) -> Array:

@@ -65,9 +65,7 @@ class Flows:
         kept = x.shape[1]
         return self.along(x, which, rtol, np.broadcast_to(np.eye(kept), (len(x), kept, kept)))
 
-    def along(
-        self, x: Array, which: NDArray[np.int64], rtol: float, directions: Array
-    ) -> Array:
+    def along(self, x: Array, which: NDArray[np.int64], rtol: float, directions: Array) -> Array:
         """(k, kept, d) the derivatives of the flows along directions (k, kept, d), as `matrix`."""
         from teorell.engine.solve import push_forward
 

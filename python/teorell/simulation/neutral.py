@@ -8,6 +8,9 @@ modes is below 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,41 +26,39 @@ SLOW = 1e-3  # what dies out by less an interval is looked at twice
 
 def solved(matrices: Array, right: Array) -> Array:
     """(k, m) the solutions of k linear systems (k, m, m); NaN where there is none."""
-    good = np.isfinite(matrices).all(axis=(1, 2)) & np.isfinite(right).all(axis=1)
-    one = np.eye(matrices.shape[1])
-    safe = np.where(good[:, None, None], matrices, one)
-    try:
-        found = np.linalg.solve(safe, right[..., None])[..., 0]
-    except np.linalg.LinAlgError:  # one of them is singular
-        found = np.full_like(right, np.nan)
-        for k in np.flatnonzero(good):
-            try:
-                found[k] = np.linalg.solve(safe[k], right[k])
-            except np.linalg.LinAlgError:
-                continue
-    return np.where(good[:, None], found, np.nan)
+    return _safely(lambda a, b: np.linalg.solve(a, b[..., None])[..., 0], matrices, right)
 
 
 def inverses(matrices: Array) -> Array:
     """(k, m, m) the inverses of k matrices; NaN where there is none."""
-    k, m, _ = matrices.shape
-    good = np.isfinite(matrices).all(axis=(1, 2))
-    safe = np.where(good[:, None, None], matrices, np.eye(m))
+    return _safely(lambda a, _: np.linalg.inv(a), matrices, matrices)
+
+
+def _safely(function: Callable[[Array, Array], Any], matrices: Array, right: Array) -> Array:
+    """function(matrices, right) of k matrices and k arrays; NaN where one is singular."""
+    k = len(matrices)
+    good = _finite(matrices) & _finite(right)
+    safe = np.where(good[:, None, None], matrices, np.eye(matrices.shape[1]))
     try:
-        found = np.linalg.inv(safe)
+        found: Array = function(safe, right)
     except np.linalg.LinAlgError:  # one of them is singular
-        found = np.full_like(safe, np.nan)
-        for one in range(k):
-            try:
-                found[one] = np.linalg.inv(safe[one])
-            except np.linalg.LinAlgError:
-                continue
-    return np.where(good[:, None, None], found, np.nan)
+        if k == 1:
+            return np.full_like(right, np.nan)
+        halves = [
+            _safely(function, matrices[part], right[part])
+            for part in (slice(k // 2), slice(k // 2, k))
+        ]
+        return np.concatenate(halves)
+    found[~good] = np.nan
+    return found
 
 
-def suspicious(
-    matrices: Array, size: Array, rhythmic: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def _finite(arrays: Array) -> NDArray[np.bool_]:
+    """(k,) Are all entries of k arrays finite?"""
+    return np.asarray(np.isfinite(arrays).reshape(len(arrays), -1).all(axis=1))
+
+
+def suspicious(matrices: Array, size: Array, rhythmic: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(k,) May a mode keep what it has, or not die out? To be looked at more closely.
 
     size: (k, m) of the states. rhythmic: (k,) where states may oscillate by themselves, which a
@@ -70,7 +71,7 @@ def suspicious(
     with np.errstate(invalid="ignore"):
         dying = ((slowness > 0.0) & (slowness < 1.0 / SLOW)).all(axis=1)
     result = ~dying | rhythmic
-    for k in np.flatnonzero(result & np.isfinite(matrices).all(axis=(1, 2))):
+    for k in np.flatnonzero(result & _finite(matrices)):
         modes = np.linalg.eigvals(matrices[k])
         most = 0.3 if rhythmic[k] else 1.0 - SLOW
         dull = (modes.imag == 0.0) & (modes.real > -0.3) & (modes.real < 1.0 - SLOW)
@@ -104,7 +105,6 @@ def attracts(
     if not len(x):
         return np.zeros(0, np.bool_)
     exact = flows.matrix(x, which, min(TIGHT, flows.rtol)) - projections
-    good = np.isfinite(exact).all(axis=(1, 2))
+    good = _finite(exact)
     modes = np.linalg.eigvals(np.where(good[:, None, None], exact, 0.0))
-    result: NDArray[np.bool_] = good & (np.abs(modes).max(axis=1) < 1.0 - 0.1 * KEPT)
-    return result
+    return np.asarray(good & (np.abs(modes).max(axis=1) < 1.0 - 0.1 * KEPT))

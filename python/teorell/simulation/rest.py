@@ -21,9 +21,9 @@ def rests(
 ) -> NDArray[np.bool_]:
     """(records,) Do small changes of the kept states die out, without a swing that stays?
 
-    columns: a parameter each, () or (records,). states: (states, records). A solver that is L-stable
-    damps a swing in its long steps, so the flow cannot tell; the Jacobian can. A change that
-    nothing moves (a total) may stay.
+    columns: a parameter each, () or (records,). states: (states, records). A solver that is
+    L-stable damps a swing in its long steps, so the flow cannot tell; the Jacobian can. A change
+    that nothing moves (a total) may stay.
     """
     jacobian = _jacobian(model, columns, states, kept)
     size = np.abs(states[kept].T) + 1e-6 * np.abs(states[kept].T).max(axis=1, keepdims=True) + 1e-30
@@ -34,13 +34,13 @@ def rests(
     np.einsum("kii->ki", over)[...] = -diagonal
     slowness = solved(over, np.ones(diagonal.shape))
     with np.errstate(invalid="ignore"):
-        result = (slowness > 0.0).all(axis=1)
+        result: NDArray[np.bool_] = np.asarray((slowness > 0.0).all(axis=1))
     for k in np.flatnonzero(~result & np.isfinite(scaled).all(axis=(1, 2))):
         modes = np.linalg.eigvals(scaled[k])
         least = ROUNDING * np.abs(modes).max(initial=0.0)
         swings = (np.abs(modes.imag) > least) & (modes.real > -1e-8 * np.abs(modes))
         result[k] = not (swings | (modes.real > least)).any()
-    return np.asarray(result)
+    return result
 
 
 def _jacobian(

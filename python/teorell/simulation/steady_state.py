@@ -31,8 +31,8 @@ from teorell.simulation.interval import (
     flows_of,
     given_rows,
     lasting,
-    oscillates,
     of_states,
+    oscillates,
     state_rows,
 )
 from teorell.simulation.rest import rests
@@ -116,7 +116,7 @@ def _found(
         rhythmic[into == state] = oscillates(model, names[state])
     states = np.where(kept[:, None], np.nan, np.zeros((1, records)))
     status = np.zeros(records, np.int32)
-    projection = {}
+    projection: dict[int, Array] = {}
     block = max(1, min(BLOCK, ENTRIES // max(1, some * some)))
     for first in range(0, records, block):
         which = np.arange(first, min(first + block, records))
@@ -126,8 +126,9 @@ def _found(
         found, status[which] = search.find()
         states[np.ix_(kept, which)] = found.T
         _check_rest(model, flows, which[ever[which]], states, status)
-        some = np.flatnonzero(search.projection.any(axis=(1, 2)) & (status[which] == 0))
-        projection |= {first + k: np.array(search.projection[k]) for k in some.tolist()}
+        projected = search.matrices.projection
+        neutral = np.flatnonzero(projected.any(axis=(1, 2)) & (status[which] == 0))
+        projection |= {first + k: np.array(projected[k]) for k in neutral.tolist()}
     return states, status, projection
 
 
