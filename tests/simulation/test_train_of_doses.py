@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +142,45 @@ def test_an_unstable_point_is_none():
 def test_a_solver_that_fails_says_so():
     regimen = Regimen.bolus(10, into="drug", every=12, steady_state=True)
     assert tl.simulate(saturable(), {}, regimen, [0.0], max_steps=2).status[0] == 4
+
+
+def chain():
+    """Twelve compartments in a row, at the end an enzyme whose total nothing changes."""
+    model = tl.Model("chain")
+    k, total, leaves = model.parameters(k=1.0, total=5.0, leaves=1.0)
+    row = [model.state(f"c{i}") for i in range(12)]
+    free, bound = model.states("free", "bound")
+    model.initial(free, total)
+    for one, other in pairwise(row):
+        model.flow(one, other, k * one - 0.3 * other)
+    model.flow(row[0], None, 0.1 * leaves * row[0])
+    binding = 0.5 * row[-1] * free - 0.2 * bound
+    model.rate(free, 0.3 * leaves * bound - binding)
+    model.rate(bound, binding - 0.3 * leaves * bound)
+    model.flow(row[-1], None, binding + 0.2 * bound - 0.2 * bound)
+    for state in (row[0], row[5], row[-1], free):
+        model.output(state.name, state)
+    model.output("total", free + bound)
+    return model
+
+
+def test_many_states_and_a_total():
+    given = {"k": [0.8, 1.0, 2.0], "total": [1.0, 5.0, 20.0]}
+    regimen = Regimen.bolus(10, into="c0", every=12, doses=2, steady_state=True)
+    options = {"rtol": 1e-9, "atol": 1e-12}
+    solution = tl.simulate(chain(), given, regimen, [0.0, 12.0], **options)
+    assert solution.success.all()
+    np.testing.assert_allclose(solution.values[:, 1], solution.values[:, 0], rtol=1e-7)
+    np.testing.assert_allclose(solution["total"][:, 0], given["total"], rtol=1e-10)
+    train = Regimen.bolus(10, into="c0", every=12, doses=2001)
+    long = tl.simulate(chain(), given, train, [24000.0], **options)
+    np.testing.assert_allclose(solution.values[:, 0], long.values[:, 0], rtol=1e-6)
+    alone = tl.simulate(chain(), {"k": 1.0, "total": 5.0}, regimen, [0.0, 12.0], **options)
+    np.testing.assert_array_equal(alone.values[0], solution.values[1])
+
+
+def test_many_states_and_no_way_out():
+    model = chain()
+    regimen = Regimen.bolus(10, into="c0", every=12, steady_state=True)
+    solution = tl.simulate(model, {"leaves": [1.0, 0.0]}, regimen, [0.0])
+    assert solution.status.tolist() == [0, NO_STEADY_STATE]

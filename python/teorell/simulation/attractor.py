@@ -25,7 +25,7 @@ from teorell.simulation.flows import Flows
 from teorell.simulation.matrices import COARSEST, DIRECTIONS, Matrices, product
 from teorell.simulation.neutral import attracts
 
-__all__ = ["Attractors"]
+__all__ = ["FEW", "Attractors"]
 
 PLAIN = 2  # doses that are followed one by one first
 FEW = 8  # of more states M is known first along the last moves alone
@@ -46,6 +46,7 @@ class Attractors:
     start: Array  # (k, m) the initial states
     positive: NDArray[np.bool_]  # (m,) states that cannot be negative
     rhythmic: NDArray[np.bool_]  # (k,) where states may oscillate by themselves
+    totals: bool  # may something keep its value? All of M is needed then
     x: Array = field(init=False)
     matrices: Matrices = field(init=False)
     status: NDArray[np.int32] = field(init=False)  # (k,) 0 where a point was found, or is near
@@ -77,7 +78,7 @@ class Attractors:
 
     def _begin(self) -> None:
         """Follow the first doses one by one; a patient whom the solver fails says so."""
-        many = self.x.shape[1] > FEW
+        many = self.x.shape[1] > FEW and not self.totals
         coarse = COARSEST if many else COARSE
         moves = []
         for _ in range(DIRECTIONS if many else PLAIN):
@@ -95,12 +96,17 @@ class Attractors:
             self.matrices.along(self.x[active], active, np.stack(moves, axis=2)[active])
             doubtful = self.matrices.suspicious(self.x[active], active)
             active = active[self.rhythmic[active] | doubtful]
-        self.matrices.at(self.x[active], active, COARSEST)
-        stays = self.matrices.keep_neutral(self.x[active], active)
-        self.status[active[~stays]] = NO_STEADY_STATE
+        self._compute(active, COARSEST)
         # what the first doses, coarsely solved, have moved of such totals goes back
         back = self.start[active] - self.x[active]
         self.x[active] += product(self.matrices.projection[active], back)
+
+    def _compute(self, which: NDArray[np.int64], rtol: float) -> None:
+        """Compute the matrices at x, and when first all of M is known find what keeps its value."""
+        self.matrices.at(self.x[which], which, rtol)
+        new = which[~self.matrices.examined[which]]
+        stays = self.matrices.keep_neutral(self.x[new], new)
+        self.status[new[~stays]] = NO_STEADY_STATE
 
     def _follow(self, going: NDArray[np.int64], coarse: float, of_matrix: float) -> None:
         """Follow the train with a coarse solver until the point is near.
@@ -114,8 +120,8 @@ class Attractors:
         for _ in range(WAY):
             if not going.size:
                 return
-            some = going[stale[going]]
-            self.matrices.at(self.x[some], some, of_matrix)
+            self._compute(going[stale[going]], of_matrix)
+            going = going[self.status[going] == SEARCHED]
             x, residual = (
                 self.x[going],
                 self.matrices.kept_out(values[going] - self.x[going], going),
@@ -202,11 +208,13 @@ class Attractors:
             part = self.matrices.in_part[again]
             fresh[again[part]] = False
             for some, tolerance in ((again[part], COARSE), (again[~part], FINER)):
-                self.matrices.at(self.x[some], some, tolerance)
+                self._compute(some, tolerance)
+            going = going[self.status[going] == 0]
             before[again] = np.inf
         self.x[ended] = best_x[ended]
         accepted = (best <= ACCEPTED) & self._allowed(best_x)
-        self.status[ended[~accepted[ended]]] = SEARCHED
+        lost = (self.status[ended] == 0) & ~accepted[ended]
+        self.status[ended[lost]] = SEARCHED
 
     def _step(
         self, x: Array, value: Array, residual: Array, h: Array, going: NDArray[np.int64]

@@ -16,7 +16,8 @@ from teorell.arrays import Array
 from teorell.engine.batch import Batch, Samples, Timeline
 from teorell.errors import InputError
 from teorell.model import Model
-from teorell.model.expression import constant, derivative, leaves
+from teorell.model.evaluate import evaluate_all
+from teorell.model.expression import constant, derivative, leaves, symbol
 from teorell.schedule.dose import BY_RATE
 from teorell.schedule.dose_table import DoseTable
 from teorell.schedule.dosing_rules import Doses
@@ -30,6 +31,7 @@ __all__ = [
     "flow",
     "flows_of",
     "given_rows",
+    "keeps_totals",
     "lasting",
     "of_states",
     "oscillates",
@@ -130,6 +132,24 @@ def oscillates(model: Model, dosed: str) -> bool:
         for other in reads[name]
         if other != name
     )
+
+
+def keeps_totals(model: Model, kept: NDArray[np.bool_]) -> bool:
+    """May a sum of kept states, each times a number, be what nothing changes?
+
+    By the rates at random points, for random parameters: there is one where they leave a direction
+    out.
+    """
+    rng, points, names = np.random.default_rng(0), 2 * int(kept.sum()) + 2, model.parameter_names
+    values = {symbol("state", name): rng.uniform(0.5, 2.0, points) for name in model.state_names}
+    values |= {symbol("parameter", name): np.array(rng.uniform(0.5, 2.0)) for name in names}
+    rates = [rate for rate, keep in zip(model.derivatives().values(), kept, strict=True) if keep]
+    with np.errstate(all="ignore"):
+        found = np.array(np.broadcast_arrays(*evaluate_all(rates, values), np.zeros(points))[:-1])
+    size = np.abs(found).max(axis=1, keepdims=True)
+    if not np.isfinite(found).all() or not (size > 0.0).all():
+        return True
+    return bool(np.linalg.svd(found / size, compute_uv=False)[-1] < 1e-9)
 
 
 def _reached(names: set[str], reads: dict[str, set[str]]) -> set[str]:

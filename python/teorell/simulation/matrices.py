@@ -36,10 +36,12 @@ class Matrices:
     projection: Array = field(init=False)  # (k, m, m) on what keeps its value
     in_part: NDArray[np.bool_] = field(init=False)  # (k,) M is known along some directions alone,
     modes: Array = field(init=False)  # (k, d, d) as it acts on these
+    examined: NDArray[np.bool_] = field(init=False)  # (k,) by keep_neutral
 
     def __post_init__(self) -> None:
         k, m = self.start.shape
         self.left, self.inverse, self.projection = np.zeros((3, k, m, m))
+        self.examined = np.zeros(k, np.bool_)
         self.in_part, self.modes = np.zeros(k, np.bool_), np.zeros((k, DIRECTIONS, DIRECTIONS))
 
     def at(self, x: Array, which: NDArray[np.int64], rtol: float) -> None:
@@ -94,6 +96,7 @@ class Matrices:
         There is no steady state then.
         """
         stays = np.ones(len(which), np.bool_)
+        self.examined[which] = True
         some = np.flatnonzero(self.suspicious(x, which))
         if not some.size:
             return stays

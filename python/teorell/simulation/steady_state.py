@@ -24,12 +24,13 @@ from teorell.schedule.dose import BOLUS, NOT_STEADY
 from teorell.schedule.dosing_rules import Doses
 from teorell.schedule.timeline import timeline_of
 from teorell.schedule.timeline_rows import pending
-from teorell.simulation.attractor import Attractors
+from teorell.simulation.attractor import FEW, Attractors
 from teorell.simulation.flows import Flows
 from teorell.simulation.interval import (
     check_autonomous,
     flows_of,
     given_rows,
+    keeps_totals,
     lasting,
     of_states,
     oscillates,
@@ -117,11 +118,17 @@ def _found(
     states = np.where(kept[:, None], np.nan, np.zeros((1, records)))
     status = np.zeros(records, np.int32)
     projection: dict[int, Array] = {}
+    totals = some > FEW and keeps_totals(model, kept)
     block = max(1, min(BLOCK, ENTRIES // max(1, some * some)))
     for first in range(0, records, block):
         which = np.arange(first, min(first + block, records))
         search = Attractors(
-            flows, which, np.ascontiguousarray(start[kept][:, which].T), positive, rhythmic[which]
+            flows=flows,
+            which=which,
+            start=np.ascontiguousarray(start[kept][:, which].T),
+            positive=positive,
+            rhythmic=rhythmic[which],
+            totals=totals,
         )
         found, status[which] = search.find()
         states[np.ix_(kept, which)] = found.T
