@@ -32,7 +32,7 @@ FEW = 8  # of more states M is known first along the last moves alone
 COARSE, FINER = 1e-3, 1e-5  # tolerances of the solver for the way, tried in turn
 SEARCHED = -1  # the status of what is not found yet
 NEAR = 1e-2  # relative error at which the way ends
-WAY, ENDING = 50, 20  # flows along the way, and at its end, at most
+WAY, ENDING = 80, 20  # flows along the way, and at its end, at most
 FAR = 1e8  # times the state after the first doses: nothing leads there
 AIM, ACCEPTED = 0.1, 10.0  # error of a point, in rtol
 
@@ -116,7 +116,7 @@ class Attractors:
         values, stale = np.full_like(self.x, np.nan), np.zeros(len(self.x), np.bool_)
         stale[going] = of_matrix != COARSEST
         values[going], _ = self.flows.advance(self.x[going], self.which[going], coarse)
-        h = np.full(len(self.x), np.inf)
+        h, last = np.full(len(self.x), np.inf), np.zeros(len(self.x))
         for _ in range(WAY):
             if not going.size:
                 return
@@ -126,7 +126,7 @@ class Attractors:
                 self.x[going],
                 self.matrices.kept_out(values[going] - self.x[going], going),
             )
-            step, h[going] = self._step(x, values[going], residual, h[going], going)
+            step, h[going] = self._step(x, values[going], residual, h[going], going, last[going])
             plain = h[going] == 0.0
             new = self._inside(x + step, x, values[going])
             new = np.where(plain[:, None], self._clipped(values[going]), new)
@@ -150,7 +150,9 @@ class Attractors:
                 self.matrices.kept_out(value - new, going)[kept],
                 new[kept],
             )
-            h[going] = np.where(good, _longer(h[going], ratio), _shorter(h[going]))
+            h_now = h[going]
+            last[going] = np.where(good & np.isfinite(h_now), h_now, last[going])
+            h[going] = np.where(good, _longer(h_now, ratio), _shorter(h_now, last[going]))
             self.x[going[good]], values[going[good]] = new[good], value[good]
             self.status[going[near]] = 0
             lost = plain & (status != 0)
@@ -217,11 +219,17 @@ class Attractors:
         self.status[ended[lost]] = SEARCHED
 
     def _step(
-        self, x: Array, value: Array, residual: Array, h: Array, going: NDArray[np.int64]
+        self,
+        x: Array,
+        value: Array,
+        residual: Array,
+        h: Array,
+        going: NDArray[np.int64],
+        last: Array,
     ) -> tuple[Array, Array]:
         """The steps, and their lengths h, that leave no state negative.
 
-        h is 0 where none does: the next dose alone is followed.
+        h is 0 where none does: the next dose alone is followed. last: of the steps before.
         """
         h, step = np.array(h), np.zeros_like(x)
         todo = np.flatnonzero(h > 0.0)
@@ -230,7 +238,7 @@ class Attractors:
             new = self._inside(x[todo] + step[todo], x[todo], value[todo])
             bad = ~(np.isfinite(step[todo]).all(axis=1) & self._allowed(new))
             todo = todo[bad]
-            h[todo] = _shorter(h[todo])
+            h[todo] = _shorter(h[todo], last[todo])
             todo = todo[h[todo] > 0.0]
         return step, h
 
@@ -259,6 +267,6 @@ def _longer(h: Array, ratio: Array) -> Array:
     return np.where(h == 0.0, 4.0, np.where(ratio <= 0.25, grown, h))
 
 
-def _shorter(h: Array) -> Array:
-    """h after a step that was too long; 0 once it is not longer than a dose."""
-    return np.where(np.isinf(h), 256.0, np.where(h > 2.0, h / 8.0, 0.0))
+def _shorter(h: Array, last: Array) -> Array:
+    """h after one that was too long, last the one before it; 0 once it is no longer than a dose."""
+    return np.where(np.isinf(h), np.maximum(256.0, 16.0 * last), np.where(h > 2.0, h / 8.0, 0.0))
