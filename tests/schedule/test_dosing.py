@@ -352,8 +352,8 @@ BAD = {
                   "doses of patient 0 overflow"),
     "amount": ({"f": [1.0, 1e10]}, Regimen.bolus(1e305, "central"), "doses of patient 1 overflow"),
     "rate of an infusion": ({"duration": 1e-90}, Regimen.infusion(1e250, "central",
-    duration="modelled"), "overflow"), "lag at steady state": ({"lag": [1.0, 2.0]}, STEADY,
-    "has a lag of 2, not shorter than its interval of 2 (patient 1)"),
+    duration="modelled"), "overflow"), "lag at steady state": ({"lag": [1.0, 3e6]}, STEADY,
+    "1500000 doses on their way (patient 1"),
 }  # fmt: skip
 
 

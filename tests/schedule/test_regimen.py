@@ -357,6 +357,10 @@ def test_immutable_picklable_readable():
             "steady state without an interval",
         ),
         (
+            lambda: Regimen.infusion(0, into="gut", rate=1, every=12, steady_state=True),
+            "amount 0, a rate and an interval",
+        ),
+        (
             lambda: Regimen.bolus(1, into="gut", every=12, steady_state="yes"),
             "steady_state .* is 'yes'",
         ),

@@ -9,7 +9,6 @@ import pytest
 import teorell as tl
 from teorell import InputError, Regimen
 from teorell.engine.executors import NO_STEADY_STATE
-from teorell.simulation.fixed_point import fixed_points
 
 TIGHT = {"rtol": 1e-10, "atol": 1e-13}
 TIMES = np.linspace(0.0, 30.0, 61)
@@ -145,7 +144,7 @@ def test_replacing_drops_what_was_there_and_what_was_to_come():
     np.testing.assert_allclose(given.values, alone.values, rtol=1e-9)
 
 
-def binding():
+def binding(output="drug"):
     """An enzyme whose total nothing changes, besides what is given and leaves."""
     model = tl.Model("binding")
     kon, koff, kel, total = model.parameters(kon=0.5, koff=0.2, kel=0.3, total=5.0)
@@ -155,7 +154,7 @@ def binding():
     model.rate(drug, -association - kel * drug)
     model.rate(free, -association)
     model.rate(bound, association)
-    model.output("drug", drug)
+    model.output(output, drug)
     model.output("total", free + bound)
     return model
 
@@ -203,15 +202,19 @@ def test_equations_with_the_time_have_none():
         tl.simulate(model, {}, Regimen.bolus(1, into=x, every=12, steady_state=True), [1.0])
 
 
-def test_a_lag_as_long_as_the_interval_is_refused():
+@pytest.mark.parametrize("width", [0.0, 5.0, 31.0])
+@pytest.mark.parametrize("lag", [11.999999, 12.0, 17.0, 24.0, 30.5])
+def test_a_lag_as_long_as_the_interval_or_longer(lag, width):
+    """As a long train of doses gives it, of which those on their way have not come in yet."""
     model = one_compartment(lag="lag")
-    with pytest.raises(InputError, match="not shorter than its interval"):
-        tl.simulate(
-            model,
-            {"lag": 12.0},
-            Regimen.bolus(1, into="central", every=12, steady_state=True),
-            [1.0],
-        )
+    give = Regimen.infusion if width else Regimen.bolus
+    more = {"duration": width} if width else {}
+    steady = give(100, into="central", every=12, doses=2, steady_state=True, time=1.0, **more)
+    train = give(100, into="central", every=12, doses=102, **more)
+    lags = {"lag": [1.0, lag]}
+    found = tl.simulate(model, lags, steady, 1.0 + TIMES, outputs="cp", **TIGHT)
+    expected = tl.simulate(model, lags, train, 1200.0 + TIMES, outputs="cp", **TIGHT)
+    np.testing.assert_allclose(found["cp"], expected["cp"], rtol=1e-8)
 
 
 def test_a_patient_alone_has_the_same_bits():
@@ -251,6 +254,14 @@ def test_equilibrium_without_doses():
 
 
 GRADIENT_CASES = {
+    "a long lag": (one_compartment(lag="lag"), {"cl": 0.7, "lag": 20.0},
+                   lambda z: Regimen.bolus(z[0], "central", every=z[1], doses=2,
+                   steady_state=True), [80.0, 9.0]),
+    "a long lag of infusions": (one_compartment(lag="lag"), {"cl": 0.7, "lag": 20.0},
+                                lambda z: Regimen.infusion(z[0], "central", duration=z[1],
+                                every=z[2], doses=2, steady_state=True), [80.0, 14.0, 9.0]),
+    "a total": (binding("cp"), {"total": 5.0, "kel": 0.3},
+                lambda z: Regimen.bolus(z[0], "drug", every=z[1], steady_state=True), [4.0, 6.0]),
     "bolus": (one_compartment(lag="lag", bioavailability="f"), {"cl": 0.7, "lag": 2.0, "f": 0.6},
               lambda z: Regimen.bolus(z[0], "central", time=3.0 + z[1], every=z[2], doses=2,
               steady_state=True), [80.0, 0.5, 9.0]),
@@ -342,19 +353,3 @@ def regimen_derivative(doses, regimen_of, numbers, k):
                 getattr(moved, field) - getattr(line, field)
             )
     return total
-
-
-def test_fixed_points_of_linear_maps():
-    rng = np.random.default_rng(0)
-    n, problems = 30, 7
-    modes = np.concatenate([[0.95, 0.7, 0.5, 0.3, 0.1], 1e-3 * rng.random(n - 5)])
-    basis = rng.standard_normal((problems, n, n))
-    matrices = basis @ np.diag(modes) @ np.linalg.inv(basis)
-    b = rng.standard_normal((problems, n))
-    found, evaluations, _ = fixed_points(
-        lambda x, which: np.einsum("sij,js->is", matrices[which], x) + b[which].T,
-        np.zeros((n, problems)), lambda x, which: 1.0 / (1e-9 * np.abs(x) + 1e-9),
-    )  # fmt: skip
-    exact = np.linalg.solve(np.eye(n) - matrices, b[..., None])[..., 0].T
-    np.testing.assert_allclose(found, exact, rtol=1e-7, atol=1e-7)
-    assert evaluations.max() < 20  # repeating would take ln(1e-9) / ln(0.95) = 400

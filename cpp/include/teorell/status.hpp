@@ -36,8 +36,9 @@ inline const char* status_sentence(int status) {
                "source is empty, tighten rtol and atol, or declare the state signed if it may be "
                "negative";
     case no_steady_state:
-        return "no steady state was found; check that everything that is given can leave, or give "
-               "the doses one by one";
+        return "no steady state: there is none where more is given than can leave, where what is "
+               "given cannot leave or where the states oscillate; elsewhere the search has not "
+               "found it; give the doses one by one to see";
     case cancelled: return "the run was cancelled before this patient was finished";
     default: return "unknown status";
     }

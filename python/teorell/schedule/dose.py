@@ -193,6 +193,13 @@ def line_of(
             )
     if not line.has_tensors():
         _check_overflow(line)
+        nothing = line.amount.ndim == 0 and not line.amount
+        if steady and every is not None and rate is not None and nothing:
+            raise InputError(
+                f"an infusion into {into!r} at steady state has amount 0, a rate and an interval "
+                "(it gives nothing). Give an amount; or leave every= out, for an infusion that has "
+                "run for ever."
+            )
     return line
 
 

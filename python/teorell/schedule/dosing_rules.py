@@ -24,7 +24,6 @@ from teorell.schedule.dose import (
     MODELLED_DURATION,
     MODELLED_RATE,
     NOT_STEADY,
-    RESET,
     SHORTEST,
 )
 from teorell.schedule.dose_table import DoseTable
@@ -195,8 +194,7 @@ def doses_of(given: Introduced, rules: Mapping[str, Dosing], values_at: ValuesAt
     """The doses of a table, by the rules of a model.
 
     Raises InputError for a negative lag, a negative bioavailability, a rate <= 0, a negative
-    duration and anything that is not finite, for a modelled rate or duration without its rule, and
-    for a lag as long as the interval at steady state.
+    duration and anything that is not finite, and for a modelled rate or duration without its rule.
     """
     table = given.table
     made, values = rules_of(table, rules, given.moments(), values_at)
@@ -223,7 +221,6 @@ def doses_of(given: Introduced, rules: Mapping[str, Dosing], values_at: ValuesAt
             f"doses of patient {table.owner[np.argmin(good)]} overflow (their last time, an amount "
             "or a rate is infinite). Check amounts, rates, and the rules of doses."
         )
-    _check_lag(table, values["lag"])
     return Doses(
         table=table,
         amount=amount,
@@ -235,23 +232,3 @@ def doses_of(given: Introduced, rules: Mapping[str, Dosing], values_at: ValuesAt
         record=given.record,
         pieces=given.pieces,
     )
-
-
-def _check_lag(table: DoseTable, lag: Array) -> None:
-    """InputError where a dose at steady state lags as long as its interval.
-
-    The interval before the record holds one dose of the same record, which has come in by then.
-    """
-    late = (
-        (table.steady != NOT_STEADY)
-        & (table.kind != RESET)
-        & (table.every > 0.0)
-        & (lag >= table.every)
-    )
-    if late.any():
-        row = int(np.argmax(late))
-        raise InputError(
-            f"a dose at steady state has a lag of {lag[row]:.6g}, not shorter than its interval of "
-            f"{table.every[row]:.6g} (patient {table.owner[row]}). Give a longer interval, or a "
-            "shorter lag."
-        )

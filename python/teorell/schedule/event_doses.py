@@ -60,6 +60,7 @@ def doses_of_records(
         f"at steady state more than {MAX_DOSES:,} infusions would run at once",
         "Correct AMT, RATE or II.",
     )
+    _check_nothing(table, dose, amount, steady, for_ever & (every == 0.0))
     reset = np.isin(evid, (3, 4))
     rows = np.concatenate([np.flatnonzero(reset), np.flatnonzero(dose)])
     is_reset = np.arange(len(rows)) < reset.sum()
@@ -121,6 +122,33 @@ def _check_repeats(
         "II",
         "additional doses need an interval",
         "Give II above 0.",
+    )
+
+
+def _check_nothing(
+    table: Sheet,
+    dose: NDArray[np.bool_],
+    amount: Array,
+    steady: Array,
+    for_ever: NDArray[np.bool_],
+) -> None:
+    """InputError for a dose of 0 that has a rate or is at steady state: it means something else.
+
+    for_ever: (rows,) has AMT 0 and a rate above 0, but no interval.
+    """
+    rate = table.numbers("RATE", 0.0)
+    nothing = dose & (amount == 0.0) & ~(for_ever & (steady > 0))
+    table.refuse(
+        nothing & (rate > 0.0),
+        "AMT",
+        "an infusion of 0 gives nothing",
+        "Give AMT above 0; or SS 1 and II 0, an infusion that has run for ever.",
+    )
+    table.refuse(
+        nothing & (steady > 0),
+        "AMT",
+        "a dose of 0 for ever gives nothing, and would empty the subject",
+        "Give AMT above 0, or leave SS out.",
     )
 
 

@@ -34,6 +34,7 @@ from teorell.schedule.timeline_rows import (
     SWITCHING,
     SwitchTimes,
     infusion,
+    pending,
 )
 
 __all__ = [
@@ -76,7 +77,7 @@ def _geometry(doses: Doses, timeline: Timeline) -> _Geometry:
         value=value,
         is_bolus=role == DOSE,
         is_end=role == END,
-        clipped=(k < 0) & (role == START),
+        clipped=(k < -pending(doses)[source]) & (role == START),
     )
 
 

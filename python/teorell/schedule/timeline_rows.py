@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
+from teorell.errors import InputError
 from teorell.rows import spread
 from teorell.schedule.covariates import Stepwise
-from teorell.schedule.dose import NOT_STEADY, REPLACE, SHORTEST
+from teorell.schedule.dose import MAX_DOSES, NOT_STEADY, REPLACE, SHORTEST
 from teorell.schedule.dose import RESET as RESET_RECORD
 from teorell.schedule.dosing_rules import Doses
 from teorell.schedule.ties import TIED
@@ -26,10 +27,12 @@ __all__ = [
     "change_rows",
     "dose_rows",
     "infusion",
+    "pending",
     "running",
     "steady_rows",
     "switch_rows",
 ]
+
 
 # Kinds of rows, as the core numbers them (EventKind of events.hpp).
 BOLUS, INFUSION_START, INFUSION_END, SWITCH, RESET, PARAMETER = range(6)
@@ -97,21 +100,25 @@ def _given(
     """Every dose of every record: a bolus, or the start and the end of an infusion."""
     table, order = doses.table, _order(doses)
     owner, into = table.owner, table.into
-    before = running(doses)
+    before = np.maximum(running(doses), pending(doses))
+    _check_before(doses, before)
     counts = np.where(table.kind == RESET_RECORD, 0, table.doses + before)
     if not ongoing:
         counts = np.where(doses.for_ever, 0, counts)
     entry, k = np.repeat(np.arange(len(owner)), counts), spread(table.begins - before, counts)
     at = np.asarray(doses.first[entry] + k * table.every[entry])
     end, rate, short = infusion(at, doses.amount[entry], doses.width[entry])
-    start = np.where(k < 0, table.time[entry], at)
+    coming = k >= -pending(doses)[entry]  # those before it started before the record
+    own_time = table.time[entry]
+    start = np.where(coming, np.where(k < 0, np.maximum(at, own_time), at), own_time)
     emptied = _emptied(doses)[entry]
     late = (doses.first > table.time)[entry]
-    implied = np.where((k > 0) | ((k == 0) & late), -1.0, order[entry])
+    after = np.where(k < 0, start > own_time + TIED * own_time, (k > 0) | late)
+    implied = np.where(after, -1.0, order[entry])
     # What comes at the time of what empties, and is written or implied before it, comes before it.
     given = start <= emptied * (1.0 + TIED) if between else start < emptied
-    boluses = np.flatnonzero(short & given & (k >= 0))
-    starts = np.flatnonzero(~short & given & ((k >= 0) | (end > start)))
+    boluses = np.flatnonzero(short & given & coming)
+    starts = np.flatnonzero(~short & given & (coming | (end > start)))
     ends = starts[end[starts] < emptied[starts]]
 
     def piece(
@@ -136,6 +143,17 @@ def _given(
         piece(starts, INFUSION_START, START, start, rate, implied),
         piece(ends, INFUSION_END, END, end, rate, np.full(len(entry), -1.0)),
     ]
+
+
+def _check_before(doses: Doses, before: NDArray[np.int64]) -> None:
+    """InputError where a record at steady state has too many earlier doses still to write down."""
+    if before.max(initial=0) > MAX_DOSES:
+        row = int(np.argmax(before))
+        raise InputError(
+            f"a dose at steady state finds {before[row]} doses on their way (patient "
+            f"{doses.table.owner[row]}: its lag and duration are that many intervals). Give a "
+            "longer interval, or a shorter lag or duration."
+        )
 
 
 def _emptying(doses: Doses, ongoing: bool) -> list[Piece]:
@@ -191,6 +209,17 @@ def running(doses: Doses) -> NDArray[np.int64]:
     every = np.where(periodic, table.every, 1.0)
     intervals = np.ceil((doses.first - table.time + doses.width) / every).astype(np.int64) - 1
     return np.where(periodic, np.maximum(intervals, 0), 0)
+
+
+def pending(doses: Doses) -> NDArray[np.int64]:
+    """(rows,) doses given before a record at steady state that come in at its time or later.
+
+    They are those of a lag as long as the interval or longer.
+    """
+    table = doses.table
+    periodic = (table.steady != NOT_STEADY) & (table.every > 0.0)
+    every = np.where(periodic, table.every, 1.0)
+    return np.where(periodic, np.floor((doses.first - table.time) / every), 0.0).astype(np.int64)
 
 
 def _emptied(doses: Doses) -> Array:

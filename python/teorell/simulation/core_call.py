@@ -48,14 +48,13 @@ class CoreCall:
 
     def report(self, raw: Raw) -> None:
         """Says of patients without a steady state that this is what failed them."""
-        if self.steady is None or not self.steady.missing.size:
+        if self.steady is None or not self.steady.status.any():
             return
-        from teorell.engine.executors import NO_STEADY_STATE
-
-        table, rows = self.doses.table, self.steady.missing[::-1]
-        # what comes later plays no part
-        rows = rows[table.time[rows] <= self._ends[table.owner[rows]]]
-        raw.status[table.owner[rows]] = NO_STEADY_STATE
+        table, (rows, why) = self.doses.table, self.steady.missing
+        # the first of a patient counts, and what comes later plays no part
+        told = np.flatnonzero(table.time[rows] <= self._ends[table.owner[rows]])[::-1]
+        rows, why = rows[told], why[told]
+        raw.status[table.owner[rows]] = why
         raw.failure_time[table.owner[rows]] = table.time[rows]
 
     @property

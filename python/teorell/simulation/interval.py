@@ -16,10 +16,12 @@ from teorell.arrays import Array
 from teorell.engine.batch import Batch, Samples, Timeline
 from teorell.errors import InputError
 from teorell.model import Model
-from teorell.model.expression import constant, derivative, leaves
+from teorell.model.evaluate import evaluate_all
+from teorell.model.expression import constant, derivative, leaves, symbol
 from teorell.schedule.dose import BY_RATE
 from teorell.schedule.dose_table import DoseTable
 from teorell.schedule.dosing_rules import Doses
+from teorell.schedule.timeline_rows import pending
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
@@ -28,13 +30,17 @@ __all__ = [
     "check_autonomous",
     "flow",
     "flows_of",
+    "given_rows",
+    "keeps_totals",
     "lasting",
     "of_states",
+    "oscillates",
     "state_rows",
     "with_states",
     "within",
 ]
 
+BESIDE = 2  # rows of a flow beside its states: the dose, and its end
 IN_THE_END = 1e9  # in the model's unit of time: an infusion has led where it leads to
 
 
@@ -52,13 +58,13 @@ def flow(
 
 
 def flows_of(doses: Doses, rows: NDArray[np.int64], names: tuple[str, ...]) -> tuple[Doses, Array]:
-    """One interval of each record: its states, as boluses at 0, and the dose lag later; and how
-    long it is.
+    """One interval of each record: its states, as boluses at 0, the dose lag later, and nothing at
+    the end, where a step ends as it does at the next dose; and how long it is.
     """
     n, records = len(names), len(rows)
-    each = n + 1
+    each = n + BESIDE
     ever = doses.for_ever[rows]
-    into = np.tile(np.append(np.arange(n), 0), records).astype(np.int32)
+    into = np.tile(np.append(np.arange(n), [0, 0]), records).astype(np.int32)
     kind, steady = np.zeros((2, records * each), np.int8)
     amount, first, width, every = np.zeros((4, records * each))
     own = np.arange(records) * each + n
@@ -68,7 +74,10 @@ def flows_of(doses: Doses, rows: NDArray[np.int64], names: tuple[str, ...]) -> t
     horizon = np.where(ever, IN_THE_END, table.every[rows])
     width[own] = np.where(ever, 2.0 * IN_THE_END, doses.width[rows])
     amount[own] = np.where(ever, doses.extent[rows] * 2.0 * IN_THE_END, doses.amount[rows])
-    first[own] = np.where(ever, 0.0, doses.first[rows] - table.time[rows])
+    # of a long lag what is left after whole intervals: the doses before come in as often
+    late = doses.first[rows] - table.time[rows]
+    first[own] = np.where(ever, 0.0, np.maximum(late - pending(doses)[rows] * table.every[rows], 0))
+    first[own + 1] = horizon
     every[own] = table.every[rows]
     nothing = np.zeros(records * each)
     own_table = DoseTable(
@@ -102,7 +111,60 @@ def lasting(model: Model) -> NDArray[np.bool_]:
     False too.
     """
     names = model.state_names
-    reads = {
+    reads = _reads(model)
+    kept = set(names)
+    while True:
+        needed = {read for name in kept for read in reads[name]} & kept
+        if needed == kept:
+            return np.array([name in kept for name in names])
+        kept = needed
+
+
+def oscillates(model: Model, dosed: str) -> bool:
+    """May some states oscillate for ever by themselves? Those that the dosed state does not act on,
+    and that depend on one another.
+    """
+    reads = _reads(model)
+    upstream = {name: _reached({name}, reads) for name in reads}
+    return any(
+        name in upstream[other] and other in upstream[name] and dosed not in upstream[name]
+        for name in reads
+        for other in reads[name]
+        if other != name
+    )
+
+
+def keeps_totals(model: Model, kept: NDArray[np.bool_]) -> bool:
+    """May a sum of kept states, each times a number, be what nothing changes?
+
+    By the rates at random points, for random parameters: there is one where they leave a direction
+    out.
+    """
+    rng, points, names = np.random.default_rng(0), 2 * int(kept.sum()) + 2, model.parameter_names
+    values = {symbol("state", name): rng.uniform(0.5, 2.0, points) for name in model.state_names}
+    values |= {symbol("parameter", name): np.array(rng.uniform(0.5, 2.0)) for name in names}
+    rates = [rate for rate, keep in zip(model.derivatives().values(), kept, strict=True) if keep]
+    with np.errstate(all="ignore"):
+        found = np.array(np.broadcast_arrays(*evaluate_all(rates, values), np.zeros(points))[:-1])
+    size = np.abs(found).max(axis=1, keepdims=True)
+    if not np.isfinite(found).all() or not (size > 0.0).all():
+        return True
+    return bool(np.linalg.svd(found / size, compute_uv=False)[-1] < 1e-9)
+
+
+def _reached(names: set[str], reads: dict[str, set[str]]) -> set[str]:
+    """These states, and all that they depend on."""
+    found = set(names)
+    while True:
+        more = {read for name in found for read in reads[name]} - found
+        if not more:
+            return found
+        found |= more
+
+
+def _reads(model: Model) -> dict[str, set[str]]:
+    """State -> the states that its rate depends on."""
+    return {
         name: {
             leaf.name
             for leaf in leaves(rate)
@@ -110,12 +172,6 @@ def lasting(model: Model) -> NDArray[np.bool_]:
         }
         for name, rate in model.derivatives().items()
     }
-    kept = set(names)
-    while True:
-        needed = {read for name in kept for read in reads[name]} & kept
-        if needed == kept:
-            return np.array([name in kept for name in names])
-        kept = needed
 
 
 def of_states(model: Model) -> Model:
@@ -134,9 +190,14 @@ def of_states(model: Model) -> Model:
     return result
 
 
+def given_rows(flows: DoseTable) -> NDArray[np.int64]:
+    """(records,) the row of the dose of each flow."""
+    return flows.offsets[1:] - BESIDE
+
+
 def state_rows(table: Timeline, flows: DoseTable, n: int) -> NDArray[np.int64]:
     """(records, states) the rows of events with the boluses of states."""
-    each = n + 1
+    each = n + BESIDE
     rows = np.flatnonzero(table.source % each < n)
     return rows[np.argsort(table.source[rows], kind="stable")].reshape(flows.patients, n)
 

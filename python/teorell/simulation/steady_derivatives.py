@@ -1,13 +1,14 @@
 """States at steady state that have been found, and their derivatives both ways.
 
 From x = flow(x, p) follow, with M the derivative of the flow by its state, the tangent
-dx = M dx + dp and the cotangent mu = lambda + M' mu (the implicit function theorem); both are fixed
-points too, and M is never formed.
+dx = (I - M)^-1 dp and the cotangent mu = (I - M')^-1 lambda (the implicit function theorem). M is
+that of the steps at x. Totals that nothing changes, P x with P as in neutral.py, move with the
+initial values x0: dx = (I - M + P)^-1 (dp + P dx0).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,19 +20,20 @@ from teorell.arrays import Array
 from teorell.engine.batch import Batch, Timeline
 from teorell.model import Model
 from teorell.model.evaluate import evaluate_all
-from teorell.model.expression import symbol
+from teorell.model.expression import derivative, evaluate, leaves, symbol
 from teorell.schedule.dosing_rules import Doses
 from teorell.schedule.timeline_derivatives import pull_back_rows, push_forward_rows
 from teorell.schedule.timeline_rows import Steady, running
-from teorell.simulation.fixed_point import fixed_points
-from teorell.simulation.interval import flow, state_rows, with_states, within
+from teorell.simulation.flows import Flows
+from teorell.simulation.interval import flow, given_rows, state_rows, with_states, within
+from teorell.simulation.neutral import solved
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
 
 __all__ = ["SteadyStates"]
 
-LINEAR = 1e-10  # how exactly derivatives solve their linear equations, of their largest component
+ENTRIES = 4_000_000  # of matrices that are formed at once, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +42,37 @@ class SteadyStates:
 
     model: Model
     programs: Programs  # of the flow: from a state to a state
-    columns: tuple[Array, ...]  # a parameter each, () or (records,), at the record
+    flows: Flows
     rows: NDArray[np.int64]  # (records,) of the table of doses
+    whole: NDArray[np.int64]  # (records,) whole intervals in the lag
     doses: Doses  # of the flows: for each record its states as boluses at 0, then its dose
-    timeline: Timeline
-    horizon: Array  # (records,) the length of the flow
-    kept: NDArray[np.bool_]  # (states,) those that have a steady state
+    status: NDArray[np.int32]  # (records,) 0, or why there is no steady state
     states: Array  # (states, records) NaN where there is none
-    options: Mapping[str, Any]
+    projection: Mapping[int, Array]  # record -> (kept, kept) P, where there is something to keep
+
+    @property
+    def columns(self) -> tuple[Array, ...]:
+        """A parameter each, () or (records,), at the record."""
+        return self.flows.columns
+
+    @property
+    def timeline(self) -> Timeline:
+        return self.flows.timeline
+
+    @property
+    def horizon(self) -> Array:
+        """(records,) the length of the flow."""
+        return self.flows.horizon
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """(states,) Those that have a steady state."""
+        return self.flows.kept
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Of the solver."""
+        return self.flows.settings
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -55,9 +80,9 @@ class SteadyStates:
         return self.states.shape[1], self.states.shape[0]
 
     @property
-    def missing(self) -> NDArray[np.int64]:
-        """The rows of the table of doses without a steady state."""
-        return self.rows[~self._good]
+    def missing(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """The rows of the table of doses without a steady state, and why."""
+        return self.rows[~self._good], self.status[~self._good]
 
     @property
     def found(self) -> Steady:
@@ -71,8 +96,7 @@ class SteadyStates:
         added to these, (rows of the table,) by the names of timeline_derivatives.py.
         """
         lam = np.where(self.kept[:, None] & self._good, cotangent.T, 0.0)
-        with_state = self._weights_by(lambda v: np.abs(v) * self._scale, 1.0 / self._scale)
-        mu = fixed_points(lambda v, w: lam[:, w] + self._back(v, w)[0], lam, with_state)[0]
+        mu = self._solved(lam, transposed=True)
         raw = self._back(mu, np.arange(len(self.rows)))[1]
         of_doses = pull_back_rows(self.doses, self.timeline, raw.event_value, raw.event_time)
         own = self._dose_rows
@@ -88,8 +112,17 @@ class SteadyStates:
         # `first` counts from the record's own time here; its doses come lag later.
         np.add.at(bars["time"], self.rows, np.where(ever, 0.0, -of_doses["first"][own]))
         longer = np.where(ever, 0.0, np.einsum("nr,nr->r", mu, self._slope))
+        longer -= np.where(ever, 0.0, self.whole * of_doses["first"][own])
         np.add.at(bars["every"], self.rows, np.where(ever, 0.0, of_doses["every"][own]) + longer)
-        return {name: raw.parameters[:, k] for k, name in enumerate(self.programs.parameter_names)}
+        found = {
+            name: np.array(raw.parameters[:, k])
+            for k, name in enumerate(self.programs.parameter_names)
+        }
+        for record, projection in self.projection.items():
+            bar = projection.T @ mu[self.kept, record]
+            for name, slopes in self._initial_slopes(record).items():
+                found[name][record] += slopes @ bar
+        return found
 
     def push_forward(self, parameters: Mapping[str, Array], fields: Mapping[str, Array]) -> Array:
         """The tangent of the states, (records, states).
@@ -97,7 +130,7 @@ class SteadyStates:
         parameters: name -> the tangent at the records, () or (records,). fields: the tangents of
         all doses, by the names that Doses.push_forward gives.
         """
-        n, records = self.states.shape
+        records = self.states.shape[1]
         own, ever = self._dose_rows, self.doses.for_ever[self._dose_rows]
         dots = {
             name: np.zeros(len(self.doses.amount))
@@ -107,54 +140,63 @@ class SteadyStates:
         for name in ("amount", "width", "every"):
             dots[name][own] = np.where(ever, 0.0, mine[name])
         dots["amount"][own] += np.where(ever, mine["rate"] * self.doses.width[own], 0.0)
-        dots["first"][own] = np.where(ever, 0.0, mine["first"] - mine["time"])
+        moved = mine["first"] - mine["time"] - self.whole * mine["every"]
+        dots["first"][own] = np.where(ever, 0.0, moved)
         columns = np.zeros((records, len(self.programs.parameter_names)))
         for name, dot in parameters.items():
             columns[:, self.programs.parameter_names.index(name)] = dot
         value, time = push_forward_rows(self.doses, self.timeline, dots)
         longer = self._slope * np.where(ever, 0.0, mine["every"])
 
-        def forward(v: Array, which: NDArray[np.int64]) -> Array:
-            moved = np.array(value)
-            moved[self._state_rows[which]] = v.T
-            result = self._forward(columns[which], moved, time, which) + longer[:, which]
-            return np.where(self.kept[:, None], result, 0.0)
+        moved = np.array(value)
+        moved[self._state_rows] = 0.0
+        right = self._forward(columns, moved, time, np.arange(records)) + longer
+        right = np.where(self.kept[:, None] & self._good, right, 0.0)
+        for record, projection in self.projection.items():
+            for name, slopes in self._initial_slopes(record).items():
+                dot = columns[record, self.programs.parameter_names.index(name)]
+                right[self.kept, record] += projection @ slopes * dot
+        return self._solved(right).T
 
-        with_state = self._weights_by(lambda v: np.abs(v) / self._scale, self._scale)
-        found = fixed_points(forward, np.zeros((n, records)), with_state)[0]
-        return np.where(self._good, found, 0.0).T
+    def _solved(self, right: Array, transposed: bool = False) -> Array:
+        """(I - M + P)^-1 right, or with the transposed matrix, (states, records)."""
+        result = np.zeros_like(right)
+        numbers, kept = np.flatnonzero(self._good), int(self.kept.sum())
+        block = max(1, ENTRIES // max(1, kept * kept))
+        for first in range(0, numbers.size if kept else 0, block):
+            which = numbers[first : first + block]
+            x = np.ascontiguousarray(self.states[self.kept][:, which].T)
+            matrices = np.eye(kept) - self.flows.matrix(x, which, self.flows.rtol)
+            for k, record in enumerate(which.tolist()):
+                if record in self.projection:
+                    matrices[k] += self.projection[record]
+            if transposed:
+                matrices = np.ascontiguousarray(np.swapaxes(matrices, 1, 2))
+            found = solved(matrices, np.ascontiguousarray(right[self.kept][:, which].T))
+            result[np.ix_(self.kept, which)] = found.T
+        return result
+
+    def _initial_slopes(self, record: int) -> dict[str, Array]:
+        """Parameter -> the derivatives of the initial values by it at a record, (kept,).
+
+        For parameters that initial values depend on.
+        """
+        names = self.programs.parameter_names
+        values = {
+            symbol("parameter", name): column[record] if column.ndim else column
+            for name, column in zip(names, self.columns, strict=True)
+        }
+        initials = np.array(list(self.model.initials().values()), object)[self.kept]
+        read = {leaf for one in initials for leaf in leaves(one) if leaf.op == "parameter"}
+        return {
+            leaf.name: np.array([float(evaluate(derivative(e, leaf), values)) for e in initials])
+            for leaf in read
+        }
 
     @cached_property
     def _good(self) -> NDArray[np.bool_]:
         """(records,) Was a steady state found?"""
         return np.asarray(np.isfinite(self.states).all(axis=0))
-
-    @cached_property
-    def _scale(self) -> Array:
-        """(states, records) how large a state is, for the norms of derivatives."""
-        size = np.abs(np.where(self._good, self.states, 0.0))
-        result: Array = np.maximum(size, 1e-6 * np.max(size, axis=0) + 1e-30)
-        return result
-
-    def _weights_by(
-        self, sizes: Callable[[Array], Array], unit: Array
-    ) -> Callable[[Array, NDArray[np.int64]], Array]:
-        """weights() for fixed_points: an error counts by the largest component of a vector.
-
-        sizes: how large components are; unit: (states, records) in what they are told.
-        """
-
-        def weights(v: Array, which: NDArray[np.int64]) -> Array:
-            whole = np.zeros((len(v), len(self.rows)))
-            whole[:, which] = v
-            largest = np.max(sizes(whole)[:, which], axis=0)
-            return np.where(
-                largest > 0.0,
-                1.0 / (LINEAR * np.where(largest > 0.0, largest, 1.0) * unit[:, which]),
-                1.0,
-            )
-
-        return weights
 
     @cached_property
     def _slope(self) -> Array:
@@ -175,8 +217,8 @@ class SteadyStates:
 
     @cached_property
     def _dose_rows(self) -> NDArray[np.int64]:
-        """(records,) the last row of each flow."""
-        return self.doses.table.offsets[1:] - 1
+        """(records,) the row of the dose of each flow."""
+        return given_rows(self.doses.table)
 
     @cached_property
     def _state_rows(self) -> NDArray[np.int64]:

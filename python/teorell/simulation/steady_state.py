@@ -10,41 +10,39 @@ AUC or an excreted amount, have no steady state: they start at zero.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
-from teorell.engine.batch import Timeline
+from teorell.engine.executors import NO_STEADY_STATE
 from teorell.model import Model
 from teorell.model.evaluate import evaluate_all
 from teorell.model.expression import symbol
 from teorell.schedule.dose import BOLUS, NOT_STEADY
 from teorell.schedule.dosing_rules import Doses
 from teorell.schedule.timeline import timeline_of
-from teorell.simulation.fixed_point import fixed_points
+from teorell.schedule.timeline_rows import pending
+from teorell.simulation.attractor import FEW, Attractors
+from teorell.simulation.flows import Flows
 from teorell.simulation.interval import (
     check_autonomous,
-    flow,
     flows_of,
+    given_rows,
+    keeps_totals,
     lasting,
     of_states,
+    oscillates,
     state_rows,
-    with_states,
-    within,
 )
+from teorell.simulation.rest import rests
 from teorell.simulation.steady_derivatives import SteadyStates
-
-if TYPE_CHECKING:
-    from teorell.lowering import Programs
 
 __all__ = ["SteadyStates", "steady_states"]
 
-COARSE = 1e-4  # the tolerance of the solver for the first approximation,
-NEAR = 0.01  # which is that good
-BLOCK = 2048  # records whose flows are followed at once
+BLOCK = 2048  # records whose flows are followed at once,
+ENTRIES = 4_000_000  # and entries of their matrices, at most
 
 
 def steady_states(
@@ -76,31 +74,86 @@ def steady_states(
         infused={name: k for k, name in enumerate(programs.infused)},
         ongoing=True,
     )
-    search = _Search(
+    columns, kept = parameters(rows), lasting(model)
+    flows_of_states = Flows(
         programs=programs,
-        columns=parameters(rows),
+        tangent_programs=lambda: programs_of(of_states(model), names, infused, "jvp"),
+        columns=columns,
         timeline=timeline,
         inside=state_rows(timeline, flows.table, len(names)),
         horizon=horizon,
-        kept=lasting(model),
-        positive=np.array([not model.state_info(name).signed for name in names]),
-        settings=dict(options, before=False),
+        kept=kept,
+        settings=dict(options, before=True),
     )
-    start = _initial_states(model, search.columns, len(rows))
-    x = np.where(search.kept[:, None], start, 0.0)
-    blocks = [np.arange(k, min(k + BLOCK, len(rows))) for k in range(0, len(rows), BLOCK)]
+    start = _initial_states(model, columns, len(rows))
+    states, status, projection = _found(model, flows, flows_of_states, start)
     return SteadyStates(
         model=model,
         programs=programs,
-        columns=search.columns,
+        flows=flows_of_states,
         rows=rows,
+        whole=pending(doses)[rows],
         doses=flows,
-        timeline=timeline,
-        horizon=horizon,
-        kept=search.kept,
-        states=np.concatenate([search.of(block, x[:, block]) for block in blocks], axis=1),
-        options=search.settings,
+        status=status,
+        states=states,
+        projection=projection,
     )
+
+
+def _found(
+    model: Model, doses: Doses, flows: Flows, start: Array
+) -> tuple[Array, NDArray[np.int32], dict[int, Array]]:
+    """The states (states, records), NaN where there are none, the status of each record, and the
+    projections on what keeps its value, by record.
+    """
+    kept = flows.kept
+    records, some = start.shape[1], int(kept.sum())
+    names = np.array(model.state_names)
+    positive = np.array([not model.state_info(name).signed for name in names[kept]], np.bool_)
+    own = given_rows(doses.table)
+    into, ever = doses.table.into[own], doses.for_ever[own]
+    rhythmic = np.zeros(records, np.bool_)
+    for state in np.unique(into):
+        rhythmic[into == state] = oscillates(model, names[state])
+    states = np.where(kept[:, None], np.nan, np.zeros((1, records)))
+    status = np.zeros(records, np.int32)
+    projection: dict[int, Array] = {}
+    totals = some > FEW and keeps_totals(model, kept)
+    block = max(1, min(BLOCK, ENTRIES // max(1, some * some)))
+    for first in range(0, records, block):
+        which = np.arange(first, min(first + block, records))
+        search = Attractors(
+            flows=flows,
+            which=which,
+            start=np.ascontiguousarray(start[kept][:, which].T),
+            positive=positive,
+            rhythmic=rhythmic[which],
+            totals=totals,
+        )
+        found, status[which] = search.find()
+        states[np.ix_(kept, which)] = found.T
+        _check_rest(model, flows, which[ever[which]], states, status)
+        projected = search.matrices.projection
+        neutral = np.flatnonzero(projected.any(axis=(1, 2)) & (status[which] == 0))
+        projection |= {first + k: np.array(projected[k]) for k in neutral.tolist()}
+    return states, status, projection
+
+
+def _check_rest(
+    model: Model,
+    flows: Flows,
+    which: NDArray[np.int64],
+    states: Array,
+    status: NDArray[np.int32],
+) -> None:
+    """Take back the points of records `which`, where all has settled, that do not attract."""
+    which = which[status[which] == 0]
+    if not which.size or not flows.kept.any():
+        return
+    columns = tuple(column[which] if column.ndim else column for column in flows.columns)
+    moved = which[~rests(model, columns, states[:, which], flows.kept)]
+    status[moved] = NO_STEADY_STATE
+    states[np.ix_(flows.kept, moved)] = np.nan
 
 
 def _initial_states(model: Model, columns: tuple[Array, ...], records: int) -> Array:
@@ -109,62 +162,3 @@ def _initial_states(model: Model, columns: tuple[Array, ...], records: int) -> A
     values = {symbol("parameter", name): column for name, column in named}
     initials = evaluate_all(list(model.initials().values()), values)
     return np.array(np.broadcast_arrays(*initials, np.zeros(records))[:-1])
-
-
-@dataclass(frozen=True, eq=False)
-class _Search:
-    """The flows of dosing intervals, a record each, whose fixed points are searched."""
-
-    programs: Programs  # from a state to a state
-    columns: tuple[Array, ...]  # a parameter each, () or (records,)
-    timeline: Timeline  # of all flows
-    inside: NDArray[np.int64]  # (records, states) the rows of it with which states come in
-    horizon: Array  # (records,) the length of each flow
-    kept: NDArray[np.bool_]  # (states,) those that have a steady state
-    positive: NDArray[np.bool_]  # (states,) those that cannot be below zero
-    settings: Mapping[str, Any]  # of the solver
-
-    def of(self, block: NDArray[np.int64], start: Array) -> Array:
-        """(states, k) the fixed points of k flows, searched from `start`; NaN where there is none.
-
-        What evaluations show of the flows is kept meanwhile, for these alone.
-        """
-        known = None
-        if self.settings["rtol"] < COARSE / 10.0:
-            # Most of the way is cheap: at a loose tolerance, which also shows how the flow
-            # depends on the state.
-            loose = self.settings["atol"] * (COARSE / self.settings["rtol"])
-            near, _, known = fixed_points(
-                lambda x, which: self.advance(x, block[which], rtol=COARSE, atol=loose),
-                start,
-                lambda x, which: self.weights(x, NEAR),
-                self.positive,
-            )
-            start = np.where(np.isfinite(near).all(axis=0), near, start)
-        exact = self.settings["rtol"] / 10.0
-        return fixed_points(
-            lambda x, which: self.advance(x, block[which]),
-            start,
-            lambda x, which: self.weights(x, exact),
-            self.positive,
-            known,
-        )[0]
-
-    def advance(self, x: Array, which: NDArray[np.int64], **chosen: Any) -> Array:
-        """(states, k) where the flows `which` (k,) lead from x.
-
-        chosen: settings of the solver in place of those of the search.
-        """
-        from teorell.engine.solve import solve
-
-        part = self.timeline.of(which)
-        part = with_states(part, within(self.inside, self.timeline, part, which), x)
-        batch = flow(self.programs, self.columns, part, self.horizon, which)
-        raw = solve(batch, **{**self.settings, **chosen})
-        return np.where(self.kept[:, None], raw.values.T, 0.0)
-
-    def weights(self, x: Array, relative: float) -> Array:
-        """(states, k) one over the error that a state may have, relative to its size."""
-        least = self.settings["atol"][:, None] / self.settings["rtol"]
-        result: Array = 1.0 / (relative * (np.abs(x) + least))
-        return result
