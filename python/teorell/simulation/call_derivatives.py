@@ -221,7 +221,8 @@ class CallDerivatives:
         for name, dot in of_parameters.items():
             if name in call.columns.steps:
                 changes = change_rows(call.timeline, call.columns.names.index(name))
-                value[changes] = dot[call.timeline.source[changes]]
+                of_changes = dot[call.timeline.source[changes]]
+                value[changes] = of_changes if value.ndim == 1 else of_changes[:, None]
         time = self._with_switches(time, of_parameters)
         if not shared:
             return value, time
@@ -237,7 +238,9 @@ class CallDerivatives:
         """
         doses = self.call.doses
         of_lines = {entry: dot for entry, dot in dots.items() if entry.kind == "dose"}
-        sizes = [dot.size for dot in (*of_lines.values(), *of_parameters.values())]
+        # the values of a parameter that changes over time are no patients
+        of_patients = [d for n, d in of_parameters.items() if n not in self.call.columns.steps]
+        sizes = [dot.size for dot in (*of_lines.values(), *of_patients)]
         most = max(sizes, default=1) if self.call.timeline.shared else 1
         shape = (len(doses.amount), most) if most > 1 else (len(doses.amount),)
         numbers = {name: np.zeros(shape) for name in ("amount", "time", "every", "extent")}
