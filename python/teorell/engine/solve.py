@@ -182,7 +182,7 @@ def _call(
         method=options.method,
         code=None if code is None else (*code.addresses, code.width),
         threads=available_threads() if options.threads is None else options.threads,
-        columns=list(batch.columns),
+        columns=[np.asarray(each) for each in batch.columns],
         patients=batch.patients,
         event_times=timeline.time,
         event_kinds=timeline.kind,
