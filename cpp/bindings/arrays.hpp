@@ -30,10 +30,10 @@ inline void require(bool holds, const char* name, const char* problem) {
 }
 
 inline std::string text_of(const Shape& shape) {
-    std::string text = "(";
+    std::string text;
     for (const std::int64_t length : shape)
-        text += (length < 0 ? std::string("any") : std::to_string(length)) + ", ";
-    return text + ")";
+        text += (text.empty() ? "" : ", ") + (length < 0 ? "any" : std::to_string(length));
+    return '(' + text + (shape.size() == 1 ? ",)" : ")");
 }
 
 inline bool has_shape(const py::array& array, const Shape& shape) {

@@ -29,7 +29,10 @@ class ColumnCode {
                     inside(view_.constants, constants.size()) &&
                     inside(view_.inputs, view_.n_inputs) && inside(view_.outputs, view_.n_outputs),
                 "program", "has a region outside of its slots (memory of others)");
-        if (view_.machine == nullptr) check_program(code, "code", view_.slots);
+        if (view_.machine == nullptr)
+            check_program(code, "code", view_.slots);
+        else
+            require(view_.width > 0, "width", "is no number of lanes (of machine code)");
     }
     const ColumnProgram& view() const { return view_; }
 

@@ -12,6 +12,7 @@
 #include "arrays.hpp"
 #include "batch_views.hpp"
 #include "model.hpp"
+#include "watch.hpp"
 
 namespace teorell::bindings {
 
@@ -84,14 +85,14 @@ class GradientArrays {
     bool slopes_of(std::int64_t first, std::int64_t count, const double* values, double* slopes) {
         const py::gil_scoped_acquire gil;
         try {
-            std::vector<py::ssize_t> shape{count, n_times_, n_out_};
+            Shape shape{count, n_times_, n_out_};
             if (const auto* offsets = sample_offsets_)
                 shape = {offsets[first + count] - offsets[first], n_out_};
-            const Array<double> copy(shape, values);
-            const Array<std::int32_t> status(static_cast<py::ssize_t>(count), status_ + first);
-            const auto slope =
-                array_of<double>(loss_(copy, status, first), "the slopes of the loss",
-                                 Shape(shape.begin(), shape.end()));
+            const auto slope = with_memory([&] {
+                const Array<double> copy(shape, values);
+                const Array<std::int32_t> status(static_cast<py::ssize_t>(count), status_ + first);
+                return array_of<double>(loss_(copy, status, first), "slopes of the loss", shape);
+            });
             std::memcpy(slopes, slope.data(),
                         static_cast<std::size_t>(slope.size()) * sizeof(double));
             return true;
