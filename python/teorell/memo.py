@@ -9,12 +9,12 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 __all__ = ["Memo"]
 
 T = TypeVar("T")
-_memos: weakref.WeakSet[Memo[object]] = weakref.WeakSet()
+_memos: weakref.WeakSet[Memo[Any]] = weakref.WeakSet()
 
 
 class Memo(Generic[T]):

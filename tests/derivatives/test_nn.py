@@ -331,3 +331,26 @@ def test_a_graph_does_not_outlive_its_simulator():
     number_of = make()._number
     with pytest.raises(tl.InputError, match="no problem"):
         compiled.simulate(number_of, [])
+
+
+def test_a_model_changed_since_is_refused():
+    m = tl.Model("m")
+    (k,) = m.parameters(k=1.0)
+    (x,) = m.states("x")
+    m.flow(x, None, k * x)
+    layer = Simulator(m, tl.Regimen.bolus(1.0, "x"), [1.0], learnable=["k"])
+    values = layer()
+    m.rate(x, -5.0 * k * x)
+    with pytest.raises(tl.InputError, match="model 'm' has changed"):
+        values.sum().backward()
+    with pytest.raises(tl.InputError, match="model 'm' has changed"):
+        layer()
+
+
+def test_a_tensor_without_a_name_is_refused():
+    m = tl.Model("m")
+    (k,) = m.parameters(k=1.0)
+    (x,) = m.states("x")
+    m.flow(x, None, k * x)
+    with pytest.raises(tl.InputError, match="Give them by name"):
+        Simulator(m, None, [1.0])(torch.ones(2))

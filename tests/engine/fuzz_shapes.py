@@ -16,10 +16,9 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-import torch
-
 import teorell as tl
 from teorell.engine import columns, solve
+from teorell.simulation.given import problem_of
 
 REFUSED = (ValueError, TypeError, MemoryError)
 OPTIONS: dict[str, Any] = {"executor": "interpreter", "threads": 2, "max_steps": 300}
@@ -54,8 +53,9 @@ def simulations() -> None:
             tl.value_and_grad(loss, m, given, regimen, at, by_patient=True, **OPTIONS)
     tl.jacobian(m, given, doses, own, wrt=["cl", (0, "amount"), (0, "time")], **OPTIONS)
     tl.simulate(m, given, doses, times, reductions=summary, **OPTIONS)
-    p = torch.tensor(given["cl"], requires_grad=True)
-    tl.simulate(m, {"cl": p}, many, times, **OPTIONS).values.sum().backward()
+    problem = problem_of(m, given, many, times, **OPTIONS)
+    shape = problem.shape(n)
+    problem.pull_back(problem.given, np.broadcast_to(1.0, shape))
 
 
 def loss(values: Any, patients: Any) -> Any:
@@ -86,10 +86,13 @@ def recorded(run: Callable[[], None]) -> list[tuple[Any, tuple[Any, ...], dict[s
         return call
 
     core = solve._core
-    with mock.patch.multiple(
-        core, Model=spy(core.Model), solve=spy(core.solve), map=spy(core.map),
-        project=spy(core.project),
-    ), mock.patch.object(columns, "choose_executor", lambda _: ("interpreter", "")):  # fmt: skip
+    with (
+        mock.patch.multiple(
+            core, Model=spy(core.Model), solve=spy(core.solve), map=spy(core.map),
+            project=spy(core.project),
+        ),
+        mock.patch.object(columns, "choose_executor", return_value=("interpreter", "")),
+    ):  # fmt: skip
         run()
     return calls
 
