@@ -4,6 +4,20 @@
 include(CheckCXXCompilerFlag)
 option(TEORELL_WERROR "Warnings are errors" OFF)
 
+set(TEORELL_SANITIZE "" CACHE STRING "Sanitizers, comma-separated: address,undefined or thread")
+set(TEORELL_SANITIZER_FLAGS "")
+if(TEORELL_SANITIZE)
+  set(TEORELL_SANITIZER_FLAGS -fsanitize=${TEORELL_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+  if(TEORELL_SANITIZE MATCHES undefined)  # these three repeat what the address sanitizer sees, and take six times as long to compile
+    list(APPEND TEORELL_SANITIZER_FLAGS -fno-sanitize=null,object-size,vptr)
+  endif()
+  if(TEORELL_SANITIZE MATCHES address AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    list(APPEND TEORELL_SANITIZER_FLAGS --param=asan-instrumentation-with-call-threshold=0)
+  endif()
+  set(TEORELL_EXTRA_FLAGS -O1 ${TEORELL_SANITIZER_FLAGS})  # of the instruction-set builds: optimised less, to compile in time
+  add_link_options(${TEORELL_SANITIZER_FLAGS})  # what the link of a sanitizer needs, everywhere
+endif()
+
 set(TEORELL_MATH_FLAGS -fno-math-errno -fno-trapping-math -ffp-contract=off)
 set(TEORELL_WARNINGS -Wall -Wextra -Wpedantic -Wno-psabi)  # psabi: nothing with a vector in its signature leaves its object
 if(TEORELL_WERROR)

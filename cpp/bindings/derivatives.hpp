@@ -1,16 +1,18 @@
-// What is asked for beside values: reductions, gradients, forward sensitivities, each a dict of
-// arrays that python/teorell/engine/solve.py makes.
+// Derivatives that are asked for beside values, backward and forward, each a dict of arrays
+// that python/teorell/engine/solve.py makes.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
-#include <mutex>
-#include <stdexcept>
+#include <optional>
 #include <vector>
 
+#include "../src/engine.hpp"
 #include "arrays.hpp"
-#include "teorell/batch.hpp"
-#include "teorell/program.hpp"
+#include "batch_views.hpp"
+#include "model.hpp"
+#include "watch.hpp"
 
 namespace teorell::bindings {
 
@@ -18,108 +20,137 @@ namespace teorell::bindings {
 class GradientArrays {
   public:
     // The first exception of the loss goes into `error`.
-    const Gradient* view(const py::object& given, const Batch& batch, const Layout& at,
+    const Gradient* view(const py::object& given, const Batch& batch, const Model& model,
+                         const EventArrays& events, const SampleArrays& samples, Caller& caller,
                          std::exception_ptr& error) {
-        const auto out = [&](const char* name) {
-            return given[name].cast<Array<double>>().mutable_data();
-        };
-        if (given["cotangent"].is_none()) {
-            loss_ = given["loss"];
+        require(model.has_adjoint(), "model",
+                "was not lowered for gradients (its workspace has no room for them)");
+        const Layout& at = model.view().at;
+        const std::int64_t patients = batch.patients;
+        Given& arrays = arrays_.emplace(given, "gradient");
+        if (arrays.has("cotangent")) {
+            take_cotangent(arrays, samples.shape(patients, {at.n_out}));
+        } else {
+            loss_ = arrays["loss"];
+            caller_ = &caller;
             n_times_ = batch.n_times, n_out_ = at.n_out, sample_offsets_ = batch.sample_offsets,
             status_ = batch.status, error_ = &error;
             view_.loss = &GradientArrays::call;
             view_.context = this;
-        } else {
-            cotangent_ = given["cotangent"].cast<py::array_t<double>>();
-            view_.cotangent = cotangent_.data();
-            // Of rows, no stride from patient to patient.
-            const auto missing = static_cast<int>(3 - cotangent_.ndim());
-            for (int k = missing; k < 3; ++k) view_.strides[k] = stride_of(cotangent_, k - missing);
         }
-        view_.parameters = out("parameters");
-        view_.initial = out("initial");
-        view_.event_value = out("event_value");
-        view_.event_time = given["event_time"].is_none() ? nullptr : out("event_time");
-        view_.shared_rows = batch.event_offset_stride == 0 ? batch.event_offsets[1] : 0;
-        view_.recorded_steps = given["recorded_steps"].cast<std::int64_t>();
-        view_.reduced = given["reduced"].is_none() ? nullptr : out("reduced");
+        const Shape rows = events.shared ? Shape{patients, events.rows()} : Shape{events.rows()};
+        view_.parameters = arrays.output<double>("parameters", {patients, at.n_params});
+        view_.initial = arrays.output<double>("initial", {patients, at.n});
+        view_.event_value = arrays.output<double>("event_value", rows);
+        view_.event_time =
+            arrays.has("event_time") ? arrays.output<double>("event_time", rows) : nullptr;
+        view_.shared_rows = events.shared ? events.rows() : 0;
+        view_.recorded_steps = arrays.number<std::int64_t>("recorded_steps");
+        require(view_.recorded_steps > 0 && view_.recorded_steps <= most_slots, "recorded_steps",
+                "is no number of steps to keep (one at least)");
+        if (arrays.has("reduced"))
+            view_.reduced =
+                arrays.array<double>("reduced", {patients, batch.reductions.count}).data();
         return &view_;
     }
 
   private:
     Gradient view_{};
-    py::array_t<double> cotangent_;
+    std::optional<Given> arrays_;
     py::object loss_;
+    Caller* caller_ = nullptr;
     std::int64_t n_times_ = 0, n_out_ = 0;
     const std::int64_t* sample_offsets_ = nullptr;
     const std::int32_t* status_ = nullptr;
     std::exception_ptr* error_ = nullptr;
-    std::mutex mutex_;
 
+    // Of any strides, so also of rows that repeat one number.
+    void take_cotangent(Given& arrays, const Shape& shape) {
+        const auto cotangent = arrays.strided("cotangent");
+        check_shape(cotangent, "cotangent", shape);
+        view_.cotangent = cotangent.data();
+        // Of rows, no stride from patient to patient.
+        const auto missing = static_cast<int>(3 - cotangent.ndim());
+        for (int k = missing; k < 3; ++k) view_.strides[k] = stride_of(cotangent, k - missing);
+    }
+
+    // Python is left to the thread that has called: another may find no memory to begin with it,
+    // for which libraries abort.
     static bool call(void* context, std::int64_t first, std::int64_t count, const double* values,
                      double* slopes) {
         auto& self = *static_cast<GradientArrays*>(context);
-        // Before the interpreter's lock, never after it.
-        const std::lock_guard<std::mutex> one_at_a_time(self.mutex_);
+        return self.caller_->run([&] { return self.slopes_of(first, count, values, slopes); });
+    }
+
+    bool slopes_of(std::int64_t first, std::int64_t count, const double* values, double* slopes) {
         const py::gil_scoped_acquire gil;
         try {
-            std::vector<py::ssize_t> shape{count, self.n_times_, self.n_out_};
-            if (const auto* offsets = self.sample_offsets_)
-                shape = {offsets[first + count] - offsets[first], self.n_out_};
-            const Array<double> copy(shape, values);
-            const Array<std::int32_t> status(static_cast<py::ssize_t>(count), self.status_ + first);
-            const auto slope = self.loss_(copy, status, first).cast<Array<double>>();
-            if (slope.size() != copy.size())
-                throw std::invalid_argument("the loss gave slopes of another size");
+            Shape shape{count, n_times_, n_out_};
+            if (const auto* offsets = sample_offsets_)
+                shape = {offsets[first + count] - offsets[first], n_out_};
+            const auto slope = with_memory([&] {
+                const Array<double> copy(shape, values);
+                const Array<std::int32_t> status(static_cast<py::ssize_t>(count), status_ + first);
+                return array_of<double>(loss_(copy, status, first), "slopes of the loss", shape);
+            });
             std::memcpy(slopes, slope.data(),
                         static_cast<std::size_t>(slope.size()) * sizeof(double));
             return true;
         } catch (...) {
-            if (!*self.error_) *self.error_ = std::current_exception();
+            if (!*error_) *error_ = std::current_exception();
             return false;
         }
     }
 };
 
-// The arrays of reductions, or none.
-inline Reductions reductions_of(const py::object& given) {
-    if (given.is_none()) return {};
-    const auto kinds = given["kinds"].cast<Array<std::int32_t>>();
-    const auto windows = given["windows"].cast<Array<double>>();
-    return {static_cast<std::int32_t>(kinds.size()),
-            kinds.data(),
-            given["outputs"].cast<Array<std::int32_t>>().data(),
-            given["linear"].cast<Array<std::uint8_t>>().data(),
-            windows.data(),
-            windows.shape(1),
-            given["values"].cast<Array<double>>().mutable_data(),
-            given["times"].cast<Array<double>>().mutable_data()};
-}
-
 // The arrays of forward sensitivities.
 class TangentArrays {
   public:
-    const Tangents* view(const py::object& given) {
-        const auto array = [&](const char* name, std::int64_t* strides) -> const double* {
-            if (given[name].is_none()) return nullptr;
-            const auto a = kept_.emplace_back(given[name].cast<py::array_t<double>>());
-            for (int k = 0; k < 2; ++k)
-                strides[k] = k < a.ndim() - 1 && a.shape(k) > 1 ? stride_of(a, k) : 0;
-            return a.data();
-        };
-        view_.parameters = array("parameters", view_.parameter_strides);
-        view_.event_value = array("event_value", view_.event_strides);
-        view_.event_time = array("event_time", view_.event_strides);
-        auto values = given["values"].cast<Array<double>>();
-        view_.directions = values.shape(values.ndim() - 1);
-        view_.values = values.mutable_data();
-        view_.reduced = given["reduced"].cast<Array<double>>().mutable_data();
+    const Tangents* view(const py::object& given, const Batch& batch, const Model& model,
+                         const EventArrays& events, const SampleArrays& samples) {
+        require(model.has_tangents(), "model",
+                "was not lowered for forward sensitivities (its workspace has no room for them)");
+        const Layout& at = model.view().at;
+        Given& arrays = arrays_.emplace(given, "tangents");
+        const auto reduced =
+            arrays.array<double>("reduced", {batch.patients, batch.reductions.count, -1});
+        view_.directions = reduced.shape(2);
+        view_.parameters = take("parameters", at.n_params, batch.patients, view_.parameter_strides);
+        std::int64_t of_times[2] = {0, 0};
+        const bool by_patient = events.shared || batch.patients == 1;
+        const std::int64_t several = by_patient ? batch.patients : 0;
+        view_.event_value = take("event_value", events.rows(), several, view_.event_strides);
+        view_.event_time = take("event_time", events.rows(), several, of_times);
+        if (view_.event_value == nullptr) std::copy(of_times, of_times + 2, view_.event_strides);
+        require(
+            view_.event_time == nullptr || std::equal(of_times, of_times + 2, view_.event_strides),
+            "event_time", "has another shape than event_value (they are read side by side)");
+        view_.values = arrays.output<double>(
+            "values", samples.shape(batch.patients, {at.n_out, view_.directions}));
+        view_.reduced = arrays.output<double>(
+            "reduced", {batch.patients, batch.reductions.count, view_.directions});
         return &view_;
     }
 
   private:
     Tangents view_{};
-    std::vector<py::array_t<double>> kept_;
+    std::optional<Given> arrays_;
+
+    // (directions, patients or 1, length), or (directions, length) where patients is 0; its strides
+    // from direction to direction and from patient to patient. Null where it is None.
+    const double* take(const char* name, std::int64_t length, std::int64_t patients,
+                       std::int64_t* strides) {
+        if (!arrays_->has(name)) return nullptr;
+        const auto array =
+            arrays_->array<double>(name, patients == 0 ? Shape{-1, -1} : Shape{-1, -1, -1});
+        const std::int64_t second = patients == 0 || array.shape(1) == 1 ? 1 : patients;
+        check_shape(array, name,
+                    patients == 0 ? Shape{view_.directions, length}
+                                  : Shape{view_.directions, second, length});
+        strides[0] = second * length;
+        strides[1] = second == 1 ? 0 : length;
+        return array.data();
+    }
 };
 
 }  // namespace teorell::bindings

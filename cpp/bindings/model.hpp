@@ -1,12 +1,14 @@
 // The programs of a model, and its machine code.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
-#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "../src/kernel.hpp"
 #include "arrays.hpp"
+#include "program_checks.hpp"
 
 namespace teorell::bindings {
 
@@ -23,33 +25,36 @@ inline py::tuple layout_fields() {
 // Owns what Programs points into.
 class Model {
   public:
-    Model(const Array<std::int32_t>& layout, const Array<double>& constants,
-          const py::dict& programs, const Array<std::int32_t>& ft_rows,
-          const Array<std::int32_t>& output_states, const Array<std::uint8_t>& controlled,
-          const Array<std::uint8_t>& is_signed, const Array<double>& switch_before,
-          const Array<std::int32_t>& entries, const Array<std::int32_t>& output_coefs,
-          const Array<std::int32_t>& sampled_states)
-        : constants_(copy_of(constants)),
-          switch_before_(copy_of(switch_before)),
-          ft_rows_(copy_of(ft_rows)),
-          output_states_(copy_of(output_states)),
-          entries_(copy_of(entries)),
-          output_coefs_(copy_of(output_coefs)),
-          sampled_states_(copy_of(sampled_states)),
-          controlled_(copy_of(controlled)),
-          signed_(copy_of(is_signed)) {
-        if (layout.size() * sizeof(std::int32_t) != sizeof(Layout))
-            throw std::invalid_argument("the layout has another length than this core's");
-        std::memcpy(&view_.at, layout.data(), sizeof(Layout));
-        if (view_.at.stages > max_stages) throw std::invalid_argument("too many stages");
+    Model(const py::object& layout, const py::object& constants, const py::object& programs,
+          const py::object& ft_rows, const py::object& output_states, const py::object& controlled,
+          const py::object& is_signed, const py::object& switch_before, const py::object& entries,
+          const py::object& output_coefs, const py::object& sampled_states) {
+        constexpr std::int64_t fields = sizeof(Layout) / sizeof(std::int32_t);
+        std::memcpy(&view_.at, array_of<std::int32_t>(layout, "layout", {fields}).data(),
+                    sizeof(Layout));
+        const Layout& at = view_.at;
+        check_layout(at);
+        constants_ = copy_of<double>(constants, "constants", at.n_const);
+        switch_before_ = copy_of<double>(switch_before, "switch_before", at.n_switches);
+        ft_rows_ = numbers_of(ft_rows, "ft_rows", at.n_ft, at.n);
+        output_states_ = numbers_of(output_states, "output_states", -1, at.n);
+        sampled_states_ = numbers_of(sampled_states, "sampled_states", -1, at.n);
+        output_coefs_ = numbers_of(output_coefs, "output_coefs", at.n_outcoef, at.n_coef);
+        entries_ = numbers_of(entries, "entries", std::int64_t{3} * at.n_entries, most_slots);
+        controlled_ = copy_of<std::uint8_t>(controlled, "controlled", at.n);
+        signed_ = copy_of<std::uint8_t>(is_signed, "is_signed", at.n);
+        check_entries();
         show_arrays();
-        keep_programs(programs);
-        for (int i = 0; i < view_.at.stages; ++i) move_to_stage(programs, i);
+        const Given by_name(programs, "programs");
+        keep_programs(by_name);
+        for (int i = 0; i < at.stages; ++i) move_to_stage(by_name, i);
     }
     Model(const Model&) = delete;
     Model& operator=(const Model&) = delete;
 
     const Programs& view() const { return view_; }
+    bool has_adjoint() const { return adjoint_; }
+    bool has_tangents() const { return tangents_; }
 
   private:
     std::vector<std::vector<std::int32_t>> code_;
@@ -57,10 +62,31 @@ class Model {
     std::vector<std::int32_t> ft_rows_, output_states_, entries_, output_coefs_, sampled_states_;
     std::vector<std::uint8_t> controlled_, signed_;
     Programs view_{};
+    bool adjoint_ = false, tangents_ = false;  // are there regions for derivatives?
 
     template <class T>
-    static std::vector<T> copy_of(const Array<T>& array) {
+    static std::vector<T> copy_of(const py::object& given, const char* name, std::int64_t size) {
+        const auto array = array_of<T>(given, name, {size});
         return {array.data(), array.data() + array.size()};
+    }
+    static std::vector<std::int32_t> numbers_of(const py::object& given, const char* name,
+                                                std::int64_t size, std::int64_t end) {
+        check_range(array_of<std::int32_t>(given, name, {size}), name, end);
+        return copy_of<std::int32_t>(given, name, size);
+    }
+
+    // Rows and columns of the Jacobian, and what follows from the numbers of columns.
+    void check_entries() {
+        const Layout& at = view_.at;
+        std::int64_t columns = 0;
+        for (std::size_t i = 0; i < entries_.size(); i += 3) {
+            require(entries_[i] < at.n && entries_[i + 1] < at.n, "entries",
+                    "has a state that is not there (it counts from 0)");
+            columns = std::max(columns, std::int64_t{entries_[i + 2]} + 1);
+        }
+        adjoint_ =
+            teorell::bindings::has_adjoint(at, static_cast<int>(output_states_.size()), columns);
+        tangents_ = teorell::bindings::has_tangents(at);
     }
 
     void show_arrays() {
@@ -80,53 +106,54 @@ class Model {
         view_.inverse_n_controlled = count > 0 ? 1.0 / count : 0.0;
     }
 
-    void keep_programs(const py::dict& programs) {
-        view_.prepare = keep(programs["prepare"]);
-        view_.initial = keep(programs["initial"]);
-        view_.rhs = keep(programs["rhs"]);
-        view_.df_dt = keep(programs["df_dt"]);
-        view_.jacobian_lu = keep(programs["jacobian_lu"]);
-        view_.outputs = keep(programs["outputs"]);
-        view_.second_vjp = keep(programs["second_vjp"]);
-        view_.outputs_vjp = keep(programs["outputs_vjp"]);
-        view_.initial_vjp = keep(programs["initial_vjp"]);
-        view_.prepare_vjp = keep(programs["prepare_vjp"]);
-        view_.second_jvp = keep(programs["second_jvp"]);
-        view_.outputs_jvp = keep(programs["outputs_jvp"]);
-        view_.initial_jvp = keep(programs["initial_jvp"]);
-        view_.prepare_jvp = keep(programs["prepare_jvp"]);
+    void keep_programs(const Given& programs) {
+        view_.prepare = keep(programs, "prepare");
+        view_.initial = keep(programs, "initial");
+        view_.rhs = keep(programs, "rhs");
+        view_.df_dt = keep(programs, "df_dt");
+        view_.jacobian_lu = keep(programs, "jacobian_lu");
+        view_.outputs = keep(programs, "outputs");
+        view_.second_vjp = keep(programs, "second_vjp");
+        view_.outputs_vjp = keep(programs, "outputs_vjp");
+        view_.initial_vjp = keep(programs, "initial_vjp");
+        view_.prepare_vjp = keep(programs, "prepare_vjp");
+        view_.second_jvp = keep(programs, "second_jvp");
+        view_.outputs_jvp = keep(programs, "outputs_jvp");
+        view_.initial_jvp = keep(programs, "initial_jvp");
+        view_.prepare_jvp = keep(programs, "prepare_jvp");
     }
 
     // What each stage runs, on the regions of that stage.
-    void move_to_stage(const py::dict& programs, int i) {
+    void move_to_stage(const Given& programs, int i) {
         const Layout& at = view_.at;
-        const std::int32_t u = at.u + i * at.n, block = at.block + 3 * i * at.n,
-                           udot = at.udot + i * at.n;
-        view_.stage_rhs[i] = moved(programs["rhs"], at.f, at.n, u);
-        view_.stage_solve[i] = moved(programs["solve"], at.f, at.n, u);
-        view_.stage_transposed[i] = moved(programs["solve_transposed"], at.block, 3 * at.n, block);
-        view_.stage_vjp[i] =
-            moved_again(at.u, at.n, u, moved(programs["stage_vjp"], at.block, 3 * at.n, block));
-        view_.stage_jvp[i] = moved(programs["stage_jvp"], at.f, at.n, udot);
-        view_.stage_solve_dot[i] = moved(programs["solve"], at.f, at.n, udot);
+        const std::int32_t u = at.u + i * at.n;
+        view_.stage_rhs[i] = moved(keep(programs, "rhs"), at.f, at.n, u);
+        view_.stage_solve[i] = moved(keep(programs, "solve"), at.f, at.n, u);
+        if (adjoint_) {
+            const std::int32_t block = at.block + 3 * i * at.n;
+            view_.stage_transposed[i] =
+                moved(keep(programs, "solve_transposed"), at.block, 3 * at.n, block);
+            view_.stage_vjp[i] =
+                moved(moved(keep(programs, "stage_vjp"), at.block, 3 * at.n, block), at.u, at.n, u);
+        }
+        if (tangents_) {
+            const std::int32_t udot = at.udot + i * at.n;
+            view_.stage_jvp[i] = moved(keep(programs, "stage_jvp"), at.f, at.n, udot);
+            view_.stage_solve_dot[i] = moved(keep(programs, "solve"), at.f, at.n, udot);
+        }
     }
 
-    const std::int32_t* keep(const py::handle& program) {
-        return code_.emplace_back(copy_of(program.cast<Code>())).data();
+    const std::int32_t* keep(const Given& programs, const char* name) {
+        const auto code = array_of<std::int32_t>(programs[name], name, {-1});
+        check_program(code, name, view_.at.slots);
+        return code_.emplace_back(code.data(), code.data() + code.size()).data();
     }
-    const std::int32_t* moved(const py::handle& program, std::int32_t from, std::int32_t count,
+    // The program kept last, with the slots of one region in another place.
+    const std::int32_t* moved(const std::int32_t* code, std::int32_t from, std::int32_t count,
                               std::int32_t to) {
-        const auto code = program.cast<Code>();
-        auto& copy = code_.emplace_back(static_cast<std::size_t>(code.size()));
-        relocate(code.data(), from, count, to, copy.data());
-        return copy.data();
-    }
-    // The program moved last, another region of it moved too.
-    const std::int32_t* moved_again(std::int32_t from, std::int32_t count, std::int32_t to,
-                                    const std::int32_t* code) {
-        auto& copy = code_.emplace_back(code_.back().size());
-        relocate(code, from, count, to, copy.data());
-        return copy.data();
+        auto& last = code_.back();
+        relocate(code, from, count, to, last.data());
+        return last.data();
     }
 };
 
@@ -134,9 +161,14 @@ class Model {
 inline MachineCode machine_code(const py::object& code) {
     MachineCode result;
     if (code.is_none()) return result;
-    const auto parts = code.cast<py::tuple>();
+    if (!py::isinstance<py::tuple>(code) || py::len(code) != 8)
+        throw py::type_error(
+            "code is no tuple of 8 numbers (seven addresses and a width). Give that of a compiled "
+            "model, or None.");
+    const auto parts = py::reinterpret_borrow<py::tuple>(code);
     const auto function = [&](int i) {
-        return reinterpret_cast<void (*)(double*)>(parts[i].cast<std::uintptr_t>());
+        return reinterpret_cast<void (*)(double*)>(
+            Given::number_of<std::uintptr_t>(parts[i], "code"));
     };
     result.step = function(0);
     result.rhs = function(1);
@@ -145,8 +177,24 @@ inline MachineCode machine_code(const py::object& code) {
     result.reverse = function(4);
     result.outputs_vjp = function(5);
     result.tangent = function(6);
-    result.width = parts[7].cast<int>();
+    result.width = Given::number_of<int>(parts[7], "code");
+    require(result.step && result.rhs && result.outputs && result.stages && result.width > 0,
+            "code", "has no address (of a function that every model has)");
     return result;
+}
+
+// Has the machine code the functions that derivatives call?
+inline void check_functions(const MachineCode& code, const Derivatives& wanted) {
+    const bool backward = code.reverse != nullptr && code.outputs_vjp != nullptr;
+    require(code.step == nullptr || ((backward || wanted.gradient == nullptr) &&
+                                     (code.tangent != nullptr || wanted.tangents == nullptr)),
+            "code", "has no address (of a function for derivatives)");
+}
+
+// The method must fit the workspace that the model was lowered for.
+inline void check_method(const Model& model, const std::string& method) {
+    require(stages_of(method) <= model.view().at.stages, "model",
+            "has fewer stages than the method (its workspace is too small)");
 }
 
 }  // namespace teorell::bindings

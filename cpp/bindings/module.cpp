@@ -1,7 +1,6 @@
 // The extension module `_core`: NumPy arrays in, views of them to the engine, nothing copied but
 // the programs. python/teorell/_core.pyi describes it to type checkers;
 // python/teorell/engine/solve.py and python/teorell/engine/columns.py are its two callers.
-#include <pybind11/functional.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -10,10 +9,14 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 #include "../src/engine.hpp"
 #include "arrays.hpp"
+#include "batch_views.hpp"
 #include "columns.hpp"
 #include "derivatives.hpp"
 #include "model.hpp"
@@ -26,59 +29,71 @@ using namespace teorell::bindings;
 
 namespace {
 
-void solve_batch(const Model& model, const std::string& isa, const std::string& method,
-                 const py::object& code, int threads,
-                 const std::vector<py::array_t<double>>& columns, std::int64_t patients,
-                 const Array<double>& event_times, const Array<std::int32_t>& event_kinds,
-                 const Array<std::int32_t>& event_targets, const Array<double>& event_values,
-                 const Array<std::int64_t>& event_offsets, const Array<double>& times,
-                 const py::object& sample_offsets, const py::object& sample_events, double rtol,
-                 const Array<double>& atol, double max_steps, bool before, Array<double>& values,
-                 Array<std::int32_t>& status, Array<double>& failure_time,
-                 Array<std::int64_t>& steps, Array<std::int64_t>& rejected,
-                 const py::object& reductions, const py::object& progress,
-                 const py::object& gradient, const py::object& tangents) {
-    const ColumnViews views(columns);
-    using Counts = Array<std::int64_t>;
-    const Counts own_offsets = sample_offsets.is_none() ? Counts() : sample_offsets.cast<Counts>();
-    const Counts own_events = sample_events.is_none() ? Counts() : sample_events.cast<Counts>();
-    const bool shared_events = event_offsets.size() == 2 && patients != 1;
+void solve_batch(
+    const Model& model, const std::string& isa, const std::string& method, const py::object& code,
+    int threads, const py::list& columns, std::int64_t patients, const py::object& event_times,
+    const py::object& event_kinds, const py::object& event_targets, const py::object& event_values,
+    const py::object& event_offsets, const py::object& times, const py::object& sample_offsets,
+    const py::object& sample_events, double rtol, const py::object& atol, double max_steps,
+    bool before, const py::object& values, const py::object& status, const py::object& failure_time,
+    const py::object& steps, const py::object& rejected, const py::object& reductions,
+    const py::object& progress, const py::object& gradient, const py::object& tangents) {
+    const Layout& at = model.view().at;
+    require(patients >= 0 && patients <= most_patients, "patients",
+            "is no number of patients (it is negative, or huge)");
+    check_method(model, method);
+    const ColumnViews views(columns, "columns", at.n_params, patients);
+    const EventArrays events(event_times, event_kinds, event_targets, event_values, event_offsets,
+                             patients, at);
+    const SampleArrays samples(times, sample_offsets, sample_events, patients, events);
+    const auto tolerances = array_of<double>(atol, "atol", {at.n});
+    // None is wanted where they are empty.
+    auto curve = checked<Array<double>>(values, "values");
+    if (curve.size() > 0)
+        curve = output_of<double>(values, "values", samples.shape(patients, {at.n_out}));
+    const auto of_patients = [&](auto number, const py::object& given, const char* name) {
+        return output_of<decltype(number)>(given, name, {patients}).mutable_data();
+    };
+    std::optional<Given> summary;
     const Batch batch{patients,
                       views.starts.data(),
                       views.strides.data(),
-                      event_times.data(),
-                      event_kinds.data(),
-                      event_targets.data(),
-                      event_values.data(),
-                      event_offsets.data(),
-                      shared_events ? 0 : 1,
-                      times.data(),
-                      times.size(),
+                      events.times.data(),
+                      events.kinds.data(),
+                      events.targets.data(),
+                      events.values.data(),
+                      events.offsets.data(),
+                      events.shared ? 0 : 1,
+                      samples.times.data(),
+                      samples.times.size(),
                       rtol,
-                      atol.data(),
+                      tolerances.data(),
                       max_steps,
                       before,
-                      values.size() > 0 ? values.mutable_data() : nullptr,
+                      curve.size() > 0 ? curve.mutable_data() : nullptr,
                       0,
-                      status.mutable_data(),
-                      failure_time.mutable_data(),
-                      steps.mutable_data(),
-                      rejected.mutable_data(),
-                      sample_offsets.is_none() ? nullptr : own_offsets.data(),
-                      sample_events.is_none() ? nullptr : own_events.data(),
-                      reductions_of(reductions)};
+                      of_patients(std::int32_t{}, status, "status"),
+                      of_patients(double{}, failure_time, "failure_time"),
+                      of_patients(std::int64_t{}, steps, "steps"),
+                      of_patients(std::int64_t{}, rejected, "rejected"),
+                      samples.offsets_or_null(),
+                      samples.events_or_null(),
+                      reductions_of(reductions, patients, at, summary)};
     const Kernel& kernel = kernel_named(isa);
     const MachineCode machine = machine_code(code);
 
     Watch watch(progress, patients);
+    Caller caller;
     GradientArrays arrays;
     TangentArrays directions;
     Derivatives wanted;
     if (!gradient.is_none())
-        wanted.gradient = arrays.view(gradient, batch, model.view().at, watch.error);
-    if (!tangents.is_none()) wanted.tangents = directions.view(tangents);
+        wanted.gradient = arrays.view(gradient, batch, model, events, samples, caller, watch.error);
+    if (!tangents.is_none())
+        wanted.tangents = directions.view(tangents, batch, model, events, samples);
+    check_functions(machine, wanted);
     run_watched(watch, [&](auto look) {
-        solve(kernel, model.view(), batch, wanted, method, machine, threads, look);
+        solve(kernel, model.view(), batch, wanted, method, machine, threads, look, caller);
     });
 }
 
@@ -95,15 +110,27 @@ void on_aligned_copy(Array<double>& workspace, Action action) {
     std::memcpy(workspace.mutable_data(), copy.get(), bytes);
 }
 
-void run_program(const std::string& isa, const Code& code, Array<double>& workspace, int width) {
+void run_program(const std::string& isa, const py::object& code, const py::object& workspace,
+                 int width) {
+    const auto program = array_of<std::int32_t>(code, "code", {-1});
+    auto memory = checked<Array<double>>(workspace, "workspace");
+    require(width > 0 && memory.writeable(), "workspace",
+            "cannot be written, or has no lanes (it is changed in place)");
+    check_program(program, "code", memory.size() / width);
     on_aligned_copy(
-        workspace, [&](double* ws) { return kernel_named(isa).interpret(code.data(), ws, width); });
+        memory, [&](double* ws) { return kernel_named(isa).interpret(program.data(), ws, width); });
 }
 
 void run_step(const Model& model, const std::string& isa, const std::string& method,
-              const py::object& code, Array<double>& workspace, int width) {
+              const py::object& code, const py::object& workspace, int width) {
     const MachineCode machine = machine_code(code);
-    on_aligned_copy(workspace, [&](double* ws) {
+    check_method(model, method);
+    auto memory = checked<Array<double>>(workspace, "workspace");
+    require(memory.writeable() && width > 0 &&
+                (machine.step == nullptr || machine.width == width) &&
+                memory.size() >= std::int64_t{model.view().at.slots} * width,
+            "workspace", "is smaller than that of the model (slots times lanes)");
+    on_aligned_copy(memory, [&](double* ws) {
         if (machine.step == nullptr)
             return kernel_named(isa).step(model.view(), method.c_str(), ws, width);
         machine.step(ws);
@@ -157,11 +184,9 @@ py::list instruction_sets() {
 PYBIND11_MODULE(_core, module) {
     module.doc() = "Teorell's compiled core.";
     py::class_<Model>(module, "Model")
-        .def(py::init<const Array<std::int32_t>&, const Array<double>&, const py::dict&,
-                      const Array<std::int32_t>&, const Array<std::int32_t>&,
-                      const Array<std::uint8_t>&, const Array<std::uint8_t>&, const Array<double>&,
-                      const Array<std::int32_t>&, const Array<std::int32_t>&,
-                      const Array<std::int32_t>&>(),
+        .def(py::init<const py::object&, const py::object&, const py::object&, const py::object&,
+                      const py::object&, const py::object&, const py::object&, const py::object&,
+                      const py::object&, const py::object&, const py::object&>(),
              py::arg("layout"), py::arg("constants"), py::arg("programs"), py::arg("ft_rows"),
              py::arg("output_states"), py::arg("controlled"), py::arg("is_signed"),
              py::arg("switch_before"), py::arg("entries"), py::arg("output_coefs"),
@@ -172,20 +197,18 @@ PYBIND11_MODULE(_core, module) {
                py::arg("event_targets"), py::arg("event_values"), py::arg("event_offsets"),
                py::arg("times"), py::arg("sample_offsets"), py::arg("sample_events"),
                py::arg("rtol"), py::arg("atol"), py::arg("max_steps"), py::arg("before"),
-               py::arg("values").noconvert(), py::arg("status").noconvert(),
-               py::arg("failure_time").noconvert(), py::arg("steps").noconvert(),
-               py::arg("rejected").noconvert(), py::arg("reductions"), py::arg("progress"),
-               py::arg("gradient"), py::arg("tangents"));
+               py::arg("values"), py::arg("status"), py::arg("failure_time"), py::arg("steps"),
+               py::arg("rejected"), py::arg("reductions"), py::arg("progress"), py::arg("gradient"),
+               py::arg("tangents"));
     module.def("map", &map_columns, py::arg("program"), py::kw_only(), py::arg("isa"),
-               py::arg("threads"), py::arg("columns"), py::arg("outputs").noconvert());
+               py::arg("threads"), py::arg("columns"), py::arg("outputs"));
     module.def("project", &project_columns, py::arg("program"), py::kw_only(), py::arg("isa"),
                py::arg("threads"), py::arg("columns"), py::arg("constraints"), py::arg("scales"),
-               py::arg("values").noconvert(), py::arg("multipliers").noconvert(),
-               py::arg("steps").noconvert());
-    module.def("run_program", &run_program, py::arg("isa"), py::arg("code"),
-               py::arg("workspace").noconvert(), py::arg("width"));
+               py::arg("values"), py::arg("multipliers"), py::arg("steps"));
+    module.def("run_program", &run_program, py::arg("isa"), py::arg("code"), py::arg("workspace"),
+               py::arg("width"));
     module.def("run_step", &run_step, py::arg("model"), py::arg("isa"), py::arg("method"),
-               py::arg("code"), py::arg("workspace").noconvert(), py::arg("width"));
+               py::arg("code"), py::arg("workspace"), py::arg("width"));
     module.def("methods", &method_names);
     module.def("tableau", &tableau);
     module.def("instruction_sets", &instruction_sets);

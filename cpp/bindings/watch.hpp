@@ -5,11 +5,28 @@
 
 #include <cstdint>
 #include <exception>
+#include <new>
+#include <stdexcept>
 #include <utility>
 
 namespace teorell::bindings {
 
 namespace py = pybind11;
+
+// Calls Python with numbers and arrays, which always become its objects unless there is no memory:
+// pybind11 says that with errors of its own.
+template <class Call>
+auto with_memory(Call call) {
+    try {
+        return call();
+    } catch (const py::cast_error&) {
+        throw std::bad_alloc();
+    } catch (const py::builtin_exception&) {
+        throw;
+    } catch (const std::runtime_error&) {
+        throw std::bad_alloc();
+    }
+}
 
 // Calls the user's progress(finished, patients), if there is one, and looks for Ctrl-C. A Python
 // error in either, or elsewhere in the run, cancels the run and is raised once the threads have
@@ -26,7 +43,8 @@ class Watch {
         try {
             if (error) return false;
             if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-            if (!progress_.is_none() && finished != reported_) progress_(finished, patients_);
+            if (!progress_.is_none() && finished != reported_)
+                with_memory([&] { return progress_(finished, patients_); });
             reported_ = finished;
         } catch (...) {
             error = std::current_exception();

@@ -1,13 +1,11 @@
 #include "engine.hpp"
 
-#include <atomic>
+#include <algorithm>
 #include <chrono>
-#include <condition_variable>
+#include <exception>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <stdexcept>
-#include <system_error>
 #include <thread>
 
 #include "teorell/reductions.hpp"
@@ -68,6 +66,39 @@ const Kernel& kernel_named(const std::string& name) {
                                 "). Choose one of these.");
 }
 
+bool Caller::run(const std::function<bool()>& errand) {
+    if (std::this_thread::get_id() == thread_) return errand();
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return errand_ == nullptr; });
+    bool answer = false;
+    errand_ = &errand, answer_ = &answer;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return answer_ != &answer; });
+    return answer;
+}
+
+void Caller::serve(const std::function<bool()>& over, const std::function<void()>& watch) {
+    using Clock = std::chrono::steady_clock;
+    constexpr auto pause = std::chrono::milliseconds(50);
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (auto next = Clock::now() + pause;;) {
+        changed_.wait_until(lock, next, [&] { return over() || errand_ != nullptr; });
+        if (over()) return;
+        const auto* errand = errand_;
+        lock.unlock();
+        const bool answer = errand != nullptr && (*errand)();
+        if (Clock::now() >= next) {
+            watch();
+            next = Clock::now() + pause;
+        }
+        lock.lock();
+        if (errand == nullptr) continue;
+        *answer_ = answer;
+        errand_ = nullptr, answer_ = nullptr;
+        changed_.notify_all();
+    }
+}
+
 int available_threads() {
 #if defined(__linux__)
     cpu_set_t set;
@@ -89,43 +120,37 @@ Workspace allocate(std::size_t count) {
 }
 
 // `work(workspace)` on each of some threads, with a workspace of its own; false from any of them is
-// false.
+// false. Throws std::bad_alloc where one had no memory left.
 bool on_threads(int threads, std::size_t size, Run& run, const std::function<bool(double*)>& work,
-                const std::function<bool(std::int64_t)>& watch) {
+                const std::function<bool(std::int64_t)>& watch, Caller& caller) {
     std::vector<Workspace> workspaces;
     for (int i = 0; i < threads; ++i) workspaces.push_back(allocate(size));
 
-    std::mutex mutex;
-    std::condition_variable changed;
     int running = threads;
-    std::atomic<bool> known{true};
-    const auto task = [&](int i) {
-        if (!work(workspaces[static_cast<std::size_t>(i)].get())) known = false;
-        const std::lock_guard<std::mutex> lock(mutex);
-        --running;
-        changed.notify_one();
+    bool known = true;
+    const auto task = [&](double* workspace) {
+        const bool done = work(workspace);
+        caller.tell([&] {
+            known = known && done;
+            --running;
+        });
     };
     std::vector<std::thread> pool;
     pool.reserve(static_cast<std::size_t>(threads));
     try {
-        for (int i = 0; i < threads; ++i) pool.emplace_back(task, i);
-    } catch (const std::system_error&) {
-        // The system has no more threads: those that started do the work.
-        if (pool.empty()) throw;
-        const std::lock_guard<std::mutex> lock(mutex);
-        running -= threads - static_cast<int>(pool.size());
+        for (const Workspace& own : workspaces) pool.emplace_back(task, own.get());
+    } catch (const std::exception&) {
+        // The system has no more threads, or no memory for them: those that started do the work, or
+        // this one.
+        caller.tell([&] { running -= threads - std::max(1, static_cast<int>(pool.size())); });
     }
-    {
-        std::unique_lock<std::mutex> lock(mutex);
-        while (
-            !changed.wait_for(lock, std::chrono::milliseconds(50), [&] { return running == 0; })) {
-            lock.unlock();
-            const bool go_on = watch(count_finished(run));
-            lock.lock();
-            if (!go_on) cancel(run);
-        }
-    }
+    if (pool.empty()) task(workspaces.front().get());
+    caller.serve([&] { return running == 0; },
+                 [&] {
+                     if (!watch(count_finished(run))) cancel(run);
+                 });
     for (std::thread& t : pool) t.join();
+    if (run.out_of_memory != 0) throw std::bad_alloc();
     return known;
 }
 
@@ -140,12 +165,13 @@ void over_columns(const Kernel& kernel, const ColumnProgram& program, const Colu
                   const Constraints* constraints, int threads, Work work,
                   const std::function<bool(std::int64_t)>& watch) {
     Run run;
+    Caller caller;
     run.patients = columns.patients;
     const int width = program.machine ? program.width : kernel.interpreter_width;
     const auto size = static_cast<std::size_t>(kernel.column_memory(program, constraints));
     if (!on_threads(
             useful_threads(threads, columns.patients, 16 * width), size, run,
-            [&](double* workspace) { return work(run, workspace); }, watch))
+            [&](double* workspace) { return work(run, workspace); }, watch, caller))
         throw std::invalid_argument(
             "machine code of another width than this build's. Compile it for this build.");
     watch(run.finished);
@@ -154,7 +180,7 @@ void over_columns(const Kernel& kernel, const ColumnProgram& program, const Colu
 
 void solve(const Kernel& kernel, const Programs& programs, const Batch& batch,
            const Derivatives& derivatives, const std::string& method, const MachineCode& code,
-           int threads, const std::function<bool(std::int64_t)>& watch) {
+           int threads, const std::function<bool(std::int64_t)>& watch, Caller& caller) {
     Run run;
     run.patients = batch.patients;
     const int width = code.step ? code.width : kernel.interpreter_width;
@@ -165,7 +191,7 @@ void solve(const Kernel& kernel, const Programs& programs, const Batch& batch,
     const auto work = [&](double* workspace) {
         return kernel.work(programs, batch, derivatives, method.c_str(), code, run, workspace);
     };
-    if (!on_threads(useful_threads(threads, batch.patients, width), size, run, work, watch))
+    if (!on_threads(useful_threads(threads, batch.patients, width), size, run, work, watch, caller))
         throw std::invalid_argument(
             "unknown method '" + method +
             "' or machine code of another width. Choose a method that teorell lists.");

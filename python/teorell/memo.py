@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import sys
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 __all__ = ["Memo"]
 
 T = TypeVar("T")
+_memos: weakref.WeakSet[Memo[Any]] = weakref.WeakSet()
 
 
 class Memo(Generic[T]):
@@ -22,6 +27,7 @@ class Memo(Generic[T]):
         self.kept = kept
         self._known: OrderedDict[Hashable, _Entry[T]] = OrderedDict()
         self._lock = threading.Lock()
+        _memos.add(self)
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """What is kept under `key`, made now if there is nothing.
@@ -48,6 +54,14 @@ class Memo(Generic[T]):
     def __contains__(self, key: Hashable) -> bool:
         return key in self._known
 
+    def after_fork(self) -> None:
+        """In a child: forget what a thread was making that is not there any more."""
+        self._lock = threading.Lock()
+        made = [(key, entry) for key, entry in self._known.items() if entry.made]
+        for _, entry in made:
+            entry.lock = threading.Lock()
+        self._known = OrderedDict(made)
+
     def _forget(self, key: Hashable, entry: _Entry[T]) -> None:
         with self._lock:
             if self._known.get(key) is entry:
@@ -58,3 +72,25 @@ class _Entry(Generic[T]):
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.made: list[T] = []  # one thing, once it is there
+
+
+def _after_fork() -> None:
+    """New locks in a child: threads that held the old ones are not there to release them."""
+    for memo in tuple(_memos):
+        memo.after_fork()
+    if sys.version_info < (3, 12):  # later ones have no lock
+        for name, module in tuple(sys.modules.items()):
+            if name.partition(".")[0] == "teorell":
+                _unlock_properties(module)
+
+
+def _unlock_properties(module: object) -> None:
+    for owner in tuple(vars(module).values()):
+        if isinstance(owner, type):
+            for each in tuple(vars(owner).values()):
+                if isinstance(each, functools.cached_property):
+                    each.lock = threading.RLock()  # type: ignore[attr-defined]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

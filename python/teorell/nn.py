@@ -129,6 +129,11 @@ class Simulator(nn.Module):
         parameters, more: name -> tensor, () or (patients,), in place of the module's own. Raises
         InputError for unknown names and unfit tensors.
         """
+        if parameters is not None and not isinstance(parameters, Mapping):
+            raise InputError(
+                f"parameters are a {type(parameters).__name__} (whose number would be which?). "
+                "Give them by name, as module(cl=tensor) or module({'cl': tensor})."
+            )
         given = self.parameter_values()
         if parameters is not None and not isinstance(parameters, Mapping):
             raise InputError(

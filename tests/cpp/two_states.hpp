@@ -244,8 +244,10 @@ struct Population {
         b.reductions = reductions;
         b.status = r.status.data(), b.failure_time = r.failure_time.data();
         b.steps = r.steps.data(), b.rejected = r.rejected.data();
-        tl::solve(kernel, model.view, b, derivatives, method, tl::MachineCode{}, threads,
-                  [go_on](std::int64_t) { return go_on; });
+        tl::Caller caller;
+        tl::solve(
+            kernel, model.view, b, derivatives, method, tl::MachineCode{}, threads,
+            [go_on](std::int64_t) { return go_on; }, caller);
         return r;
     }
 };

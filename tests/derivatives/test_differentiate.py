@@ -457,3 +457,33 @@ def test_tensors_go_to_torch(asked, model):
     torch = pytest.importorskip("torch")
     with pytest.raises(TypeError, match="hold torch tensors"):
         tl.value_and_grad(1.0, model, {"cl": torch.tensor(3.0)}, None, TIMES)
+
+
+@pytest.mark.parametrize(("patients", "values"), [(1, 2), (3, 2), (40, 2), (1, 3), (40, 3)])
+def test_values_over_time_are_not_patients(patients, values):
+    """dx/dt = -k x, c = e x: d c / d k = -e t exp(-k t), whatever number of values k has."""
+    m = tl.Model("m")
+    k, e = m.parameters(k=1.0, e=1.0)
+    (x,) = m.states("x")
+    m.flow(x, None, k * x)
+    m.output("c", x * e)
+    times = np.array([0.5, 1.5, 3.0])
+    given = {
+        "k": tl.stepwise(np.arange(float(values)), np.ones(values)),
+        "e": np.linspace(1.0, 2.0, patients),
+    }
+    regimen = tl.Regimen.bolus(np.linspace(1.0, 3.0, patients), "x")
+    options = {"rtol": 1e-10, "atol": 1e-12}
+    found = tl.jacobian(m, given, regimen, times, wrt=["k", (0, "amount")], **options)
+    size = (given["e"] * np.linspace(1.0, 3.0, patients))[:, None]
+    decay = np.exp(-times)
+    np.testing.assert_allclose(found.derivatives[:, :, 0, 0], -size * times * decay, rtol=1e-7)
+    np.testing.assert_allclose(
+        found.derivatives[:, :, 0, 1], given["e"][:, None] * decay, rtol=1e-7
+    )
+    both = {"k": 1.0, (0, "amount"): np.arange(float(patients))}
+    _, one = tl.jvp(m, given, regimen, times, tangents=both, **options)
+    expected = (
+        found.derivatives[..., 0] + found.derivatives[..., 1] * np.arange(patients)[:, None, None]
+    )
+    np.testing.assert_allclose(one, expected, rtol=1e-9, atol=1e-14)

@@ -341,11 +341,28 @@ def test_what_is_no_parameter_is_refused(simulator):
     limits = tl.ConstraintSet("limits")
     (p,) = limits.quantities("p")
     limits.at_least("low", p, 1.0)
-    for act in (
-        lambda: func.grad(lambda z: limits.penalty({"p": z}).sum())(torch.ones(2)),
-        lambda: func.vmap(lambda z: limits.penalty({"p": z}))(torch.ones(2, 3)),
-    ):
-        with pytest.raises(NotImplementedError, match="around a penalty"):
-            act()
     asked = torch.tensor([0.5, 2.0], requires_grad=True)
     assert limits.violations({"p": asked}).violated["low"].tolist() == [True, False]
+
+
+def test_a_model_changed_since_is_refused():
+    m = tl.Model("m")
+    (k,) = m.parameters(k=1.0)
+    (x,) = m.states("x")
+    m.flow(x, None, k * x)
+    layer = teorell.nn.Simulator(m, tl.Regimen.bolus(1.0, "x"), [1.0], learnable=["k"])
+    values = layer()
+    m.rate(x, -5.0 * k * x)
+    with pytest.raises(tl.InputError, match="model 'm' has changed"):
+        values.sum().backward()
+    with pytest.raises(tl.InputError, match="model 'm' has changed"):
+        layer()
+
+
+def test_a_tensor_without_a_name_is_refused():
+    m = tl.Model("m")
+    (k,) = m.parameters(k=1.0)
+    (x,) = m.states("x")
+    m.flow(x, None, k * x)
+    with pytest.raises(tl.InputError, match="Give them by name"):
+        teorell.nn.Simulator(m, None, [1.0])(torch.ones(2))

@@ -3,8 +3,6 @@
 // few enough for the cache.
 #pragma once
 
-#include <cstdlib>
-
 #include "forward.hpp"
 #include "integrate.hpp"
 #include "reverse.hpp"
@@ -23,14 +21,6 @@ struct ShortQueue {
     bool cancelled() const { return is_cancelled(shared); }
     void finished() { add_finished(shared, 1); }
 };
-
-// Aligned to 64 bytes; for std::free.
-inline double* allocate(std::int64_t count) {
-    auto* p = static_cast<double*>(
-        std::aligned_alloc(64, static_cast<std::size_t>((count + 7) / 8 * 64)));
-    if (p == nullptr) std::abort();
-    return p;
-}
 
 // Solves round after round; then `along(first, count)` walks the tape. own_values: part.values
 // holds those of the round alone.
@@ -51,6 +41,7 @@ void by_rounds(const Programs& programs, Batch& part, Tape& tape, Executor execu
         if (own_values) part.values_first = first;
         group.run();
         for (; queue.coming < queue.end; ++queue.coming) part.status[queue.coming] = cancelled;
+        if (tape.full()) return give_up(run);
         if (!queue.cancelled()) along(first, count);
     }
 }
@@ -74,25 +65,25 @@ void pull_back(const Programs& programs, const Batch& batch, const Gradient& gra
     const auto size = static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
     const std::int64_t n_out = programs.at.n_out, strides[3] = {batch.n_times * n_out, n_out, 1};
     Batch part = batch;
-    double *values = nullptr, *slopes = nullptr;
-    if (gradient.cotangent == nullptr) {
-        const std::int64_t size_of_values = most_rows(batch, patients_a_round<V>) * n_out;
-        part.values = values = allocate(2 * size_of_values + 1);
-        slopes = values + size_of_values;
-    }
+    const bool by_loss = gradient.cotangent == nullptr;
+    const std::int64_t values = by_loss ? most_rows(batch, patients_a_round<V>) * n_out : 0;
+    const Doubles memory(2 * values);
+    double* slopes = memory.data + values;
+    if (by_loss) part.values = memory.data;
     Tape tape(programs.at, patients_a_round<V>, gradient.recorded_steps, batch.reductions.count);
+    if (memory.data == nullptr || tape.full()) return give_up(run);
     Reverse<V, Method, Executor> reverse(programs, part, gradient, executor, tape, workspace,
                                          workspace + size, workspace + 2 * size);
-    by_rounds<V, Method>(programs, part, tape, executor, run, workspace, workspace + 3 * size,
-                         values != nullptr, [&](std::int64_t first, std::int64_t count) {
-                             if (values == nullptr)
-                                 reverse.run(first, count, gradient.cotangent, 0, gradient.strides);
-                             else if (gradient.loss(gradient.context, first, count, values, slopes))
-                                 reverse.run(first, count, slopes, first, strides);
-                             else
-                                 cancel(run);
-                         });
-    std::free(values);
+    by_rounds<V, Method>(
+        programs, part, tape, executor, run, workspace, workspace + 3 * size, by_loss,
+        [&](std::int64_t first, std::int64_t count) {
+            if (!by_loss)
+                reverse.run(first, count, gradient.cotangent, 0, gradient.strides);
+            else if (gradient.loss(gradient.context, first, count, part.values, slopes))
+                reverse.run(first, count, slopes, first, strides);
+            else
+                cancel(run);
+        });
 }
 
 // Forward sensitivities. workspace: 2 * [slots][W], and nodes as for Group.
@@ -103,16 +94,17 @@ void push_forward(const Programs& programs, const Batch& batch, const Tangents& 
     const Layout& at = programs.at;
     const std::int64_t dots =
         tangents.directions * (at.n + at.n_coef + at.n_params) * Pack<V>::width;
-    double* carried = allocate(2 * dots);
+    const Doubles memory(2 * dots);
+    double* carried = memory.data;
+    Tape tape(programs.at, patients_a_round<V>, 4096, batch.reductions.count);
+    if (carried == nullptr || tape.full()) return give_up(run);
     for (std::int64_t i = 0; i < 2 * dots; ++i) carried[i] = 0.0;
     Batch part = batch;
-    Tape tape(programs.at, patients_a_round<V>, 4096, batch.reductions.count);
     Forward<V, Method, Executor> forward(programs, part, tangents, executor, tape, workspace,
                                          workspace + size, carried, carried + dots);
     by_rounds<V, Method>(
         programs, part, tape, executor, run, workspace, workspace + 2 * size, false,
         [&](std::int64_t first, std::int64_t count) { forward.run(first, count); });
-    std::free(carried);
 }
 
 TEORELL_END

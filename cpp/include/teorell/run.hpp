@@ -15,6 +15,7 @@ struct Run {
     std::int64_t next = 0;      // first patient not yet taken
     std::int64_t finished = 0;  // patients with a result
     int cancel = 0;
+    int out_of_memory = 0;  // a thread had to give up
 };
 
 }  // namespace teorell
@@ -34,6 +35,11 @@ TEORELL_INLINE std::int64_t count_finished(const Run& run) {
 TEORELL_INLINE void cancel(Run& run) { __atomic_store_n(&run.cancel, 1, __ATOMIC_RELAXED); }
 TEORELL_INLINE bool is_cancelled(const Run& run) {
     return __atomic_load_n(&run.cancel, __ATOMIC_RELAXED) != 0;
+}
+
+TEORELL_INLINE void give_up(Run& run) {
+    __atomic_store_n(&run.out_of_memory, 1, __ATOMIC_RELAXED);
+    cancel(run);
 }
 
 TEORELL_END

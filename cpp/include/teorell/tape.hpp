@@ -8,26 +8,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "memory.hpp"
 #include "program.hpp"
 
 TEORELL_BEGIN
-
-// An array that grows and keeps its memory when it is emptied.
-template <class T>
-struct Growing {
-    T* data = nullptr;
-    std::int64_t size = 0, room = 0;
-
-    T* extend(std::int64_t count) {
-        if (size + count > room) {
-            room = 2 * room > size + count ? 2 * room : size + count;
-            data = static_cast<T*>(std::realloc(data, static_cast<std::size_t>(room) * sizeof(T)));
-            if (data == nullptr) std::abort();
-        }
-        size += count;
-        return data + size - count;
-    }
-};
 
 struct StepRecord {
     double t, h;
@@ -78,14 +62,14 @@ class Tape {
         const auto states = static_cast<std::size_t>(patients * ring_steps * at.n);
         // Pages that no step needs are never touched.
         ring_ = static_cast<double*>(std::malloc(states * sizeof(double)));
-        if (ring_ == nullptr) std::abort();
-        for (std::int64_t i = 0; i < patients; ++i)
+        full_ = ring_ == nullptr || patients_ == nullptr;
+        for (std::int64_t i = 0; i < patients && !full_; ++i)
             patients_[i].ring = ring_ + i * ring_steps * at.n;
     }
     Tape(const Tape&) = delete;
     Tape& operator=(const Tape&) = delete;
     ~Tape() {
-        for (std::int64_t i = 0; i < count_; ++i) {
+        for (std::int64_t i = 0; i < count_ && patients_ != nullptr; ++i) {
             std::free(patients_[i].steps.data);
             std::free(patients_[i].marks.data);
             std::free(patients_[i].pieces.data);
@@ -96,13 +80,16 @@ class Tape {
         std::free(ring_);
     }
 
+    // There was no memory left: nothing more is recorded, and what is here is of no use.
+    bool full() const { return full_; }
+
     // The tape is for patients first, first + 1, ...
     void begin(std::int64_t first) {
         first_ = first;
-        for (std::int64_t i = 0; i < count_; ++i) {
+        for (std::int64_t i = 0; i < count_ && !full_; ++i) {
             PatientTape& p = patients_[i];
             p.steps.size = p.stretches.size = p.values.size = p.marks.size = p.pieces.size = 0;
-            for (int k = 0; k < reductions_; ++k) *p.marks.extend(1) = {-1, 0.0, 0.0, k};
+            for (int k = 0; k < reductions_; ++k) add(p.marks, Mark{-1, 0.0, 0.0, k});
         }
     }
 
@@ -131,15 +118,18 @@ class Tape {
 
     template <class Lane>
     void arrive(std::int64_t patient, std::int64_t sample, Lane lane) {
+        if (full_) return;
         PatientTape& p = of(patient);
-        Stretch* s = p.stretches.extend(1);
-        *s = {lane(at_.scalar + s_tn), p.steps.size, 0, sample, sample};
+        add(p.stretches, Stretch{lane(at_.scalar + s_tn), p.steps.size, 0, sample, sample});
         double* values = p.values.extend(stretch_size());
+        full_ = full_ || values == nullptr;
+        if (full_) return;
         for (int k = 0; k < at_.n; ++k) values[k] = lane(at_.yn + k);
     }
 
     template <class Lane>
     void leave(std::int64_t patient, std::int64_t sample, std::int64_t event, Lane lane) {
+        if (full_) return;
         PatientTape& p = of(patient);
         const std::int64_t last = p.stretches.size - 1;
         p.stretches.data[last].sample_after = sample;
@@ -154,6 +144,7 @@ class Tape {
     template <class Lane>
     void step(std::int64_t patient, double h, std::int64_t sample, std::int64_t sample_before,
               std::int64_t event, Lane lane) {
+        if (full_) return;
         PatientTape& p = of(patient);
         if (p.steps.size - p.stretches.data[p.stretches.size - 1].first_step == ring_steps_) {
             arrive(patient, sample_before, lane);
@@ -161,35 +152,46 @@ class Tape {
         }
         double* state = this->state(p, p.steps.size);
         for (int k = 0; k < at_.n; ++k) state[k] = lane(at_.yn + k);
-        *p.steps.extend(1) = {lane(at_.scalar + s_tn), h, sample};
+        add(p.steps, StepRecord{lane(at_.scalar + s_tn), h, sample});
     }
 
     // Of the step that is recorded next.
     void piece(std::int64_t patient, double start, double width) {
+        if (full_) return;
         PatientTape& p = of(patient);
-        *p.pieces.extend(1) = {p.steps.size, start, width};
+        add(p.pieces, Piece{p.steps.size, start, width});
     }
     void extremum(std::int64_t patient, int reduction, double theta, double slope) {
+        if (full_) return;
         PatientTape& p = of(patient);
         p.marks.data[reduction] = {p.steps.size, theta, slope, reduction};
     }
     void crossing(std::int64_t patient, int reduction, double theta, double factor) {
+        if (full_) return;
         PatientTape& p = of(patient);
-        *p.marks.extend(1) = {p.steps.size, theta, factor, reduction};
+        add(p.marks, Mark{p.steps.size, theta, factor, reduction});
     }
 
   private:
     const Layout& at_;
     std::int64_t count_, ring_steps_, first_ = 0;
     int reductions_;
+    bool full_ = false;
     PatientTape* patients_;
     double* ring_;
 
+    template <class T>
+    void add(Growing<T>& to, const T& record) {
+        T* place = to.extend(1);
+        if (place == nullptr)
+            full_ = true;
+        else
+            *place = record;
+    }
+
     static PatientTape* new_patients(std::int64_t count) {
-        auto* p = static_cast<PatientTape*>(
+        return static_cast<PatientTape*>(
             std::calloc(static_cast<std::size_t>(count), sizeof(PatientTape)));
-        if (p == nullptr) std::abort();
-        return p;
     }
 };
 

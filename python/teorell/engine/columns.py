@@ -41,7 +41,7 @@ def run_columns(
         _given(program, code),
         isa=build,
         threads=available_threads() if threads is None else threads,
-        columns=list(columns),
+        columns=[np.asarray(each) for each in columns],
         outputs=result,
     )
     return result
@@ -74,9 +74,9 @@ def project_columns(
         _given(program, code),
         isa=selected_isa(None),
         threads=available_threads() if threads is None else threads,
-        columns=list(columns),
+        columns=[np.asarray(each) for each in columns],
         constraints=dict(constraints),
-        scales=list(scales),
+        scales=[np.asarray(each) for each in scales],
         values=values,
         multipliers=multipliers,
         steps=steps,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +13,29 @@ from teorell.engine.executors import instruction_sets
 from teorell.engine.vector_ir import Target
 
 __all__ = ["MachineCode", "compiled", "llvm_machine", "target_for"]
+
+
+def _hold_llvm() -> None:
+    """Before a fork: no thread is inside of LLVM, so a child finds it whole and its lock free.
+
+    llvmlite has one lock, held throughout each of its calls; it is reached by its private name.
+    """
+    llvm = sys.modules.get("llvmlite.binding")
+    if llvm is not None:
+        llvm.ffi.lib._lock.__enter__()
+        _held.append(llvm.ffi.lib._lock)
+
+
+def _release_llvm() -> None:
+    while _held:
+        _held.pop().__exit__(None, None, None)
+
+
+_held: list[Any] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_hold_llvm, after_in_parent=_release_llvm, after_in_child=_release_llvm
+    )
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ __all__ = ["core_model", "pull_back", "push_forward", "solve"]
 
 # bytes of a thread for the states of accepted steps; what does not fit is computed again
 RECORDED = 32 * 2**20
+_models: WeakKeyDictionary[Programs, Any] = WeakKeyDictionary()
 
 
 def solve(batch: Batch, *, progress: Progress | None = None, **options: Any) -> Raw:
@@ -182,7 +184,7 @@ def _call(
         method=options.method,
         code=None if code is None else (*code.addresses, code.width),
         threads=available_threads() if options.threads is None else options.threads,
-        columns=list(batch.columns),
+        columns=[np.asarray(each) for each in batch.columns],
         patients=batch.patients,
         event_times=timeline.time,
         event_kinds=timeline.kind,
@@ -206,6 +208,14 @@ def _call(
 
 
 def core_model(programs: Programs) -> Any:
+    """The programs as the core keeps them, checked; made once for as long as they live."""
+    made = _models.get(programs)
+    if made is None:
+        made = _models[programs] = _core_model(programs)
+    return made
+
+
+def _core_model(programs: Programs) -> Any:
     layout = programs.layout
     counts = {
         "n_rates": len(programs.infused), "n_entries": len(programs.entries),

@@ -11,6 +11,7 @@ NumPy's functions in ufuncs.py.
 from __future__ import annotations
 
 import math
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -170,6 +171,16 @@ Record: TypeAlias = tuple[str, float | str | tuple[int, ...]]
 # reused only after its entry here is dead.
 _table: weakref.WeakValueDictionary[tuple[object, ...], Expression] = weakref.WeakValueDictionary()
 _lock = threading.RLock()
+
+
+def _new_lock() -> None:
+    """In a child: the thread that held the lock is not there to release it."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
 # Every symbol name ever used keeps its bit for the life of the process: sets of symbols are then
 # Python integers, whose union costs nanoseconds, where a frozenset on each node of a long sum would
 # need quadratic memory.
@@ -201,8 +212,8 @@ def make(op: str, payload: float | str | tuple[Expression, ...]) -> Expression:
             mask |= arg._mask
         if op in SYMBOLS:
             if key not in _bits:
-                _bits[key] = len(_keys)
-                _keys.append(key)
+                _keys.append(key)  # before its number: a fork may come between
+                _bits[key] = len(_keys) - 1
             mask = 1 << _bits[key]
         _set(node, "op", op)
         _set(node, "args", args)

@@ -215,7 +215,8 @@ class CallDerivatives:
         for name, dot in of_parameters.items():
             if name in call.columns.steps:
                 changes = change_rows(call.timeline, call.columns.names.index(name))
-                value[changes] = dot[call.timeline.source[changes]]
+                of_changes = dot[call.timeline.source[changes]]
+                value[changes] = of_changes if value.ndim == 1 else of_changes[:, None]
         time = self._with_switches(time, of_parameters)
         if not shared:
             return value, time
@@ -231,10 +232,9 @@ class CallDerivatives:
         """
         doses = self.call.doses
         of_lines = {entry: dot for entry, dot in dots.items() if entry.kind == "dose"}
-        constant = [
-            dot for name, dot in of_parameters.items() if name not in self.call.columns.steps
-        ]
-        sizes = [dot.size for dot in (*of_lines.values(), *constant)]
+        # the values of a parameter that changes over time are no patients
+        of_patients = [d for n, d in of_parameters.items() if n not in self.call.columns.steps]
+        sizes = [dot.size for dot in (*of_lines.values(), *of_patients)]
         most = max(sizes, default=1) if self.call.timeline.shared else 1
         trail = (most,) if most > 1 else ()
         names, shape = ("amount", "time", "every", "extent"), (len(doses.amount), *trail)

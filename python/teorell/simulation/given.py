@@ -93,4 +93,5 @@ def problem_of(
         inputs=tuple(inputs_of(columns, regimen)),
         equilibrium=start == "equilibrium",
         reductions=reduced,
+        content=model.content(),
     )

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array, agree, check_bounds, numbers
+from teorell.errors import InputError
 from teorell.model import Model
 from teorell.progress import Progress, reporting
 from teorell.schedule.dose_table import DoseTable
@@ -57,6 +58,7 @@ class Problem:
     inputs: tuple[Input, ...]
     equilibrium: bool = False  # patients begin where they come to rest without doses
     reductions: Reductions = NONE
+    content: str = ""  # of the model as it was then: a model changed since is another
 
     @cached_property
     def given(self) -> tuple[Array, ...]:
@@ -243,6 +245,11 @@ class Problem:
 
         Those that are not as given are checked.
         """
+        if self.model.content() != self.content:
+            raise InputError(
+                f"model {self.model.name!r} has changed since this was set up (its derivatives "
+                "would be those of another model). Simulate again, or make a new Simulator."
+            )
         values, steps = list(self.columns.values), dict(self.columns.steps)
         fields: dict[int, dict[str, Array]] = {}
         for entry, array, known in zip(self.inputs, arrays, self.given, strict=True):
