@@ -115,6 +115,7 @@ def _satisfiable(forms: Sequence[Form]) -> bool:
         return all(size == 0.0 if equality else size <= 0.0 for size, equality in sizes)
     names = [f"part {k}" for k in range(len(parts))]
     symbols = dict(zip(parts, (symbol("parameter", name) for name in names), strict=True))
+    place = {part: k for k, part in enumerate(parts)}
     residuals, slopes, starts, columns = [], [], [0], []
     for form in forms:
         residual = constant(form.linear.get(None, 0.0))
@@ -122,7 +123,7 @@ def _satisfiable(forms: Sequence[Form]) -> bool:
             if part is not None:
                 residual = residual + factor * symbols[part]
                 slopes.append(constant(factor))
-                columns.append(parts.index(part))
+                columns.append(place[part])
         residuals.append(residual)
         starts.append(len(columns))
     given = {

@@ -103,6 +103,10 @@ def push_forward(
         name: None if array is None else np.ascontiguousarray(array, np.float64)
         for name, array in vars(tangents).items()
     }
+    for name in ("event_value", "event_time"):  # of one patient both shapes mean the same
+        rows = arrays[name]
+        if rows is not None and rows.ndim == 2 and batch.patients == 1:
+            arrays[name] = rows[:, None]
     directions = next((len(array) for array in arrays.values() if array is not None), 0)
     if directions == 0:
         raise ValueError(
