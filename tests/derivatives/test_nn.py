@@ -338,7 +338,7 @@ def test_a_model_changed_since_is_refused():
     (k,) = m.parameters(k=1.0)
     (x,) = m.states("x")
     m.flow(x, None, k * x)
-    layer = Simulator(m, tl.Regimen.bolus(1.0, "x"), [1.0], learnable=["k"])
+    layer = teorell.nn.Simulator(m, tl.Regimen.bolus(1.0, "x"), [1.0], learnable=["k"])
     values = layer()
     m.rate(x, -5.0 * k * x)
     with pytest.raises(tl.InputError, match="model 'm' has changed"):
@@ -353,4 +353,4 @@ def test_a_tensor_without_a_name_is_refused():
     (x,) = m.states("x")
     m.flow(x, None, k * x)
     with pytest.raises(tl.InputError, match="Give them by name"):
-        Simulator(m, None, [1.0])(torch.ones(2))
+        teorell.nn.Simulator(m, None, [1.0])(torch.ones(2))
