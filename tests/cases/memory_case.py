@@ -35,7 +35,7 @@ work(4)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + int(float(sys.argv[2]) * 1e6),) * 2)
 try:
-    work(300)
+    work(1000)
     print("done")
 except MemoryError:
     print("MemoryError")
