@@ -3,7 +3,8 @@
     python bench/memory_limits.py
 
 A model is compiled, then the address space is limited to what is used and 0 to 60 MB more (as
-`ulimit -v` does), and the work is done for 300 patients. It should be done, or raise MemoryError.
+`ulimit -v` does), and the work is done for 1,000 patients; 4,000 are solved, 500,000 projected. It
+should be done, or raise MemoryError.
 """
 
 from __future__ import annotations

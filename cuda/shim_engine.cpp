@@ -41,7 +41,7 @@ int available_threads() { return 1; }
 
 void solve(const Kernel&, const Programs& programs, const Batch& batch,
            const Derivatives& derivatives, const std::string& method, const MachineCode& code, int,
-           const std::function<bool(std::int64_t)>& watch) {
+           const std::function<bool(std::int64_t)>& watch, Caller&) {
     if (method != Rodas5P::name || code.step != nullptr || derivatives.gradient ||
         derivatives.tangents)
         throw std::invalid_argument("the shim interprets rodas5p alone, without derivatives");

@@ -134,6 +134,10 @@ class Given {
         return keep(array_of<T>((*this)[name], name, shape));
     }
     template <class T>
+    Array<T> array(const char* name) {
+        return keep(checked<Array<T>>((*this)[name], name));
+    }
+    template <class T>
     T* output(const char* name, const Shape& shape) {
         return keep(output_of<T>((*this)[name], name, shape)).mutable_data();
     }

@@ -117,8 +117,8 @@ class TangentArrays {
         view_.directions = reduced.shape(2);
         view_.parameters = take("parameters", at.n_params, batch.patients, view_.parameter_strides);
         std::int64_t of_times[2] = {0, 0};
-        const bool by_patient = events.shared || batch.patients == 1;
-        const std::int64_t several = by_patient ? batch.patients : 0;
+        // Of rows that are each some patient's, no length for patients.
+        const std::int64_t several = events.shared ? batch.patients : 1;
         view_.event_value = take("event_value", events.rows(), several, view_.event_strides);
         view_.event_time = take("event_time", events.rows(), several, of_times);
         if (view_.event_value == nullptr) std::copy(of_times, of_times + 2, view_.event_strides);
@@ -136,19 +136,19 @@ class TangentArrays {
     Tangents view_{};
     std::optional<Given> arrays_;
 
-    // (directions, patients or 1, length), or (directions, length) where patients is 0; its strides
+    // (directions, patients or 1, length), or (directions, length) as for one patient; its strides
     // from direction to direction and from patient to patient. Null where it is None.
     const double* take(const char* name, std::int64_t length, std::int64_t patients,
                        std::int64_t* strides) {
         if (!arrays_->has(name)) return nullptr;
-        const auto array =
-            arrays_->array<double>(name, patients == 0 ? Shape{-1, -1} : Shape{-1, -1, -1});
-        const std::int64_t second = patients == 0 || array.shape(1) == 1 ? 1 : patients;
+        const auto array = arrays_->array<double>(name);
+        const bool one = array.ndim() != 3 || array.shape(1) == 1;
+        const std::int64_t second = one ? 1 : patients;
         check_shape(array, name,
-                    patients == 0 ? Shape{view_.directions, length}
-                                  : Shape{view_.directions, second, length});
+                    array.ndim() == 2 ? Shape{view_.directions, length}
+                                      : Shape{view_.directions, second, length});
         strides[0] = second * length;
-        strides[1] = second == 1 ? 0 : length;
+        strides[1] = one ? 0 : length;
         return array.data();
     }
 };

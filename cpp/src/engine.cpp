@@ -1,7 +1,6 @@
 #include "engine.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <exception>
 #include <memory>
 #include <new>
@@ -64,39 +63,6 @@ const Kernel& kernel_named(const std::string& name) {
     throw std::invalid_argument("unknown instruction set '" + name +
                                 "' (this processor and build offer " + known +
                                 "). Choose one of these.");
-}
-
-bool Caller::run(const std::function<bool()>& errand) {
-    if (std::this_thread::get_id() == thread_) return errand();
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [&] { return errand_ == nullptr; });
-    bool answer = false;
-    errand_ = &errand, answer_ = &answer;
-    changed_.notify_all();
-    changed_.wait(lock, [&] { return answer_ != &answer; });
-    return answer;
-}
-
-void Caller::serve(const std::function<bool()>& over, const std::function<void()>& watch) {
-    using Clock = std::chrono::steady_clock;
-    constexpr auto pause = std::chrono::milliseconds(50);
-    std::unique_lock<std::mutex> lock(mutex_);
-    for (auto next = Clock::now() + pause;;) {
-        changed_.wait_until(lock, next, [&] { return over() || errand_ != nullptr; });
-        if (over()) return;
-        const auto* errand = errand_;
-        lock.unlock();
-        const bool answer = errand != nullptr && (*errand)();
-        if (Clock::now() >= next) {
-            watch();
-            next = Clock::now() + pause;
-        }
-        lock.lock();
-        if (errand == nullptr) continue;
-        *answer_ = answer;
-        errand_ = nullptr, answer_ = nullptr;
-        changed_.notify_all();
-    }
 }
 
 int available_threads() {

@@ -1,13 +1,11 @@
 // The thread queue over the instruction-set builds.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "caller.hpp"
 #include "kernel.hpp"
 
 namespace teorell {
@@ -19,29 +17,6 @@ const Kernel& kernel_named(
 
 // Processors this process may use.
 int available_threads();
-
-// The thread that has called, and what the threads of a run leave to it, one errand at a time.
-class Caller {
-  public:
-    // Of a thread of the run: `errand` on the calling thread, and its answer.
-    bool run(const std::function<bool()>& errand);
-    // Of the calling thread: does errands, and calls `watch` every 50 ms, until it is `over`.
-    void serve(const std::function<bool()>& over, const std::function<void()>& watch);
-    // What `over` looks at is changed by this alone.
-    template <class Change>
-    void tell(Change change) {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        change();
-        changed_.notify_all();
-    }
-
-  private:
-    std::thread::id thread_ = std::this_thread::get_id();
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    const std::function<bool()>* errand_ = nullptr;
-    bool* answer_ = nullptr;  // where its answer goes
-};
 
 // Runs the batch on `threads` threads; `watch(finished)` is called from the calling thread every 50
 // ms and returns false to cancel. Throws std::invalid_argument for an unknown method or a machine

@@ -24,18 +24,19 @@ p = lambda n: {"k": np.linspace(0.5, 2.0, n)}
 def loss(values, patients):
     return values.sum(axis=(1, 2)), np.ones_like(values)
 work = {
-    "solve": lambda n: tl.simulate(m, p(n), doses, times, threads=2),
+    "solve": lambda n: tl.simulate(m, p(4 * n), doses, times, threads=2),
     "gradient": lambda n: tl.value_and_grad(
         loss, m, p(n), doses, times, by_patient=True, threads=2),
     "jacobian": lambda n: tl.jacobian(m, p(n), doses, times, wrt=["k"], threads=2),
-    "projection": lambda n: c.project({"a": np.linspace(0.1, 2.0, 50 * n), "b": np.ones(50 * n)}),
+    "projection": lambda n: c.project(
+        {"a": np.linspace(0.1, 2.0, 500 * n), "b": np.ones(500 * n)}),
     "fit": lambda n: tl.fit(m, table, {"k": 1.0}, output="o"),
 }[sys.argv[1]]
 work(4)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + int(float(sys.argv[2]) * 1e6),) * 2)
 try:
-    work(300)
+    work(1000)
     print("done")
 except MemoryError:
     print("MemoryError")

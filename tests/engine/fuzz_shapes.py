@@ -186,4 +186,4 @@ def fuzz(calls: int, seed: int) -> tuple[int, int]:
 
 if __name__ == "__main__":
     numbers = [int(each) for each in sys.argv[1:]]
-    print("refused {}, ran {}".format(*fuzz(*(numbers + [20_000, 0][len(numbers) :]))))
+    print("refused {}, ran {}".format(*fuzz(*(numbers + [8_000, 0][len(numbers) :]))))

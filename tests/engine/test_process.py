@@ -16,7 +16,7 @@ from teorell.memo import Memo
 
 
 def test_wrong_calls_are_refused_or_right():
-    """A thousand; .ci/run makes twenty thousand under sanitizers."""
+    """A thousand; .ci/run makes eight thousand under sanitizers."""
     refused, ran = fuzz_shapes.fuzz(1000, seed=1)
     assert refused > ran > 0
 
