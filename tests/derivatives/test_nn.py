@@ -334,7 +334,7 @@ def test_a_graph_does_not_outlive_its_simulator():
 
 
 def test_what_is_no_parameter_is_refused(simulator):
-    with pytest.raises(tl.InputError, match="the parameters of a Simulator are a Tensor"):
+    with pytest.raises(tl.InputError, match="parameters are a Tensor"):
         simulator(number(4.0))
     with pytest.raises(tl.InputError, match="values of a stepwise parameter are a torch tensor"):
         tl.stepwise([0.0, 1.0], torch.ones(2, requires_grad=True))

@@ -193,9 +193,12 @@ REFUSED = {
     "CENS without a limit": ({"DV": np.where(LOW, np.nan, Y), "CENS": LOW.astype(int)}, "no limit"),
     "above without a limit": ({"DV": np.where(UP, np.nan, Y), "CENS": -UP.astype(int)}, "above a"),
     "DV above LLOQ": ({"DV": Y, "BLQ": UP.astype(int), "LLOQ": 0.5}, "DV is above LLOQ"),
-    "LIMIT above DV": ({"DV": Y, "CENS": LOW.astype(int), "LIMIT": 4.0}, "lower end of an interval"),
-    "LIMIT below DV": ({"DV": Y, "CENS": -UP.astype(int), "LIMIT": 1.0}, "lower end of an interval"),
-    "LIMIT at DV": ({"DV": np.where(LOW, 0.6, Y), "CENS": LOW * 1, "LIMIT": 0.6}, "lower end of an interval"),
+    "LIMIT above DV": ({"DV": Y, "CENS": LOW.astype(int), "LIMIT": 4.0}, "lower end of an "
+    "interval"),
+    "LIMIT below DV": ({"DV": Y, "CENS": -UP.astype(int), "LIMIT": 1.0}, "lower end of an "
+    "interval"),
+    "LIMIT at DV": ({"DV": np.where(LOW, 0.6, Y), "CENS": LOW * 1, "LIMIT": 0.6}, "lower end of an "
+    "interval"),
     "CENS 2": ({"DV": Y, "CENS": 2}, "column CENS is 2.0 .it is -1, 0 or 1"),
     "BLQ 7": ({"DV": Y, "BLQ": 7}, "column BLQ is 7.0 .it is 0 or 1"),
     "CENS and BLQ": ({"DV": Y, "CENS": 0, "BLQ": 1}, "both say what is below a limit"),
@@ -204,7 +207,7 @@ REFUSED = {
         {"DV": Y, "CENS": -UP.astype(int), "LIMIT": 9.0, "truncated": True}, "has no limit"
     ),
     "truncated, below LIMIT": ({"DV": Y, "LIMIT": 1.0, "truncated": True}, "lies below LIMIT"),
-    "infinite": ({"DV": np.where(UP, np.inf, Y)}, "is not a number"),
+    "infinite": ({"DV": np.where(UP, np.inf, Y)}, "it must be finite"),
 }  # fmt: skip
 
 

@@ -112,7 +112,8 @@ def tables(draw):
             dose = evid in (1, 4)
             row = {"ID": subject, "TIME": float(time), "EVID": evid}
             row["AMT"] = draw(st.sampled_from([0.0, 4.0, 10.0, 25.0])) if dose else 0.0
-            row["RATE"] = draw(st.sampled_from([0.0, -1.0, -2.0, 3.0])) if dose else 0.0
+            given = dose and row["AMT"] > 0.0  # an infusion of nothing is refused
+            row["RATE"] = draw(st.sampled_from([0.0, -1.0, -2.0, 3.0])) if given else 0.0
             row["II"] = draw(st.sampled_from([1.0, 2.0, 3.5])) if dose else 0.0
             row["ADDL"] = draw(st.integers(0, 3)) if dose else 0
             for name, values in (

