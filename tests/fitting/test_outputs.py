@@ -164,7 +164,7 @@ def test_an_output_of_one_state_has_the_rows_of_its_compartment(dvid, mapping):
 
 def test_other_kinds_are_type_errors():
     model = parent()
-    with pytest.raises(TypeError, match="output is a list"):
+    with pytest.raises(tl.InputError, match="output is a list"):
         tl.fit(model, events(model), START, ["cp", "cm"])
     with pytest.raises(TypeError, match="how do observations scatter"):
         tl.fit(model, events(model), START, {1: "cp", 2: "cm"}, error={"cp": 0.1, "cm": 0.1})

@@ -95,7 +95,7 @@ def _output(model: Model, given: Any) -> str:
         )
     chosen = names[0] if given is None else given
     if not isinstance(chosen, str):
-        raise TypeError(
+        raise InputError(
             f"output is a {type(chosen).__name__} (what was measured?). Give the name of an "
             "output, or a mapping of DVID or CMT to names."
         )
