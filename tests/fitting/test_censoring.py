@@ -195,8 +195,7 @@ REFUSED = {
     "DV above LLOQ": ({"DV": Y, "BLQ": UP.astype(int), "LLOQ": 0.5}, "DV is above LLOQ"),
     "LIMIT above DV": ({"DV": Y, "CENS": LOW.astype(int), "LIMIT": 4.0}, "lower end of an "
     "interval"),
-    "LIMIT below DV": ({"DV": Y, "CENS": -UP.astype(int), "LIMIT": 1.0}, "lower end of an "
-    "interval"),
+    "LIMIT below DV": ({"DV": Y, "CENS": -UP.astype(int), "LIMIT": 1.0}, "not beyond"),
     "LIMIT at DV": ({"DV": np.where(LOW, 0.6, Y), "CENS": LOW * 1, "LIMIT": 0.6}, "lower end of an "
     "interval"),
     "CENS 2": ({"DV": Y, "CENS": 2}, "column CENS is 2.0 .it is -1, 0 or 1"),
