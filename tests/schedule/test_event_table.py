@@ -213,7 +213,7 @@ BAD = {
     "ss nothing": (columns(TIME=[0], AMT=[0], EVID=[1], SS=[1], II=[12]),
     "column AMT is 0 .a dose of 0 for ever gives nothing"),
     "ss rate nothing": (columns(TIME=[0], AMT=[0], EVID=[1], SS=[1], II=[12], RATE=[10]),
-    "column AMT is 0 .when an infusion of nothing"),
+    "column AMT is 0 .an infusion of 0 gives nothing"),
     "rate nothing": (columns(TIME=[0], AMT=[0], EVID=[1], RATE=[10]),
     "column AMT is 0 .when an infusion of nothing"),
     "addl": (columns(TIME=[0], AMT=[5], ADDL=[2]), "additional doses need an interval"),
