@@ -114,8 +114,8 @@ def tables(draw):
             row["AMT"] = draw(st.sampled_from([0.0, 4.0, 10.0, 25.0])) if dose else 0.0
             given = dose and row["AMT"] > 0.0  # an infusion of nothing is refused
             row["RATE"] = draw(st.sampled_from([0.0, -1.0, -2.0, 3.0])) if given else 0.0
-            row["II"] = draw(st.sampled_from([1.0, 2.0, 3.5])) if dose else 0.0
             row["ADDL"] = draw(st.integers(0, 3)) if dose else 0
+            row["II"] = draw(st.sampled_from([1.0, 2.0, 3.5])) if row["ADDL"] else 0.0
             for name, values in (
                 ("F", [0.25, 0.5, 1.0, 2.0]), ("LAG", [0.0, 0.0, 1.0, 0.5, 2.0]),
                 ("R1", [1.0, 2.0, 5.0, 8.0]), ("D1", [0.0, 1.0, 2.0, 3.0]), ("KE", [0.1, 0.3]),
