@@ -31,8 +31,8 @@ struct Constraints {
     const std::int32_t* row_starts;   // [n_rows + 1] into columns and the derivatives
     const std::int32_t* columns;      // [entry] of the free inputs
     double tolerance;                 // of |r|, or of r > 0
-    std::int32_t most_steps;     // of one attempt
-    std::int32_t most_attempts;  // 1: from the point itself alone
+    std::int32_t most_steps;          // of one attempt
+    std::int32_t most_attempts;       // 1: from the point itself alone
 };
 
 struct Projected {

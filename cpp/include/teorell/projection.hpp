@@ -185,7 +185,8 @@ class Projector {
             problem.b[i] = sum;
             problem.lambda[i] = multiplier[i] * rest;
         }
-        if (soft[l]) softness[l] = (attempt[l] % 2 == 1 ? 1e-3 : 1e-6) * problem.largest_row(entries);
+        if (soft[l])
+            softness[l] = (attempt[l] % 2 == 1 ? 1e-3 : 1e-6) * problem.largest_row(entries);
         if (!problem.solve(entries, soft[l] ? softness[l] : 0.0)) return false;
         double largest = 0.0;
         for (int i = 0; i < c.n_rows; ++i) {
@@ -202,7 +203,8 @@ class Projector {
             change = abs(d[j]) > change ? abs(d[j]) : change;
             size = abs(z[j] + d[j]) > size ? abs(z[j] + d[j]) : size;
         }
-        if (!soft[l] && share[l] == 1.0 && last > 0.0) {  // along the last step: 1 - curvature / sigma
+        if (!soft[l] && share[l] == 1.0 &&
+            last > 0.0) {  // along the last step: 1 - curvature / sigma
             const double factor = 1.0 - turned / last;
             sigma[l] *= factor < 0.5 ? 0.5 : factor > 16.0 ? 16.0 : factor;
             sigma[l] = sigma[l] > 1.0 ? sigma[l] : 1.0;
