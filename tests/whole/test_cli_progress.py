@@ -28,7 +28,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     for name in ("tqdm", "tqdm.auto", "rich", "rich.progress", "rich.console"):
         monkeypatch.setitem(sys.modules, name, None)
     size = os.terminal_size((200, 50))
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: size)
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda *_, **__: size)
     return Terminal()
 
 
@@ -56,7 +56,7 @@ def test_the_plain_bar_fits(
     total: int, columns: int, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = os.terminal_size((columns, 50))
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: size)
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda *_, **__: size)
     with redirect_stderr(terminal), reporting(True, total) as report:
         assert report is not None
         for done in (0, total // 3, total):
