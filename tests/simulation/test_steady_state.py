@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import teorell as tl
 from teorell import InputError, Regimen
-from teorell.engine.executors import NO_STEADY_STATE
+from teorell.engine.batch import NO_STEADY_STATE
 
 TIGHT = {"rtol": 1e-10, "atol": 1e-13}
 TIMES = np.linspace(0.0, 30.0, 61)
@@ -353,3 +353,7 @@ def regimen_derivative(doses, regimen_of, numbers, k):
                 getattr(moved, field) - getattr(line, field)
             )
     return total
+
+
+def test_the_status_is_that_of_the_core():
+    assert tl.STATUS[NO_STEADY_STATE].startswith("no steady state")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import teorell as tl
 from teorell import Regimen
-from teorell.engine.executors import NO_STEADY_STATE
+from teorell.engine.batch import NO_STEADY_STATE
 
 BENCH = Path(__file__).parents[2] / "bench" / "steady_states.py"
 

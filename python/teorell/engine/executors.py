@@ -11,7 +11,6 @@ from teorell.errors import InputError
 
 __all__ = [
     "METHODS",
-    "NO_STEADY_STATE",
     "STATUS",
     "available_threads",
     "choose_executor",
@@ -22,9 +21,6 @@ __all__ = [
 ]
 
 STATUS: dict[int, str] = dict(enumerate(_core.status_sentences()))
-NO_STEADY_STATE = next(
-    (code for code, sentence in STATUS.items() if sentence.startswith("no steady state")), 7
-)
 METHODS: tuple[str, ...] = tuple(_core.methods())
 
 available_threads: Callable[[], int] = _core.available_threads

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
-from teorell.engine.executors import NO_STEADY_STATE
+from teorell.engine.batch import NO_STEADY_STATE
 from teorell.simulation.flows import Flows
 from teorell.simulation.matrices import COARSEST, DIRECTIONS, Matrices, product
 from teorell.simulation.neutral import attracts

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
-from teorell.engine.executors import NO_STEADY_STATE
+from teorell.engine.batch import NO_STEADY_STATE
 from teorell.model import Model
 from teorell.model.evaluate import evaluate_all
 from teorell.model.expression import symbol
