@@ -82,7 +82,7 @@ def test_gradient_is_that_of_the_frozen_steps(kind):
     elif kind == "chain":
         case, doses = (
             Case(
-                chain(44), None, tl.Regimen.bolus(30, into="x3", time=2.0), np.linspace(0.0, 4.0, 9)
+                chain(), None, tl.Regimen.bolus(30, into="x3", time=2.0), np.linspace(0.0, 4.0, 9)
             ),
             [(2.0, 3, 30.0)],
         )

@@ -222,7 +222,7 @@ def test_scipys_optimisers_find_the_same(optimizer):
     )
     np.testing.assert_allclose(scipys.objective, ours.objective, rtol=0, atol=1e-4)
     # Curves solved to rtol 1e-9 give an objective to about 1e-8, on any processor.
-    assert (ours.objective <= scipys.objective + 1e-6).all()
+    assert (ours.objective <= scipys.objective + 1e-7).all()
     for name in ("ka", "cl", "v"):
         np.testing.assert_allclose(scipys.estimates[name], ours.estimates[name], rtol=1e-2)
 

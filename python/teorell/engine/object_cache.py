@@ -103,23 +103,22 @@ def _source_version() -> str:
 
 
 @contextmanager
-def _opened(to_write: bool = False) -> Iterator[int]:
+def _opened(make: bool = False) -> Iterator[int]:
     """The folder as a handle: what is opened by it lies there, whatever its path becomes.
 
-    OSError with the reason where it cannot be used. Nothing is read where others could put code;
-    what is written there is of use once they no longer can.
+    OSError with the reason where it cannot be used, or where others could put code into it.
     """
     where = folder()
     if where is None:
         raise FileNotFoundError("no home folder")
-    if to_write:
+    if make:
         where.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         told = os.fstat(handle)
         if told.st_uid != os.geteuid():
             raise PermissionError(0, "it belongs to another user")
-        if told.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not to_write:
+        if told.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise PermissionError(0, "others may write to it: chmod go-w makes it usable")
         yield handle
     finally:
@@ -156,7 +155,7 @@ def _keep(digest: bytes, code: bytes) -> None:
     """Store the code, at once and whole, or not at all; what then is too much is removed."""
     name = digest.hex()
     part = f"{name}.{secrets.token_hex(8)}.part"
-    with suppress(OSError), _opened(to_write=True) as handle:
+    with suppress(OSError), _opened(make=True) as handle:
         opened = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | FLAGS, 0o600, dir_fd=handle)
         try:
             with open(opened, "wb") as file:
