@@ -278,9 +278,11 @@ READ_ONLY = """
 import os, sys
 from pathlib import Path
 from teorell import doctor
+from teorell.engine import object_cache
 from test_object_cache import OTHER, fetched
 folder = Path(os.environ["TEORELL_CACHE"])
 if os.geteuid() == 0:  # root may write everywhere
+    object_cache._source_version()  # kept: another user may be unable to read the sources
     folder.mkdir()
     os.chown(folder, 12345, 12345)
     os.setgroups([]); os.setgid(12345); os.setuid(12345)
