@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import teorell as tl
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from teorell.errors import ModelError, suggestion
@@ -455,6 +456,12 @@ REFUSED = {
 def test_what_means_nothing_raises_at_the_line(name: str) -> None:
     with pytest.raises((TypeError, ModelError)):
         REFUSED[name]()
+
+
+def test_the_tuple_of_states_times_an_expression_says_how_to_take_the_one_out() -> None:
+    amounts = tl.Model("one").states("central")
+    with pytest.raises(TypeError, match=r"tuples: \(a,\) = model\.states\('a'\)"):
+        _ = 1.0 / amounts[0] * amounts  # type: ignore[operator]
 
 
 def test_torch_of_an_expression_raises_at_the_line() -> None:

@@ -28,7 +28,7 @@ for _method, (_operator, _remedy) in {
 }.items():
     setattr(Expression, f"__{_method}__", _refusing(_operator, _remedy))
     setattr(Expression, f"__r{_method}__", _refusing(_operator, _remedy))
-for _method in ("float", "int", "complex", "index", "round", "trunc", "floor", "ceil"):
+for _method in ("float", "int", "complex", "round", "trunc", "floor", "ceil"):
     setattr(
         Expression,
         f"__{_method}__",
@@ -37,6 +37,18 @@ for _method in ("float", "int", "complex", "index", "round", "trunc", "floor", "
             "Its value is known when the model runs: write tl.exp, log, sqrt, ... of it.",
         ),
     )
+
+
+def _refuse_index(self: Expression) -> int:
+    """Python asks for it as well to repeat a tuple, after an expression refused to multiply it."""
+    raise TypeError(
+        "an expression as an index, or times a tuple, a list or a text (its value is known only "
+        "when the model runs). States and parameters come as tuples: (a,) = model.states('a') "
+        "takes the one out."
+    )
+
+
+Expression.__index__ = _refuse_index  # type: ignore[attr-defined]
 
 
 def _check_arithmetic(*operands: Expression) -> None:
