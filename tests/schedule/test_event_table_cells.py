@@ -118,6 +118,8 @@ CELLS = {
     "interval": (frame(CENS=[0, 1], DV=[0, 2.0], LIMIT=[0, 3.0]), "LIMIT is 3"),
     "observed dose": (frame(DV=[4.0, 2.0], MDV=[0, 0]), "a row of its own"),
     "dates beside times": (frame(DATE=["2020-01-01", "2020-01-02"]), "column DATE"),
+    "durations": (frame(TINF=[2.0, "."]), "row 1 .*TINF is 2.0 .durations"),
+    "routes": (frame(ADM=[1, 2]), "column ADM .routes"),
     "rows left out": (frame(C=["C", "."]), "marks rows to leave out"),
     "pandas' second column": (frame(**{"AMT.1": [5.0, 0.0]}), "AMT and AMT.1"),
     "below a bound": (frame(WT=[-1.0, 70.0]), None),

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.errors import InputError, InputWarning
+from teorell.schedule.cells import is_missing
 from teorell.schedule.sheet import Sheet
 
 __all__ = ["kinds_of", "unused_columns", "warn_of_unused"]
 
 DATES = ("DATE", "DAT1", "DAT2", "DAT3")  # NONMEM adds them to TIME
+DURATIONS = ("DUR", "TINF")  # nlmixr2's and Monolix's, in place of RATE
 OF_A_DOSE = ("RATE", "ADDL", "SS")
 
 
@@ -58,17 +60,31 @@ def kinds_of(table: Sheet) -> tuple[NDArray[np.int64], Array]:
 def unused_columns(table: Sheet) -> tuple[str, ...]:
     """The columns without a use.
 
-    InputError for one that would change what the rows mean: dates beside TIME, and marks of rows to
-    leave out.
+    InputError for one that would change what the rows mean: dates beside TIME, durations of
+    infusions, routes of administration, and marks of rows to leave out.
     """
     used = set(table.names.values())
     ignored = tuple(name for name in table.columns if name not in used)
     for name in ignored:
-        cells = np.array([str(cell).strip().upper() for cell in table.columns[name]])
+        column = table.columns[name]
+        cells = np.array([str(cell).strip().upper() for cell in column])
+        filled = np.array([not is_missing(cell) for cell in column], np.bool_)
         if name.strip().upper() in DATES and len(set(cells)) > 1:
             raise InputError(
                 f"the event table has a column {name} (TIME alone is read, counted from the start "
                 "of each subject). Add the days to TIME, and leave it out."
+            )
+        if name.strip().upper() in DURATIONS:
+            table.refuse(
+                filled & ~np.isin(cells, ("0", "0.0")),
+                name,
+                "durations of infusions are not read",
+                "Give RATE, the amount over the duration.",
+            )
+        if name.strip().upper() == "ADM" and len(set(cells[filled])) > 1:
+            raise InputError(
+                f"the event table has a column {name} (routes are not read, CMT is). Give the "
+                "compartment of each dose as CMT."
             )
         if name.strip().upper() == "C":
             table.refuse(
