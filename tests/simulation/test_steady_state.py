@@ -355,5 +355,25 @@ def regimen_derivative(doses, regimen_of, numbers, k):
     return total
 
 
+@pytest.mark.parametrize("lag", [0.0, 0.5, 12.0, 30.0])
+def test_a_later_record_is_a_longer_lag(lag):
+    """All doses of the train come so much later, at a lag of no or of whole intervals too, where
+    one comes in at the time of the record.
+    """
+    model = tl.Model("saturable with a lag")
+    vmax, km, late = model.parameters(vmax=20.0, km=20.0, late=lag)
+    body = model.state("body")
+    model.flow(body, None, vmax * body / (km + body))
+    model.dosing(body, lag=late)
+    regimen = Regimen.bolus(100.0, into=body, time=0.2, every=12.0, doses=4, steady_state=True)
+    at = [2.5, 5.0, 11.0, 12.6, 30.0]
+    keys = ["late", (0, "time")]
+    found = tl.jacobian(model, {"late": lag}, regimen, at, wrt=keys, **TIGHT).derivatives
+    assert np.abs(found).max() > 1.0
+    np.testing.assert_allclose(found[..., 0], found[..., 1], rtol=1e-7)
+    _, gradient = tl.value_and_grad(np.ones((1, 5, 1)), model, {"late": lag}, regimen, at, **TIGHT)
+    np.testing.assert_allclose(gradient.parameters["late"], found[..., 0].sum(), rtol=1e-9)
+
+
 def test_the_status_is_that_of_the_core():
     assert tl.STATUS[NO_STEADY_STATE].startswith("no steady state")

@@ -19,14 +19,22 @@ from numpy.typing import NDArray
 from teorell.arrays import Array
 from teorell.engine.batch import Batch, Timeline
 from teorell.model import Model
+from teorell.model.declarations import LONG_AGO
 from teorell.model.evaluate import evaluate_all
-from teorell.model.expression import derivative, evaluate, leaves, symbol
+from teorell.model.expression import Expression, derivative, evaluate, leaves, symbol
 from teorell.schedule.dosing_rules import Doses
-from teorell.schedule.timeline_derivatives import pull_back_rows, push_forward_rows
+from teorell.schedule.switch_rows import SwitchTimes
+from teorell.schedule.timeline_derivatives import (
+    pull_back_rows,
+    pull_back_switches,
+    push_forward_rows,
+    push_forward_switches,
+)
 from teorell.schedule.timeline_rows import Steady, running
 from teorell.simulation.flows import Flows
 from teorell.simulation.interval import flow, given_rows, state_rows, with_states, within
 from teorell.simulation.neutral import solved
+from teorell.simulation.switch_times import slopes_of
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
@@ -46,6 +54,7 @@ class SteadyStates:
     rows: NDArray[np.int64]  # (records,) of the table of doses
     whole: NDArray[np.int64]  # (records,) whole intervals in the lag
     doses: Doses  # of the flows: for each record its states as boluses at 0, then its dose
+    switches: tuple[SwitchTimes, ...]  # of the flows
     status: NDArray[np.int32]  # (records,) 0, or why there is no steady state
     states: Array  # (states, records) NaN where there is none
     projection: Mapping[int, Array]  # record -> (kept, kept) P, where there is something to keep
@@ -98,7 +107,9 @@ class SteadyStates:
         lam = np.where(self.kept[:, None] & self._good, cotangent.T, 0.0)
         mu = self._solved(lam, transposed=True)
         raw = self._back(mu, np.arange(len(self.rows)))[1]
-        of_doses = pull_back_rows(self.doses, self.timeline, raw.event_value, raw.event_time)
+        of_doses = pull_back_rows(
+            self.doses, self.timeline, raw.event_value, raw.event_time, self.switches
+        )
         own = self._dose_rows
         bars["rate"] = np.zeros(len(bars["amount"]))
         ever = self.doses.for_ever[own]
@@ -116,12 +127,16 @@ class SteadyStates:
         np.add.at(bars["every"], self.rows, np.where(ever, 0.0, of_doses["every"][own]) + longer)
         found = {
             name: np.array(raw.parameters[:, k])
-            for k, name in enumerate(self.programs.parameter_names)
+            for k, name in enumerate(self.model.parameter_names)
         }
+        bars_of = pull_back_switches(self.timeline, self.switches, raw.event_time)
+        for of_switch, slopes in zip(bars_of, self._switch_slopes, strict=True):
+            for name, slope in slopes.items():
+                found[name] += np.where(of_switch == 0.0, 0.0, of_switch * slope)
         for record, projection in self.projection.items():
             bar = projection.T @ mu[self.kept, record]
-            for name, slopes in self._initial_slopes(record).items():
-                found[name][record] += slopes @ bar
+            for name, of_states in self._initial_slopes(record).items():
+                found[name][record] += of_states @ bar
         return found
 
     def push_forward(self, parameters: Mapping[str, Array], fields: Mapping[str, Array]) -> Array:
@@ -145,7 +160,12 @@ class SteadyStates:
         columns = np.zeros((records, len(self.programs.parameter_names)))
         for name, dot in parameters.items():
             columns[:, self.programs.parameter_names.index(name)] = dot
-        value, time = push_forward_rows(self.doses, self.timeline, dots)
+        value, time = push_forward_rows(self.doses, self.timeline, dots, self.switches)
+        moved_by = [
+            sum((slopes[n] * d for n, d in parameters.items() if n in slopes), np.zeros(()))
+            for slopes in self._switch_slopes
+        ]
+        time = time + push_forward_switches(self.timeline, self.switches, moved_by)
         longer = self._slope * np.where(ever, 0.0, mine["every"])
 
         moved = np.array(value)
@@ -206,6 +226,7 @@ class SteadyStates:
         }
         names = zip(self.programs.parameter_names, self.columns, strict=True)
         values |= {symbol("parameter", name): column for name, column in names}
+        values |= self._after_doses
         slopes = evaluate_all(list(self.model.derivatives().values()), values)
         result = np.array(np.broadcast_arrays(*slopes, np.zeros(len(self.rows)))[:-1])
         own = self._dose_rows
@@ -214,6 +235,22 @@ class SteadyStates:
         into = self.doses.table.into[own]
         result[into, np.arange(len(own))] += np.where(running(self.doses)[own] > 0, rate, 0.0)
         return np.where(self.kept[:, None] & self._good, result, 0.0)
+
+    @cached_property
+    def _switch_slopes(self) -> list[dict[str, Array]]:
+        """For each condition: parameter -> d (time of change) / d parameter, () or (records,)."""
+        return slopes_of(self.programs, self.columns)
+
+    @property
+    def _after_doses(self) -> dict[Expression, Array]:
+        """The times after doses at the end of the interval, by symbol, (records,)."""
+        own, names = self._dose_rows, self.model.state_names
+        into, ever = self.doses.table.into[own], self.doses.for_ever[own]
+        after = np.where(ever, LONG_AGO, self.horizon - self.doses.first[own])
+        return {
+            symbol("after_dose", name): np.where(into == k, after, LONG_AGO)
+            for k, name in enumerate(names)
+        }
 
     @cached_property
     def _dose_rows(self) -> NDArray[np.int64]:
