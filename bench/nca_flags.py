@@ -18,6 +18,7 @@ GRIDS = {
     "every 4 h": np.arange(0.0, 49.0, 4.0),
     "every 2 h": np.arange(0.0, 49.0, 2.0),
     "every hour": np.arange(0.0, 49.0),
+    "every 6 min": np.linspace(0.0, 48.0, 481),
     "clinical": np.array([0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 24.0, 36.0, 48.0]),
 }
 
@@ -61,21 +62,26 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=1)
     given = options.parse_args()
     rng, n = np.random.default_rng(given.seed), given.patients
-    print(f"{'model':16}{'doses':>10}{'grid':>14}{'wrong':>8}{'unflagged':>11}{'right':>8}{'flagged':>9}")
+    print(
+        f"{'model':16}{'doses':>10}{'grid':>14}{'wrong':>8}{'unflagged':>11}{'right':>8}{'flagged':>9}"
+    )
     for compartments in (1, 2):
         model = model_of(compartments)
         people = {
             name: value * np.exp(rng.normal(0.0, 0.4, n))
             for name, value in (("cl", 5.0), ("v", 10.0), ("q", 8.0), ("v2", 40.0))
         }
-        duration, start = np.exp(rng.uniform(np.log(0.05), np.log(6.0), n)), rng.uniform(0.0, 2.0, n)
+        duration = np.exp(rng.uniform(np.log(0.05), np.log(6.0), n))
+        start = rng.uniform(0.0, 2.0, n)
         for doses, every in ((1, None), (3, 12.0)):
             regimen = tl.Regimen.infusion(
                 100.0, into="central", time=start, duration=duration, every=every, doses=doses
             )
             for name, times in GRIDS.items():
                 row = counted(model, regimen, people, times)
-                print(f"{model.name:16}{doses:10}{name:>14}{row[0]:8}{row[1]:11}{row[2]:8}{row[3]:9}")
+                print(
+                    f"{model.name:16}{doses:10}{name:>14}{row[0]:8}{row[1]:11}{row[2]:8}{row[3]:9}"
+                )
 
 
 if __name__ == "__main__":
