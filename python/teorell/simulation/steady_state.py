@@ -101,6 +101,7 @@ def steady_states(
         doses=flows,
         switches=switches,
         status=status,
+        start=start,
         states=states,
         projection=projection,
     )
