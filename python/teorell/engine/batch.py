@@ -71,13 +71,13 @@ class Timeline(Rows):
     @property
     def infusions(self) -> Infusions | None:
         """The infusions that end, in the order of patients; None if there are none."""
+        if not (self.kind == 2).any():
+            return None
         found = []
         for kind in (1, 2):
             rows = np.flatnonzero(self.kind == kind)
             found.append(rows[np.lexsort((self.number[rows], self.source[rows]))])
         starts, ends = found
-        if not ends.size:
-            return None
         begun, ended = (self.source[rows] * (1 << 32) + self.number[rows] for rows in found)
         starts = starts[np.isin(begun, ended)]  # a reset leaves some without an end
         owner = self.owner[ends]

@@ -119,9 +119,6 @@ def _given(
     # What comes at the time of what empties, and is written or implied before it, comes before it.
     given = start <= emptied * (1.0 + TIED) if between else start < emptied
     boluses = np.flatnonzero(short & given & coming)
-    # of an interval at steady state, what is not its dose is the state that it starts from
-    states = boluses[~doses.introduces[entry[boluses]]] if ongoing else boluses[:0]
-    boluses = boluses[doses.introduces[entry[boluses]]] if ongoing else boluses
     starts = np.flatnonzero(~short & given & (coming | (end > start)))
     ends = starts[end[starts] < emptied[starts]]
 
@@ -142,12 +139,16 @@ def _given(
             order=order[which],
         )
 
-    return [
-        piece(states, BOLUS, STATE, start, doses.amount[entry], implied),
-        piece(boluses, BOLUS, DOSE, start, doses.amount[entry], implied),
+    amount = doses.amount[entry]
+    found = [
         piece(starts, INFUSION_START, START, start, rate, implied),
         piece(ends, INFUSION_END, END, end, rate, np.full(len(entry), -1.0)),
     ]
+    if ongoing:  # of an interval, what is not its dose is the state that it starts from
+        states = ~doses.introduces[entry[boluses]]
+        found.append(piece(boluses[states], BOLUS, STATE, start, amount, implied))
+        boluses = boluses[~states]
+    return [piece(boluses, BOLUS, DOSE, start, amount, implied), *found]
 
 
 def _check_before(doses: Doses, before: NDArray[np.int64]) -> None:
