@@ -420,3 +420,88 @@ def test_a_condition_on_two_times_after_doses_is_refused():
 
 def test_the_text_names_it():
     assert "exp(-time_after_dose(body) / tau)" in MODEL.describe()
+
+
+def test_gradients_of_reductions():
+    """The maximum of the time after a dose is reached where the next one comes in."""
+    weights = {"cmax_body": 1.0, "auc_body": 0.3, "auc_since": 0.2, "cmax_since": 0.7}
+    asked = [
+        tl.Cmax("body", 2.0, 20.0),
+        tl.AUC("body", 0.5, 22.0),
+        tl.AUC("since", 9.0, 20.0),
+        tl.Cmax("since", 9.0, 20.0),
+    ]
+
+    def value(**moved):
+        p, h = ({name: moved.get(name, x) for name, x in of.items()} for of in (DEFAULTS, HISTORY))
+        found = tl.simulate(MODEL, p, regimen_of(h), None, reductions=asked, **TIGHT).reductions
+        return sum(weight * found[name][0] for name, weight in weights.items())
+
+    given = (MODEL, DEFAULTS, regimen_of(HISTORY), None)
+    _, gradient = tl.value_and_grad(weights, *given, reductions=asked, **TIGHT)
+    for name in ("tau", "w", "lag", "time", "every", "at"):
+        kind, *place = INPUTS[name]
+        found = (
+            gradient.parameters[name]
+            if kind == "parameters"
+            else getattr(gradient.doses[place[0]], place[1])
+        )
+        x = (DEFAULTS | HISTORY)[name]
+        one, two = (
+            (value(**{name: x + h}) - value(**{name: x - h})) / (2 * h) for h in (1e-4, 2e-4)
+        )
+        np.testing.assert_allclose(found, (4 * one - two) / 3, rtol=1e-6, err_msg=name)
+
+
+def walked(lines, lags, at):
+    """(times, 2) the times after doses, by asking of each dose when it came and what undid it."""
+    forgets = [time for kind, _, time, *_ in lines if kind in ("reset", "steady")]
+    found = np.full((at.size, 2), np.nan)
+    for row, now in enumerate(at):
+        forgotten = max((time for time in forgets if time <= now), default=-np.inf)
+        for kind, into, time, every, doses in lines:
+            if kind == "reset" or time > now or time < forgotten:
+                continue
+            k = np.arange(-400 if kind in ("steady", "add") else 0, doses)
+            came = time + lags[into] + k * every
+            came = came[came <= now]
+            if came.size and not found[row, into] <= now - came[-1]:
+                found[row, into] = now - came[-1]
+    return found
+
+
+def test_any_history_against_a_walk_over_it():
+    """Doses, infusions longer and shorter than their intervals, lags longer than these, resets,
+    and trains that replace or are added.
+    """
+    model = tl.Model("any")
+    lags = model.parameters(lag0=0.0, lag1=0.0)
+    states = model.states("one", "two")
+    for state, lag in zip(states, lags, strict=True):
+        model.flow(state, None, 0.4 * state)
+        model.output(f"after_{state.name}", model.time_after_dose(state))
+        model.dosing(state, lag=lag)
+    rng = np.random.default_rng(8)
+    for _ in range(60):
+        late = rng.choice([0.0, 0.3, 2.0, 5.5], 2)
+        kinds = rng.choice(["single", "single", "reset", "steady", "add"], rng.integers(1, 6))
+        lines, regimen = [], Regimen.none()
+        for kind in kinds:
+            time, every = float(rng.uniform(0.0, 12.0)), float(rng.choice([1.5, 2.0, 4.0]))
+            into, doses = int(rng.integers(2)), int(rng.integers(1, 5))
+            lines.append((kind, into, time, every, doses))
+            if kind == "reset":
+                regimen += Regimen.reset(time=time)
+                continue
+            more = {"into": states[into], "time": time, "every": every, "doses": doses}
+            if kind != "single":
+                more["steady_state"] = True if kind == "steady" else "add"
+            if rng.random() < 0.5:
+                regimen += Regimen.bolus(3.0, **more)
+            else:
+                regimen += Regimen.infusion(3.0, duration=float(rng.choice([0.5, 5.0])), **more)
+        at = np.sort(rng.uniform(0.0, 20.0, 40))
+        given = {f"lag{k}": late[k] for k in range(2)}
+        found = tl.simulate(model, given, regimen, at, executor="interpreter")
+        assert found.success.all()
+        np.testing.assert_allclose(found.values[0], walked(lines, late, at), rtol=1e-12, atol=1e-12)
