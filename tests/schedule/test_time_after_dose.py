@@ -295,6 +295,22 @@ def test_an_equilibrium_is_that_of_no_dose():
 # -------------------------------------------------------------------------------------------------
 
 
+def test_a_window_that_never_ends():
+    """Its end is 2 / w after a dose, and w is 0: gradients by all else stay."""
+    model = tl.Model("for ever")
+    k, w = model.parameters(k=0.3, w=0.0)
+    body = model.state("body")
+    inside = model.time_after_dose(body) < 2 / w
+    model.flow(body, None, tl.where(inside, k, 0) * body)
+    regimen = Regimen.bolus(10.0, into=body, time=1.0, every=7.0, doses=2)
+    _, gradient = tl.value_and_grad(np.ones((1, 1, 1)), model, None, regimen, [9.0], **TIGHT)
+    first, second = 10.0 * np.exp(-0.3 * 8.0), 10.0 * np.exp(-0.3)
+    np.testing.assert_allclose(gradient.parameters["k"], -8.0 * first - second, rtol=1e-9)
+    np.testing.assert_allclose(gradient.doses[0].every, 0.3 * second, rtol=1e-9)
+    found = tl.jacobian(model, None, regimen, [9.0], wrt=["k", "w"], **TIGHT).derivatives
+    np.testing.assert_allclose(found[0, 0, 0], [-8.0 * first - second, 0.0], rtol=1e-9)
+
+
 @pytest.mark.parametrize("width", [0.0, -1.0, 3.0, 7.0, 50.0])
 def test_a_condition_holds_for_a_while_after_each_dose(width):
     """Amounts lost outside the window only; a window as long as the interval never ends."""

@@ -105,7 +105,7 @@ def window_rows(switches: Sequence[SwitchTimes], arrivals: Sequence[Piece]) -> l
             found.append(piece._replace(kind=SWITCH, target=target, value=early))
             if piece.role == EMPTYING:
                 continue
-            later = np.flatnonzero((change > piece.time) & ~(change >= here))
+            later = np.flatnonzero((change > piece.time) & ~(change >= here) & (change < np.inf))
             ending = piece._replace(
                 time=change,
                 kind=SWITCH,
