@@ -434,6 +434,21 @@ def test_a_condition_on_two_times_after_doses_is_refused():
     assert GRAMMAR.match(str(error.value))
 
 
+@pytest.mark.parametrize("as_list", [False, True])
+def test_a_time_after_doses_that_never_come_is_said(as_list):
+    """All drug goes into the depot, and the time after doses into the body is read."""
+    model = tl.Model("depot")
+    depot, body = model.states("depot", "body")
+    model.flow(depot, body, 1.1 * depot)
+    model.flow(body, None, 0.1 * (1 + tl.exp(-model.time_after_dose(body))) * body)
+    regimen = Regimen.bolus(1.0, into=depot)
+    with pytest.warns(tl.InputWarning, match="into 'body' never starts .* go into 'depot'") as told:
+        tl.simulate(model, None, [regimen] if as_list else regimen, [1.0])
+    assert GRAMMAR.match(str(told[0].message))
+    tl.simulate(model, None, None, [1.0])
+    tl.simulate(model, None, regimen + Regimen.bolus(1.0, into=body, time=5.0), [1.0])
+
+
 def test_the_text_names_it():
     assert "exp(-time_after_dose(body) / tau)" in MODEL.describe()
 
