@@ -15,6 +15,7 @@ import argparse
 import sys
 import time
 import traceback
+import warnings
 from collections import Counter
 
 import numpy as np
@@ -182,6 +183,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--case", type=int, help="this case alone")
     options = parser.parse_args()
+    warnings.simplefilter(
+        "ignore", tl.InputWarning
+    )  # a dose into one state, and the time of another
     if options.case is not None:
         print(random_case(options.seed, options.case).model.describe())
         print(*one(options.seed, options.case))
