@@ -15,7 +15,7 @@ from frozen_steps import Frozen, step_ends
 from teorell.benchmark import reference_models
 from teorell.engine import executors
 from teorell.engine.batch import Tangents
-from teorell.schedule.timeline_rows import SwitchTimes
+from teorell.schedule.switch_rows import SwitchTimes
 
 PROBLEMS = {"A": reference_models.problem_a, "B": reference_models.problem_b}
 ORAL = tl.Regimen.bolus(100, into="STO", every=12, doses=4)

@@ -48,6 +48,8 @@ def compiled(exprs: Sequence[Expression], states: Sequence[str]) -> Values:
             text = f"p[{node.name!r}]"
         elif node.op == "time":
             text = "time"
+        elif node.op == "after_dose":
+            text = f"time - p[{_last(node.name)!r}]"
         else:
             text = _TEXT[node.op].format(*[f"({names[arg]})" for arg in node.args])
         names[node] = f"v{k}"
@@ -56,6 +58,11 @@ def compiled(exprs: Sequence[Expression], states: Sequence[str]) -> Values:
     space = {name: getattr(math, name) for name in ("exp", "log", "sqrt", "tanh", "sin", "cos")}
     exec("\n".join(lines), space)
     return space["values"]  # type: ignore[return-value]
+
+
+def _last(state: str) -> str:
+    """The key under which the time of the last dose into a state lies among the parameters."""
+    return f"last dose into {state}"
 
 
 def parameters_of(case: Case, patient: int) -> dict[str, float]:
@@ -104,6 +111,9 @@ def solve(case: Case, patient: int) -> tuple[np.ndarray, np.ndarray]:
                 y[names.index(dose.into)] += dose.amount
             elif dose.start <= first < dose.stop:
                 more[names.index(dose.into)] += dose.amount / (dose.stop - dose.start)
+        for name in names:
+            came = [dose.start for dose in doses if dose.into == name and dose.start <= first]
+            p[_last(name)] = max(came, default=-1e9)
         if case.covariate:
             now = np.searchsorted(case.changes, first, side="right") - 1
             p[case.covariate] = float(case.values[now])
@@ -123,6 +133,9 @@ def _marks(case: Case, doses: Sequence[Given], p: dict[str, float]) -> list[floa
     known = {symbol("parameter", name): value for name, value in p.items()}
     at = {0.0, float(case.times[-1])} | {float(evaluate(each, known)) for each in case.breaks}
     at |= {time for dose in doses for time in (dose.start, dose.stop)}
+    for state, width in case.windows:
+        after = float(evaluate(width, known))
+        at |= {dose.start + after for dose in doses if dose.into == state}
     at |= set(case.changes.tolist()) if case.covariate else set()
     return sorted(time for time in at if 0.0 <= time <= case.times[-1])
 

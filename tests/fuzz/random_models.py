@@ -42,6 +42,8 @@ class Case:
     times: np.ndarray  # (times,)
     closed: bool  # nothing leaves: what was given is there
     breaks: list[Expression] = field(default_factory=list)  # when conditions on time change
+    # (state, how long after a dose into it) of conditions on the time after a dose
+    windows: list[tuple[str, Expression]] = field(default_factory=list)
 
     @property
     def patients(self) -> int:
@@ -82,6 +84,8 @@ class Writer:
         ]
         self.states: list[Expression] = []
         self.breaks: list[Expression] = []
+        self.windows: list[tuple[str, Expression]] = []
+        self.of_rates = True  # outputs that depend on a dose are NaN before the first
 
     def pick(self, things: list[Expression]) -> Expression:
         return things[self.rng.integers(len(things))]
@@ -90,7 +94,7 @@ class Writer:
         return self.pick(self.parameters)
 
     def leaf(self) -> Expression | float:
-        kind = self.rng.integers(5)
+        kind = self.rng.integers(6)
         if kind == 0:
             return float(self.rng.uniform(-2.0, 2.0))
         if kind == 1:
@@ -98,6 +102,8 @@ class Writer:
         if kind == 2 and self.states:
             x = self.pick(self.states)
             return x / (1.0 + tl.abs(x))
+        if kind == 3 and self.states and self.of_rates:
+            return tl.exp(-self.model.time_after_dose(self.pick(self.states)) / (0.2 * self.end))
         return self.parameter()
 
     def bounded(self, depth: int) -> Expression:
@@ -142,7 +148,13 @@ class Writer:
         time, rng = self.model.time, self.rng
         at = float(rng.uniform(0.1, 0.5)) * self.end * (0.7 + 0.3 * self.parameter())
         width = float(rng.uniform(0.05, 0.2)) * self.end
-        kind = rng.integers(6)
+        kind = rng.integers(8)
+        if kind > 5 and self.states and self.of_rates:
+            state, often = self.pick(self.states), width * (0.7 + 0.3 * self.parameter())
+            self.windows.append((state.name, often))
+            after = self.model.time_after_dose(state)
+            return after < often if kind == 6 else 0.5 * after > 0.5 * often
+        kind %= 6
         if kind < 4:
             self.breaks.append(at)
             return [time < at, time >= at, 2.0 * time - at > at, ~(time <= at)][kind]
@@ -173,6 +185,7 @@ def random_case(seed: int, number: int) -> Case:
         free = model.state("free", signed=True)
         model.rate(free, w.bounded(2) - w.positive(0) * free)
         model.flow(None, names[0], w.positive(2))
+    w.of_rates = False
     for k in range(rng.integers(1, 4)):
         model.output(f"o{k}", w.bounded(2) if rng.random() < 0.5 else w.pick(w.states) / 2.0)
     if closed:
@@ -186,13 +199,15 @@ def random_case(seed: int, number: int) -> Case:
     }
     covariate = str(rng.choice(w.names)) if rng.random() < 0.3 and patients > 1 else ""
     # a threshold that changes over time has no one time: such a parameter stays as it is
-    if covariate and any(_reads(each, covariate) for each in w.breaks):
+    if covariate and any(
+        _reads(each, covariate) for each in (*w.breaks, *(width for _, width in w.windows))
+    ):
         covariate = ""
     changes = np.sort(np.append(0.0, rng.uniform(0.1, 0.9, 2) * end))
     times = np.sort(np.append(rng.uniform(0.0, end, 11), end))
     return Case(
         model, parameters, covariate, changes, rng.uniform(0.3, 2.0, 3), lines, times, closed,
-        w.breaks,
+        w.breaks, w.windows,
     )  # fmt: skip
 
 

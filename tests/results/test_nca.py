@@ -214,6 +214,47 @@ def test_the_dense_output_is_compared_where_it_is_there(oral):
         solution.nca()
 
 
+@pytest.mark.parametrize("samples", [13, 25, 49, 193])
+def test_an_infusion_that_ends_between_samples_is_seen(oral, samples):
+    """Against the dense output: whoever is 5 % off is counted; and where samples are dense few of
+    those who are right are.
+    """
+    rng = np.random.default_rng(samples)
+    n = 400
+    people = {"cl": 10.0 * np.exp(rng.normal(0.0, 0.5, n)), "v": 10.0}
+    regimen = tl.Regimen.infusion(
+        100.0,
+        into="central",
+        time=rng.uniform(0.0, 2.0, n),
+        duration=np.exp(rng.uniform(np.log(0.05), np.log(6.0), n)),
+    )
+    times = np.linspace(0.0, 24.0, samples)
+    sums = [tl.Cmax("cp"), tl.AUC("cp")]
+    dense = tl.simulate(oral, people, regimen, times, reductions=sums)
+    curves = tl.simulate(oral, people, regimen, times)
+    with pytest.warns(NCAWarning):
+        found = curves.nca()
+    peak = dense.reductions["cmax_cp"] / found.cmax - 1.0
+    area = np.abs(found.auc_last / dense.reductions["auc_cp"] - 1.0)
+    wrong = (peak > 0.05) | (area > 0.05)
+    assert wrong.any()
+    assert found.coarse[wrong].all()
+    alone = analyse(times, curves["cp"])
+    np.testing.assert_array_equal(alone.auc_last, found.auc_last)
+
+
+def test_infusions_end_at_samples_without_a_word(oral):
+    """Dense samples, each infusion from one to another: nothing to say, for all and for one."""
+    regimen = tl.Regimen.infusion(100.0, into="central", time=1.0, duration=2.0, every=8.0, doses=3)
+    times = np.linspace(0.0, 72.0, 721)
+    people = {"cl": np.array([3.0, 5.0, 8.0])}
+    assert not tl.simulate(oral, people, regimen, times).nca().coarse.any()
+    later = tl.Regimen.infusion(100.0, into="central", time=1.0, duration=2.05) + tl.Regimen.reset(
+        time=2.0
+    )  # it never ends
+    assert tl.simulate(oral, None, later, times).infusions is None
+
+
 def test_samples_that_begin_late():
     """Two hours after a dose; the last day of a week is meant, and no word said."""
     late = TIMES[8:]

@@ -125,6 +125,23 @@ def test_gradients_against_differences(shared):
     )
 
 
+@pytest.mark.parametrize(("patients", "values"), [(3, 2), (1000, 2), (1, 3), (1000, 3)])
+def test_values_that_patients_share_are_no_patients(patients, values):
+    """d exp(-k t) / dk, with k given in several equal steps to several patients."""
+    model = tl.Model("decay")
+    k, scale = model.parameters(k=1.0, scale=1.0)
+    x = model.state("x", 1.0)
+    model.flow(x, None, k * x)
+    model.output("y", scale * x)
+    steps = tl.stepwise(np.arange(float(values)), np.ones(values))
+    at = np.array([0.5, 1.5, 3.0])
+    given = {"k": steps, "scale": np.ones(patients)}
+    found = tl.jacobian(model, given, None, at, wrt=["k"], **TIGHT).derivatives[..., 0, 0]
+    assert found.shape == (patients, 3)
+    assert (found == found[0]).all()
+    np.testing.assert_allclose(found[0], -at * np.exp(-at), rtol=1e-9)
+
+
 def test_forward_derivatives_by_a_parameter_that_changes():
     """In all its values at once, and in a direction."""
     model, values = one_compartment(), np.array([[2.0, 5.0], [1.0, 3.0]])

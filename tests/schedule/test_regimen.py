@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from teorell import InputError, Regimen
 from teorell.model.expression import symbol
-from teorell.schedule.timeline_rows import SwitchTimes
+from teorell.schedule.switch_rows import SwitchTimes
 
 STATES = {"gut": 0, "central": 1, "depot": 2}
 INFUSED = {"central": 0, "depot": 1}

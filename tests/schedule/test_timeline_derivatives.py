@@ -13,6 +13,7 @@ from teorell import InputError, Regimen, exp
 from teorell.model.declarations import Dosing
 from teorell.model.expression import symbol
 from teorell.schedule.dose import MODELLED_DURATION, MODELLED_RATE
+from teorell.schedule.switch_rows import SwitchTimes
 from teorell.schedule.timeline_derivatives import (
     check_defined,
     pull_back_rows,
@@ -21,7 +22,7 @@ from teorell.schedule.timeline_derivatives import (
     push_forward_switches,
     undefined,
 )
-from teorell.schedule.timeline_rows import BOLUS, DOSE, EMPTYING, END, START, SWITCHING, SwitchTimes
+from teorell.schedule.timeline_rows import BOLUS, DOSE, EMPTYING, END, START, SWITCHING
 
 STATES = {"gut": 0, "central": 1}
 INFUSED = {"gut": 0, "central": 1}

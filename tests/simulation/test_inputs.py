@@ -49,6 +49,7 @@ class Stage:
             parameter_names=model.parameter_names,
             infused=tuple(infused),
             switches=self.switches,
+            arrivals=(),
             outputs=outputs,
         )
 

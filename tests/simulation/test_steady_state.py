@@ -355,5 +355,85 @@ def regimen_derivative(doses, regimen_of, numbers, k):
     return total
 
 
+def test_totals_move_with_the_volumes_that_weigh_them():
+    """Two concentrations exchange, faster while there is drug: both end at the mean by volume."""
+    model = tl.Model("two volumes")
+    p = {"v1": 2.0, "v2": 3.0, "q": 0.7, "a0": 5.0, "b0": 1.0}
+    v1, v2, q, a0, b0 = model.parameters(**p)
+    a, b = model.state("a", a0), model.state("b", b0)
+    drug = model.state("drug")
+    model.rate(a, -q * (1 + drug) * (a - b) / v1)
+    model.rate(b, q * (1 + drug) * (a - b) / v2)
+    model.flow(drug, None, 0.3 * drug)
+    mean = (2.0 * 5.0 + 3.0) / 5.0
+    expected = [(5.0 - mean) / 5.0, (1.0 - mean) / 5.0, 0.0, 0.4, 0.6]
+    for regimen, start in (
+        (Regimen.bolus(10.0, into=drug, every=6.0, steady_state=True), "initial"),
+        (None, "equilibrium"),
+    ):
+        given = (model, p, regimen, [0.0, 3.0], "a")
+        found = tl.jacobian(*given, wrt=list(p), start=start, **TIGHT)
+        np.testing.assert_allclose(found.values[0, :, 0], mean, rtol=1e-9)
+        np.testing.assert_allclose(found.derivatives[0, :, 0], [expected] * 2, rtol=1e-8, atol=1e-9)
+        _, gradient = tl.value_and_grad(np.ones((1, 2, 1)), *given, start=start, **TIGHT)
+        for name, slope in zip(p, expected, strict=True):
+            np.testing.assert_allclose(
+                gradient.parameters[name], 2.0 * slope, rtol=1e-8, atol=1e-9, err_msg=name
+            )
+
+
+def test_gradients_of_totals_that_a_bound_drug_takes_part_in():
+    """A receptor as concentrations in two volumes: nonlinear flows, against differences."""
+    model = tl.Model("bound")
+    p = {"v1": 2.0, "v2": 3.0, "kon": 0.2}
+    v1, v2, kon = model.parameters(**p)
+    drug, complex_ = model.states("drug", "bound")
+    free, deep = model.state("free", 5.0), model.state("deep", 1.0)
+    binding, exchange = kon * drug * free - 0.1 * complex_, 0.7 * (free - deep)
+    model.rate(drug, -v1 * binding)
+    model.rate(complex_, binding)
+    model.rate(free, -binding - exchange / v1)
+    model.rate(deep, exchange / v2)
+    model.flow(drug, None, 0.3 * drug)
+    regimen = Regimen.bolus(20.0, into=drug, every=6.0, steady_state=True)
+    weights = np.random.default_rng(1).standard_normal((1, 3, 4))
+
+    def value(**moved):
+        found = tl.simulate(model, p | moved, regimen, [0.0, 1.0, 3.0], **TIGHT)
+        return (found.values * weights).sum()
+
+    _, gradient = tl.value_and_grad(weights, model, p, regimen, [0.0, 1.0, 3.0], **TIGHT)
+    tangents = tl.jacobian(model, p, regimen, [0.0, 1.0, 3.0], wrt=list(p), **TIGHT).derivatives
+    for number, (name, at) in enumerate(p.items()):
+        one, two = (
+            (value(**{name: at + h}) - value(**{name: at - h})) / (2 * h)
+            for h in (1e-3 * at, 2e-3 * at)
+        )
+        found = gradient.parameters[name]
+        np.testing.assert_allclose(found, (4 * one - two) / 3, rtol=1e-6, err_msg=name)
+        forward = (tangents[..., number] * weights).sum()
+        np.testing.assert_allclose(found, forward, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("lag", [0.0, 0.5, 12.0, 30.0])
+def test_a_later_record_is_a_longer_lag(lag):
+    """All doses of the train come so much later, at a lag of no or of whole intervals too, where
+    one comes in at the time of the record.
+    """
+    model = tl.Model("saturable with a lag")
+    vmax, km, late = model.parameters(vmax=20.0, km=20.0, late=lag)
+    body = model.state("body")
+    model.flow(body, None, vmax * body / (km + body))
+    model.dosing(body, lag=late)
+    regimen = Regimen.bolus(100.0, into=body, time=0.2, every=12.0, doses=4, steady_state=True)
+    at = [2.5, 5.0, 11.0, 12.6, 30.0]
+    keys = ["late", (0, "time")]
+    found = tl.jacobian(model, {"late": lag}, regimen, at, wrt=keys, **TIGHT).derivatives
+    assert np.abs(found).max() > 1.0
+    np.testing.assert_allclose(found[..., 0], found[..., 1], rtol=1e-7)
+    _, gradient = tl.value_and_grad(np.ones((1, 5, 1)), model, {"late": lag}, regimen, at, **TIGHT)
+    np.testing.assert_allclose(gradient.parameters["late"], found[..., 0].sum(), rtol=1e-9)
+
+
 def test_the_status_is_that_of_the_core():
     assert tl.STATUS[NO_STEADY_STATE].startswith("no steady state")

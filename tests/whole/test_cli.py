@@ -193,6 +193,15 @@ def test_fit(tmp_path: Path, capsys: Captured, oral: list[str]) -> None:
     assert (tmp_path / "found" / "fit.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_fit_within_bounds(tmp_path: Path, capsys: Captured, oral: list[str]) -> None:
+    """The volume of 30 is out of reach: the estimate ends at its bound, and that is said."""
+    main([*oral, "--bounds", "v=:25", "cl=0.1:", "ka=0:50"])
+    rows = (tmp_path / "found" / "estimates.csv").read_text().splitlines()
+    found = dict(zip(rows[0].split(","), rows[1].split(","), strict=True))
+    assert float(found["v"]) == pytest.approx(25.0, rel=1e-6)
+    assert "bound" in capsys.readouterr().out
+
+
 def test_names_of_subjects_are_no_formulas(oral: list[str], tmp_path: Path) -> None:
     """A spreadsheet runs no cell of the tables that a fit writes; numbers stay numbers."""
     data = tmp_path / "data.csv"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
-from teorell.rows import Rows
+from teorell.rows import Rows, offsets_of
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
@@ -22,6 +22,7 @@ __all__ = [
     "NO_STEADY_STATE",
     "RTOL",
     "Batch",
+    "Infusions",
     "Options",
     "Outcome",
     "Raw",
@@ -66,6 +67,35 @@ class Timeline(Rows):
     def shared(self) -> bool:
         """Is there one patient's timeline, which may serve all?"""
         return len(self.offsets) == 2
+
+    @property
+    def infusions(self) -> Infusions | None:
+        """The infusions that end, in the order of patients; None if there are none."""
+        if not (self.kind == 2).any():
+            return None
+        found = []
+        for kind in (1, 2):
+            rows = np.flatnonzero(self.kind == kind)
+            found.append(rows[np.lexsort((self.number[rows], self.source[rows]))])
+        starts, ends = found
+        begun, ended = (self.source[rows] * (1 << 32) + self.number[rows] for rows in found)
+        starts = starts[np.isin(begun, ended)]  # a reset leaves some without an end
+        owner = self.owner[ends]
+        by = np.argsort(owner, kind="stable")
+        return Infusions(
+            start=self.time[starts[by]],
+            end=self.time[ends[by]],
+            offsets=offsets_of(np.bincount(owner, minlength=self.patients)),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Infusions(Rows):
+    """When infusions run; offsets of shape (2,) means that all patients share them."""
+
+    start: Array  # (rows,)
+    end: Array  # (rows,)
+    offsets: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +204,7 @@ class Raw(Outcome):
     # (patients, reductions), NaN where a failure has cut its window short
     reduced: Array
     reached: Array  # (patients, reductions) when an extremum is reached first, else NaN
+    infusions: Infusions | None = None  # when they ran
 
 
 @dataclass(frozen=True, kw_only=True)

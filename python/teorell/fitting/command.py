@@ -58,6 +58,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         help="other parameters",
     )  # fmt: skip
     parser.add_argument(
+        "--bounds", nargs="+", action="extend", default=[], metavar="NAME=LOW:HIGH",
+        help="bounds of estimates; cl=0: has no upper one, e=:1 no lower one",
+    )  # fmt: skip
+    parser.add_argument(
         "--output", nargs="+", action="extend", default=[], metavar="OUTPUT",
         help="what was measured (default: the only output); of several DVID=OUTPUT or CMT=OUTPUT "
         "each, DVID= for rows to leave out",
@@ -100,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.seed < 0:
         raise InputError(f"--seed is {options.seed} (seeds are not negative). Give 0 or more.")
-    output = _output(options.output)
+    output, bounds = _output(options.output), _bounds(options.bounds)
     check_folder(options.out, "--out")
     _check_files(options.model, options.table)
     import pandas  # noqa: F401 - the table, the summary and the files need it: said before any work
@@ -109,8 +113,8 @@ def run(options: argparse.Namespace) -> int:
     events = _table(options.table, model)
     found = fit(
         model, events, estimate, output, error=ERRORS[options.error](), pooled=options.pooled,
-        fixed=fixed, truncated=options.truncated, starts=options.starts, seed=options.seed,
-        progress=options.progress and on_terminal(),
+        fixed=fixed, bounds=bounds, truncated=options.truncated, starts=options.starts,
+        seed=options.seed, progress=options.progress and on_terminal(),
     )  # fmt: skip
     print(f"{events}\n{options.error} error, {count(options.starts, 'start')}")
     if events.ignored:
@@ -229,6 +233,30 @@ def _pairs(given: Sequence[str], option: str) -> dict[str, float]:
         if name in found:
             raise InputError(f"{option} has {name} twice (which is meant?). Leave one out.")
         found[name] = number
+    return found
+
+
+def _bounds(given: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """name -> bounds of words NAME=LOW:HIGH, infinite where an end is left out.
+
+    InputError for others, and for a name given twice.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    for each in given:
+        name, _, ends = each.partition("=")
+        name, low, parted, high = (part.strip() for part in (name, *ends.partition(":")))
+        try:
+            pair = float(low or -np.inf), float(high or np.inf)
+        except ValueError:
+            pair = np.nan, np.nan
+        if not (name and parted and (low or high)) or np.isnan(pair).any():
+            raise InputError(
+                f"--bounds has {each!r} (a name and two numbers are needed). Write it as "
+                "cl=0.1:20, or cl=0.1: without an upper bound."
+            )
+        if name in found:
+            raise InputError(f"--bounds has {name} twice (which is meant?). Leave one out.")
+        found[name] = pair
     return found
 
 

@@ -42,7 +42,7 @@ def message(
             ", or a prediction is 0, where a proportional error is 0 too (teorell.Combined has a "
             "floor)"
         )
-        failed = "no start has a likelihood: a simulation failed"
+        failed = "no start has a likelihood: a simulation failed, or a prediction is no number"
         return failed + zero if any(one.sd == 0.0 for one in work.scatter.errors) else failed
     parts = [] if good else ["not converged"]
     parts += [*_bounds(work, side, values), *_sizes(work, side)]

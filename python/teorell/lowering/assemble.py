@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from teorell.lowering.arrivals import arrival_name, with_arrivals
 from teorell.lowering.builder import Builder, Constants
 from teorell.lowering.derivatives import (
     Differentiable,
@@ -52,12 +53,15 @@ def lower(
     chosen = tuple(known) if outputs is None else tuple(outputs)
     _check_names(model, chosen, tuple(infused))
     names, declared = model.state_names, model.derivatives()
-    rates, switches = with_switches([declared[name] for name in names])
-    exprs = [known[name] for name in chosen]
+    rates, exprs, arrivals = with_arrivals(
+        [declared[name] for name in names], [known[name] for name in chosen]
+    )
+    rates, switches = with_switches(rates)
+    parameters = (*model.parameter_names, *map(arrival_name, arrivals))
     constants = Constants()
     builders = {name: Builder(constants) for name in PROGRAMS}
     step, hoisted, touched, pairs = _fill(
-        builders, constants, model, rates, exprs, infused, derivatives
+        builders, constants, model, parameters, rates, exprs, infused, derivatives
     )
 
     columns_of = list(dict.fromkeys(column for _, column in pairs))
@@ -71,7 +75,7 @@ def lower(
         n_lu=step.n_lu,
         n_ft=len(step.in_time),
         n_out=len(chosen),
-        n_params=len(model.parameter_names),
+        n_params=len(parameters),
         n_switches=len(switches),
         n_temp=n_temp,
         stages=stages,
@@ -99,7 +103,8 @@ def lower(
         signed=np.array([state.signed for state in states], dtype=np.uint8),
         switches=switches,
         state_names=tuple(names),
-        parameter_names=tuple(model.parameter_names),
+        parameter_names=parameters,
+        arrivals=arrivals,
         output_names=chosen,
         order=tuple([state for block in step.factors.blocks for state in block]),
         jacobian_pattern=tuple([(i, j) for i, row in enumerate(step.columns) for j in row]),
@@ -111,6 +116,7 @@ def _fill(
     builders: Mapping[str, Builder],
     constants: Constants,
     model: Model,
+    parameters: Sequence[str],
     rates: Sequence[Expression],
     outputs: Sequence[Expression],
     infused: Sequence[str],
@@ -123,7 +129,7 @@ def _fill(
     """
     names, starts = model.state_names, model.initials()
     initials = [starts[name] for name in names]
-    forms, symbols = Forms(rates, names), Symbols(names, model.parameter_names)
+    forms, symbols = Forms(rates, names), Symbols(names, parameters)
     infusions = {symbols.states[name]: k for k, name in enumerate(infused)}
 
     # First the programs that read coefficients: each may add to the table of forms.coefficients.

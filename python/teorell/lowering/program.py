@@ -114,7 +114,8 @@ class Programs:
     signed: NDArray[np.uint8]  # (n,)
     switches: tuple[Switch, ...]
     state_names: tuple[str, ...]
-    parameter_names: tuple[str, ...]
+    parameter_names: tuple[str, ...]  # those of the model, then one for each of arrivals
+    arrivals: tuple[str, ...]  # states whose last dose is read
     output_names: tuple[str, ...]
     order: tuple[int, ...]  # states in order of elimination
     jacobian_pattern: tuple[tuple[int, int], ...]  # (row, column), row by row

@@ -158,6 +158,8 @@ def _points(model: Equations) -> dict[Expression, NDArray[np.float64]]:
         points[symbol("parameter", name)] = np.clip(values, info.lower, info.upper)
     for name in model.state_names:
         points[symbol("state", name)] = 10.0 ** random.uniform(-1.0, 1.0, _POINTS)
+    for name in model.state_names:
+        points[symbol("after_dose", name)] = 10.0 ** random.uniform(-1.0, 2.0, _POINTS)
     return points
 
 

@@ -12,7 +12,12 @@ from teorell.model.expression import Expression, Operand, as_expression, leaves
 
 __all__ = ["CheckedEquations", "checked_default"]
 
-_KINDS = {"parameter": "parameters", "state": "states", "time": "the time"}
+_KINDS = {
+    "parameter": "parameters",
+    "state": "states",
+    "time": "the time",
+    "after_dose": "times after doses",
+}
 
 
 def checked_default(
@@ -107,11 +112,17 @@ class CheckedEquations(Equations):
             expr = as_expression(value)
         except (TypeError, ModelError) as error:
             raise ModelError(f"{where}: {error}") from None
-        known: dict[str, Collection[str]] = {"parameter": self._parameters, "state": self._states}
+        known: dict[str, Collection[str]] = {
+            "parameter": self._parameters,
+            "state": self._states,
+            "after_dose": self._states,
+        }
         for leaf in sorted(leaves(expr), key=lambda node: (node.op, node.name)):
             if leaf.op not in kinds:
                 allowed = ", ".join(_KINDS[kind] for kind in kinds)
-                what = "the time" if leaf.op == "time" else f"the {leaf.op} {leaf.name!r}"
+                what = f"the {leaf.op} {leaf.name!r}"
+                if leaf.op in ("time", "after_dose"):
+                    what = "the time" if leaf.op == "time" else f"the {leaf!r}"
                 raise ModelError(
                     f"{where} depends on {what} (it may depend on {allowed} only). Write it "
                     "without."

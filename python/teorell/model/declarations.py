@@ -14,6 +14,7 @@ from teorell.errors import ModelError, suggestion
 from teorell.model.expression import Expression
 
 __all__ = [
+    "LONG_AGO",
     "Dosing",
     "Flow",
     "Parameter",
@@ -26,6 +27,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+LONG_AGO = 1e9
+"""How long before time 0, in the model's unit, the last dose of a patient lies that had none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ __all__ = [
     "make", "pack", "symbol", "topological", "unpack",
 ]  # fmt: skip
 
-SYMBOLS = frozenset({"parameter", "state", "time", "switch"})
+SYMBOLS = frozenset({"parameter", "state", "time", "after_dose", "switch"})
 RULES: dict[str, Callable[..., Expression]] = {}
 """Operation -> the expression it makes of operands that are expressions; simplify.py fills it."""
 READINGS: dict[str, Callable[..., Any]] = {}
@@ -241,7 +241,7 @@ def constant(value: float) -> Expression:
 
 
 def symbol(kind: str, name: str) -> Expression:
-    """The symbol of a kind (parameter, state, time, switch) and a name."""
+    """The symbol of a kind (parameter, state, time, after_dose, switch) and a name."""
     if kind not in SYMBOLS:
         raise ModelError(
             f"unknown kind {kind!r} (symbols are of few kinds). Choose from "
@@ -293,7 +293,7 @@ def topological(exprs: Iterable[Expression]) -> list[Expression]:
 
 
 def leaves(expr: Expression) -> frozenset[Expression]:
-    """The symbols (parameters, states, time, switches) that `expr` depends on."""
+    """The symbols (parameters, states, time, times after doses, switches) in `expr`."""
     if expr._leaves is None:
         symbols, mask = [], expr._mask
         while mask:

@@ -56,6 +56,17 @@ class Model(CheckedEquations):
         """The time since the start of the simulation, in the model's time unit."""
         return symbol("time", "time")
 
+    def time_after_dose(self, state: Expression | str) -> Expression:
+        """The time since the last dose into `state` came in, its lag included: an expression.
+
+        In the model's time unit; of an infusion, since its start. A train of doses at steady state
+        counts with its last. Where none has come in, since the start or after resets, outputs that
+        depend on it are NaN, and rates take it as 1e9 and more: of a dose so long ago nothing is
+        left. Derivatives follow it to dose times, intervals and lags. Initial values and rules of
+        doses cannot depend on it. ModelError for an unknown state.
+        """
+        return symbol("after_dose", self._state_name(state, "the state of the time after dose"))
+
     def parameters(self, **defaults: float) -> tuple[Expression, ...]:
         """Declare parameters as name=default, without unit or bounds; returns their symbols.
 

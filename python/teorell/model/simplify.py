@@ -137,7 +137,7 @@ def _eq(a: Expression, b: Expression) -> Expression:
     """a == b, as neither is less. ModelError where one is the time, which only passes a value."""
     if a is b:
         return constant(1.0)
-    if any(leaf.op == "time" for side in (a, b) for leaf in leaves(side)):
+    if any(leaf.op in ("time", "after_dose") for side in (a, b) for leaf in leaves(side)):
         raise ModelError(
             f"{a!r} == {b!r} (the time is at a value for a moment only). Compare with >= and <."
         )

@@ -53,7 +53,7 @@ def _spelling(node: Expression) -> tuple[list[str | tuple[Expression, int]], int
     if op == "constant":
         return [number_text(node.value)], _SIGN if node.value < 0.0 else _ATOM
     if op in SYMBOLS:
-        return [node.name], _ATOM
+        return [f"time_after_dose({node.name})" if op == "after_dose" else node.name], _ATOM
     if op in ("neg", "not"):
         return ["-" if op == "neg" else "~", (args[0], _SIGN)], _SIGN
     if op in _BINARY:

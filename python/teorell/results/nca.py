@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from teorell.arrays import Array
+from teorell.engine.batch import Infusions
 from teorell.errors import InputError
-from teorell.results.nca_checks import NCAWarning, coarse, warn
+from teorell.results.nca_checks import NCAWarning, coarse, missed_ends, warn
 
 __all__ = ["NCA", "NCAWarning", "Summary", "analyse", "nca"]
 
@@ -149,8 +150,16 @@ def nca(times: ArrayLike, values: ArrayLike, units: dict[str, str] | None = None
     return found
 
 
-def analyse(times: ArrayLike, values: ArrayLike, units: dict[str, str] | None = None) -> NCA:
-    """The same as `nca`, without its warning: whoever calls it says what `coarse` means."""
+def analyse(
+    times: ArrayLike,
+    values: ArrayLike,
+    units: dict[str, str] | None = None,
+    infusions: Infusions | None = None,
+) -> NCA:
+    """The same as `nca`, without its warning: whoever calls it says what `coarse` means.
+
+    infusions: when they ran, where that is known.
+    """
     t = np.asarray(times, dtype=np.float64)
     curves = np.atleast_2d(np.asarray(values, dtype=np.float64))
     if t.ndim != 1 or t.size == 0 or curves.ndim != 2 or curves.shape[1] != t.size:
@@ -171,6 +180,10 @@ def analyse(times: ArrayLike, values: ArrayLike, units: dict[str, str] | None = 
             columns, far_apart[part] = _analyse(t, np.ascontiguousarray(curves[part].T))
             for row, result in enumerate(columns):
                 results[row, part] = result
+        if infusions is not None:
+            names = [f.name for f in fields(NCA)]
+            cmax, auc = (results[names.index(name)] for name in ("cmax", "auc_last"))
+            far_apart |= missed_ends(t, curves, infusions, cmax, auc)
     return NCA(*results, units=dict(units or {}), coarse=far_apart)
 
 

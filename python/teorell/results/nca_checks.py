@@ -14,15 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
+from teorell.engine.batch import Infusions
 from teorell.errors import count
 
-__all__ = ["EXTRAPOLATED", "NCAWarning", "coarse", "warn"]
+__all__ = ["EXTRAPOLATED", "NCAWarning", "coarse", "missed_ends", "warn"]
 
 EXTRAPOLATED = 0.2  # of auc_inf, at most (EMA, above; also Gabrielsson and Weiner, ch. 2.8)
 # The parabola through a maximum and neighbours that lie a fraction d below it rises by at most d/8
 # above the maximum: 2.5 % for 0.2. Only where a neighbour lies lower, the curve is followed.
 STEP = 0.2
 PEAK = 0.02  # of the maximum, by which the curve may exceed it between the samples
+TIED = 8 * np.finfo(np.float64).eps  # times that differ by less are one to the solver
 AREA = 0.05  # between the areas of all samples and of every second one, of the former
 
 
@@ -73,6 +75,43 @@ def _between(t: Array, c: Array, top: NDArray[np.intp]) -> Array:
         bound = np.fmin(np.where(jumps, np.inf, line), np.where(np.isnan(back), np.inf, back))
         highest = np.fmax(highest, np.where(np.isfinite(width), bound, 0.0))
     return highest
+
+
+def missed_ends(
+    t: Array, curves: Array, infusions: Infusions, cmax: Array, auc: Array
+) -> NDArray[np.bool_]:
+    """(patients,) Does an infusion end between samples, where the curve may be above them all?
+
+    curves: (patients, times). cmax, auc: what the samples gave, (patients,). While an infusion runs
+    the curve goes on along a line at most; after it, it falls as the next two samples do at least.
+    The higher of both at the end is what it may have reached, and the area below it too.
+    """
+    n = len(curves)
+    owner, start, end = infusions.owner, infusions.start, infusions.end
+    if infusions.patients == 1 and n > 1:
+        owner = np.repeat(np.arange(n), len(end))
+        start, end = np.tile(start, n), np.tile(end, n)
+    before = np.searchsorted(t, end * (1.0 - TIED)) - 1  # the last sample before the end
+    inside = (before >= 0) & (before < len(t) - 1)
+    inside[inside] = t[before[inside] + 1] > end[inside] * (1.0 + TIED)
+    owner, start, end, before = owner[inside], start[inside], end[inside], before[inside]
+
+    def at(k: NDArray[np.intp]) -> tuple[Array, Array]:
+        known, near = (k >= 0) & (k < len(t)), np.clip(k, 0, len(t) - 1)
+        return np.where(known, t[near], np.nan), np.where(known, curves[owner, near], np.nan)
+
+    (t0, c0), (t1, c1), (t2, c2), (t3, c3) = (at(before + k) for k in (-1, 0, 1, 2))
+    since = np.fmax(start, t0)  # the line begins at a sample, or where the infusion does
+    line = c1 + (c1 - c0) / (t1 - since) * (end - t1)
+    back = c2 * np.fmax(c2 / c3, 1.0) ** ((t2 - end) / (t3 - t2))
+    line = np.where(start < t1, line, np.nan)
+    reached = np.fmax(np.fmax(line, back), np.fmax(c1, c2))
+    more = 0.5 * (c1 + reached) * (end - t1) + 0.5 * (reached + c2) * (t2 - end)
+    more -= 0.5 * (c1 + c2) * (t2 - t1)
+    missing = np.bincount(owner, more, minlength=n)
+    found = missing > AREA * auc
+    found[owner[reached > (1.0 + PEAK) * cmax[owner]]] = True
+    return found & (cmax > 0.0)
 
 
 def warn(

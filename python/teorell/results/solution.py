@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array, is_tensor
-from teorell.engine.batch import Outcome
+from teorell.engine.batch import Infusions, Outcome
 from teorell.errors import InputError, count, suggestion
 from teorell.results.failures import SimulationError, raise_failures
 
@@ -46,6 +46,7 @@ class Solution(Outcome):
     # name -> (patients,); NaN where a failure cut its window
     reductions: Mapping[str, Any] = field(default_factory=dict)
     reduction_units: Mapping[str, str] = field(default_factory=dict)  # "" where not known
+    infusions: Infusions | None = None  # when they ran, for what samples cannot tell
 
     @property
     def time(self) -> Array:
@@ -156,9 +157,9 @@ class Solution(Outcome):
     def nca(self, output: str | None = None) -> NCA:
         """Non-compartmental analysis of one output for each patient; see teorell.nca.
 
-        It knows the curve by its samples alone: an NCAWarning says for how many patients these are
-        too far apart or end too early. output: None is the only one. InputError if there is no such
-        output, or there are several and none is named.
+        It knows the curve by its samples, and when infusions ran: an NCAWarning says for how many
+        patients samples are too far apart or end too early. output: None is the only one.
+        InputError if there is no such output, or there are several and none is named.
         """
         from teorell.results.nca import analyse
         from teorell.results.nca_checks import PEAK, warn
@@ -177,6 +178,7 @@ class Solution(Outcome):
             self.times,
             self.array[:, :, self._number(name)],
             units | {"auc_last": area, "auc_inf": area},
+            self.infusions,
         )
         peak = self.reductions.get(f"cmax_{name}")  # where it was asked for: of the dense output
         if peak is not None:

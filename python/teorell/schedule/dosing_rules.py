@@ -50,6 +50,8 @@ class Doses:
     width: Array  # (rows,)
     bioavailability: Array  # (rows,)
     extent: Array  # (rows,) the duration or the rate, given or modelled
+    # (rows,) whose doses come in as such: no rest of an infusion, nothing that has run for ever
+    introduces: NDArray[np.bool_]
     rules: tuple[Rule, ...] = ()
     record: NDArray[np.int64] | None = None  # (rows,) the record of each; None: each is its own
     pieces: Pieces | None = None  # of infusions whose rate changes
@@ -221,6 +223,9 @@ def doses_of(given: Introduced, rules: Mapping[str, Dosing], values_at: ValuesAt
             f"doses of patient {table.owner[np.argmin(good)]} overflow (their last time, an amount "
             "or a rate is infinite). Check amounts, rates, and the rules of doses."
         )
+    introduces = (table.into >= 0) & ((table.steady == NOT_STEADY) | (table.every > 0.0))
+    if given.pieces is not None:
+        introduces &= ~given.pieces.later
     return Doses(
         table=table,
         amount=amount,
@@ -228,6 +233,7 @@ def doses_of(given: Introduced, rules: Mapping[str, Dosing], values_at: ValuesAt
         width=width,
         bioavailability=values["bioavailability"],
         extent=extent,
+        introduces=introduces,
         rules=tuple(made),
         record=given.record,
         pieces=given.pieces,

@@ -32,7 +32,7 @@ from teorell.schedule.dose import (
 from teorell.schedule.dose_table import DoseTable, table_of_lines, table_of_regimens
 from teorell.torch_compile import eager
 
-__all__ = ["Given", "Regimen", "check_regimen", "dose_table"]
+__all__ = ["Given", "Regimen", "check_regimen", "dose_table", "dosed_states"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,6 +228,15 @@ def _check_states(regimen: Regimen | None, states: Sequence[str], whose: str) ->
                 f"unknown compartment {line.into!r} in the regimen{whose} (it is no state of the "
                 f"model). {suggestion(line.into, states)}"
             )
+
+
+def dosed_states(given: Given) -> set[str]:
+    """The states that doses go into; `given` has been checked."""
+    if isinstance(given, DoseTable):
+        return {name for k, name in enumerate(given.states) if (given.into == k).any()}
+    each = [given] if given is None or isinstance(given, Regimen) else given
+    distinct = {id(one): one.lines for one in each if one is not None}
+    return {line.into for lines in distinct.values() for line in lines if line.into}
 
 
 def dose_table(given: Given, states: tuple[str, ...], patients: int) -> DoseTable:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,19 +10,21 @@ from numpy.typing import NDArray
 
 from teorell.engine.batch import Samples, Timeline
 from teorell.rows import offsets_of
+from teorell.schedule.arrival_rows import arrival_rows, window_rows
 from teorell.schedule.covariates import Stepwise
 from teorell.schedule.dosing_rules import Doses
 from teorell.schedule.record_times import RecordTimes
+from teorell.schedule.switch_rows import SwitchTimes, switch_rows
 from teorell.schedule.ties import tied_together
 from teorell.schedule.timeline_rows import (
-    EMPTYING,
+    RESET,
+    STATE,
+    WINDOW,
     Piece,
     Steady,
-    SwitchTimes,
     change_rows,
     dose_rows,
     steady_rows,
-    switch_rows,
 )
 
 __all__ = ["samples_of", "timeline_of"]
@@ -42,6 +43,7 @@ def timeline_of(
     steady: Steady | None = None,
     ongoing: bool = False,
     between: bool = False,
+    arrivals: Mapping[str, int] | None = None,
 ) -> Timeline:
     """The timeline of the patients of a table of doses, or of one schedule that all share.
 
@@ -51,7 +53,10 @@ def timeline_of(
     ongoing: records at steady state begin with what earlier intervals left running, and nothing
     else.
     between: samples lie between events of one time: one that a reset undoes at once is seen there.
+    arrivals: state -> the number of the parameter with the time of its last dose.
     """
+    into = {name: number for number, name in enumerate(doses.table.states)}
+    of_states = {into[name]: number for name, number in (arrivals or {}).items() if name in into}
     patients = doses.table.patients
     to_states = np.array([states[name] for name in doses.table.states], np.int64)
     to_infused = np.array([infused.get(name, -1) for name in doses.table.states], np.int64)
@@ -63,11 +68,11 @@ def timeline_of(
         pieces = dose_rows(part, to_states, to_infused, ongoing, between)
         if steady is not None:
             pieces += steady_rows(part, steady.part(first, last))
-        cut = [
-            replace(s, threshold=s.threshold[start:stop]) if s.threshold.ndim else s
-            for s in switches
-        ]
+        cut = [switch.part(start, stop) for switch in switches]
         pieces += switch_rows(cut, stop - start)
+        if of_states:
+            changes = arrival_rows(part, pieces, of_states)
+            pieces += changes + window_rows(cut, changes)
         for parameter, steps in (covariates or {}).items():
             pieces += change_rows(parameter, steps, start, stop)
         parts.append(_sorted(pieces, stop - start, part.table.order is not None, first))
@@ -85,7 +90,15 @@ def _part(doses: Doses, start: int, stop: int) -> Doses:
     rows = slice(*doses.table.offsets[[start, stop]].tolist())
     columns = (doses.amount, doses.first, doses.width, doses.bioavailability, doses.extent)
     amount, first, width, bioavailability, extent = (column[rows] for column in columns)
-    return Doses(doses.table.part(start, stop), amount, first, width, bioavailability, extent)
+    return Doses(
+        table=doses.table.part(start, stop),
+        amount=amount,
+        first=first,
+        width=width,
+        bioavailability=bioavailability,
+        extent=extent,
+        introduces=doses.introduces[rows],
+    )
 
 
 def _sorted(
@@ -110,8 +123,10 @@ def _sorted(
         "number": column("number", np.int64),
     }
     owner, order, time = column("owner", np.int64), column("order", np.float64), columns["time"]
-    columns["source"][columns["role"] <= EMPTYING] += first  # these are rows of the table of doses
-    rank = RANK[columns["kind"]]
+    columns["source"][columns["role"] <= WINDOW] += first  # these are rows of the table of doses
+    # States at steady state are those before the doses of their time: where these come later, it is
+    # the states that go on.
+    rank = np.where(columns["role"] == STATE, RANK[RESET], RANK[columns["kind"]])
     if ordered:
         by = np.lexsort((time, owner))
         cluster = np.empty(len(by), np.int64)

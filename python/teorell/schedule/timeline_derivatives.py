@@ -24,15 +24,19 @@ from teorell.engine.batch import Timeline
 from teorell.errors import InputError, count
 from teorell.schedule.dose import BOLUS
 from teorell.schedule.dosing_rules import Doses, like
+from teorell.schedule.switch_rows import SwitchTimes
 from teorell.schedule.timeline_rows import (
+    ARRIVAL,
     CHANGE,
     DOSE,
     EMPTYING,
     END,
+    LAST,
+    PARAMETER,
     START,
     STATE,
     SWITCHING,
-    SwitchTimes,
+    WINDOW,
     infusion,
     pending,
 )
@@ -81,6 +85,34 @@ def _geometry(doses: Doses, timeline: Timeline) -> _Geometry:
     )
 
 
+@dataclass(frozen=True)
+class _Arrivals:
+    """How rows move with the arrival of a dose, first + k every, (n,) each."""
+
+    rows: NDArray[np.int64]
+    source: NDArray[np.int64]
+    k: NDArray[np.int64]
+    slope: Array  # d time / d arrival
+    is_arrival: NDArray[np.bool_]  # the value is
+    at_record: NDArray[np.bool_]  # the time is that of the record
+
+
+def _arrivals(timeline: Timeline, switches: Sequence[SwitchTimes]) -> _Arrivals:
+    """The rows that say when doses came in, and those of conditions on the time after them."""
+    rows = np.flatnonzero((timeline.role >= ARRIVAL) & (timeline.role <= WINDOW))
+    role = timeline.role[rows]
+    slopes = np.array([*(switch.slope for switch in switches), 1.0, 0.0])
+    of_time = np.where(role == LAST, len(switches) + 1, len(switches))
+    return _Arrivals(
+        rows=rows,
+        source=timeline.source[rows],
+        k=timeline.number[rows],
+        slope=slopes[np.where(role == WINDOW, timeline.target[rows], of_time)],
+        is_arrival=timeline.kind[rows] == PARAMETER,
+        at_record=role == LAST,
+    )
+
+
 def undefined(doses: Doses) -> NDArray[np.bool_]:
     """(rows,) Is an infusion of the record a bolus to the solver?
 
@@ -98,7 +130,13 @@ def undefined(doses: Doses) -> NDArray[np.bool_]:
     return result
 
 
-def pull_back_rows(doses: Doses, timeline: Timeline, value: Array, time: Array) -> dict[str, Array]:
+def pull_back_rows(
+    doses: Doses,
+    timeline: Timeline,
+    value: Array,
+    time: Array,
+    switches: Sequence[SwitchTimes] = (),
+) -> dict[str, Array]:
     """The cotangents of doses from those of value and time of all rows of the timeline.
 
     They are (rows of the table,) or (rows of the table, patients), by the names FIELDS.
@@ -118,11 +156,20 @@ def pull_back_rows(doses: Doses, timeline: Timeline, value: Array, time: Array) 
     np.add.at(bars["time"], g.source, np.where(clipped, time_bar, 0.0))
     others = np.flatnonzero((timeline.role == STATE) | (timeline.role == EMPTYING))
     np.add.at(bars["time"], timeline.source[others], time[others])
+    a = _arrivals(timeline, switches)
+    moved = np.where(like(a.is_arrival, value), value[a.rows], 0.0)
+    moved += like(a.slope, value) * time[a.rows]
+    np.add.at(bars["first"], a.source, moved)
+    np.add.at(bars["every"], a.source, like(a.k, value) * moved)
+    np.add.at(bars["time"], a.source, np.where(like(a.at_record, value), time[a.rows], 0.0))
     return bars
 
 
 def push_forward_rows(
-    doses: Doses, timeline: Timeline, dots: Mapping[str, Array]
+    doses: Doses,
+    timeline: Timeline,
+    dots: Mapping[str, Array],
+    switches: Sequence[SwitchTimes] = (),
 ) -> tuple[Array, Array]:
     """The tangents of value and time of all rows of the timeline from those of doses.
 
@@ -139,6 +186,11 @@ def push_forward_rows(
     time[g.rows] = np.where(clipped, of["time"], moved)
     others = np.flatnonzero((timeline.role == STATE) | (timeline.role == EMPTYING))
     time[others] = dots["time"][timeline.source[others]]
+    a = _arrivals(timeline, switches)
+    moved = dots["first"][a.source] + like(a.k, amount) * dots["every"][a.source]
+    value[a.rows] = np.where(like(a.is_arrival, amount), moved, 0.0)
+    at_record, moved = like(a.at_record, amount), like(a.slope, amount) * moved
+    time[a.rows] = np.where(at_record, dots["time"][a.source], moved)
     return value, time
 
 
@@ -162,10 +214,18 @@ def pull_back_switches(
     timeline: Timeline, switches: Sequence[SwitchTimes], time: Array
 ) -> list[Array]:
     """The cotangents of thresholds, each (patients,), from those of the times of all rows."""
-    return [
+    found = [
         np.where(_moves(s), time[_rows_of(timeline, k)].reshape(-1), 0.0)
         for k, s in enumerate(switches)
     ]
+    for number, bar in enumerate(found):
+        rows = _windows_of(timeline, number)
+        if time.ndim == 1:
+            np.add.at(bar, timeline.owner[rows], time[rows])
+        else:
+            for row in rows:
+                bar += time[row]
+    return found
 
 
 def push_forward_switches(
@@ -183,6 +243,9 @@ def push_forward_switches(
     result = np.zeros((len(timeline.time), most) if shared and most > 1 else len(timeline.time))
     for number, dot in enumerate(dots):
         result[_rows_of(timeline, number)] = dot
+        rows = _windows_of(timeline, number)
+        every = np.broadcast_to(tangents[number], result.shape[1:] or (timeline.patients,))
+        result[rows] = every if result.ndim == 2 else every[timeline.owner[rows]]
     return result
 
 
@@ -195,6 +258,11 @@ def _moves(switch: SwitchTimes) -> NDArray[np.bool_]:
     """Is the threshold the time of the event? At 0 the derivative is that towards later times."""
     result: NDArray[np.bool_] = (switch.threshold >= 0.0) & (switch.threshold < np.inf)
     return result
+
+
+def _windows_of(timeline: Timeline, switch: int) -> NDArray[np.int64]:
+    """The rows where a condition on the time after a dose changes some time after it."""
+    return np.flatnonzero((timeline.role == WINDOW) & (timeline.target == switch))
 
 
 def _rows_of(timeline: Timeline, switch: int) -> NDArray[np.int64]:

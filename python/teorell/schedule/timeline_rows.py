@@ -1,10 +1,7 @@
-"""What becomes rows of the timeline: doses, resets, steady states, switches,
-changes of parameters.
-"""
+"""What becomes rows of the timeline: doses, resets, steady states, changes of parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,22 +20,23 @@ from teorell.schedule.ties import TIED
 __all__ = [
     "Piece",
     "Steady",
-    "SwitchTimes",
     "change_rows",
     "dose_rows",
     "infusion",
+    "order_of",
     "pending",
     "running",
     "steady_rows",
-    "switch_rows",
 ]
 
 
 # Kinds of rows, as the core numbers them (EventKind of events.hpp).
 BOLUS, INFUSION_START, INFUSION_END, SWITCH, RESET, PARAMETER = range(6)
 # Roles, what a row comes from: dose `number` of a record, the start or end of that infusion, state
-# `number` at steady state, what empties a patient, a change of a parameter, a switch.
-DOSE, START, END, STATE, EMPTYING, CHANGE, SWITCHING = range(7)
+# `number` at steady state, what empties a patient; that dose `number` comes in, came in before a
+# record at steady state, came in some time ago (arrival_rows.py); a change of a parameter, a
+# switch.
+DOSE, START, END, STATE, EMPTYING, ARRIVAL, LAST, WINDOW, CHANGE, SWITCHING = range(10)
 
 
 class Piece(NamedTuple):
@@ -54,14 +52,17 @@ class Piece(NamedTuple):
     number: NDArray[np.int64]
     order: Array  # among the records of the patient; -1 before all
 
-
-@dataclass(frozen=True)
-class SwitchTimes:
-    """When a condition on time changes: `before` up to `threshold`, `after` from there on."""
-
-    threshold: Array  # () or (patients,)
-    before: float
-    after: float
+    def some(self, rows: NDArray[np.int64]) -> Piece:
+        """Some of the rows, in the order given."""
+        return self._replace(
+            owner=self.owner[rows],
+            time=self.time[rows],
+            target=self.target[rows],
+            value=self.value[rows],
+            source=self.source[rows],
+            number=self.number[rows],
+            order=self.order[rows],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,7 @@ def _given(
     between: bool,
 ) -> list[Piece]:
     """Every dose of every record: a bolus, or the start and the end of an infusion."""
-    table, order = doses.table, _order(doses)
+    table, order = doses.table, order_of(doses)
     owner, into = table.owner, table.into
     before = np.maximum(running(doses), pending(doses))
     _check_before(doses, before)
@@ -138,11 +139,16 @@ def _given(
             order=order[which],
         )
 
-    return [
-        piece(boluses, BOLUS, DOSE, start, doses.amount[entry], implied),
+    amount = doses.amount[entry]
+    found = [
         piece(starts, INFUSION_START, START, start, rate, implied),
         piece(ends, INFUSION_END, END, end, rate, np.full(len(entry), -1.0)),
     ]
+    if ongoing:  # of an interval, what is not its dose is the state that it starts from
+        states = ~doses.introduces[entry[boluses]]
+        found.append(piece(boluses[states], BOLUS, STATE, start, amount, implied))
+        boluses = boluses[~states]
+    return [piece(boluses, BOLUS, DOSE, start, amount, implied), *found]
 
 
 def _check_before(doses: Doses, before: NDArray[np.int64]) -> None:
@@ -158,7 +164,7 @@ def _check_before(doses: Doses, before: NDArray[np.int64]) -> None:
 
 def _emptying(doses: Doses, ongoing: bool) -> list[Piece]:
     """Resets, and records at steady state that replace what was there before."""
-    table, order = doses.table, _order(doses)
+    table, order = doses.table, order_of(doses)
     steady = (table.steady == REPLACE) & (not ongoing)
     found = []
     for to_initial, chosen in ((1, table.kind == RESET_RECORD), (0, steady)):
@@ -180,7 +186,7 @@ def _emptying(doses: Doses, ongoing: bool) -> list[Piece]:
     return found
 
 
-def _order(doses: Doses) -> Array:
+def order_of(doses: Doses) -> Array:
     """(rows,) the place of each record among those of its patient; 0 where ties need none."""
     order = doses.table.order
     return np.zeros(len(doses.table.into)) if order is None else order.astype(np.float64)
@@ -255,34 +261,9 @@ def steady_rows(doses: Doses, steady: Steady) -> list[Piece]:
             role=STATE,
             source=source,
             number=state,
-            order=_order(doses)[source],
+            order=order_of(doses)[source],
         )
     ]
-
-
-def switch_rows(switches: Sequence[SwitchTimes], patients: int) -> list[Piece]:
-    """One row a patient and switch: at time 0 if the threshold is earlier.
-
-    If it never comes, the row says `before` at time 0.
-    """
-    found = []
-    for number, switch in enumerate(switches):
-        threshold = np.broadcast_to(switch.threshold, (patients,))
-        never, target = threshold == np.inf, np.full(patients, number)
-        found.append(
-            Piece(
-                owner=np.arange(patients),
-                time=np.where(never, 0.0, np.maximum(threshold, 0.0)),
-                kind=SWITCH,
-                target=target,
-                value=np.where(never, switch.before, switch.after),
-                role=SWITCHING,
-                source=target,
-                number=target,
-                order=np.full(patients, -1.0),
-            )
-        )
-    return found
 
 
 def change_rows(parameter: int, steps: Stepwise, start: int, stop: int) -> list[Piece]:

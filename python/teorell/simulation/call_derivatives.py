@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from teorell.arrays import Array
 from teorell.engine.batch import RawGradient, Tangents
-from teorell.model.expression import derivative, evaluate, leaves, symbol
 from teorell.schedule.covariates import Moments, rows_at
 from teorell.schedule.dosing_rules import like
 from teorell.schedule.timeline_derivatives import (
@@ -31,6 +30,7 @@ from teorell.schedule.timeline_derivatives import (
 from teorell.schedule.timeline_rows import STATE
 from teorell.simulation.core_call import CoreCall
 from teorell.simulation.inputs import Input
+from teorell.simulation.switch_times import slopes_of
 
 __all__ = ["CallDerivatives"]
 
@@ -48,7 +48,7 @@ class CallDerivatives:
         duration or rate of an infusion that is only a bolus: there is no derivative.
         """
         value, time = _rows_first(raw.event_value), _rows_first(raw.event_time)
-        bars = pull_back_rows(self.call.doses, self.call.timeline, value, time)
+        bars = pull_back_rows(self.call.doses, self.call.timeline, value, time, self.call.switches)
         found = {
             name: np.array(raw.parameters[:, k]) for k, name in enumerate(self.call.columns.names)
         }
@@ -186,9 +186,8 @@ class CallDerivatives:
             n: d[self.call.columns.steps[n].offsets[:-1]] if n in self.call.columns.steps else d
             for n, d in dots.items()
         }
-        result = np.zeros(
-            (max([dot.size for dot in first.values()], default=1), len(self.call.columns.names))
-        )
+        n = len(self.call.batch.columns)
+        result = np.zeros((max([dot.size for dot in first.values()], default=1), n))
         for name, dot in first.items():
             result[:, self.call.columns.names.index(name)] = dot
         return result
@@ -204,7 +203,7 @@ class CallDerivatives:
         numbers, of_rules = self._of_doses(dots, of_parameters)
         fields = call.doses.push_forward(numbers, of_rules)
         check_defined(call.doses, fields["rate"])
-        value, time = push_forward_rows(call.doses, call.timeline, fields)
+        value, time = push_forward_rows(call.doses, call.timeline, fields, call.switches)
         moving = of_parameters or any(field.any() for field in fields.values())
         if call.steady is not None and moving:
             at_records = {
@@ -294,18 +293,7 @@ class CallDerivatives:
     @cached_property
     def _slopes(self) -> list[dict[str, Array]]:
         """For each switch: parameter -> d threshold / d parameter, () or (patients,)."""
-        columns = zip(self.call.columns.names, self.call.columns.values, strict=True)
-        values = {symbol("parameter", name): column for name, column in columns}
-        slopes = []
-        for switch in self.call.batch.programs.switches:
-            inside = {leaf for leaf in leaves(switch.threshold) if leaf.op == "parameter"}
-            by_name = {
-                leaf.name: evaluate(derivative(switch.threshold, leaf), values) for leaf in inside
-            }
-            slopes.append(
-                {name: np.asarray(slope, dtype=np.float64) for name, slope in by_name.items()}
-            )
-        return slopes
+        return slopes_of(self.call.batch.programs, self.call.batch.columns)
 
 
 def _rows_first(rows: Array) -> Array:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from teorell.arrays import Array
 from teorell.engine.batch import Batch, Raw, Samples, Summary, Timeline
-from teorell.errors import InputError, count
 from teorell.model import Model
-from teorell.model.expression import Expression, evaluate, leaves, symbol
+from teorell.model.expression import Expression, leaves
 from teorell.schedule.covariates import Moments, rows_at
 from teorell.schedule.dose import BOLUS, NOT_STEADY, RESET
 from teorell.schedule.dose_table import DoseTable, from_equilibrium, without_late
@@ -20,13 +19,11 @@ from teorell.schedule.dosing_rules import Doses, doses_of
 from teorell.schedule.introduction import introduced
 from teorell.schedule.record_times import RecordTimes
 from teorell.schedule.regimen import Given, dose_table
+from teorell.schedule.switch_rows import SwitchTimes
 from teorell.schedule.timeline import samples_of, timeline_of
-from teorell.schedule.timeline_rows import SwitchTimes
 from teorell.simulation.parameters import ParameterColumns
 from teorell.simulation.steady_state import SteadyStates, steady_states
-
-if TYPE_CHECKING:
-    from teorell.lowering import Programs
+from teorell.simulation.switch_times import arrival_columns, arrival_numbers, switch_times
 
 __all__ = ["CoreCall", "core_call"]
 
@@ -105,7 +102,8 @@ def core_call(
     programs = programs_of(
         model, outputs, tuple(name for name in model.state_names if name in infused), derivatives
     )
-    switches = _switches(model, programs, columns)
+    everything = (*columns.values, *arrival_columns(programs))
+    switches = switch_times(programs, everything, columns.steps, model.name)
     table = _own_rows(table, model, columns, switches, patients)
     ends = _ends_of(times, summary, patients)
     table = without_late(table, ends if table.patients == patients else np.max(ends, keepdims=True))
@@ -124,9 +122,10 @@ def core_call(
         covariates={columns.names.index(name): steps for name, steps in columns.steps.items()},
         steady=None if steady is None else steady.found,
         between=isinstance(times, RecordTimes) and times.order is not None,
+        arrivals=arrival_numbers(programs),
     )
     at = samples_of(times, timeline) if isinstance(times, RecordTimes) else times
-    batch = Batch(programs, columns.values, patients, timeline, at, summary)
+    batch = Batch(programs, everything, patients, timeline, at, summary)
     return CoreCall(batch, columns, doses, switches, steady, equilibrium)
 
 
@@ -183,31 +182,3 @@ def _own_rows(
         columns.values[columns.names.index(name)].ndim or name in columns.steps for name in read
     )
     return table.repeated(patients) if by_patient or (table.steady != NOT_STEADY).any() else table
-
-
-def _switches(
-    model: Model, programs: Programs, columns: ParameterColumns
-) -> tuple[SwitchTimes, ...]:
-    """When the model's conditions on time change, for each patient."""
-    values = {
-        symbol("parameter", name): column
-        for name, column in zip(columns.names, columns.values, strict=True)
-    }
-    found = []
-    for switch in programs.switches:
-        threshold: Array = np.asarray(evaluate(switch.threshold, values), dtype=np.float64)
-        undefined_at = np.flatnonzero(np.isnan(threshold))
-        if undefined_at.size:
-            raise InputError(
-                f"a condition on time in model {model.name!r} changes at {switch.threshold!r} (not "
-                f"a number for {count(undefined_at.size, 'patient')}, the first is patient "
-                f"{undefined_at[0]}). Check the parameters in it."
-            )
-        changing = [leaf.name for leaf in leaves(switch.threshold) if leaf.name in columns.steps]
-        if changing:
-            raise InputError(
-                f"parameter {changing[0]!r} changes over time, and a condition on time depends on "
-                "it (when would it change?). Give it one value a patient."
-            )
-        found.append(SwitchTimes(threshold, switch.before, switch.after))
-    return tuple(found)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from teorell.errors import InputError
+from teorell.errors import InputError, InputWarning
 from teorell.model import Model
+from teorell.model.expression import leaves
 from teorell.progress import Progress
 from teorell.schedule.event_table import EventTable
 from teorell.schedule.record_times import sample_times
-from teorell.schedule.regimen import Given
+from teorell.schedule.regimen import Given, dosed_states
 from teorell.simulation.inputs import inputs_of
 from teorell.simulation.parameters import parameter_columns
 from teorell.simulation.problem import Problem, patient_count
@@ -77,6 +79,7 @@ def problem_of(
     reduced = reductions_of(model, reductions, outputs, at)
     patient_count(columns, regimen, at, model, reduced)
     chosen = () if times is None and outputs is None else chosen_outputs(model, outputs)
+    _warn_of_times_after_no_dose(model, regimen, chosen)
     checked = solver_options(model, progress=progress, **options)
     if start not in STARTS:
         raise InputError(
@@ -95,3 +98,19 @@ def problem_of(
         reductions=reduced,
         content=model.content(),
     )
+
+
+def _warn_of_times_after_no_dose(model: Model, regimen: Given, outputs: Sequence[str]) -> None:
+    """InputWarning where times after doses are read, and all doses go into other states."""
+    known = model.outputs()
+    exprs = [*model.derivatives().values(), *(known[name] for name in outputs)]
+    read = {leaf.name for expr in exprs for leaf in leaves(expr) if leaf.op == "after_dose"}
+    dosed = dosed_states(regimen) if read else set()
+    if dosed and read.isdisjoint(dosed):
+        awaited, given = (", ".join(map(repr, sorted(names))) for names in (read, dosed))
+        warnings.warn(
+            f"the time after doses into {awaited} never starts (model {model.name!r} reads it, and "
+            f"all doses go into {given}). Read the time after doses into a state that is dosed.",
+            InputWarning,
+            stacklevel=5,
+        )

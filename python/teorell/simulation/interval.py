@@ -21,7 +21,7 @@ from teorell.model.expression import constant, derivative, leaves, symbol
 from teorell.schedule.dose import BY_RATE
 from teorell.schedule.dose_table import DoseTable
 from teorell.schedule.dosing_rules import Doses
-from teorell.schedule.timeline_rows import pending
+from teorell.schedule.timeline_rows import STATE, pending
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
@@ -92,7 +92,10 @@ def flows_of(doses: Doses, rows: NDArray[np.int64], names: tuple[str, ...]) -> t
         extent=nothing,
         doses=np.ones(records * each, np.int64),
     )
-    return Doses(own_table, amount, first, width, nothing + 1.0, nothing), horizon
+    introduces = np.zeros(records * each, np.bool_)
+    introduces[own] = ~ever
+    found = Doses(own_table, amount, first, width, nothing + 1.0, nothing, introduces)
+    return found, horizon
 
 
 def check_autonomous(model: Model) -> None:
@@ -143,6 +146,8 @@ def keeps_totals(model: Model, kept: NDArray[np.bool_]) -> bool:
     rng, points, names = np.random.default_rng(0), 2 * int(kept.sum()) + 2, model.parameter_names
     values = {symbol("state", name): rng.uniform(0.5, 2.0, points) for name in model.state_names}
     values |= {symbol("parameter", name): np.array(rng.uniform(0.5, 2.0)) for name in names}
+    after = rng.uniform(0.5, 2.0, points)
+    values |= {symbol("after_dose", name): after for name in model.state_names}
     rates = [rate for rate, keep in zip(model.derivatives().values(), kept, strict=True) if keep]
     with np.errstate(all="ignore"):
         found = np.array(np.broadcast_arrays(*evaluate_all(rates, values), np.zeros(points))[:-1])
@@ -198,7 +203,7 @@ def given_rows(flows: DoseTable) -> NDArray[np.int64]:
 def state_rows(table: Timeline, flows: DoseTable, n: int) -> NDArray[np.int64]:
     """(records, states) the rows of events with the boluses of states."""
     each = n + BESIDE
-    rows = np.flatnonzero(table.source % each < n)
+    rows = np.flatnonzero((table.role == STATE) & (table.source % each < n))
     return rows[np.argsort(table.source[rows], kind="stable")].reshape(flows.patients, n)
 
 

@@ -130,7 +130,7 @@ class Problem:
         with reporting(self.progress, call.batch.patients) as report:
             raw = solve(call.batch, progress=report, **self.options)
         call.report(raw)
-        return self._of_outputs(raw)
+        return replace(self._of_outputs(raw), infusions=call.timeline.infusions)
 
     def _of_outputs(self, raw: Raw) -> Raw:
         """Without the outputs that only reductions read, and with the times that they are asked

@@ -249,7 +249,7 @@ def reductions_of(
 
 def _is_linear(output: Expression) -> bool:
     """Whether an output is linear in the states, with coefficients that do not change."""
-    if any(leaf.op == "time" for leaf in leaves(output)):
+    if any(leaf.op in ("time", "after_dose") for leaf in leaves(output)):
         return False
     states = [leaf for leaf in leaves(output) if leaf.op == "state"]
     slopes = [derivative(output, state) for state in states]

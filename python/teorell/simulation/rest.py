@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.model import Model
+from teorell.model.declarations import LONG_AGO
 from teorell.model.evaluate import evaluate_all
 from teorell.model.expression import derivative, symbol
 from teorell.simulation.neutral import solved
@@ -52,6 +53,7 @@ def _jacobian(
     values = {symbol("state", name): states[k] for k, name in enumerate(names)}
     named = zip(model.parameter_names, columns, strict=True)
     values |= {symbol("parameter", name): column for name, column in named}
+    values |= {symbol("after_dose", name): np.array(LONG_AGO) for name in names}
     entries = [
         derivative(rates[row], symbol("state", column))
         for row in names[kept]

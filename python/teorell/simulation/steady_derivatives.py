@@ -3,7 +3,7 @@
 From x = flow(x, p) follow, with M the derivative of the flow by its state, the tangent
 dx = (I - M)^-1 dp and the cotangent mu = (I - M')^-1 lambda (the implicit function theorem). M is
 that of the steps at x. Totals that nothing changes, P x with P as in neutral.py, move with the
-initial values x0: dx = (I - M + P)^-1 (dp + P dx0).
+initial values x0: dx = (I - M + P)^-1 (dp + P dx0); and with the weights in P (moving_totals.py).
 """
 
 from __future__ import annotations
@@ -17,16 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
-from teorell.engine.batch import Batch, Timeline
+from teorell.engine.batch import Batch, RawGradient, Timeline
 from teorell.model import Model
+from teorell.model.declarations import LONG_AGO
 from teorell.model.evaluate import evaluate_all
-from teorell.model.expression import derivative, evaluate, leaves, symbol
+from teorell.model.expression import Expression, derivative, evaluate, leaves, symbol
 from teorell.schedule.dosing_rules import Doses
-from teorell.schedule.timeline_derivatives import pull_back_rows, push_forward_rows
+from teorell.schedule.switch_rows import SwitchTimes
+from teorell.schedule.timeline_derivatives import (
+    pull_back_rows,
+    pull_back_switches,
+    push_forward_rows,
+    push_forward_switches,
+)
 from teorell.schedule.timeline_rows import Steady, running
 from teorell.simulation.flows import Flows
-from teorell.simulation.interval import flow, given_rows, state_rows, with_states, within
+from teorell.simulation.interval import flow, given_rows, state_rows, with_states
+from teorell.simulation.moving_totals import detours
 from teorell.simulation.neutral import solved
+from teorell.simulation.switch_times import slopes_of
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
@@ -46,7 +55,9 @@ class SteadyStates:
     rows: NDArray[np.int64]  # (records,) of the table of doses
     whole: NDArray[np.int64]  # (records,) whole intervals in the lag
     doses: Doses  # of the flows: for each record its states as boluses at 0, then its dose
+    switches: tuple[SwitchTimes, ...]  # of the flows
     status: NDArray[np.int32]  # (records,) 0, or why there is no steady state
+    start: Array  # (states, records) the initial values of the model
     states: Array  # (states, records) NaN where there is none
     projection: Mapping[int, Array]  # record -> (kept, kept) P, where there is something to keep
 
@@ -97,8 +108,10 @@ class SteadyStates:
         """
         lam = np.where(self.kept[:, None] & self._good, cotangent.T, 0.0)
         mu = self._solved(lam, transposed=True)
-        raw = self._back(mu, np.arange(len(self.rows)))[1]
-        of_doses = pull_back_rows(self.doses, self.timeline, raw.event_value, raw.event_time)
+        raw = self._back(mu, self.states)
+        of_doses = pull_back_rows(
+            self.doses, self.timeline, raw.event_value, raw.event_time, self.switches
+        )
         own = self._dose_rows
         bars["rate"] = np.zeros(len(bars["amount"]))
         ever = self.doses.for_ever[own]
@@ -116,12 +129,20 @@ class SteadyStates:
         np.add.at(bars["every"], self.rows, np.where(ever, 0.0, of_doses["every"][own]) + longer)
         found = {
             name: np.array(raw.parameters[:, k])
-            for k, name in enumerate(self.programs.parameter_names)
+            for k, name in enumerate(self.model.parameter_names)
         }
+        bars_of = pull_back_switches(self.timeline, self.switches, raw.event_time)
+        for of_switch, slopes in zip(bars_of, self._switch_slopes, strict=True):
+            for name, slope in slopes.items():
+                found[name] += np.where(of_switch == 0.0, 0.0, of_switch * slope)
+        for states, numbers in self._detours:
+            back = self._back(numbers * self._on_totals(mu, transposed=True), states)
+            for k, name in enumerate(self.model.parameter_names):
+                found[name] += back.parameters[:, k]
         for record, projection in self.projection.items():
             bar = projection.T @ mu[self.kept, record]
-            for name, slopes in self._initial_slopes(record).items():
-                found[name][record] += slopes @ bar
+            for name, of_states in self._initial_slopes(record).items():
+                found[name][record] += of_states @ bar
         return found
 
     def push_forward(self, parameters: Mapping[str, Array], fields: Mapping[str, Array]) -> Array:
@@ -145,12 +166,21 @@ class SteadyStates:
         columns = np.zeros((records, len(self.programs.parameter_names)))
         for name, dot in parameters.items():
             columns[:, self.programs.parameter_names.index(name)] = dot
-        value, time = push_forward_rows(self.doses, self.timeline, dots)
+        value, time = push_forward_rows(self.doses, self.timeline, dots, self.switches)
+        moved_by = [
+            sum((slopes[n] * d for n, d in parameters.items() if n in slopes), np.zeros(()))
+            for slopes in self._switch_slopes
+        ]
+        time = time + push_forward_switches(self.timeline, self.switches, moved_by)
         longer = self._slope * np.where(ever, 0.0, mine["every"])
 
         moved = np.array(value)
         moved[self._state_rows] = 0.0
-        right = self._forward(columns, moved, time, np.arange(records)) + longer
+        right = self._forward(columns, moved, time, self.states) + longer
+        still = np.zeros(len(time))
+        for states, numbers in self._detours:
+            ahead = self._forward(columns, still, still, states)
+            right += numbers * self._on_totals(ahead)
         right = np.where(self.kept[:, None] & self._good, right, 0.0)
         for record, projection in self.projection.items():
             for name, slopes in self._initial_slopes(record).items():
@@ -206,6 +236,7 @@ class SteadyStates:
         }
         names = zip(self.programs.parameter_names, self.columns, strict=True)
         values |= {symbol("parameter", name): column for name, column in names}
+        values |= self._after_doses
         slopes = evaluate_all(list(self.model.derivatives().values()), values)
         result = np.array(np.broadcast_arrays(*slopes, np.zeros(len(self.rows)))[:-1])
         own = self._dose_rows
@@ -214,6 +245,22 @@ class SteadyStates:
         into = self.doses.table.into[own]
         result[into, np.arange(len(own))] += np.where(running(self.doses)[own] > 0, rate, 0.0)
         return np.where(self.kept[:, None] & self._good, result, 0.0)
+
+    @cached_property
+    def _switch_slopes(self) -> list[dict[str, Array]]:
+        """For each condition: parameter -> d (time of change) / d parameter, () or (records,)."""
+        return slopes_of(self.programs, self.columns)
+
+    @property
+    def _after_doses(self) -> dict[Expression, Array]:
+        """The times after doses at the end of the interval, by symbol, (records,)."""
+        own, names = self._dose_rows, self.model.state_names
+        into, ever = self.doses.table.into[own], self.doses.for_ever[own]
+        after = np.where(ever, LONG_AGO, self.horizon - self.doses.first[own])
+        return {
+            symbol("after_dose", name): np.where(into == k, after, LONG_AGO)
+            for k, name in enumerate(names)
+        }
 
     @cached_property
     def _dose_rows(self) -> NDArray[np.int64]:
@@ -225,41 +272,60 @@ class SteadyStates:
         """(records, states) the rows of events that the state comes in with."""
         return state_rows(self.timeline, self.doses.table, self.states.shape[0])
 
-    def _back(self, v: Array, which: NDArray[np.int64]) -> tuple[Array, Any]:
-        """The cotangent v of the end of some flows taken to their start, and the core's answer."""
+    @cached_property
+    def _detours(self) -> list[tuple[Array, Array]]:
+        """Where totals are kept: states (states, records) and numbers (records,), by which totals
+        move with the parameters in their weights (moving_totals.py).
+        """
+        which, kept = np.array(sorted(self.projection), np.int64), self.kept
+        if not which.size:
+            return []
+        x = np.ascontiguousarray(self.states[kept][:, which].T)
+        left = np.eye(x.shape[1]) - self.flows.matrix(x, which, self.flows.rtol)
+        left += np.array([self.projection[record] for record in which.tolist()])
+        signed = [self.model.state_info(name).signed for name in self.model.state_names]
+        start = np.ascontiguousarray(self.start[kept][:, which].T)
+        found = []
+        for z, some in detours(self.flows, which, x, start, left, ~np.array(signed)[kept]):
+            states, numbers = np.array(self.states), np.zeros(len(self.rows))
+            states[np.ix_(kept, which)], numbers[which] = z.T, some
+            found.append((states, numbers))
+        return found
+
+    def _on_totals(self, states: Array, transposed: bool = False) -> Array:
+        """P times states (states, records), or P' times them; zero where nothing is kept."""
+        result = np.zeros_like(states)
+        for record, projection in self.projection.items():
+            matrix = projection.T if transposed else projection
+            result[self.kept, record] = matrix @ states[self.kept, record]
+        return result
+
+    def _back(self, v: Array, states: Array) -> RawGradient:
+        """What the core says of the cotangent v of the ends of the flows from these states.
+
+        v, states: (states, records).
+        """
         from teorell.engine.solve import pull_back
 
-        cotangent = np.ascontiguousarray(np.where(self.kept[:, None] & self._good[which], v, 0.0).T)
-        part = self._at_the_state.of(which)
-        raw = pull_back(self._flow(part, which), cotangent, **self.options)
-        rows = self._local(part, which)
-        return np.where(self.kept[:, None], raw.event_value[rows].T, 0.0), raw
+        cotangent = np.ascontiguousarray(np.where(self.kept[:, None] & self._good, v, 0.0).T)
+        return pull_back(self._flows_from(states), cotangent, **self.options)
 
-    def _forward(
-        self, columns: Array, value: Array, time: Array, which: NDArray[np.int64]
-    ) -> Array:
-        """The tangent of the end of some flows, (states, k).
+    def _forward(self, columns: Array, value: Array, time: Array, states: Array) -> Array:
+        """The tangents of the ends of the flows from these states, both (states, records).
 
         columns: of the parameters; value, time: of all rows of the timeline.
         """
         from teorell.engine.batch import Tangents
         from teorell.engine.solve import push_forward
 
-        part = self._at_the_state.of(which)
-        rows = self.timeline.rows_of(which)
-        tangents = Tangents(columns[None], value[rows][None], time[rows][None])
-        result: Array = push_forward(self._flow(part, which), tangents, **self.options)[1][..., 0].T
+        tangents = Tangents(columns[None], value[None], time[None])
+        batch = self._flows_from(states)
+        result: Array = push_forward(batch, tangents, **self.options)[1][..., 0].T
         return result
 
-    def _flow(self, part: Timeline, which: NDArray[np.int64]) -> Batch:
-        """Some flows as a batch of the core; part: their timeline."""
+    def _flows_from(self, states: Array) -> Batch:
+        """The flows from states (states, records) as a batch of the core."""
+        start = np.where(self._good, states, 0.0)
+        part = with_states(self.timeline, self._state_rows, start)
+        which = np.arange(len(self.rows))
         return flow(self.programs, self.columns, part, self.horizon, which)
-
-    def _local(self, part: Timeline, which: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The rows in `part`, the timeline of some flows, with which states come in."""
-        return within(self._state_rows, self.timeline, part, which)
-
-    @cached_property
-    def _at_the_state(self) -> Timeline:
-        """The timeline whose flows start from the steady states."""
-        return with_states(self.timeline, self._state_rows, np.where(self._good, self.states, 0.0))

@@ -38,6 +38,7 @@ from teorell.simulation.interval import (
 )
 from teorell.simulation.rest import rests
 from teorell.simulation.steady_derivatives import SteadyStates
+from teorell.simulation.switch_times import arrival_columns, arrival_numbers, switch_times
 
 __all__ = ["SteadyStates", "steady_states"]
 
@@ -68,13 +69,17 @@ def steady_states(
     into = {names[k] for k in flows.table.into[flows.table.kind != BOLUS]}
     infused = tuple(name for name in names if name in into)
     programs = programs_of(of_states(model), names, infused, derivatives)
+    given, kept = parameters(rows), lasting(model)
+    columns = (*given, *arrival_columns(programs))
+    switches = switch_times(programs, columns, (), model.name)
     timeline = timeline_of(
         flows,
         states={name: k for k, name in enumerate(names)},
         infused={name: k for k, name in enumerate(programs.infused)},
+        switches=switches,
         ongoing=True,
+        arrivals=arrival_numbers(programs),
     )
-    columns, kept = parameters(rows), lasting(model)
     flows_of_states = Flows(
         programs=programs,
         tangent_programs=lambda: programs_of(of_states(model), names, infused, "jvp"),
@@ -85,7 +90,7 @@ def steady_states(
         kept=kept,
         settings=dict(options, before=True),
     )
-    start = _initial_states(model, columns, len(rows))
+    start = _initial_states(model, given, len(rows))
     states, status, projection = _found(model, flows, flows_of_states, start)
     return SteadyStates(
         model=model,
@@ -94,7 +99,9 @@ def steady_states(
         rows=rows,
         whole=pending(doses)[rows],
         doses=flows,
+        switches=switches,
         status=status,
+        start=start,
         states=states,
         projection=projection,
     )
@@ -150,7 +157,8 @@ def _check_rest(
     which = which[status[which] == 0]
     if not which.size or not flows.kept.any():
         return
-    columns = tuple(column[which] if column.ndim else column for column in flows.columns)
+    given = flows.columns[: len(model.parameter_names)]
+    columns = tuple(column[which] if column.ndim else column for column in given)
     moved = which[~rests(model, columns, states[:, which], flows.kept)]
     status[moved] = NO_STEADY_STATE
     states[np.ix_(flows.kept, moved)] = np.nan
