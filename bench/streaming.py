@@ -2,8 +2,8 @@
 python bench/streaming.py
 
 The three take turns on the same patients of problem A, 97 samples of one output; each store is made
-anew, and synced. Reading a store back and comparing its digests, which writing computes too, is told
-as a share of the processor time of writing it.
+anew, and synced. Comparing the digests of a store, which writing computes too, is told as a share
+of the processor time of writing it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import pyarrow
 import teorell as tl
 import zarr
 from teorell import benchmark
+from teorell.engine.executors import available_threads
+from teorell.storage.streaming import Stored
 
 
 def main() -> None:
@@ -53,7 +55,7 @@ def main() -> None:
     tl.simulate(problem.model, None, *given[2:], **settings)  # compiles
 
     print(f"{benchmark.describe_machine()}; zarr {zarr.__version__}, pyarrow {pyarrow.__version__}")
-    threads = options.threads or tl.executors.available_threads()
+    threads = options.threads or available_threads()
     print(
         f"{options.patients:,} patients of A, {len(people)} parameters each, 97 samples of one "
         f"output, chunks of {options.chunk:,}; rtol 1e-6, atol 1e-9 mg, threads {threads}; "
@@ -77,7 +79,7 @@ def main() -> None:
                 begin, used = time.perf_counter(), time.process_time()
                 made = run()
                 seconds[name].append(time.perf_counter() - begin)
-                if isinstance(made, tl.storage.streaming.Stored):
+                if isinstance(made, Stored):
                     written = time.process_time()
                     made.verify()
                     shares[name] = (time.process_time() - written) / (written - used)
