@@ -55,7 +55,10 @@ class Copy:
         where, _ = self.run("-c", "import teorell; print(teorell.__file__)", cache=cache)
         found = Path(where.strip()).resolve()
         if self.path.is_dir() and self.path.resolve() not in found.parents:
-            raise RuntimeError(f"{self.name} runs {found}, not the copy in {self.path}.")
+            raise RuntimeError(
+                f"{self.name} runs {found}, not the copy in {self.path} (an editable install comes "
+                "before it). Give the interpreter of an environment that has the copy."
+            )
         version, _ = self.run("-c", "import teorell; print(teorell.__version__)", cache=cache)
         return f"{self.name}: teorell {version.strip()} in {found.parent}"
 

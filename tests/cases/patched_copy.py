@@ -89,14 +89,17 @@ class PatchedCopy:
         _run([*common, "-shared", *link, str(names), *map(str, objects), "-o", str(made)])
 
     def run(self, *arguments: str) -> str:
-        """What a Python process with these arguments prints that imports the copy."""
+        """What a Python process with these arguments prints that imports the copy.
+
+        -S: an editable install would stand before every path.
+        """
         paths = [self.folder / "python", ROOT / "tests" / "cases", *filter(None, sys.path)]
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(map(str, paths)),
             "TEORELL_CACHE": str(self.folder / "cache"),
         }
         environment.pop("TEORELL_ISA", None)
-        return _run([sys.executable, "-W", "error", *arguments], environment)
+        return _run([sys.executable, "-S", "-W", "error", *arguments], environment)
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
