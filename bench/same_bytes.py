@@ -108,7 +108,10 @@ def difference(old: np.ndarray | None, new: np.ndarray | None) -> str | None:
         return "the same numbers, other bytes"
     with np.errstate(all="ignore"):
         relative = np.abs(a - b)[other] / np.maximum(np.abs(a), np.abs(b))[other]
-    return f"{other.sum()} of {a.size} by up to {np.nanmax(relative):.1e}"
+    known = relative[np.isfinite(relative)]
+    most = f" by up to {known.max():.1e}" if known.size else ""
+    rest = f", {other.sum() - known.size} not finite in one" if known.size < other.sum() else ""
+    return f"{other.sum()} of {a.size}{most}{rest}"
 
 
 def main() -> None:
