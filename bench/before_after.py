@@ -102,7 +102,7 @@ def in_pairs(pair: tuple[Copy, Copy], options: argparse.Namespace) -> None:
     for number in range(options.rounds):
         for copy in pair if number % 2 == 0 else pair[::-1]:
             found[copy.name].append(run(copy, options.patients))
-    print(f"{options.rounds} pairs; processor time, ms: medians; after / before within each pair")
+    header(f"{options.rounds} pairs, ms of processor")
     for name in found["before"][0]:
         old, new = ([run[name] for run in found[copy.name]] for copy in pair)
         row(name, 1e3 * statistics.median(old), 1e3 * statistics.median(new), old, new)
@@ -114,7 +114,7 @@ def by_instructions(pair: tuple[Copy, Copy], options: argparse.Namespace) -> Non
     for copy in pair:
         found[copy.name] = counted(copy, options.problem)
         print(f"{copy.name}: counted", file=sys.stderr)
-    print("millions of instructions")
+    header("millions of instructions")
     for name, old in found["before"].items():
         new = found["after"][name]
         row(name, old / 1e6, new / 1e6, [old], [new])
@@ -144,8 +144,14 @@ def counted(copy: Copy, kinds: list[str]) -> dict[str, float]:
     return found
 
 
+def header(unit: str) -> None:
+    """The first line of the table."""
+    print(f"{unit:28}{'before':>12}{'after':>12}   after / before")
+
+
 def row(name: str, old: float, new: float, olds: list[float], news: list[float]) -> None:
     """One line of the table."""
+    # of a run with the one that took turns with it; medians, least and greatest
     ratios = sorted(after / before for before, after in zip(olds, news, strict=True))
     spread = f"  ({ratios[0]:.3f}-{ratios[-1]:.3f})" if len(ratios) > 1 else ""
     print(f"{name:28}{old:12.3f}{new:12.3f}   {statistics.median(ratios):.3f}{spread}")
@@ -176,7 +182,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         for copy in pair:
             print(copy.check(Path(cache)))
-    print(f"{'':28}{'before':>12}{'after':>12}   ratio")
     (by_instructions if options.instructions else in_pairs)(pair, options)
 
 

@@ -15,7 +15,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import pytest
 from folders import ROOT
@@ -42,6 +42,15 @@ class Change(NamedTuple):
     new: str
 
 
+Steps: TypeAlias = Mapping[str, Sequence[Change]]
+"""Path of a file in the repository -> its changes."""
+
+
+def before(line: str, new: str) -> Change:
+    """`new` before the text `line`, which stands in the file once."""
+    return Change(line, new + line)
+
+
 class PatchedCopy:
     """python/teorell and cpp/ in a folder; `_core` is that of this process until `build`."""
 
@@ -52,8 +61,8 @@ class PatchedCopy:
         shutil.copytree(ROOT / "cpp", folder / "cpp")
         shutil.copy2(_core.__file__, folder / "python" / "teorell")
 
-    def apply(self, steps: Mapping[str, Sequence[Change]]) -> None:
-        """Change files, by their path in the repository."""
+    def apply(self, steps: Steps) -> None:
+        """Change the files that the steps name."""
         for place, changes in steps.items():
             path = self.folder / place
             text = path.read_text(encoding="utf-8")
