@@ -2,7 +2,8 @@
 python bench/streaming.py
 
 The three take turns on the same patients of problem A, 97 samples of one output; each store is made
-anew, and synced.
+anew, and synced. Comparing the digests of a store, which writing computes too, is told as a share
+of the processor time of writing it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import pyarrow
 import teorell as tl
 import zarr
 from teorell import benchmark
+from teorell.engine.executors import available_threads
+from teorell.storage.streaming import Stored
 
 
 def main() -> None:
@@ -52,7 +55,7 @@ def main() -> None:
     tl.simulate(problem.model, None, *given[2:], **settings)  # compiles
 
     print(f"{benchmark.describe_machine()}; zarr {zarr.__version__}, pyarrow {pyarrow.__version__}")
-    threads = options.threads or tl.executors.available_threads()
+    threads = options.threads or available_threads()
     print(
         f"{options.patients:,} patients of A, {len(people)} parameters each, 97 samples of one "
         f"output, chunks of {options.chunk:,}; rtol 1e-6, atol 1e-9 mg, threads {threads}; "
@@ -70,11 +73,16 @@ def main() -> None:
             path.suffix: to(path) for path in stores
         }
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
+        shares: dict[str, float] = {}
         for _ in range(options.repeats):
             for name, run in contenders.items():
-                begin = time.perf_counter()
-                run()
+                begin, used = time.perf_counter(), time.process_time()
+                made = run()
                 seconds[name].append(time.perf_counter() - begin)
+                if isinstance(made, Stored):
+                    written = time.process_time()
+                    made.verify()
+                    shares[name] = (time.process_time() - written) / (written - used)
         sizes = {
             path.suffix: sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
             for path in stores
@@ -90,7 +98,11 @@ def main() -> None:
         ratio = statistics.median(
             each / alone for each, alone in zip(times, seconds["simulate"], strict=True)
         )
-        size = f", {sizes[name] / 1e6:,.0f} MB on disk" if name in sizes else ""
+        size = (
+            f", {sizes[name] / 1e6:,.0f} MB on disk, digests {shares[name]:.1%}"
+            if name in sizes
+            else ""
+        )
         print(
             f"{name:>9}: {statistics.median(rates):,.0f} ({rates[0]:,.0f}-{rates[-1]:,.0f}) "
             f"patients/s, {ratio:.2f} times the time of simulate{size}"

@@ -20,7 +20,7 @@ constexpr std::int64_t most_slots = std::int64_t{1} << 26;  // times lanes, an i
 
 // Words of the instruction at `code`, of which `words` are left; 0 where it is none.
 inline std::int64_t known_length(const std::int32_t* code, std::int64_t words) {
-    if (words < 1 || code[0] < 0 || code[0] > static_cast<std::int32_t>(Op::fma)) return 0;
+    if (words < 1 || code[0] < 0 || code[0] > static_cast<std::int32_t>(last_op)) return 0;
     if (static_cast<Op>(code[0]) == Op::sum) {
         if (words < 5 || code[3] < 0 || code[4] < 0 || code[3] > words || code[4] > words) return 0;
         if (code[2] < 0 && code[3] + code[4] == 0) return 0;

@@ -20,7 +20,7 @@ MOVED = {
     "event_table": ("schedule.event_table",),
     "expression": ("model.expression",),
     "gradient": ("results.gradient",),
-    "graph": ("model.graph",),
+    "graph": ("model.graph", "model.packing"),
     "machine_code": ("engine.step_code", "engine.compile"),
     "nca": ("results.nca",),
     "object_cache": ("engine.object_cache",),

@@ -1,8 +1,8 @@
 """What docs/how_to_add.md says is enough: a dummy is added by its steps and used, forwards and in
 both derivatives.
 
-Kinds of doses, rules of doses, instructions and methods need a new core or a field of a class:
-test_places.py holds their guides to what is there. Here a step that changes a source is a patch.
+Methods, instructions, kinds of doses and rules of doses need a new core or a field of a class:
+test_core_dummies.py adds them to a copy. Here a step that changes a source is a patch.
 """
 
 from __future__ import annotations

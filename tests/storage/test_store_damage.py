@@ -13,6 +13,7 @@ import stores_case as case
 import teorell as tl
 from stores_case import chunk_files
 from teorell import InputError
+from teorell.storage.manifest import digest
 
 
 @pytest.fixture(params=case.KINDS)
@@ -76,6 +77,70 @@ def test_a_changed_chunk_is_not_overwritten(stored, path, change):
     assert file.read_bytes() == content
 
 
+def flip(file: Path, at: int) -> None:
+    """Another byte in the place of one."""
+    content = bytearray(file.read_bytes())
+    content[at] ^= 0x10
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("which", [0, -1])
+@pytest.mark.parametrize("number", [0, 3, 7])
+def test_another_byte_of_the_same_length_is_noticed(stored, path, number, which):
+    stored.verify()
+    file = chunk_files(path, number)[which]
+    written = file.read_bytes()
+    flip(file, len(written) // 2)
+    before = case.contents(path)
+    changed = rf"chunk {number} of .* is not what was written .* other bytes, .* Move"
+    for call in (stored.verify, lambda: again(path)):
+        with pytest.raises(InputError, match=changed):
+            call()
+    assert case.contents(path) == before
+    for each in chunk_files(path, number):
+        each.unlink()
+    assert again(path) == stored
+    assert file.read_bytes() == written
+    stored.verify()
+
+
+def test_another_byte_is_noticed_where_work_goes_on(stored, path):
+    """An interrupted store: chunk 5 is gone, and chunk 2 another one."""
+    for each in chunk_files(path, 5):
+        each.unlink()
+    flip(chunk_files(path, 2)[0], 40)
+    before = case.contents(path)
+    with pytest.raises(InputError, match="chunk 2 of"):
+        again(path)
+    after = case.contents(path)
+    assert {name: data for name, data in after.items() if "_teorell" not in name} == {
+        name: data for name, data in before.items() if "_teorell" not in name
+    }
+
+
+def test_other_times_are_noticed(tmp_path):
+    pytest.importorskip("zarr")
+    path = tmp_path / "population.zarr"
+    stored = again(path)
+    flip(path / "time" / "c" / "0", 12)
+    for call in (stored.verify, lambda: again(path)):
+        with pytest.raises(InputError, match=r"cannot be read \(time/c/0 in it is gone or damaged"):
+            call()
+
+
+def test_a_store_of_before_has_no_digests(stored, path):
+    """What an older version has written is refused, not trusted."""
+    manifest = path / "_teorell.json"
+    record = json.loads(manifest.read_text())
+    for name in ("digests", "shared", "checksum"):
+        del record[name]
+    record["checksum"] = digest(json.dumps(record, sort_keys=True).encode())
+    manifest.write_text(json.dumps(record))
+    for call in (stored.open, stored.verify, lambda: again(path)):
+        with pytest.raises(InputError, match=r"or an older version wrote it\)\. Give another path"):
+            call()
+
+
 @pytest.mark.parametrize("file", ["zarr.json", "amount/zarr.json", "time/zarr.json", "time/c/0"])
 @pytest.mark.parametrize("damage", ["gone", "cut"])
 def test_zarrs_own_files(tmp_path, file, damage):
@@ -113,6 +178,8 @@ def test_no_curves_no_times(path):
         ("failed", 0),
         ("chunks", 3),
         ("bytes", ""),
+        ("digests", ""),
+        ("shared", {"x": ""}),
         ("simulation", {}),
         ("checksum", "0" * 32),
         ("checksum", None),

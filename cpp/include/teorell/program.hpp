@@ -26,6 +26,7 @@ enum class Op : std::int32_t {
     mul,
     fma
 };
+constexpr Op last_op = Op::fma;
 
 // Slot offsets of a model's regions; docs/programs.md has the table.
 struct Layout {

@@ -8,18 +8,19 @@ mapped dimension becomes more patients.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from teorell.derivatives.autograd import batched, common_type, numpy_of
+from teorell.derivatives.once import Last
 from teorell.engine.columns import run_columns
 from teorell.lowering.columns import ColumnProgram
 from teorell.torch_compile import eager
 
-__all__ = ["fold", "in_shape", "no_second_derivatives", "penalty", "unfold"]
+__all__ = ["fold", "in_shape", "penalty", "unfold", "unfold_gradients"]
 
 
 def penalty(program: ColumnProgram, columns: Sequence[Any], options: Mapping[str, Any]) -> Tensor:
@@ -73,7 +74,7 @@ class Penalty(Function):
         return unfold(Penalty.apply(program, options, *folded), info.batch_size)
 
 
-class PullBack(Function):
+class PullBack(Last):
     """The gradients of the columns, each in its shape: cotangent, slopes, columns are given."""
 
     @staticmethod
@@ -83,32 +84,15 @@ class PullBack(Function):
         return in_shape([cotangent * slope for slope in slopes], inputs)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> NoReturn:
-        no_second_derivatives("a penalty")
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor) -> NoReturn:
-        no_second_derivatives("a penalty")
-
-    @staticmethod
     def vmap(
         info: Any, dims: tuple[int | None, ...], *tensors: Tensor
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         size, half = info.batch_size, len(tensors) // 2
         gradients = PullBack.apply(*fold(size, tensors, dims))
-        runs = [batched(x, d, size) for x, d in zip(tensors[-half:], dims[-half:], strict=True)]
-        of_runs = [
-            g.unflatten(0, (size, -1)).sum(-1) if x.ndim == 1 else g.unflatten(0, (size, -1))
-            for g, x in zip(gradients, runs, strict=True)
-        ]
-        return tuple(of_runs), (0,) * len(of_runs)
+        return unfold_gradients(gradients, tensors[-half:], dims[-half:], size)
 
 
-class PushForward(Function):
+class PushForward(Last):
     """The derivative of the penalty in one direction: slopes, columns and tangents are given."""
 
     @staticmethod
@@ -119,29 +103,9 @@ class PushForward(Function):
         return torch.stack([slope * tangent for slope, tangent in pairs]).sum(0)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> NoReturn:
-        no_second_derivatives("a penalty")
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor) -> NoReturn:
-        no_second_derivatives("a penalty")
-
-    @staticmethod
     def vmap(info: Any, dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Tensor, int]:
         folded = fold(info.batch_size, tensors, dims)
         return PushForward.apply(*folded).unflatten(0, (info.batch_size, -1)), 0
-
-
-def no_second_derivatives(what: str) -> NoReturn:
-    """Raise NotImplementedError: penalties and projections are differentiated once."""
-    raise NotImplementedError(
-        f"second derivatives of {what} are not there (it is differentiated once, backward or "
-        "forward). Use first derivatives, or differences of gradients."
-    )
 
 
 def fold(size: int, tensors: Sequence[Tensor], dims: Sequence[int | None]) -> list[Tensor]:
@@ -156,6 +120,23 @@ def fold(size: int, tensors: Sequence[Tensor], dims: Sequence[int | None]) -> li
 def unfold(outputs: Sequence[Tensor], size: int) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
     """Outputs (size, patients) of `size` mapped runs, and which dimension is mapped."""
     return tuple(x.unflatten(0, (size, -1)) for x in outputs), (0,) * len(outputs)
+
+
+def unfold_gradients(
+    gradients: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    dims: Sequence[int | None],
+    size: int,
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """Gradients (size * patients,) of `size` mapped runs, and which dimension is mapped.
+
+    inputs, dims: by what they are, and which dimension of each is mapped. A number that the
+    patients of a run share has the sum over them.
+    """
+    runs = [batched(x, dim, size) for x, dim in zip(inputs, dims, strict=True)]
+    of_runs, mapped = unfold(gradients, size)
+    pairs = zip(of_runs, runs, strict=True)
+    return tuple(g.sum(-1) if x.ndim == 1 else g for g, x in pairs), mapped
 
 
 def in_shape(gradients: Sequence[Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

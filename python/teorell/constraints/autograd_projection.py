@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.autograd import Function
 
 from teorell.arrays import Array, numbers_or_tensor
-from teorell.constraints.autograd import fold, in_shape, no_second_derivatives, unfold
+from teorell.constraints.autograd import fold, in_shape, unfold, unfold_gradients
 from teorell.constraints.projection import TOLERANCE, Projection, project
 from teorell.constraints.rounding import inward
-from teorell.derivatives.autograd import batched, common_type, numpy_of
+from teorell.derivatives.autograd import common_type, numpy_of
+from teorell.derivatives.once import Last
 from teorell.torch_compile import eager
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Project(Function):
         return unfold(Project.apply(call, *folded), info.batch_size)
 
 
-class PullBack(Function):
+class PullBack(Last):
     """The gradients of quantities and scales, each in its shape."""
 
     @staticmethod
@@ -142,32 +143,15 @@ class PullBack(Function):
         return in_shape([torch.from_numpy(np.array(g)) for g in gradients], inputs)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> NoReturn:
-        no_second_derivatives("a projection")
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor) -> NoReturn:
-        no_second_derivatives("a projection")
-
-    @staticmethod
     def vmap(
         info: Any, dims: tuple[int | None, ...], call: Call, *tensors: Tensor
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         size, n = info.batch_size, len(call.declared.inputs)
         gradients = PullBack.apply(call, *fold(size, tensors, dims[1:]))
-        runs = [batched(x, d, size) for x, d in zip(tensors[n:], dims[n + 1 :], strict=True)]
-        of_runs = [
-            g.unflatten(0, (size, -1)).sum(-1) if x.ndim == 1 else g.unflatten(0, (size, -1))
-            for g, x in zip(gradients, runs, strict=True)
-        ]
-        return tuple(of_runs), (0,) * len(of_runs)
+        return unfold_gradients(gradients, tensors[n:], dims[n + 1 :], size)
 
 
-class PushForward(Function):
+class PushForward(Last):
     """The derivatives of the quantities in one direction: inputs, then a tangent for each."""
 
     @staticmethod
@@ -181,18 +165,6 @@ class PushForward(Function):
             dict(zip(call.scales, tangents[len(names) :], strict=True)),
         )
         return tuple(torch.from_numpy(np.array(pushed[name])) for name in names)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> NoReturn:
-        no_second_derivatives("a projection")
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor) -> NoReturn:
-        no_second_derivatives("a projection")
 
     @staticmethod
     def vmap(

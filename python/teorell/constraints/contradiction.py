@@ -19,7 +19,7 @@ from teorell.constraints.declared import Declared
 from teorell.engine.columns import project_columns
 from teorell.lowering.columns import lower_columns
 from teorell.model.expression import Expression, constant, symbol
-from teorell.model.graph import topological
+from teorell.model.packing import topological
 
 __all__ = ["contradiction"]
 

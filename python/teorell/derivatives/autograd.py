@@ -15,13 +15,14 @@ called by `forward`, looks at the values.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
+from teorell.derivatives.once import Last
 from teorell.errors import InputError
 from teorell.torch_compile import eager
 
@@ -137,7 +138,7 @@ class Simulate(Function):
         return by_run(Simulate.apply(problem.repeat(size), trace, *folded), size)
 
 
-class PullBack(Function):
+class PullBack(Last):
     """The gradients of the inputs, each in its shape, for cotangents of values and reductions."""
 
     @staticmethod
@@ -150,18 +151,6 @@ class PullBack(Function):
             [numpy_of(x) for x in inputs], numpy_of(cotangent), of_reductions
         )
         return tuple(torch.from_numpy(np.asarray(each)) for each in gradients)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> NoReturn:
-        no_second_derivatives()
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor | None) -> NoReturn:
-        no_second_derivatives()
 
     @staticmethod
     def vmap(
@@ -187,7 +176,7 @@ class PullBack(Function):
         return tuple(gradients), (0,) * len(inputs)
 
 
-class PushForward(Function):
+class PushForward(Last):
     """The derivatives of values and reductions in one direction.
 
     tensors: the inputs, then a tangent in the shape of each (None is zero).
@@ -205,18 +194,6 @@ class PushForward(Function):
         return values, reduced
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> NoReturn:
-        no_second_derivatives()
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor | None) -> NoReturn:
-        no_second_derivatives()
-
-    @staticmethod
     def vmap(
         info: Any, dims: tuple[int | None, ...], problem: Problem, *tensors: Tensor | None
     ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
@@ -229,14 +206,6 @@ def by_run(both: tuple[Tensor, Tensor], size: int) -> tuple[tuple[Tensor, Tensor
     """Values and reductions with the runs as first dimension, and which dimension that is."""
     values, reduced = (x.reshape(size, x.shape[0] // size, *x.shape[1:]) for x in both)
     return (values, reduced), (0, 0)
-
-
-def no_second_derivatives() -> NoReturn:
-    """Raise NotImplementedError: the solver differentiates once."""
-    raise NotImplementedError(
-        "second derivatives of a simulation are not there (the solver differentiates once, "
-        "backward or forward). Use first derivatives, or differences of gradients."
-    )
 
 
 def numpy_of(tensor: Tensor) -> Array:

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from teorell.derivatives.autograd import no_second_derivatives, numpy_of
+from teorell.derivatives.autograd import numpy_of
+from teorell.derivatives.once import no_second_derivatives
 from teorell.errors import InputError
 from teorell.simulation.problem import Problem
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from teorell.errors import ModelError
-from teorell.model.graph import SYMBOLS, Expression, topological
+from teorell.model.graph import SYMBOLS, Expression
+from teorell.model.packing import topological
 
 __all__ = ["evaluate", "evaluate_all"]
 

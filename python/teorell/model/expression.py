@@ -4,10 +4,11 @@
 >>> derivative(exp(-2 * x), x)
 exp(-2 * x) * -2
 
-The graph is in graph.py, how it simplifies in simplify.py, derivatives in calculus.py, values in
-evaluate.py, text in text.py; import all from here. Each function takes expressions and real
-scalars, and returns an expression; it raises TypeError for anything else, and ModelError for
-constants outside its domain. NumPy's functions of the same meaning work too.
+The graph is in graph.py, its order and pickles in packing.py, how it simplifies in simplify.py,
+derivatives in calculus.py, values in evaluate.py, text in text.py; import all from here. Each
+function takes expressions and real scalars, and returns an expression; it raises TypeError for
+anything else, and ModelError for constants outside its domain. NumPy's functions of the same
+meaning work too.
 """
 
 from __future__ import annotations
@@ -24,11 +25,9 @@ from teorell.model.graph import (
     constant,
     leaves,
     make,
-    pack,
     symbol,
-    topological,
-    unpack,
 )
+from teorell.model.packing import pack, topological, unpack
 from teorell.model.simplify import maximum, minimum, select, unary
 from teorell.model.text import number_text, to_text
 

@@ -3,9 +3,8 @@
 Equal structure is the same object: `is` tells whether two are the same, a set of nodes is a set of
 meanings, and a memo on a node serves every model that contains it. `==` is the user's, a condition;
 dicts and sets never ask it, as the hash of a node is its identity. Nothing recurses over a graph:
-sums of
-thousands of terms are deep chains. What an operation makes of its operands is in simplify.py,
-NumPy's functions in ufuncs.py.
+sums of thousands of terms are deep chains. What an operation makes of its operands is in
+simplify.py, NumPy's functions in ufuncs.py, how nodes are pickled in packing.py.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import math
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -24,7 +23,7 @@ from teorell.errors import ModelError
 
 __all__ = [
     "READINGS", "RULES", "SYMBOLS", "Expression", "Operand", "as_expression", "constant", "leaves",
-    "make", "pack", "symbol", "topological", "unpack",
+    "make", "symbol",
 ]  # fmt: skip
 
 SYMBOLS = frozenset({"parameter", "state", "time", "after_dose", "switch"})
@@ -159,12 +158,8 @@ class Expression:
     def __deepcopy__(self, memo: object) -> Expression:
         return self
 
-    def __reduce__(self) -> tuple[Callable[..., Expression], tuple[Any, ...]]:
-        return _unpack_one, (pack([self]),)
-
 
 Operand: TypeAlias = Expression | float | int | np.floating[Any] | np.integer[Any]
-Record: TypeAlias = tuple[str, float | str | tuple[int, ...]]
 
 # Keys hold the identities of operands, not the operands: a node and its derivatives may refer to
 # each other, and a key that held them would keep that cycle alive for ever. An identity is
@@ -268,30 +263,6 @@ def as_expression(value: object) -> Expression:
     )
 
 
-def topological(exprs: Iterable[Expression]) -> list[Expression]:
-    """Every node reachable from `exprs`, once, operands before users.
-
-    The order is depth first and left to right.
-    """
-    done: set[Expression] = set()
-    order: list[Expression] = []
-    for root in exprs:
-        stack = [root]
-        while stack:
-            node = stack[-1]
-            if node in done:
-                stack.pop()
-                continue
-            waiting = [arg for arg in node.args if arg not in done]
-            if waiting:
-                stack.extend(reversed(waiting))
-            else:
-                done.add(node)
-                order.append(node)
-                stack.pop()
-    return order
-
-
 def leaves(expr: Expression) -> frozenset[Expression]:
     """The symbols (parameters, states, time, times after doses, switches) in `expr`."""
     if expr._leaves is None:
@@ -303,36 +274,6 @@ def leaves(expr: Expression) -> frozenset[Expression]:
         _set(expr, "_leaves", frozenset(symbols))
     assert expr._leaves is not None
     return expr._leaves
-
-
-def pack(exprs: Sequence[Expression]) -> tuple[tuple[Record, ...], tuple[int, ...]]:
-    """Expressions as plain data, shared parts once: records, and the positions of the roots.
-
-    A record is (op, number | name | positions of the operands).
-    """
-    order = topological(exprs)
-    position = {node: k for k, node in enumerate(order)}
-    records: list[Record] = []
-    for node in order:
-        if node.args:
-            records.append((node.op, tuple([position[arg] for arg in node.args])))
-        else:
-            records.append((node.op, node.value if node.op == "constant" else node.name))
-    return tuple(records), tuple(position[expr] for expr in exprs)
-
-
-def unpack(packed: tuple[Sequence[Record], Sequence[int]]) -> list[Expression]:
-    """The expressions that `pack` has made records of, and whose roots it names."""
-    nodes: list[Expression] = []
-    for op, payload in packed[0]:
-        nodes.append(
-            make(op, tuple([nodes[k] for k in payload]) if isinstance(payload, tuple) else payload)
-        )
-    return [nodes[k] for k in packed[1]]
-
-
-def _unpack_one(packed: tuple[Sequence[Record], Sequence[int]]) -> Expression:
-    return unpack(packed)[0]
 
 
 def _compared(op: str, a: Expression, b: object) -> Expression:

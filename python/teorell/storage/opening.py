@@ -5,6 +5,7 @@ than its manifest says; and what is made of it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ from teorell.errors import InputError, count
 from teorell.storage.contents import Contents, chunks_of
 from teorell.storage.files import foreign, remove
 from teorell.storage.lock import LOCK
-from teorell.storage.manifest import NAME, Manifest, is_free
+from teorell.storage.manifest import NAME, Manifest, digest_of, is_free
 from teorell.storage.stores import Store
 
-__all__ = ["begun", "check_place", "complete", "finished", "size_of"]
+__all__ = ["begun", "check_place", "complete", "finished", "size_of", "unchanged"]
 
 
 def check_place(store: Store) -> None:
@@ -37,7 +38,10 @@ def finished(store: Store, simulation: Mapping[str, Any]) -> Manifest | None:
     if found is None:
         return None
     _check_same(store, found, simulation)
-    return found if found.complete.all() and not _gone(store, found).any() else None
+    if not found.complete.all() or _gone(store, found).any():
+        return None
+    unchanged(store, found)
+    return found
 
 
 def begun(
@@ -73,11 +77,17 @@ def begun(
     manifest = Manifest.new(store.path, simulation, chunks)
     manifest.write()
     store.create(contents)
+    manifest.shared = {
+        file.relative_to(store.path).as_posix(): digest_of([file])
+        for file in sorted(store.path.rglob("*"))
+        if file.is_file() and file.suffix != ".json" and file.name != LOCK
+    }
+    manifest.write()
     return manifest
 
 
-def complete(store: Store, patients: int, chunk: int) -> None:
-    """InputError unless all that the store should hold is there, for example before it is read."""
+def complete(store: Store, patients: int, chunk: int) -> Manifest:
+    """The manifest; InputError unless all that the store should hold is there, at its length."""
     found = Manifest.of(store.path)
     if found is None:
         raise InputError(
@@ -99,6 +109,39 @@ def complete(store: Store, patients: int, chunk: int) -> None:
             f"patients {first.start} to {first.stop - 1}). Call simulate_to again with what it was "
             "made of: it computes what is missing."
         )
+    return found
+
+
+def unchanged(store: Store, found: Manifest) -> None:
+    """InputError unless all complete chunks hold what was written: reads them once.
+
+    Their files are there.
+    """
+    names = _names(found.simulation)
+    for path, expected in found.shared.items():
+        if found.complete.any() and digest_of([store.path / path]) != expected:
+            raise _damaged(store, path)
+    for number in np.flatnonzero(found.complete).tolist():
+        files = store.files(number, names)
+        if digest_of(files) != found.digests[number]:
+            raise _changed(store, number, files, "hold other bytes, of the same length")
+
+
+def _damaged(store: Store, path: str) -> InputError:
+    """The error of a file that no chunk can be read without."""
+    return InputError(
+        f"{store.path} cannot be read ({path} in it is gone or damaged). Put it back, or simulate "
+        "with resume=False, which starts afresh."
+    )
+
+
+def _changed(store: Store, number: int, files: Sequence[Path], how: str) -> InputError:
+    """The error of a chunk that others have changed."""
+    return InputError(
+        f"chunk {number} of {store.path} is not what was written "
+        f"({files[0].relative_to(store.path)} and its like {how}). Move these files away, and "
+        "simulate_to writes them again."
+    )
 
 
 def size_of(store: Store, number: int, names: Sequence[str]) -> int:
@@ -111,9 +154,8 @@ def _check_intact(store: Store, found: Manifest) -> None:
     """InputError if the manifest is not as it was written."""
     if not found.intact:
         raise InputError(
-            f"{store.path / NAME} is not as it was written (its checksum does not fit: it was "
-            "edited, or an older version wrote it). Give another path, or resume=False, which "
-            "starts afresh."
+            f"{store.path / NAME} is not as it was written (it was edited, or an older version "
+            "wrote it). Give another path, or resume=False, which starts afresh."
         )
 
 
@@ -137,20 +179,15 @@ def _gone(store: Store, found: Manifest) -> NDArray[np.bool_]:
     done = np.flatnonzero(found.complete)
     lost = store.lost(names) if done.size else None
     if lost is not None:
-        raise InputError(
-            f"{store.path} cannot be read ({lost} in it is gone or damaged). Put it back, or "
-            "simulate with resume=False, which starts afresh."
-        )
+        raise _damaged(store, lost)
     gone = np.zeros(found.complete.size, np.bool_)
     for number in done:
         size = size_of(store, int(number), names)
         gone[number] = size < 0
         if size >= 0 and size != found.sizes[number]:
-            where = store.files(int(number), names)[0].relative_to(store.path)
-            raise InputError(
-                f"chunk {number} of {store.path} is not what was written ({where} and its like "
-                f"have {size} bytes, not {found.sizes[number]}). Move these files away, and "
-                "simulate_to writes them again."
+            files = store.files(int(number), names)
+            raise _changed(
+                store, int(number), files, f"have {size} bytes, not {found.sizes[number]}"
             )
     return gone
 
@@ -158,8 +195,9 @@ def _gone(store: Store, found: Manifest) -> NDArray[np.bool_]:
 def _continue(store: Store, contents: Contents, found: Manifest) -> None:
     """Make the manifest say what is there, and remove what is half done."""
     gone = _gone(store, found)
+    found.complete &= ~gone
+    unchanged(store, found)
     if gone.any():
-        found.complete &= ~gone
         found.failed = sum(
             int(np.count_nonzero(store.read(chunk, ["status"])["status"]))
             for chunk in contents.chunks()

@@ -23,8 +23,8 @@ from teorell.simulation.problem import Problem
 from teorell.storage.chunks import PER_PATIENT, Task, check_executor, elsewhere, here
 from teorell.storage.contents import Chunk, Contents, chunks_of
 from teorell.storage.lock import locked
-from teorell.storage.manifest import Manifest, digest
-from teorell.storage.opening import begun, check_place, complete, finished, size_of
+from teorell.storage.manifest import Manifest, digest, digest_of
+from teorell.storage.opening import begun, check_place, complete, finished, size_of, unchanged
 from teorell.storage.plan import contents_of
 from teorell.storage.slices import Population, population_of
 from teorell.storage.stores import Store, store_at
@@ -50,11 +50,19 @@ class Stored:
         """The store to read from: an xarray Dataset of a .zarr, a pyarrow Dataset of a .parquet.
 
         They read from disk what is asked of them. InputError if chunks are not there any more, or
-        the store was changed.
+        have another length than was written; `verify` compares what they hold.
         """
         store = store_at(self.path)
         complete(store, self.patients, self.chunk)
         return store.open(self.chunks)
+
+    def verify(self) -> None:
+        """Read everything once, and compare it with what was written.
+
+        InputError as of `open`, and for the first chunk of which a byte is another one.
+        """
+        store = store_at(self.path)
+        unchanged(store, complete(store, self.patients, self.chunk))
 
     def raise_for_status(self) -> None:
         """Raise SimulationError if any patient failed.
@@ -124,7 +132,8 @@ def simulate_to(
     progress: True draws a bar; a callable is called with the patients done and all.
     resume: a store that was interrupted goes on where it stopped, if everything is as it was (what
         functions return is not compared); one that is finished stays as it is, and one that has
-        lost chunks gets them again. False starts afresh.
+        lost chunks gets them again. What is there is read once, and compared with what was written.
+        False starts afresh.
 
     Raises InputError or TypeError before anything runs if something does not fit, or if the path
     holds another simulation, or anything that this function has not written, or is being written by
@@ -193,8 +202,13 @@ def _fill(
             for each, arrays in results:
                 _check_names(arrays, each, contents)
                 store.write(contents, each, arrays)
-                manifest.sizes[each.number] = size_of(store, each.number, list(arrays))
-                manifest.mark(each.number, int(np.count_nonzero(arrays["status"])))
+                names = sorted(contents.variables)
+                manifest.mark(
+                    each.number,
+                    size=size_of(store, each.number, names),
+                    digest=digest_of(store.files(each.number, names)),
+                    failed=int(np.count_nonzero(arrays["status"])),
+                )
                 del arrays  # or it would be in memory while the next one is simulated
                 done += each.stop - each.start
                 if report is not None:
