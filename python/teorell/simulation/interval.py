@@ -140,6 +140,8 @@ def keeps_totals(model: Model, kept: NDArray[np.bool_]) -> bool:
     By the rates at random points, for random parameters: there is one where they leave a direction
     out.
     """
+    from teorell.engine.dense import least_singular_value
+
     rng, points, names = np.random.default_rng(0), 2 * int(kept.sum()) + 2, model.parameter_names
     values = {symbol("state", name): rng.uniform(0.5, 2.0, points) for name in model.state_names}
     values |= {symbol("parameter", name): np.array(rng.uniform(0.5, 2.0)) for name in names}
@@ -149,7 +151,7 @@ def keeps_totals(model: Model, kept: NDArray[np.bool_]) -> bool:
     size = np.abs(found).max(axis=1, keepdims=True)
     if not np.isfinite(found).all() or not (size > 0.0).all():
         return True
-    return bool(np.linalg.svd(found / size, compute_uv=False)[-1] < 1e-9)
+    return least_singular_value(found / size) < 1e-9
 
 
 def _reached(names: set[str], reads: dict[str, set[str]]) -> set[str]:

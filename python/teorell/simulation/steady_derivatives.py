@@ -26,7 +26,6 @@ from teorell.schedule.timeline_derivatives import pull_back_rows, push_forward_r
 from teorell.schedule.timeline_rows import Steady, running
 from teorell.simulation.flows import Flows
 from teorell.simulation.interval import flow, given_rows, state_rows, with_states, within
-from teorell.simulation.neutral import solved
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
@@ -160,13 +159,15 @@ class SteadyStates:
 
     def _solved(self, right: Array, transposed: bool = False) -> Array:
         """(I - M + P)^-1 right, or with the transposed matrix, (states, records)."""
+        from teorell.engine.dense import solved
+
         result = np.zeros_like(right)
         numbers, kept = np.flatnonzero(self._good), int(self.kept.sum())
         block = max(1, ENTRIES // max(1, kept * kept))
         for first in range(0, numbers.size if kept else 0, block):
             which = numbers[first : first + block]
             x = np.ascontiguousarray(self.states[self.kept][:, which].T)
-            matrices = np.eye(kept) - self.flows.matrix(x, which, self.flows.rtol)
+            matrices = np.eye(kept) - self.flows.matrix(x, which)
             for k, record in enumerate(which.tolist()):
                 if record in self.projection:
                     matrices[k] += self.projection[record]
