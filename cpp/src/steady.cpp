@@ -25,14 +25,12 @@ class Rounds {
           count_(count),
           memory_(static_cast<std::size_t>(2 * m_ * m_ + Attractor::work_memory(m_))),
           many_(m_ > few_states && !search.totals),
-          matrices_(new double[static_cast<std::size_t>(count * 2 * m_ * m_)]),
-          vectors_(new double[static_cast<std::size_t>(count * Attractor::vectors * m_)]) {
+          vectors_(new double[static_cast<std::size_t>(count * Attractor::memory(m_))]) {
         attractors_.reserve(static_cast<std::size_t>(count));
         for (std::int64_t k = 0; k < count; ++k)
             attractors_.emplace_back(settings_, search.start + k * m_, search.rhythmic[k] != 0,
-                                     search.x + k * m_, matrices_.get() + k * 2 * m_ * m_,
-                                     search.projection + k * m_ * m_,
-                                     vectors_.get() + k * Attractor::vectors * m_);
+                                     search.x + k * m_, search.projection + k * m_ * m_,
+                                     vectors_.get() + k * Attractor::memory(m_));
     }
 
     void find() {
@@ -58,7 +56,7 @@ class Rounds {
     std::int64_t m_, count_;
     std::size_t memory_;  // doubles of a thread
     bool many_;
-    std::unique_ptr<double[]> matrices_, vectors_;
+    std::unique_ptr<double[]> vectors_;
     std::vector<Attractor> attractors_;
 
     const Attractor& of(std::int64_t k) const { return attractors_[static_cast<std::size_t>(k)]; }
@@ -144,22 +142,21 @@ class Rounds {
     template <class Moves>
     void look_along(const Numbers& which, Moves moves_of) {
         constexpr int d = most_directions;
-        std::vector<double> bases(static_cast<std::size_t>(count_ * m_ * d));
-        const auto basis_of = [&](std::int64_t k) { return bases.data() + k * m_ * d; };
+        std::vector<double> directions(static_cast<std::size_t>(count_ * d * m_));
+        const auto directions_of = [&](std::int64_t k) { return directions.data() + k * d * m_; };
         flows_.each(which, memory_, [&](std::int64_t k, std::int64_t, double* work) {
-            double* basis = basis_of(k);
-            of(k).span(moves_of(k), basis, work);
-            for (int i = 0; i < m_; ++i)
-                for (int j = 0; j < d; ++j)
-                    flows_.direction(k, j, i) = basis[i * d + j] * of(k).size(i);
+            of(k).span(moves_of(k), directions_of(k), work);
+            for (int j = 0; j < d; ++j)
+                for (int i = 0; i < m_; ++i)
+                    flows_.direction(k, j, i) = directions_of(k)[j * m_ + i] * of(k).size(i);
         });
         flows_.differentiate(
             which, larger(coarsest), [this](std::int64_t k) { return of(k).x; }, d);
         flows_.each(which, memory_, [&](std::int64_t k, std::int64_t p, double* work) {
             for (int i = 0; i < m_; ++i)
                 for (int j = 0; j < d; ++j)
-                    work[i * d + j] = flows_.derivatives(p, i)[j] / of(k).size(i);
-            of(k).see_along(basis_of(k), work, work + m_ * d);
+                    work[j * m_ + i] = flows_.derivatives(p, i)[j] / of(k).size(i);
+            of(k).see_along(directions_of(k), work, work + d * m_);
         });
     }
 
@@ -167,7 +164,7 @@ class Rounds {
     void compute(const Numbers& which, double rtol) {
         differentiate(which, larger(rtol));
         each_matrix(which, [&](Attractor& one, const double* all, double* work) {
-            one.see(all, m_, work);
+            one.see(all, work);
             one.doubts = !one.examined && one.doubtful(work);
             one.examined = true;
         });

@@ -93,23 +93,29 @@ void test_systems(std::uint64_t& state, BitHash& bits) {
 
 void test_bases(std::uint64_t& state, BitHash& bits) {
     for (int kind = 0; kind < 4; ++kind) {
-        constexpr int rows = 13, columns = 6;
-        Numbers a = random_numbers(rows * columns, state);
-        for (int i = 0; i < rows; ++i) {
-            double* row = &a[static_cast<std::size_t>(i * columns)];
-            if (kind == 1) row[2] = 0.0;
-            if (kind == 2) row[3] = row[0] - 2.0 * row[1];
-            if (kind == 3) std::fill(row, row + columns, i == 4 ? 1.0 : 0.0);
+        constexpr int count = 6, n = 13;
+        Numbers a = random_numbers(count * n, state);
+        for (int j = 0; j < n; ++j) {
+            const auto row = [&](int i) -> double& {
+                return a[static_cast<std::size_t>(i * n + j)];
+            };
+            if (kind == 1) row(2) = 0.0;
+            if (kind == 2) row(3) = row(0) - 2.0 * row(1);
+            for (int i = 0; i < count && kind == 3; ++i) row(i) = j == 4 ? 1.0 : 0.0;
         }
-        Numbers used = a, q(a.size()), gram(columns * columns), one(columns * columns),
-                along(columns * columns);
-        dense::orthonormal_basis(rows, columns, used.data(), q.data());
-        dense::multiply_transposed(columns, rows, columns, q.data(), q.data(), gram.data());
-        dense::set_identity(columns, one.data());
-        CHECK(distance(gram, one) < 1e-14);
-        // Nothing of A is left beside the basis.
-        dense::multiply_transposed(columns, rows, columns, q.data(), a.data(), along.data());
-        CHECK(distance(product(rows, columns, columns, q, along), a) < 1e-14);
+        Numbers used = a, q(a.size()), back(a.size());
+        dense::orthonormal_rows(count, n, used.data(), q.data());
+        for (int i = 0; i < count; ++i) {
+            const double* one = &q[static_cast<std::size_t>(i * n)];
+            for (int k = 0; k < count; ++k) {
+                const double* other = &q[static_cast<std::size_t>(k * n)];
+                CHECK(std::fabs(dense::dot(n, one, other) - (i == k ? 1.0 : 0.0)) < 1e-14);
+                // Nothing of A is left beside the basis.
+                const std::size_t at = static_cast<std::size_t>(k * n);
+                dense::add(n, dense::dot(n, one, &a[at]), one, &back[at]);
+            }
+        }
+        CHECK(distance(back, a) < 1e-14);
         add(bits, q);
     }
 }

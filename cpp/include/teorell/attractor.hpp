@@ -34,11 +34,14 @@ struct SearchSettings {
 // One flow; arrays of m numbers, or (m, m).
 class Attractor {
   public:
-    static constexpr int vectors = 6;  // of m numbers that `memory` holds
-    static std::int64_t work_memory(std::int64_t m) { return IntervalMatrix::memory(m) + 5 * m; }
+    // Doubles of one, and of `work`.
+    static std::int64_t memory(std::int64_t m) { return IntervalMatrix::memory(m) + 6 * m; }
+    static std::int64_t work_memory(std::int64_t m) {
+        return IntervalMatrix::work_memory(m) + 5 * m;
+    }
 
     Attractor(const SearchSettings& s, const double* start, bool rhythmic, double* x,
-              double* matrices, double* projection, double* memory)
+              double* projection, double* memory)
         : x(x),
           next(memory),
           s(s),
@@ -50,7 +53,7 @@ class Attractor {
           best_x(memory + 4 * m),
           last_x(memory + 5 * m),
           rhythmic(rhythmic),
-          matrix{m, matrices, matrices + m * m, projection, {}} {
+          matrix(m, memory + 6 * m, projection) {
         for (int i = 0; i < m; ++i) x[i] = start[i];
     }
 
@@ -64,8 +67,8 @@ class Attractor {
 
     bool searching() const { return status == searched; }
     bool found() const { return status == success; }
-    bool known_in_part() const { return matrix.in_part; }
-    bool keeps_totals() const { return matrix.projects; }
+    bool known_in_part() const { return matrix.known_in_part(); }
+    bool keeps_totals() const { return matrix.keeps_totals(); }
 
     // --- the first doses, followed one by one
 
@@ -85,37 +88,31 @@ class Attractor {
         far = too_far * most;
     }
 
-    // An orthonormal basis (m, d) of the last moves (d, m), in states' sizes.
-    void span(const double* moves, double* basis, double* work) const {
+    // Orthonormal directions (d, m) that span the last moves (d, m), each state in its size.
+    void span(const double* moves, double* directions, double* work) const {
         constexpr int d = most_directions;
         for (int k = 0; k < d; ++k) {
             const double* move = moves + (d - 1 - k) * m;  // the latest first
-            double length2 = 0.0;
-            for (int i = 0; i < m; ++i) {
-                const double part = move[i] / size(i);
-                work[i * d + k] = part;
-                length2 += part * part;
-            }
-            const double length = length2 > 0.0 ? std::sqrt(length2) : 1.0;
-            for (int i = 0; i < m; ++i) work[i * d + k] /= length;
+            double* part = work + k * m;
+            for (int i = 0; i < m; ++i) part[i] = move[i] / size(i);
+            const double length = std::sqrt(dense::dot(m, part, part));
+            for (int i = 0; i < m && length > 0.0; ++i) part[i] /= length;
         }
-        dense::orthonormal_basis(m, d, work, basis);
+        dense::orthonormal_rows(d, m, work, directions);
     }
     double size(int i) const { return std::fabs(x[i]) + s.least[i]; }
 
-    // What M makes of the basis, (m, d), each state in its size.
-    void see_along(const double* basis, const double* along, double* work) {
+    // What M makes of these, (d, m), each state in its size.
+    void see_along(const double* directions, const double* seen, double* work) {
         double* sizes = work;
         for (int i = 0; i < m; ++i) sizes[i] = size(i);
-        matrix.set_along(basis, along, sizes, work + m);
+        matrix.set_along(directions, seen, sizes);
         doubts = rhythmic || doubtful(work);
     }
 
     // --- M
 
-    void see(const double* all, std::int64_t stride, double* work) {
-        matrix.set(all, stride, work);
-    }
+    void see(const double* all, double* work) { matrix.set(all, work); }
 
     bool doubtful(double* work) const {
         double* sizes = work;
@@ -132,20 +129,20 @@ class Attractor {
 
     // Gives up where the dose moves one, by where a tight solver leads to.
     void check_totals(const double* reached, double* work) {
-        if (!matrix.projects) return;
+        if (!matrix.keeps_totals()) return;
         double *moved = work, *of_totals = work + m, most = 0.0;
         for (int i = 0; i < m; ++i) moved[i] = reached[i] - x[i];
-        dense::multiply(m, m, matrix.projection, moved, of_totals);
+        matrix.project(moved, of_totals);
         for (int i = 0; i < m; ++i) most = larger(most, std::fabs(of_totals[i] / whole_size(i)));
         if (!(most <= most_drift)) status = no_steady_state;
     }
 
     // What the first doses, coarsely solved, have moved of such totals goes back.
     void go_back(double* work) {
-        if (!matrix.projects) return;
+        if (!matrix.keeps_totals()) return;
         double *moved = work, *back = work + m;
         for (int i = 0; i < m; ++i) moved[i] = start[i] - x[i];
-        dense::multiply(m, m, matrix.projection, moved, back);
+        matrix.project(moved, back);
         for (int i = 0; i < m; ++i) x[i] += back[i];
     }
 
@@ -163,7 +160,7 @@ class Attractor {
         for (int i = 0; i < m; ++i) residual[i] = value[i] - x[i];
         matrix.keep_out(residual, work);
         for (; h > 0.0; h = shorter()) {
-            matrix.solve(residual, h, step, work);
+            solve(residual, step, work);
             for (int i = 0; i < m; ++i) next[i] = inside(i, x[i] + step[i], value[i]);
             if (dense::all_finite(m, step) && allowed(next)) break;
         }
@@ -180,7 +177,7 @@ class Attractor {
         for (int i = 0; i < m; ++i) after[i] = reached[i] - next[i];
         matrix.keep_out(after, rest);
         for (int i = 0; i < m; ++i) over[i] = after[i] - step[i] / (one_dose ? infinity : h);
-        matrix.solve(over, h, left_over, rest);
+        solve(over, left_over, rest);
         const double left = worst(left_over, next),
                      // below near_enough a coarse solver's jumps are all that is left
             ratio = left / larger(worst(step, next), 4.0 * near_enough);
@@ -222,7 +219,7 @@ class Attractor {
             matrix.learn(moved, residual, now, sizes, rest);
         }
         for (int i = 0; i < m; ++i) last_x[i] = x[i], residual[i] = now[i];
-        dense::multiply(m, m, matrix.inverse, residual, step);
+        matrix.solve(residual, step);
         double error = worst(step, x) / s.rtol;
         if (how != success || !std::isfinite(error)) error = infinity;
         // what is left after a step is to it as it is to the one before
@@ -240,7 +237,7 @@ class Attractor {
         slow += worse && fresh;
         before = error;
         stale = worse && !fresh && !ended;
-        if (stale) fresh = !matrix.in_part, before = infinity;
+        if (stale) fresh = !matrix.known_in_part(), before = infinity;
     }
     void accept() {
         for (int i = 0; i < m; ++i) x[i] = best_x[i];
@@ -249,7 +246,7 @@ class Attractor {
 
     // Is M (m, m), at a tight tolerance and used up, that of a point that attracts?
     bool stands(double* all, double* work) const {
-        for (int i = 0; i < m * m; ++i) all[i] -= matrix.projection[i];
+        matrix.without_totals(all);
         return attracts(m, all, work);
     }
 
@@ -270,6 +267,14 @@ class Attractor {
 
     // NaN where one is.
     static double larger(double a, double b) { return b > a || b != b ? b : a; }
+
+    // The step from a residual: as good as M is known where h is infinite, or 0.
+    void solve(const double* right, double* result, double* work) const {
+        if (h == 0.0 || h == infinity)
+            matrix.solve(right, result);
+        else
+            matrix.solve(right, h, result, work);
+    }
 
     double whole_size(int i) const { return size(i) + std::fabs(start[i]); }
 

@@ -95,29 +95,24 @@ inline bool invert(int n, double* a, double* inverse) {
     return solve(n, a, n, inverse);
 }
 
-// Q (rows, columns) with orthonormal columns that span those of A, which is used up; columns <=
-// rows. By Householder's reflections, so also of columns that are zero or depend on one another.
-inline void orthonormal_basis(int rows, int columns, double* a, double* q) {
+// Orthonormal rows q (count, n) that span those of A, which is used up; count <= n. By
+// Householder's reflections, so also of rows that are zero or depend on one another.
+inline void orthonormal_rows(int count, int n, double* a, double* q) {
     const auto reflect = [=](int j, double* to, int from) {
-        double length2 = 0.0;
-        for (int i = j; i < rows; ++i) length2 += a[i * columns + j] * a[i * columns + j];
-        for (int c = from; c < columns && length2 > 0.0; ++c) {
-            double along = 0.0;
-            for (int i = j; i < rows; ++i) along += a[i * columns + j] * to[i * columns + c];
-            for (int i = j; i < rows; ++i)
-                to[i * columns + c] -= 2.0 * along / length2 * a[i * columns + j];
+        const double *mirror = a + j * n + j, length2 = dot(n - j, mirror, mirror);
+        for (int i = from; i < count && length2 > 0.0; ++i) {
+            double* row = to + i * n + j;
+            add(n - j, -2.0 * dot(n - j, mirror, row) / length2, mirror, row);
         }
     };
-    for (int j = 0; j < columns; ++j) {
-        double length2 = 0.0;
-        for (int i = j; i < rows; ++i) length2 += a[i * columns + j] * a[i * columns + j];
-        double& first = a[j * columns + j];
-        first += std::copysign(std::sqrt(length2), first);
+    for (int j = 0; j < count; ++j) {
+        double* first = a + j * n + j;
+        *first += std::copysign(std::sqrt(dot(n - j, first, first)), *first);
         reflect(j, a, j + 1);
     }
-    for (int i = 0; i < rows * columns; ++i) q[i] = 0.0;
-    for (int j = 0; j < columns; ++j) q[j * columns + j] = 1.0;
-    for (int j = columns - 1; j >= 0; --j) reflect(j, q, 0);
+    for (int i = 0; i < count * n; ++i) q[i] = 0.0;
+    for (int j = 0; j < count; ++j) q[j * n + j] = 1.0;
+    for (int j = count - 1; j >= 0; --j) reflect(j, q, 0);
 }
 
 // Rotates the rows of A (rows, columns) until they are orthogonal (one-sided Jacobi: Hestenes, J.

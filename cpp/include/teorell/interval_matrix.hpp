@@ -11,26 +11,33 @@ namespace teorell {
 
 constexpr int most_directions = 6;  // along which a large M is known first
 
-struct IntervalMatrix {
-    int m;               // states
-    double* left;        // (m, m) I - M + P
-    double* inverse;     // (m, m) of that, and what steps have shown since
-    double* projection;  // (m, m) P, zero at first
-    double modes[most_directions * most_directions];  // M as it acts on a few directions
-    bool in_part = false;                             // M is known along these alone
-    bool projects = false;                            // is P not zero?
+class IntervalMatrix {
+  public:
+    // Doubles of one, and of `work`.
+    static std::int64_t memory(std::int64_t m) {
+        return 2 * m * (m + most_directions + most_terms);
+    }
+    static std::int64_t work_memory(std::int64_t m) { return 3 * m * m + 13 * m; }
 
-    // Doubles of `work`.
-    static std::int64_t memory(std::int64_t m) { return 3 * m * m + most_directions * 2 * m + m; }
+    IntervalMatrix(int m, double* memory, double* projection)
+        : m(m),
+          left(memory),
+          inverse(left + m * m),
+          projection(projection),
+          images(inverse + m * m),
+          across(images + m * most_directions),
+          columns(across + m * most_directions),
+          rows(columns + m * most_terms) {}
 
-    // From M (m, rows of `stride`).
-    void set(const double* matrix, std::int64_t stride, double* work) {
-        for (int i = 0; i < m; ++i)
-            for (int j = 0; j < m; ++j)
-                left[i * m + j] =
-                    (i == j ? 1.0 : 0.0) - matrix[i * stride + j] + projection[i * m + j];
-        invert(work);
+    bool known_in_part() const { return in_part; }
+    bool keeps_totals() const { return projects; }
+
+    // From M (m, m).
+    void set(const double* matrix, double* work) {
+        for (int i = 0; i < m * m; ++i) left[i] = projection[i] - matrix[i];
+        for (int i = 0; i < m; ++i) left[i * m + i] += 1.0;
         in_part = false;
+        invert(work);
     }
 
     // P, once all of M is known.
@@ -40,29 +47,25 @@ struct IntervalMatrix {
         invert(work);
     }
 
-    // From M times an orthonormal basis (m, d) of states in their size, and zero beside it: along
-    // (m, d), of states in their size too.
-    void set_along(const double* basis, const double* along, const double* size, double* work) {
+    // From what M makes of orthonormal directions (d, m), each state in its size, and zero beside
+    // them: seen (d, m).
+    void set_along(const double* directions, const double* seen, const double* size) {
         constexpr int d = most_directions;
         double few[d * d], inside[d * d];
-        double *right = work, *transposed = work + m * d;
-        for (int i = 0; i < m; ++i)
-            for (int k = 0; k < d; ++k) transposed[k * m + i] = basis[i * d + k];
-        dense::multiply_transposed(d, m, d, basis, along, modes);
+        for (int k = 0; k < d; ++k) {
+            dense::multiply(d, m, seen, directions + k * m, modes + k * d);
+            for (int i = 0; i < m; ++i) {
+                images[k * m + i] = seen[k * m + i] * size[i];
+                across[k * m + i] = rows[k * m + i] = directions[k * m + i] / size[i];
+            }
+        }
         // (I - Y Q')^-1 = I + Y (I - Q' Y)^-1 Q'
         dense::set_identity(d, few);
         for (int i = 0; i < d * d; ++i) few[i] -= modes[i];
         dense::invert(d, few, inside);
-        dense::multiply(m, d, d, along, inside, right);
-        dense::multiply(m, d, m, along, transposed, left);
-        dense::multiply(m, d, m, right, transposed, inverse);
-        for (int i = 0; i < m; ++i)
-            for (int j = 0; j < m; ++j) {
-                const double ratio = size[i] / size[j], one = i == j ? 1.0 : 0.0;
-                left[i * m + j] = one - left[i * m + j] * ratio;
-                inverse[i * m + j] = one + inverse[i * m + j] * ratio;
-            }
+        dense::multiply_transposed(d, d, m, inside, images, columns);
         in_part = true;
+        terms = d;
     }
 
     // May some of the modes that are known not die out? size: (m,) of the states.
@@ -84,39 +87,92 @@ struct IntervalMatrix {
         for (int i = 0; i < m; ++i) {
             weighted[i] = step[i] / (size[i] * size[i]);
             over[i] = before[i] - after[i];
-            row[i] = 0.0;
         }
-        dense::multiply(m, m, inverse, over, expected);
+        solve(over, expected);
         const double along = dense::dot(m, weighted, expected);
         if (!(along > 0.1 * dense::dot(m, weighted, step)) || !dense::all_finite(m, expected) ||
             !dense::all_finite(m, step))
             return;
+        if (terms == most_terms) write_out();
         for (int i = 0; i < m; ++i) {
             over[i] = (step[i] - expected[i]) / along;
-            dense::add(m, weighted[i], inverse + i * m, row);
+            row[i] = terms == dense_form ? 0.0 : weighted[i];
         }
-        for (int i = 0; i < m; ++i) dense::add(m, over[i], row, inverse + i * m);
+        for (int k = 0; k < terms; ++k)
+            dense::add(m, dense::dot(m, weighted, columns + k * m), rows + k * m, row);
+        for (int i = 0; i < m && terms == dense_form; ++i)
+            dense::add(m, weighted[i], inverse + i * m, row);
+        add(over, row);
     }
 
-    // (1/h + I - M + P)^-1 right; as good as it is known where h is infinite, or 0.
+    // (I - M + P)^-1 right, as good as it is known.
+    void solve(const double* right, double* result) const {
+        if (terms == dense_form) return dense::multiply(m, m, inverse, right, result);
+        for (int i = 0; i < m; ++i) result[i] = right[i];
+        for (int k = 0; k < terms; ++k)
+            dense::add(m, dense::dot(m, rows + k * m, right), columns + k * m, result);
+    }
+
+    // (1/h + I - M + P)^-1 right, of a finite h.
     void solve(const double* right, double h, double* result, double* work) const {
-        if (!std::isfinite(h) || h == 0.0) return dense::multiply(m, m, inverse, right, result);
-        for (int i = 0; i < m * m; ++i) work[i] = left[i];
-        for (int i = 0; i < m; ++i) work[i * m + i] += 1.0 / h, result[i] = right[i];
+        if (in_part) dense::multiply_transposed(m, most_directions, m, images, across, work);
+        for (int i = 0; i < m * m; ++i) work[i] = in_part ? -work[i] : left[i];
+        for (int i = 0; i < m; ++i) {
+            work[i * m + i] += (in_part ? 1.0 : 0.0) + 1.0 / h;
+            result[i] = right[i];
+        }
         dense::solve(m, work, 1, result);
+    }
+
+    // P x
+    void project(const double* x, double* result) const {
+        dense::multiply(m, m, projection, x, result);
     }
 
     // The residual without what moves totals that stay, but by the errors of the solver.
     void keep_out(double* residual, double* work) const {
         if (!projects) return;
-        dense::multiply(m, m, projection, residual, work);
+        project(residual, work);
         for (int i = 0; i < m; ++i) residual[i] -= work[i];
     }
 
+    // M - P for M (m, m).
+    void without_totals(double* matrix) const {
+        for (int i = 0; i < m * m; ++i) matrix[i] -= projection[i];
+    }
+
   private:
+    static constexpr int most_terms = most_directions + 10, dense_form = -1;
+    int m;               // states
+    double* left;        // (m, m) I - M + P, unless M is known in part
+    double* inverse;     // (m, m) of that, and what steps have shown since, in the dense form
+    double* projection;  // (m, m) P, zero at first
+    // (d, m) what M makes of a few directions, and what these are of a state; as it acts on them.
+    double *images, *across, modes[most_directions * most_directions];
+    double *columns, *rows;  // (terms, m) else the inverse is I + the sum of columns times rows
+    int terms = dense_form;
+    bool in_part = false;   // M is known along a few directions alone
+    bool projects = false;  // is P not zero?
+
     void invert(double* work) {
         for (int i = 0; i < m * m; ++i) work[i] = left[i];
         dense::invert(m, work, inverse);
+        terms = dense_form;
+    }
+
+    void add(const double* column, const double* row) {
+        for (int i = 0; i < m && terms == dense_form; ++i)
+            dense::add(m, column[i], row, inverse + i * m);
+        if (terms == dense_form) return;
+        for (int i = 0; i < m; ++i)
+            columns[terms * m + i] = column[i], rows[terms * m + i] = row[i];
+        ++terms;
+    }
+
+    void write_out() {
+        dense::multiply_transposed(m, terms, m, columns, rows, inverse);
+        for (int i = 0; i < m; ++i) inverse[i * m + i] += 1.0;
+        terms = dense_form;
     }
 };
 
