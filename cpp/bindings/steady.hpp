@@ -16,7 +16,7 @@ inline void check_inside(const Array<std::int64_t>& inside, const EventArrays& e
     bool own = true;
     for (py::ssize_t k = 0; k < inside.shape(0); ++k)
         for (py::ssize_t i = 0; i < inside.shape(1); ++i) {
-            const std::int64_t row = inside.at(k, i);
+            const std::int64_t row = inside.data()[k * inside.shape(1) + i];
             own = own && row >= events.offsets.data()[k] && row < events.offsets.data()[k + 1];
         }
     require(own, "inside", "has a row that is not among those of its flow (memory of others)");
@@ -87,7 +87,8 @@ inline void find_steady_states(const Model& model, const Model& tangent_model,
                         arrays.output<double>("states", {patients, m}),
                         arrays.output<std::int32_t>("status", {patients}),
                         arrays.output<double>("projection", {patients, m, m}),
-                        arrays.output<std::uint8_t>("keeps", {patients})};
+                        arrays.output<std::uint8_t>("keeps", {patients}),
+                        arrays.output<std::int64_t>("attempts", {patients})};
     const Kernel& kernel = kernel_named(isa);
     Watch watch;
     Caller caller;

@@ -22,7 +22,7 @@ class FlowRunner {
   public:
     FlowRunner(const Kernel& kernel, const IntervalFlows& flows, const std::string& method,
                int threads, const std::function<bool(std::int64_t)>& watch, Caller& caller,
-               std::int64_t directions)
+               std::int64_t directions, std::int64_t* attempts)
         : kernel_(kernel),
           flows_(flows),
           method_(method),
@@ -32,6 +32,7 @@ class FlowRunner {
               return going_on_;
           }),
           caller_(caller),
+          attempts_(attempts),
           rows_(flows.batch.event_offsets[flows.batch.patients]),
           events_(flows.batch.event_values, flows.batch.event_values + rows_),
           directions_(static_cast<double*>(std::calloc(
@@ -113,6 +114,7 @@ class FlowRunner {
     bool going_on_ = true;
     std::function<bool(std::int64_t)> watch_;
     Caller& caller_;
+    std::int64_t* attempts_;      // [flow] steps that were tried, all runs together
     std::int64_t rows_;           // of events
     std::vector<double> events_;  // [row] values; those of states are the points
     std::unique_ptr<double, void (*)(void*)> directions_;  // [direction][row]
@@ -145,6 +147,8 @@ class FlowRunner {
         solve(kernel_, solver.programs, part, wanted, method_, solver.code, threads_, watch_,
               caller_);
         if (!going_on_) throw Cancelled();
+        for (std::size_t p = 0; p < which.size(); ++p)
+            attempts_[which[p]] += steps_[p] + rejected_[p];
     }
 
     // These flows as a batch of their own.

@@ -238,7 +238,7 @@ void find_attractors(const Kernel& kernel, const IntervalFlows& flows, const Sea
     const std::int64_t count = flows.batch.patients, m = flows.m;
     const SearchSettings settings{flows.m, flows.batch.rtol, search.least, search.positive};
     FlowRunner runner(kernel, flows, method, threads, watch, caller,
-                      m > most_directions ? m : most_directions);
+                      m > most_directions ? m : most_directions, search.attempts);
     Rounds rounds(runner, settings, search, count);
     bool whole = m > 0;
     try {

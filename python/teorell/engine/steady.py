@@ -42,6 +42,7 @@ class Attractors:
     status: NDArray[np.int32]  # (k,) 0, or why there is none
     projection: Array  # (k, m, m) on what keeps its value
     keeps: NDArray[np.uint8]  # (k,) 1: something does
+    attempts: NDArray[np.int64]  # (k,) steps of the solver, rejected ones too
 
 
 def find_steady_states(
@@ -57,7 +58,11 @@ def find_steady_states(
     assert own is not None
     k, m = search.start.shape
     found = Attractors(
-        np.empty((k, m)), np.empty(k, np.int32), np.zeros((k, m, m)), np.empty(k, np.uint8)
+        states=np.empty((k, m)),
+        status=np.empty(k, np.int32),
+        projection=np.zeros((k, m, m)),
+        keeps=np.empty(k, np.uint8),
+        attempts=np.zeros(k, np.int64),
     )
     isa, timeline = selected_isa(given.isa), batch.timeline
     compiles = choose_executor(given.executor)[0] == "machine_code"

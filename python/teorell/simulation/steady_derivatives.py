@@ -2,8 +2,8 @@
 
 From x = flow(x, p) follow, with M the derivative of the flow by its state, the tangent
 dx = (I - M)^-1 dp and the cotangent mu = (I - M')^-1 lambda (the implicit function theorem). M is
-that of the steps at x. Totals that nothing changes, P x with P as in neutral.py, move with the
-initial values x0: dx = (I - M + P)^-1 (dp + P dx0).
+that of the steps at x. Totals that nothing changes, P x with P as in modes.hpp, move with the
+initial values x0: dx = (I - M + P)^-1 (dp + P dx0). No BLAS: its bits depend on the processor.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class SteadyStates:
         )
         # `first` counts from the record's own time here; its doses come lag later.
         np.add.at(bars["time"], self.rows, np.where(ever, 0.0, -of_doses["first"][own]))
-        longer = np.where(ever, 0.0, np.einsum("nr,nr->r", mu, self._slope))
+        longer = np.where(ever, 0.0, (mu * self._slope).sum(axis=0))
         longer -= np.where(ever, 0.0, self.whole * of_doses["first"][own])
         np.add.at(bars["every"], self.rows, np.where(ever, 0.0, of_doses["every"][own]) + longer)
         found = {
@@ -118,9 +118,9 @@ class SteadyStates:
             for k, name in enumerate(self.programs.parameter_names)
         }
         for record, projection in self.projection.items():
-            bar = projection.T @ mu[self.kept, record]
+            bar = (projection * mu[self.kept, record][:, None]).sum(axis=0)
             for name, slopes in self._initial_slopes(record).items():
-                found[name][record] += slopes @ bar
+                found[name][record] += (slopes * bar).sum()
         return found
 
     def push_forward(self, parameters: Mapping[str, Array], fields: Mapping[str, Array]) -> Array:
@@ -154,7 +154,7 @@ class SteadyStates:
         for record, projection in self.projection.items():
             for name, slopes in self._initial_slopes(record).items():
                 dot = columns[record, self.programs.parameter_names.index(name)]
-                right[self.kept, record] += projection @ slopes * dot
+                right[self.kept, record] += (projection * slopes).sum(axis=1) * dot
         return self._solved(right).T
 
     def _solved(self, right: Array, transposed: bool = False) -> Array:
