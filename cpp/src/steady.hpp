@@ -33,7 +33,7 @@ struct Search {
     std::int32_t* status;          // [flow]
     double* projection;            // [flow][m][m] on what keeps its value; zero before the call
     std::uint8_t* keeps;           // [flow] 1: something does
-    std::int64_t* attempts;        // [flow] steps of the solver, rejected ones too; 0 before the call
+    std::int64_t* attempts;  // [flow] steps of the solver, rejected ones too; 0 before the call
 };
 
 // Fills what a search finds. `watch` and the exceptions are those of `solve`; where it says so,

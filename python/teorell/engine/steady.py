@@ -16,6 +16,7 @@ from teorell.engine.solve import core_model
 from teorell.engine.step_code import machine_code
 
 if TYPE_CHECKING:
+    from teorell.engine.compile import MachineCode
     from teorell.lowering import Programs
 
 __all__ = ["Attractors", "Search", "find_steady_states"]
@@ -66,18 +67,17 @@ def find_steady_states(
     )
     isa, timeline = selected_isa(given.isa), batch.timeline
     compiles = choose_executor(given.executor)[0] == "machine_code"
-    kept_alive = [
+    code, tangent_code = (
         machine_code(programs, given.method, isa) if compiles else None
         for programs in (batch.programs, tangent_programs)
-    ]
-    code, tangent_code = (each and (*each.addresses, each.width) for each in kept_alive)
+    )
     _core.find_steady_states(
         core_model(batch.programs),
         core_model(tangent_programs),
         isa=isa,
         method=given.method,
-        code=code,
-        tangent_code=tangent_code,
+        code=_addresses(code),
+        tangent_code=_addresses(tangent_code),
         threads=available_threads() if given.threads is None else given.threads,
         columns=[np.asarray(each) for each in batch.columns],
         patients=batch.patients,
@@ -93,3 +93,8 @@ def find_steady_states(
         search={**vars(search), **vars(found)},
     )
     return found
+
+
+def _addresses(code: MachineCode | None) -> tuple[int, ...] | None:
+    """Machine code as the core takes it."""
+    return None if code is None else (*code.addresses, code.width)

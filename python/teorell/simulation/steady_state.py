@@ -117,9 +117,11 @@ def _found(
     states = np.where(kept[:, None], np.nan, np.zeros((1, records)))
     status = np.zeros(records, np.int32)
     projection: dict[int, Array] = {}
+    if not some:
+        return states, status, projection
     totals = keeps_totals(model, kept)
     begin = np.ascontiguousarray(start[kept].T)
-    block = max(1, min(BLOCK, ENTRIES // max(1, some * some)))
+    block = max(1, min(BLOCK, ENTRIES // (some * some)))
     for first in range(0, records, block):
         which = slice(first, min(first + block, records))
         found = flows.attractors(which, begin[which], positive, rhythmic[which], totals)
@@ -140,7 +142,7 @@ def _check_rest(
 ) -> None:
     """Take back the points of records `which`, where all has settled, that do not attract."""
     which = which[status[which] == 0]
-    if not which.size or not flows.kept.any():
+    if not which.size:
         return
     columns = tuple(column[which] if column.ndim else column for column in flows.columns)
     moved = which[~rests(model, columns, states[:, which], flows.kept)]
