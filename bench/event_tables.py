@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import time
+from unittest import mock
 
 import numpy as np
 import teorell as tl
 from teorell import benchmark
 from teorell.doctor import report
 from teorell.engine import solve as core
+from teorell.engine import steady
 
 
 def timed(action):
@@ -23,25 +25,28 @@ def timed(action):
 
 
 def attempts(run) -> int:
-    """Steps, rejected ones included, of every solve that a run makes, with tangents or without."""
-    counted, given = [], {name: getattr(core, name) for name in ("solve", "push_forward")}
+    """Steps, rejected ones included, of the solve and of the search for steady states that a run
+    makes, with tangents or without.
+    """
+    counted = []
 
-    def spy(function):
+    def spy(function, count):
         def call(*arguments, **options):
             found = function(*arguments, **options)
-            raw = found[0] if isinstance(found, tuple) else found
-            counted.append(int(raw.steps.sum() + raw.rejected.sum()))
+            counted.append(int(count(found).sum()))
             return found
 
         return call
 
-    for name, function in given.items():
-        setattr(core, name, spy(function))
-    try:
+    with (
+        mock.patch.object(core, "solve", spy(core.solve, lambda raw: raw.steps + raw.rejected)),
+        mock.patch.object(
+            steady,
+            "find_steady_states",
+            spy(steady.find_steady_states, lambda found: found.attempts),
+        ),
+    ):
         run()
-    finally:
-        for name, function in given.items():
-            setattr(core, name, function)
     return sum(counted)
 
 
@@ -102,10 +107,10 @@ def main() -> None:
         problem = benchmark.problem(kind)
         few = problem.patients(2_000)
         for every in (12.0, 24.0):
-            steady = tl.Regimen.bolus(100, into="STO", every=every, steady_state=True)
+            given = tl.Regimen.bolus(100, into="STO", every=every, steady_state=True)
             twelve = tl.Regimen.bolus(100, into="STO", every=every, doses=12)
             runs = {
-                "steady": lambda p=problem, r=steady, f=few: tl.simulate(p.model, f, r, [0.0]),
+                "steady": lambda p=problem, r=given, f=few: tl.simulate(p.model, f, r, [0.0]),
                 "twelve": lambda p=problem, r=twelve, f=few, e=every: tl.simulate(
                     p.model, f, r, [12 * e]
                 ),

@@ -1,6 +1,6 @@
 // The extension module `_core`: NumPy arrays in, views of them to the engine, nothing copied but
 // the programs. python/teorell/_core.pyi describes it to type checkers;
-// python/teorell/engine/solve.py and python/teorell/engine/columns.py are its two callers.
+// the wing python/teorell/engine/ is its only caller.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -20,6 +20,7 @@
 #include "columns.hpp"
 #include "derivatives.hpp"
 #include "model.hpp"
+#include "steady.hpp"
 #include "teorell/status.hpp"
 #include "teorell/tableau.hpp"
 #include "watch.hpp"
@@ -200,6 +201,17 @@ PYBIND11_MODULE(_core, module) {
                py::arg("values"), py::arg("status"), py::arg("failure_time"), py::arg("steps"),
                py::arg("rejected"), py::arg("reductions"), py::arg("progress"), py::arg("gradient"),
                py::arg("tangents"));
+    module.def("find_steady_states", &find_steady_states, py::arg("model"),
+               py::arg("tangent_model"), py::kw_only(), py::arg("isa"), py::arg("method"),
+               py::arg("code"), py::arg("tangent_code"), py::arg("threads"), py::arg("columns"),
+               py::arg("patients"), py::arg("event_times"), py::arg("event_kinds"),
+               py::arg("event_targets"), py::arg("event_values"), py::arg("event_offsets"),
+               py::arg("times"), py::arg("rtol"), py::arg("atol"), py::arg("max_steps"),
+               py::arg("search"));
+    module.def("solve_matrices", &solve_matrices, py::arg("matrices"), py::arg("right"));
+    module.def("find_eigenvalues", &find_eigenvalues, py::arg("matrices"), py::arg("real"),
+               py::arg("imaginary"));
+    module.def("orthogonalise_rows", &orthogonalise_rows, py::arg("matrix"));
     module.def("map", &map_columns, py::arg("program"), py::kw_only(), py::arg("isa"),
                py::arg("threads"), py::arg("columns"), py::arg("outputs"));
     module.def("project", &project_columns, py::arg("program"), py::kw_only(), py::arg("isa"),

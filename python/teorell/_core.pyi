@@ -57,6 +57,33 @@ def solve(
     gradient: dict[str, Any] | None,
     tangents: dict[str, Any] | None,
 ) -> None: ...
+def find_steady_states(
+    model: Model,
+    tangent_model: Model,
+    *,
+    isa: str,
+    method: str,
+    code: tuple[int, ...] | None,
+    tangent_code: tuple[int, ...] | None,
+    threads: int,
+    columns: list[NDArray[np.float64]],
+    patients: int,
+    event_times: NDArray[np.float64],
+    event_kinds: NDArray[np.int32],
+    event_targets: NDArray[np.int32],
+    event_values: NDArray[np.float64],
+    event_offsets: NDArray[np.int64],
+    times: NDArray[np.float64],
+    rtol: float,
+    atol: NDArray[np.float64],
+    max_steps: float,
+    search: dict[str, Any],
+) -> None: ...
+def solve_matrices(matrices: NDArray[np.float64], right: NDArray[np.float64]) -> None: ...
+def find_eigenvalues(
+    matrices: NDArray[np.float64], real: NDArray[np.float64], imaginary: NDArray[np.float64]
+) -> None: ...
+def orthogonalise_rows(matrix: NDArray[np.float64]) -> None: ...
 def map(
     program: dict[str, Any],
     *,

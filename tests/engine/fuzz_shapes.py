@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import teorell as tl
-from teorell.engine import columns, solve
+from teorell.engine import columns, dense, solve
 from teorell.simulation.given import problem_of
 
 REFUSED = (ValueError, TypeError, MemoryError)
@@ -58,6 +59,27 @@ def simulations() -> None:
     problem.pull_back(problem.given, np.broadcast_to(1.0, shape))
 
 
+def steady_states() -> None:
+    """Searches of few states, of many, and of a total; what Python decides with small matrices."""
+    m, regimen = tl.Model("fuzz"), tl.Regimen.bolus(10.0, "c0", every=12.0, steady_state=True)
+    k = m.parameter("k", 1.0)
+    row = [m.state(f"c{i}", initial=float(i == 9)) for i in range(10)]
+    for one, other in pairwise(row):
+        m.flow(one, other, k * one - 0.3 * other)
+    m.flow(row[0], None, 0.1 * row[0] / (1.0 + 0.1 * row[0]))
+    tl.simulate(m, {"k": [0.8, 1.0, 1.2]}, regimen, [0.0], **OPTIONS)
+    few, rest = tl.Model("fuzz"), {"start": "equilibrium", **OPTIONS}
+    binding, total = few.parameters(binding=0.5, total=5.0)
+    drug, free, bound = few.states("c0", "free", "bound")
+    few.initial(free, total)
+    few.flow(free, bound, binding * drug * free - 0.2 * bound)
+    few.flow(drug, None, 0.3 * drug)
+    tl.simulate(few, {"total": [1.0, 5.0]}, regimen, [0.0], **OPTIONS)
+    tl.simulate(few, {"total": [1.0, 5.0]}, None, [0.0], **rest)
+    dense.solved(np.ones((2, 3, 3)) + np.eye(3), np.ones((2, 3)))
+    dense.eigenvalues(np.arange(18.0).reshape(2, 3, 3))
+
+
 def loss(values: Any, patients: Any) -> Any:
     """Of each patient, whatever the grid."""
     return np.zeros(len(patients)), np.ones_like(values)
@@ -89,7 +111,9 @@ def recorded(run: Callable[[], None]) -> list[tuple[Any, tuple[Any, ...], dict[s
     with (
         mock.patch.multiple(
             core, Model=spy(core.Model), solve=spy(core.solve), map=spy(core.map),
-            project=spy(core.project),
+            project=spy(core.project), find_steady_states=spy(core.find_steady_states),
+            solve_matrices=spy(core.solve_matrices), find_eigenvalues=spy(core.find_eigenvalues),
+            orthogonalise_rows=spy(core.orthogonalise_rows),
         ),
         mock.patch.object(columns, "choose_executor", return_value=("interpreter", "")),
     ):  # fmt: skip
@@ -164,8 +188,8 @@ def attempt(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
 def fuzz(calls: int, seed: int) -> tuple[int, int]:
     """Makes so many wrong calls; how many were refused, and how many ran."""
     rng, ran = np.random.default_rng(seed), 0
-    known = recorded(simulations) + recorded(constraints)
-    keep = ("isa", "method", "code", "progress", "max_steps")
+    known = recorded(simulations) + recorded(constraints) + recorded(steady_states)
+    keep = ("isa", "method", "code", "tangent_code", "progress", "max_steps")
     for _ in range(calls):
         at = int(rng.integers(len(known)))
         function, args, kwargs = known[at][0], copied(known[at][1]), copied(known[at][2])

@@ -36,7 +36,7 @@ __all__ = [
 
 # What a simulation takes that is not told otherwise.
 RTOL, ATOL, METHOD, MAX_STEPS = 1e-6, 1e-9, "rodas5p", 1_000_000
-NO_STEADY_STATE = 7  # the one status that the core does not give itself (status.hpp)
+NO_STEADY_STATE = 7  # the core's number (status.hpp)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The flows of dosing intervals, and their matrices: where a state leads to, and how that moves."""
+"""The flows of dosing intervals: their fixed points, and their matrices there."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from teorell.engine.batch import Tangents, Timeline
 from teorell.simulation.interval import flow, with_states, within
 
 if TYPE_CHECKING:
+    from teorell.engine.steady import Attractors
     from teorell.lowering import Programs
 
 __all__ = ["Flows"]
@@ -46,35 +47,58 @@ class Flows:
         result: Array = self.settings["atol"][self.kept] / self.rtol
         return result
 
-    def advance(
-        self, x: Array, which: NDArray[np.int64], rtol: float
-    ) -> tuple[Array, NDArray[np.int32]]:
+    def attractors(
+        self,
+        which: slice,
+        start: Array,
+        positive: NDArray[np.bool_],
+        rhythmic: NDArray[np.bool_],
+        totals: bool,
+    ) -> Attractors:
+        """The fixed points that a long train of doses leads to, of consecutive records.
+
+        start: (k, kept) the initial states. positive: (kept,) states that cannot be negative.
+        rhythmic: (k,) where states may oscillate by themselves. totals: may something keep its
+        value?
+        """
+        from teorell.engine.steady import Search, find_steady_states
+
+        part = self.timeline.part(which.start, which.stop)
+        search = Search(
+            inside=self.inside[which] - self.timeline.offsets[which.start],
+            kept=np.flatnonzero(self.kept).astype(np.int32),
+            start=start,
+            least=self.least,
+            positive=positive.astype(np.uint8),
+            rhythmic=rhythmic.astype(np.uint8),
+            totals=totals,
+        )
+        numbers = np.arange(which.start, which.stop)
+        batch = flow(self.programs, self.columns, part, self.horizon, numbers)
+        return find_steady_states(batch, self.tangent_programs(), search, **self.settings)
+
+    def advance(self, x: Array, which: NDArray[np.int64]) -> tuple[Array, NDArray[np.int32]]:
         """Where the flows `which` lead from x, (k, kept), and how that went, (k,) of status."""
         from teorell.engine.solve import solve
 
         part = self._from(x, which)
-        batch = flow(self.programs, self.columns, part, self.horizon, which)
-        raw = solve(batch, **self._at(rtol))
+        raw = solve(flow(self.programs, self.columns, part, self.horizon, which), **self.settings)
         return np.ascontiguousarray(raw.values[:, self.kept]), raw.status
 
-    def matrix(self, x: Array, which: NDArray[np.int64], rtol: float) -> Array:
-        """(k, kept, kept) the derivative of the flows by the state, at x.
+    def matrix(self, x: Array, which: NDArray[np.int64]) -> Array:
+        """(k, kept, kept) the derivative of the flows by the state, at x (k, kept).
 
-        That of the steps which the solver takes at this tolerance; NaN where it fails.
+        That of the steps which the solver takes; NaN where it fails.
         """
-        kept = x.shape[1]
-        return self.along(x, which, rtol, np.broadcast_to(np.eye(kept), (len(x), kept, kept)))
-
-    def along(self, x: Array, which: NDArray[np.int64], rtol: float, directions: Array) -> Array:
-        """(k, kept, d) the derivatives of the flows along directions (k, kept, d), as `matrix`."""
         from teorell.engine.solve import push_forward
 
         part = self._from(x, which)
-        rows = within(self.inside, self.timeline, part, which)[:, self.kept]
-        moved = np.zeros((directions.shape[2], len(part.time)))
-        moved[:, rows] = np.moveaxis(directions, 2, 0)
+        rows = within(self.inside, self.timeline, part, which)
+        moved = np.zeros((x.shape[1], len(part.time)))
+        for direction, inside in zip(moved, rows[:, self.kept].T, strict=True):
+            direction[inside] = 1.0
         batch = flow(self.tangent_programs(), self.columns, part, self.horizon, which)
-        found = push_forward(batch, Tangents(event_value=moved), **self._at(rtol))[1]
+        found = push_forward(batch, Tangents(event_value=moved), **self.settings)[1]
         return np.ascontiguousarray(found[:, self.kept])
 
     def _from(self, x: Array, which: NDArray[np.int64]) -> Timeline:
@@ -83,8 +107,3 @@ class Flows:
         whole[self.kept] = x.T
         part = self.timeline.of(which)
         return with_states(part, within(self.inside, self.timeline, part, which), whole)
-
-    def _at(self, rtol: float) -> dict[str, Any]:
-        """The settings of the solver at another tolerance."""
-        scale = rtol / self.rtol
-        return {**self.settings, "rtol": rtol, "atol": self.settings["atol"] * scale}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from teorell.arrays import Array
 from teorell.engine.batch import Batch, Samples, Timeline
 from teorell.errors import InputError
+from teorell.memo import Memo
 from teorell.model import Model
 from teorell.model.evaluate import evaluate_all
 from teorell.model.expression import constant, derivative, leaves, symbol
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 BESIDE = 2  # rows of a flow beside its states: the dose, and its end
+_alone: Memo[Model] = Memo(16)
+_totals: Memo[bool] = Memo(16)
 IN_THE_END = 1e9  # in the model's unit of time: an infusion has led where it leads to
 
 
@@ -141,8 +144,14 @@ def keeps_totals(model: Model, kept: NDArray[np.bool_]) -> bool:
     """May a sum of kept states, each times a number, be what nothing changes?
 
     By the rates at random points, for random parameters: there is one where they leave a direction
-    out.
+    out. Remembered by what the model says.
     """
+    return _totals.get((model.content(), *kept.tolist()), lambda: _keeps_totals(model, kept))
+
+
+def _keeps_totals(model: Model, kept: NDArray[np.bool_]) -> bool:
+    from teorell.engine.dense import least_singular_value
+
     rng, points, names = np.random.default_rng(0), 2 * int(kept.sum()) + 2, model.parameter_names
     values = {symbol("state", name): rng.uniform(0.5, 2.0, points) for name in model.state_names}
     values |= {symbol("parameter", name): np.array(rng.uniform(0.5, 2.0)) for name in names}
@@ -154,7 +163,7 @@ def keeps_totals(model: Model, kept: NDArray[np.bool_]) -> bool:
     size = np.abs(found).max(axis=1, keepdims=True)
     if not np.isfinite(found).all() or not (size > 0.0).all():
         return True
-    return bool(np.linalg.svd(found / size, compute_uv=False)[-1] < 1e-9)
+    return least_singular_value(found / size) < 1e-9
 
 
 def _reached(names: set[str], reads: dict[str, set[str]]) -> set[str]:
@@ -181,8 +190,12 @@ def _reads(model: Model) -> dict[str, set[str]]:
 
 def of_states(model: Model) -> Model:
     """The model alone: its states start at zero and are its outputs; no output and no rule of
-    doses.
+    doses. Remembered by what the model says.
     """
+    return _alone.get(model.content(), lambda: _of_states(model))
+
+
+def _of_states(model: Model) -> Model:
     result = Model(model.name, model.time_unit)
     for name in model.parameter_names:
         info = model.parameter_info(name)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.simulation.flows import Flows
-from teorell.simulation.neutral import solved
 
 __all__ = ["detours"]
 
@@ -35,6 +34,8 @@ def detours(
     (k, m, m) I - M + P. positive: (m,) states that cannot be negative. A number is NaN where the
     moves do not reach.
     """
+    from teorell.engine.dense import solved
+
     missing, size = x - start, np.abs(x) + np.abs(start) + flows.least
     longest = np.ones(len(x))
     found = []
@@ -47,7 +48,7 @@ def detours(
         length = _length(x[active], way, positive) * longest[active]
         z = np.array(x)
         z[active] += length[:, None] * way
-        value, status = flows.advance(z[active], which[active], flows.rtol)
+        value, status = flows.advance(z[active], which[active])
         with np.errstate(divide="ignore", invalid="ignore"):
             rest = missing[active] - (value - z[active]) / length[:, None]
             good = (status == 0) & (_largest(rest, size[active]) < 0.5 * error[active])

@@ -10,7 +10,6 @@ from teorell.model import Model
 from teorell.model.declarations import LONG_AGO
 from teorell.model.evaluate import evaluate_all
 from teorell.model.expression import derivative, symbol
-from teorell.simulation.neutral import solved
 
 __all__ = ["rests"]
 
@@ -26,6 +25,8 @@ def rests(
     L-stable damps a swing in its long steps, so the flow cannot tell; the Jacobian can. A change
     that nothing moves (a total) may stay.
     """
+    from teorell.engine.dense import eigenvalues, solved
+
     jacobian = _jacobian(model, columns, states, kept)
     size = np.abs(states[kept].T) + 1e-6 * np.abs(states[kept].T).max(axis=1, keepdims=True) + 1e-30
     scaled = jacobian * size[:, None, :] / size[:, :, None]
@@ -36,11 +37,13 @@ def rests(
     slowness = solved(over, np.ones(diagonal.shape))
     with np.errstate(invalid="ignore"):
         result: NDArray[np.bool_] = np.asarray((slowness > 0.0).all(axis=1))
-    for k in np.flatnonzero(~result & np.isfinite(scaled).all(axis=(1, 2))):
-        modes = np.linalg.eigvals(scaled[k])
-        least = ROUNDING * np.abs(modes).max(initial=0.0)
-        swings = (np.abs(modes.imag) > least) & (modes.real > -1e-8 * np.abs(modes))
-        result[k] = not (swings | (modes.real > least)).any()
+    doubtful = np.flatnonzero(~result)
+    real, imaginary = eigenvalues(scaled[doubtful])
+    with np.errstate(invalid="ignore"):
+        size = np.sqrt(real**2 + imaginary**2)
+        least = ROUNDING * size.max(axis=1, keepdims=True, initial=0.0)
+        swings = (np.abs(imaginary) > least) & (real > -1e-8 * size)
+        result[doubtful] = ~(swings | ~(real <= least)).any(axis=1)
     return result
 
 

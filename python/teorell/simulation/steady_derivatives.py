@@ -2,8 +2,9 @@
 
 From x = flow(x, p) follow, with M the derivative of the flow by its state, the tangent
 dx = (I - M)^-1 dp and the cotangent mu = (I - M')^-1 lambda (the implicit function theorem). M is
-that of the steps at x. Totals that nothing changes, P x with P as in neutral.py, move with the
+that of the steps at x. Totals that nothing changes, P x with P as in modes.hpp, move with the
 initial values x0: dx = (I - M + P)^-1 (dp + P dx0); and with the weights in P (moving_totals.py).
+No BLAS: its bits depend on the processor.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ from teorell.schedule.timeline_rows import Steady, running
 from teorell.simulation.flows import Flows
 from teorell.simulation.interval import flow, given_rows, state_rows, with_states
 from teorell.simulation.moving_totals import detours
-from teorell.simulation.neutral import solved
 from teorell.simulation.switch_times import slopes_of
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class SteadyStates:
         )
         # `first` counts from the record's own time here; its doses come lag later.
         np.add.at(bars["time"], self.rows, np.where(ever, 0.0, -of_doses["first"][own]))
-        longer = np.where(ever, 0.0, np.einsum("nr,nr->r", mu, self._slope))
+        longer = np.where(ever, 0.0, (mu * self._slope).sum(axis=0))
         longer -= np.where(ever, 0.0, self.whole * of_doses["first"][own])
         np.add.at(bars["every"], self.rows, np.where(ever, 0.0, of_doses["every"][own]) + longer)
         found = {
@@ -140,9 +140,9 @@ class SteadyStates:
             for k, name in enumerate(self.model.parameter_names):
                 found[name] += back.parameters[:, k]
         for record, projection in self.projection.items():
-            bar = projection.T @ mu[self.kept, record]
+            bar = (projection * mu[self.kept, record][:, None]).sum(axis=0)
             for name, of_states in self._initial_slopes(record).items():
-                found[name][record] += of_states @ bar
+                found[name][record] += (of_states * bar).sum()
         return found
 
     def push_forward(self, parameters: Mapping[str, Array], fields: Mapping[str, Array]) -> Array:
@@ -185,18 +185,20 @@ class SteadyStates:
         for record, projection in self.projection.items():
             for name, slopes in self._initial_slopes(record).items():
                 dot = columns[record, self.programs.parameter_names.index(name)]
-                right[self.kept, record] += projection @ slopes * dot
+                right[self.kept, record] += (projection * slopes).sum(axis=1) * dot
         return self._solved(right).T
 
     def _solved(self, right: Array, transposed: bool = False) -> Array:
         """(I - M + P)^-1 right, or with the transposed matrix, (states, records)."""
+        from teorell.engine.dense import solved
+
         result = np.zeros_like(right)
         numbers, kept = np.flatnonzero(self._good), int(self.kept.sum())
         block = max(1, ENTRIES // max(1, kept * kept))
         for first in range(0, numbers.size if kept else 0, block):
             which = numbers[first : first + block]
             x = np.ascontiguousarray(self.states[self.kept][:, which].T)
-            matrices = np.eye(kept) - self.flows.matrix(x, which, self.flows.rtol)
+            matrices = np.eye(kept) - self.flows.matrix(x, which)
             for k, record in enumerate(which.tolist()):
                 if record in self.projection:
                     matrices[k] += self.projection[record]
@@ -281,7 +283,7 @@ class SteadyStates:
         if not which.size:
             return []
         x = np.ascontiguousarray(self.states[kept][:, which].T)
-        left = np.eye(x.shape[1]) - self.flows.matrix(x, which, self.flows.rtol)
+        left = np.eye(x.shape[1]) - self.flows.matrix(x, which)
         left += np.array([self.projection[record] for record in which.tolist()])
         signed = [self.model.state_info(name).signed for name in self.model.state_names]
         start = np.ascontiguousarray(self.start[kept][:, which].T)
@@ -297,7 +299,7 @@ class SteadyStates:
         result = np.zeros_like(states)
         for record, projection in self.projection.items():
             matrix = projection.T if transposed else projection
-            result[self.kept, record] = matrix @ states[self.kept, record]
+            result[self.kept, record] = (matrix * states[self.kept, record]).sum(axis=1)
         return result
 
     def _back(self, v: Array, states: Array) -> RawGradient:

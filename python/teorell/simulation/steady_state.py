@@ -24,7 +24,6 @@ from teorell.schedule.dose import BOLUS, NOT_STEADY
 from teorell.schedule.dosing_rules import Doses
 from teorell.schedule.timeline import timeline_of
 from teorell.schedule.timeline_rows import pending
-from teorell.simulation.attractor import FEW, Attractors
 from teorell.simulation.flows import Flows
 from teorell.simulation.interval import (
     check_autonomous,
@@ -125,24 +124,19 @@ def _found(
     states = np.where(kept[:, None], np.nan, np.zeros((1, records)))
     status = np.zeros(records, np.int32)
     projection: dict[int, Array] = {}
-    totals = some > FEW and keeps_totals(model, kept)
-    block = max(1, min(BLOCK, ENTRIES // max(1, some * some)))
+    if not some:
+        return states, status, projection
+    totals = keeps_totals(model, kept)
+    begin = np.ascontiguousarray(start[kept].T)
+    block = max(1, min(BLOCK, ENTRIES // (some * some)))
     for first in range(0, records, block):
-        which = np.arange(first, min(first + block, records))
-        search = Attractors(
-            flows=flows,
-            which=which,
-            start=np.ascontiguousarray(start[kept][:, which].T),
-            positive=positive,
-            rhythmic=rhythmic[which],
-            totals=totals,
-        )
-        found, status[which] = search.find()
-        states[np.ix_(kept, which)] = found.T
-        _check_rest(model, flows, which[ever[which]], states, status)
-        projected = search.matrices.projection
-        neutral = np.flatnonzero(projected.any(axis=(1, 2)) & (status[which] == 0))
-        projection |= {first + k: np.array(projected[k]) for k in neutral.tolist()}
+        which = slice(first, min(first + block, records))
+        found = flows.attractors(which, begin[which], positive, rhythmic[which], totals)
+        states[kept, which], status[which] = found.states.T, found.status
+        numbers = np.arange(records)[which]
+        _check_rest(model, flows, numbers[ever[which]], states, status)
+        neutral = np.flatnonzero((found.keeps != 0) & (status[which] == 0))
+        projection |= {first + k: np.array(found.projection[k]) for k in neutral.tolist()}
     return states, status, projection
 
 
@@ -155,7 +149,7 @@ def _check_rest(
 ) -> None:
     """Take back the points of records `which`, where all has settled, that do not attract."""
     which = which[status[which] == 0]
-    if not which.size or not flows.kept.any():
+    if not which.size:
         return
     given = flows.columns[: len(model.parameter_names)]
     columns = tuple(column[which] if column.ndim else column for column in given)

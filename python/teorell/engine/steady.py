@@ -1,0 +1,100 @@
+"""The call of the core for steady states: the fixed points of the flows of one dosing interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell import _core
+from teorell.arrays import Array
+from teorell.engine.batch import Batch, Options
+from teorell.engine.executors import available_threads, choose_executor, selected_isa
+from teorell.engine.solve import core_model
+from teorell.engine.step_code import machine_code
+
+if TYPE_CHECKING:
+    from teorell.engine.compile import MachineCode
+    from teorell.lowering import Programs
+
+__all__ = ["Attractors", "Search", "find_steady_states"]
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What is looked for in k flows of n states, of which m are kept."""
+
+    inside: NDArray[np.int64]  # (k, n) the row of events with which each state comes in
+    kept: NDArray[np.int32]  # (m,) the states that have a steady state; others start at zero
+    start: Array  # (k, m) the initial states, from which a long train of doses starts
+    least: Array  # (m,) below this size an error counts as absolute
+    positive: NDArray[np.uint8]  # (m,) 1: the state cannot be negative
+    rhythmic: NDArray[np.uint8]  # (k,) 1: states may oscillate by themselves
+    totals: bool  # may something keep its value?
+
+
+@dataclass(frozen=True, eq=False)
+class Attractors:
+    """The fixed points that a long train of doses leads to, as the core finds them."""
+
+    states: Array  # (k, m) NaN where there is none
+    status: NDArray[np.int32]  # (k,) 0, or why there is none
+    projection: Array  # (k, m, m) on what keeps its value
+    keeps: NDArray[np.uint8]  # (k,) 1: something does
+    attempts: NDArray[np.int64]  # (k,) steps of the solver, rejected ones too
+
+
+def find_steady_states(
+    batch: Batch, tangent_programs: Programs, search: Search, **options: Any
+) -> Attractors:
+    """The fixed points of flows.
+
+    batch: a patient a flow, each with events of its own and one sample at its end; its programs
+    have all states as outputs, as `tangent_programs`, the same with forward sensitivities, have.
+    options: those of `Options`.
+    """
+    given, own = Options(**options), batch.own_times
+    assert own is not None
+    k, m = search.start.shape
+    found = Attractors(
+        states=np.empty((k, m)),
+        status=np.empty(k, np.int32),
+        projection=np.zeros((k, m, m)),
+        keeps=np.empty(k, np.uint8),
+        attempts=np.zeros(k, np.int64),
+    )
+    isa, timeline = selected_isa(given.isa), batch.timeline
+    compiles = choose_executor(given.executor)[0] == "machine_code"
+    code, tangent_code = (
+        machine_code(programs, given.method, isa) if compiles else None
+        for programs in (batch.programs, tangent_programs)
+    )
+    _core.find_steady_states(
+        core_model(batch.programs),
+        core_model(tangent_programs),
+        isa=isa,
+        method=given.method,
+        code=_addresses(code),
+        tangent_code=_addresses(tangent_code),
+        threads=available_threads() if given.threads is None else given.threads,
+        columns=[np.asarray(each) for each in batch.columns],
+        patients=batch.patients,
+        event_times=timeline.time,
+        event_kinds=timeline.kind,
+        event_targets=timeline.target,
+        event_values=timeline.value,
+        event_offsets=timeline.offsets,
+        times=own.times,
+        rtol=given.rtol,
+        atol=given.atol,
+        max_steps=float(given.max_steps),
+        search={**vars(search), **vars(found)},
+    )
+    return found
+
+
+def _addresses(code: MachineCode | None) -> tuple[int, ...] | None:
+    """Machine code as the core takes it."""
+    return None if code is None else (*code.addresses, code.width)
