@@ -25,7 +25,7 @@ from pathlib import Path
 from copies import Copy, add_copies, copies
 
 PATIENTS = {"A": 2000, "B": 500}  # of a timed run
-FEW, MORE = 8, 40  # patients of the two counted runs, and of the first result
+FEW, MORE = 8, 200  # patients of the two counted runs, and of the first result
 WORK = ["forward", "gradient"]
 COUNTED = re.compile(r"Collected\s*:\s*(\d+)")
 VALGRIND = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
