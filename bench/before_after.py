@@ -25,7 +25,8 @@ from pathlib import Path
 from copies import Copy, add_copies, copies
 
 PATIENTS = {"A": 2000, "B": 500}  # of a timed run
-FEW, MORE = 8, 40  # patients of the two counted runs, and of the first result
+FEW, MORE = 8, 200  # patients of the two counted runs, and of the first result
+WORK = ["forward", "gradient"]
 COUNTED = re.compile(r"Collected\s*:\s*(\d+)")
 VALGRIND = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
 
@@ -67,7 +68,7 @@ class Work:
         return time.process_time() - begin
 
 
-def timed(kinds: list[str], patients: float) -> dict[str, float]:
+def timed(kinds: list[str], works: list[str], patients: float) -> dict[str, float]:
     """Processor seconds by name."""
     begin = time.process_time()
     import teorell as tl
@@ -77,7 +78,7 @@ def timed(kinds: list[str], patients: float) -> dict[str, float]:
     for kind in kinds:
         work = Work(kind)
         n = max(FEW, round(patients * PATIENTS[kind]))
-        for what in ("forward", "gradient"):
+        for what in works:
             found[f"{kind} {what}, first result"] = work.run(what, FEW)
             found[f"{kind} {what}"] = min(work.run(what, n) for _ in range(3))
     return found
@@ -91,6 +92,7 @@ def in_pairs(pair: tuple[Copy, Copy], options: argparse.Namespace) -> None:
 
     def run(copy: Copy, patients: float) -> dict[str, float]:
         child = ("--child", "timed", "--patients", str(patients), "--problem", *options.problem)
+        child += ("--work", *options.work)
         with tempfile.TemporaryDirectory() as cache:
             told, _ = copy.run(__file__, *child, cache=Path(cache))
         result: dict[str, float] = json.loads(told)
@@ -112,7 +114,7 @@ def by_instructions(pair: tuple[Copy, Copy], options: argparse.Namespace) -> Non
     """The counted figures of both."""
     found = {}
     for copy in pair:
-        found[copy.name] = counted(copy, options.problem)
+        found[copy.name] = counted(copy, options.problem, options.work)
         print(f"{copy.name}: counted", file=sys.stderr)
     header("millions of instructions")
     for name, old in found["before"].items():
@@ -120,7 +122,7 @@ def by_instructions(pair: tuple[Copy, Copy], options: argparse.Namespace) -> Non
         row(name, old / 1e6, new / 1e6, [old], [new])
 
 
-def counted(copy: Copy, kinds: list[str]) -> dict[str, float]:
+def counted(copy: Copy, kinds: list[str], works: list[str]) -> dict[str, float]:
     """Instructions by name."""
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
@@ -130,10 +132,13 @@ def counted(copy: Copy, kinds: list[str]) -> dict[str, float]:
             (number,) = COUNTED.findall(told)
             return int(number)
 
+        # Python compiles its modules once
+        child = ("--child", "timed", "--patients", "0", "--problem", *kinds, "--work", *works)
+        copy.run(__file__, *child, cache=cache / "other")
         nothing = count("-c", "import numpy")
         found: dict[str, float] = {"import": count("-c", "import teorell, numpy") - nothing}
         for kind in kinds:
-            for what in ("forward", "gradient"):
+            for what in works:
 
                 def run(n: int, kind: str = kind, what: str = what) -> int:
                     return count(__file__, "--child", what, "--problem", kind, "--count", str(n))
@@ -162,6 +167,7 @@ def main() -> None:
     if "--child" not in sys.argv:
         add_copies(parser)
     parser.add_argument("--problem", nargs="+", choices=["A", "B"], default=["A", "B"])
+    parser.add_argument("--work", nargs="+", choices=WORK, default=WORK)
     parser.add_argument("--rounds", type=int, default=7, help="pairs (default 7)")
     parser.add_argument(
         "--patients", type=float, default=1.0, help="times 2000 of A and 500 of B (default 1)"
@@ -171,7 +177,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child == "timed":
-        print(json.dumps(timed(options.problem, options.patients)))
+        print(json.dumps(timed(options.problem, options.work, options.patients)))
         return
     if options.child:
         Work(options.problem[0]).run(options.child, options.count)
