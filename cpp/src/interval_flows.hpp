@@ -86,6 +86,8 @@ class FlowRunner {
     template <class Action>
     void each(const Numbers& which, std::size_t workspace, Action action) {
         constexpr std::int64_t block = 16;
+        if (static_cast<std::int64_t>(which.size()) <= block)
+            return each_here(which, workspace, action);
         Run run;
         run.patients = static_cast<std::int64_t>(which.size());
         const auto work = [&](double* memory) {
@@ -96,14 +98,16 @@ class FlowRunner {
                     action(which[static_cast<std::size_t>(p)], p, memory);
             }
         };
-        if (run.patients <= block) {  // not worth a thread
-            few_.resize(workspace);
-            work(few_.data());
-        } else {
-            on_threads(useful_threads(threads_, run.patients, block), workspace, run, work, watch_,
-                       caller_);
-        }
+        on_threads(useful_threads(threads_, run.patients, block), workspace, run, work, watch_,
+                   caller_);
         if (!going_on_) throw Cancelled();
+    }
+    // The same on the calling thread: what is soon done is not worth others.
+    template <class Action>
+    void each_here(const Numbers& which, std::size_t workspace, Action action) {
+        few_.resize(workspace);
+        for (std::size_t p = 0; p < which.size(); ++p)
+            action(which[p], static_cast<std::int64_t>(p), few_.data());
     }
 
   private:

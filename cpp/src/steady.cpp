@@ -123,19 +123,20 @@ class Rounds {
         Numbers active = everyone();
         for (int dose = 0; dose < doses; ++dose) {
             advance(active, larger(many_ ? coarsest : coarse));
-            flows_.each(active, memory_, [&](std::int64_t k, std::int64_t p, double* work) {
+            flows_.each_here(active, memory_, [&](std::int64_t k, std::int64_t p, double* work) {
                 flows_.reached(p, work);
                 of(k).dose(work, flows_.status(p), many_ ? moves_of(k) + dose * m_ : nullptr);
             });
             active = chosen(active, &Attractor::found);
         }
-        each(active, [](Attractor& one, std::int64_t, double*) { one.begin(); });
+        for (const std::int64_t k : active) of(k).begin();
         if (many_) {
             look_along(active, moves_of);
             active = chosen(active, [](const Attractor& one) { return one.doubts; });
         }
         compute(active, coarsest);
-        each(active, [](Attractor& one, std::int64_t, double* work) { one.go_back(work); });
+        each(chosen(active, &Attractor::keeps_totals),
+             [](Attractor& one, std::int64_t, double* work) { one.go_back(work); });
     }
 
     // M along the last moves of each flow: moves_of(k), (doses, m).
@@ -182,8 +183,9 @@ class Rounds {
     // The train, with a coarse solver, until the point is near.
     void follow(Numbers going, double rtol, double of_matrix) {
         advance(going, rtol);
-        each_reached(going, [&](Attractor& one, const double* reached, std::int32_t, double*) {
-            one.set_out(reached, of_matrix != coarsest);
+        flows_.each_here(going, memory_, [&](std::int64_t k, std::int64_t p, double* work) {
+            flows_.reached(p, work);
+            of(k).set_out(work, of_matrix != coarsest);
         });
         for (int round = 0; round < most_on_the_way && !going.empty(); ++round) {
             compute(chosen(going, [](const Attractor& one) { return one.stale; }), of_matrix);
@@ -199,7 +201,7 @@ class Rounds {
     // Newton's steps of those that are near, until the error is small. Where they do not get there
     // they are searched again.
     void end(const Numbers& near) {
-        each(near, [](Attractor& one, std::int64_t, double*) { one.approach(); });
+        for (const std::int64_t k : near) of(k).approach();
         Numbers going = near;
         for (int round = 0; round < most_at_the_end && !going.empty(); ++round) {
             advance(going, settings_.rtol);
@@ -216,7 +218,7 @@ class Rounds {
             compute(whole, finer);
             going = chosen(going, &Attractor::found);
         }
-        each(near, [](Attractor& one, std::int64_t, double*) { one.accept(); });
+        for (const std::int64_t k : near) of(k).accept();
     }
 
     void check_that_they_attract(const Numbers& found) {

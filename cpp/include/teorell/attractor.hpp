@@ -65,6 +65,8 @@ class Attractor {
     bool doubts = false;            // M is to be looked at more closely
     bool ended = false;             // `correct` was called often enough
 
+    // Of a state, for errors.
+    double size(int i) const { return std::fabs(x[i]) + s.least[i]; }
     bool searching() const { return status == searched; }
     bool found() const { return status == success; }
     bool known_in_part() const { return matrix.known_in_part(); }
@@ -100,7 +102,6 @@ class Attractor {
         }
         dense::orthonormal_rows(d, m, work, directions);
     }
-    double size(int i) const { return std::fabs(x[i]) + s.least[i]; }
 
     // What M makes of these, (d, m), each state in its size.
     void see_along(const double* directions, const double* seen, double* work) {
@@ -239,6 +240,8 @@ class Attractor {
         stale = worse && !fresh && !ended;
         if (stale) fresh = !matrix.known_in_part(), before = infinity;
     }
+
+    // Takes the best point, or searches on.
     void accept() {
         for (int i = 0; i < m; ++i) x[i] = best_x[i];
         if (status == success && !(best <= accepted && allowed(best_x))) status = searched;
