@@ -52,12 +52,13 @@ def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
     What is not given takes its default.
 
     parameters: None, a mapping of name to number or (patients,) array, a DataFrame (one row a
-    patient, one column a parameter), or an object whose `.parameters` is one of these.
+    patient, one column a parameter), a body or population, whose `numbers(names)` has those of the
+    names that it knows, or an object whose `.parameters` is one of these.
     Raises InputError for unknown names and for values that are not finite or out of bounds.
     """
     names = tuple(model.parameter_names)
     check_people(model, parameters)
-    table = parameter_table(parameters)
+    table = parameter_table(parameters, names)
     known = set(names)
     for name in table:
         if name not in known:
@@ -104,12 +105,20 @@ def check_people(model: Model, parameters: object) -> None:
         check_people(model, parameters.parameters)
 
 
-def parameter_table(parameters: object) -> Mapping[Any, Any]:
-    """The user's parameters as a mapping; a DataFrame's columns are taken as NumPy arrays."""
+def parameter_table(parameters: object, names: Iterable[str] = ()) -> Mapping[Any, Any]:
+    """The user's parameters as a mapping; a DataFrame's columns are taken as NumPy arrays.
+
+    names: those of the model; a body or a population, which tells more than a model asks for, is
+    asked for these.
+    """
     if parameters is None:
         return {}
     if isinstance(parameters, Mapping):
         return parameters
+    ask = getattr(parameters, "numbers", None)
+    if callable(ask):
+        told: Mapping[Any, Any] = ask(names)
+        return told
     if hasattr(parameters, "columns") and hasattr(parameters, "__getitem__"):  # pandas, polars
         frame: Any = parameters
         if len(set(frame.columns)) != len(frame.columns):
@@ -119,7 +128,7 @@ def parameter_table(parameters: object) -> Mapping[Any, Any]:
         return {name: frame[name].to_numpy().reshape(-1) for name in frame.columns}
     inner = getattr(parameters, "parameters", None)
     if inner is not None and not callable(inner):
-        return parameter_table(inner)
+        return parameter_table(inner, names)
     raise InputError(
         f"parameters is a {type(parameters).__name__} (names are needed). Give a mapping of name "
         "to number or array, a DataFrame, or an object with .parameters."

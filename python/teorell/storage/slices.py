@@ -93,7 +93,7 @@ def population_of(model: Model, parameters: Any, regimen: Any, patients: int | N
     InputError where these contradict each other.
     """
     check_people(model, parameters)
-    known = parameters if callable(parameters) else _columns(parameters)
+    known = parameters if callable(parameters) else _columns(parameters, model.parameter_names)
     sizes = [] if callable(known) else list(_sizes(known))
     foreign = hasattr(regimen, "part") and not isinstance(regimen, Regimen | DoseTable)
     if not callable(regimen) and not foreign:
@@ -132,9 +132,12 @@ def among(start: int, stop: int, patients: int) -> Iterator[None]:
         raise InputError(f"{where}: {error}") from None
 
 
-def _columns(parameters: object) -> dict[str, Any]:
-    """Parameters by name: arrays as they are, numbers and sequences as arrays."""
-    table = dict(parameter_table(parameters))
+def _columns(parameters: object, names: Sequence[str] = ()) -> dict[str, Any]:
+    """Parameters by name: arrays as they are, numbers and sequences as arrays.
+
+    names: those of the model.
+    """
+    table = dict(parameter_table(parameters, names))
     for name, value in table.items():
         if is_tensor(value):
             raise InputError(
