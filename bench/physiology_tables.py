@@ -4,7 +4,7 @@ python bench/physiology_tables.py
 
 Writes human_growth.csv (ICRP 89), haematocrit.csv and nhanes.csv.gz (NHANES 2013-2018 as in httk
 2.7), and animals.csv (httk 2.7, with a few numbers of Davies & Morris 1993). The other tables were
-written by hand. bench/physiology_ranges.py makes ranges.csv.
+written by hand.
 """
 
 from __future__ import annotations

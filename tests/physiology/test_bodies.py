@@ -5,6 +5,7 @@ nobody here wrote, and what is refused.
 from __future__ import annotations
 
 import gzip
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +236,8 @@ def test_constraints_take_a_body() -> None:
 
 
 def test_with_numbers() -> None:
+    same = pickle.loads(pickle.dumps(tl.Body.of("rat")))
+    assert {**same.values} == {**tl.Body.of("rat").values}
     body = tl.Body.human(30.0).with_numbers(haematocrit=0.3)
     assert (body["haematocrit"], body.sources["haematocrit"]) == (0.3, "given")
     with pytest.raises(tl.InputError, match="Did you mean 'mass_liver'"):

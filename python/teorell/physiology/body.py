@@ -16,7 +16,7 @@ from teorell.errors import InputError, suggestion
 from teorell.physiology.animals import numbers_of_animal, table_of
 from teorell.physiology.checks import SPECIES, check_species, number_between, sex_of
 from teorell.physiology.growth import OLDEST, SEXES, reference_at
-from teorell.physiology.human import lean_and_fat, numbers_of_humans
+from teorell.physiology.human import numbers_of_humans, too_light
 from teorell.physiology.vocabulary import MORE, SHARES, VOCABULARY, unit
 
 __all__ = ["SPECIES", "Body"]
@@ -36,6 +36,13 @@ class Body:
     species: str
     values: Mapping[str, float]  # in the units that `unit` tells
     sources: Mapping[str, str]  # name -> letters of teorell.physiology.sources.SOURCES, or words
+
+    def __post_init__(self) -> None:
+        for name in ("values", "sources"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Body, (self.species, dict(self.values), dict(self.sources))
 
     @staticmethod
     def human(
@@ -74,7 +81,12 @@ class Body:
         if weight is None:
             weight = index * height**2
         sized = np.array([years]), female, np.array([height]), np.array([weight])
-        _check_fat(*sized, body)
+        if too_light(*sized)[0]:
+            raise InputError(
+                f"{weight:g} kg at {height:.3g} m is a body mass index of "
+                f"{weight / height**2:.3g} kg/m2 (the lean parts alone would weigh more). Give a "
+                "larger weight, or a smaller height."
+            )
         filtered = blood = None
         if gfr is not None:
             filtered = np.array([number_between(gfr, "gfr", "mL/min/1.73 m2", 0.0, 300.0)])
@@ -83,8 +95,8 @@ class Body:
         numbers = numbers_of_humans(*sized, gfr=filtered, haematocrit=blood)
         return Body(
             "human",
-            MappingProxyType({name: float(each[0]) for name, each in numbers.items()}),
-            MappingProxyType({name: _human_source(name) for name in numbers}),
+            {name: float(each[0]) for name, each in numbers.items()},
+            {name: _human_source(name) for name in numbers},
         )
 
     @staticmethod
@@ -108,7 +120,7 @@ class Body:
             kilograms = number_between(weight, "weight", "kg", own / 10.0, own * 10.0, species)
         numbers = numbers_of_animal(rows, kilograms, species)
         sources = {name: _animal_source(name, rows) for name in numbers}
-        return Body(species, MappingProxyType(numbers), MappingProxyType(sources))
+        return Body(species, numbers, sources)
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -125,11 +137,7 @@ class Body:
             self[name]
             number_between(value, name, unit(name), 0.0, math.inf)
         sources = dict.fromkeys(numbers, "given")
-        return Body(
-            self.species,
-            MappingProxyType({**self.values, **numbers}),
-            MappingProxyType({**self.sources, **sources}),
-        )
+        return Body(self.species, {**self.values, **numbers}, {**self.sources, **sources})
 
     def __getitem__(self, name: str) -> float:
         if name not in self.values:
@@ -206,17 +214,6 @@ class Body:
             (name, f"{value:.4g}", unit(name), _meaning(name), self.sources[name])
             for name, value in self.values.items()
         ]
-
-
-def _check_fat(age: Any, female: Any, height: Any, weight: Any, body: Any) -> None:
-    """InputError for a body whose lean parts alone would weigh more than it, or nearly so."""
-    _, fat = lean_and_fat(age, female, height, weight, body)
-    if fat[0] < 0.01 * weight[0]:
-        raise InputError(
-            f"{weight[0]:g} kg at {height[0]:.3g} m is a body mass index of "
-            f"{weight[0] / height[0] ** 2:.3g} kg/m2 (the lean parts alone would weigh "
-            f"{weight[0] - fat[0]:.3g} kg). Give a larger weight, or a smaller height."
-        )
 
 
 def _meaning(name: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from teorell.errors import InputError, suggestion
 from teorell.physiology.animals import ANIMALS, NEEDED
 
-__all__ = ["SPECIES", "check_species", "number_between", "sex_of"]
+__all__ = ["SPECIES", "WORDS", "check_species", "number_between", "sex_of"]
 
 SPECIES = ("human", *ANIMALS)
 WITHOUT = ("minipig", "pig", "cat", "cattle")  # which somebody may ask for

@@ -43,7 +43,7 @@ def read_rows(path: Path, keys: Sequence[str]) -> list[Row]:
     source.
     """
     columns = (*keys, "value", "unit", "source")
-    lines = csv.reader(io.StringIO(_text(path), newline=""))
+    lines = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
     try:
         head = [cell.strip() for cell in next(lines, [])]
         _check_head(path, head, columns)

@@ -47,7 +47,7 @@ from teorell.physiology.vocabulary import (
     mass_share_of,
 )
 
-__all__ = ["LEAN", "LEAST_FAT", "lean_and_fat", "numbers_of_humans"]
+__all__ = ["LEAN", "LEAST_FAT", "lean_and_fat", "numbers_of_humans", "too_light"]
 
 Column = NDArray[np.float64]
 # lean parts of the body as the tables tell them, the gut in two
@@ -57,6 +57,7 @@ LEAN = (
 )  # fmt: skip
 # of the adipose tissue that is typical of the size: nobody who is drawn has less
 LEAST_FAT = 0.3
+UNAGED = 30.0  # years, before which nothing is taken
 HEPATIC = ("liver", *SPLANCHNIC)
 _GROWN_UP = np.array(GROWN_UP)
 
@@ -89,6 +90,17 @@ def lean_and_fat(
     loss = [ageing(f"mass_muscle_{sex}", age) for sex in ("male", "female")]
     part["muscle"] = part["muscle"] * np.where(female, loss[1], loss[0])
     return part, weight - sum(part.values())
+
+
+def too_light(
+    age: Column, female: NDArray[np.bool_], height: Column, weight: Column
+) -> NDArray[np.bool_]:
+    """(n,) whether the lean parts, before ageing takes of them, leave less than 1 % of the weight
+    to adipose tissue: no body.
+    """
+    young = np.minimum(age, UNAGED)
+    _, fat = lean_and_fat(young, female, height, weight, reference_at(young, female))
+    return np.asarray(fat < 0.01 * weight)
 
 
 def numbers_of_humans(
