@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from teorell.errors import InputError, suggestion
+from teorell.html import html_table
 from teorell.physiology.animals import numbers_of_animal, table_of
 from teorell.physiology.checks import SPECIES, check_species, number_between, sex_of
 from teorell.physiology.growth import OLDEST, SEXES, reference_at
@@ -200,14 +200,7 @@ class Body:
         return f"<Body: {who}; {len(self)} numbers>"
 
     def _repr_html_(self) -> str:
-        head = "".join(
-            f"<th>{word}</th>" for word in ("name", "value", "unit", "meaning", "source")
-        )
-        cells = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self._rows()
-        )
-        return f"<p>{escape(repr(self))}</p><table><tr>{head}</tr>{cells}</table>"
+        return html_table(repr(self), ("name", "value", "unit", "meaning", "source"), self._rows())
 
     def _rows(self) -> list[tuple[str, str, str, str, str]]:
         return [

@@ -168,7 +168,9 @@ def _check_columns(path: Path, table: Mapping[str, Column]) -> None:
 def _numbers(path: Path, table: Mapping[str, Column], name: str) -> Column:
     column = table[name]
     if column.dtype.kind not in "fiu":
-        raise InputError(f"{path}: column {name!r} has cells that are no numbers. Correct them.")
+        raise InputError(
+            f"{path}: column {name!r} has cells of text (numbers are needed). Correct them."
+        )
     numbers = column.astype(np.float64)
     bad = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0.0)))
     if bad.size:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from html import escape
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from teorell.errors import InputError, count, suggestion
+from teorell.html import html_table
 from teorell.physiology.adults import WHOLE_BODY
 from teorell.physiology.vocabulary import MORE, SHARES, VOCABULARY, unit
 from teorell.population.draws import check_count, check_seed
@@ -295,16 +295,12 @@ class Population:
         return f"<Population: {what}, {', '.join([*more, known])}{origin}>"
 
     def _repr_html_(self) -> str:
-        def cells(words: Iterable[str], tag: str) -> str:
-            return "<tr>" + "".join(f"<{tag}>{escape(word)}</{tag}>" for word in words) + "</tr>"
-
         rows = [
-            cells((name, self.unit(name), *(f"{each:.4g}" for each in _quantiles(column))), "td")
+            (name, self.unit(name), *(f"{each:.4g}" for each in _quantiles(column)))
             for name, column in self._everything().items()
             if column.dtype.kind in "fiub" and name not in SHARES[2:]
         ]
-        head = cells(("name", "unit", "2.5 %", "median", "97.5 %"), "th")
-        return f"<p>{escape(repr(self))}</p><table>{head}{''.join(rows)}</table>"
+        return html_table(repr(self), ("name", "unit", "2.5 %", "median", "97.5 %"), rows)
 
     def _span(self, name: str) -> str:
         low, high = self.columns[name].min(), self.columns[name].max()

@@ -73,7 +73,9 @@ def _factor(names: list[str], correlations: Mapping[tuple[str, str], float]) -> 
                     f"a correlation of {name!r} (it does not vary). {suggestion(str(name), names)}"
                 )
         if frozenset(pair) in told:
-            raise InputError(f"the correlation of {pair} is told twice. Leave one out.")
+            raise InputError(
+                f"the correlation of {pair} is told twice (which is meant?). Leave one out."
+            )
         told.add(frozenset(pair))
         if not (math.isfinite(value) and -1.0 <= value <= 1.0):
             raise InputError(f"the correlation of {pair} is {value} (-1 to 1). Correct it.")

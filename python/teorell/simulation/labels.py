@@ -50,6 +50,7 @@ def labelled(
         offsets=None if own is None else own.offsets,
         reductions=problem.reductions.labelled(raw.reduced if reduced is None else reduced),
         reduction_units=problem.reductions.units(model),
+        people=problem.columns.people,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from teorell.arrays import Array, check_bounds, is_tensor, numbers_or_tensor
 from teorell.errors import InputError, suggestion
 from teorell.model import Model
+from teorell.patients import Patients, patients_of
 from teorell.schedule.covariates import Stepwise, checked_steps
 
 __all__ = ["ParameterColumns", "check_people", "parameter_columns", "parameter_table"]
@@ -31,6 +32,7 @@ class ParameterColumns:
     values: tuple[Array, ...]
     given: frozenset[str]
     steps: Mapping[str, Stepwise] = field(default_factory=dict)  # of those that change over time
+    people: Patients | None = None  # who the patients are, where it was told
 
     @property
     def as_given(self) -> dict[str, Array]:
@@ -43,6 +45,8 @@ class ParameterColumns:
         for name, value in zip(self.names, self.values, strict=True):
             if value.ndim:
                 yield f"parameter {name!r}", value.shape[0]
+        if self.people is not None:
+            yield "the population", len(self.people)
 
 
 def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
@@ -93,7 +97,8 @@ def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
         else:
             column = np.asarray(default)
         values.append(column)
-    return ParameterColumns(names, tuple(values), frozenset(str(name) for name in table), steps)
+    given = frozenset(str(name) for name in table)
+    return ParameterColumns(names, tuple(values), given, steps, patients_of(parameters))
 
 
 def check_people(model: Model, parameters: object) -> None:
