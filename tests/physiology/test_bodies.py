@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import teorell as tl
-from folders import DATA
+from folders import DATA, ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from teorell.constraints import human_adult
@@ -381,3 +382,19 @@ def test_many_bodies_are_each_one_alone() -> None:
         one = tl.Body.human(age[k], ("male", "female")[int(female[k])], height[k], weight[k])
         for name in one:
             assert one[name] == pytest.approx(float(many[name][k]), rel=1e-14), name
+
+
+def test_the_tables_of_the_page() -> None:
+    """docs/bodies.md shows the numbers that are there, and every source."""
+    page = (ROOT / "docs" / "bodies.md").read_text(encoding="utf-8")
+    ages = [(0, "male"), (1, "male"), (5, "male"), (10, "male"), (15, "male"), (15, "female")]
+    ages += [(30, "male"), (30, "female"), (80, "male"), (80, "female")]
+    humans = [tl.Body.human(*each) for each in ages]
+    animals = [tl.Body.of(each) for each in ("mouse", "rat", "rabbit", "dog", "monkey")]
+    rows = re.findall(r"^\| `(\w+)`, .*? \|(.*)\|$", page, re.MULTILINE)
+    assert len(rows) > 60
+    for name, cells in rows:
+        told = [cell.strip() for cell in cells.split("|")]
+        bodies = humans if len(told) == len(humans) else animals
+        assert told == [f"{body[name]:.3g}" for body in bodies], name
+    assert re.findall(r"^- \*\*(\w+)\*\* ", page, re.MULTILINE) == list(SOURCES)

@@ -3,8 +3,8 @@
 Masses grow with the body weight, flows with its power 0.75 (B). The rest of the body is what is
 left of the weight, and of the cardiac output; where the organs' flows are more than that (the
 rabbit's, by 5 %), each is its part of their sum. The gut's flow is what the liver has beside its
-artery and the spleen, so stomach and pancreas have none of their own; what the table does not tell
-(pancreas, gonads, the stomach of some) is in the gut or the rest.
+artery and the spleen, shared with the stomach by mass; what the table does not tell (pancreas,
+gonads, the stomach of some) is in the gut or the rest.
 """
 
 from __future__ import annotations
@@ -109,6 +109,10 @@ def numbers_of_animal(table: Mapping[str, Row], weight: float, name: str) -> dic
             f"the liver of {name!r} has no more than its artery and the spleen's blood (the gut's "
             "flow is what is left). Correct the flows."
         )
+    if share["stomach"]:  # by its part of the wall
+        wall = share["stomach"] + share["gut"]
+        flow["stomach"] = flow["gut"] * share["stomach"] / wall
+        flow["gut"] *= share["gut"] / wall
     flow["rest"] = max(told["cardiac_output"] - sum(flow.values()), 0.0)
     whole = sum(flow.values())
     metabolic = weight**FLOW_EXPONENT

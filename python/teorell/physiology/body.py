@@ -231,6 +231,7 @@ def _animal_source(name: str, rows: Mapping[str, Any]) -> str:
         "mass_blood": "plasma_volume", "mass_share_blood": "plasma_volume",
         "flow_liver": "flow_hepatic_artery", "flow_share_liver": "flow_hepatic_artery",
         "flow_gut": "flow_liver_total", "flow_share_gut": "flow_liver_total",
+        "flow_stomach": "flow_liver_total", "flow_share_stomach": "flow_liver_total",
     }.get(name, name)  # fmt: skip
     for each in (own, own.replace("flow_share_", "flow_"), own.replace("mass_", "mass_share_")):
         if each in rows:
