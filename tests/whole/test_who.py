@@ -186,3 +186,23 @@ def test_what_a_notebook_shows() -> None:
         assert html.count("<tr>") == html.count("</tr>")
     hostile = tl.Model("<script>alert(1)</script>")
     assert "<script>" not in hostile._repr_html_()
+
+
+def test_with_torch_transforms() -> None:
+    """Under vmap the people of all runs, one run after the other; a layer takes what it reads."""
+    torch = pytest.importorskip("torch")
+    from teorell.nn import Simulator
+
+    some = people(3)
+
+    def curve(dose: Any) -> Any:
+        return tl.simulate(MODEL, some, tl.Regimen.bolus(dose, into="a"), TIMES).values
+
+    doses = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    found = torch.func.vmap(curve)(doses)
+    assert found.shape == (2, 3, 4, 1)
+    np.testing.assert_array_equal(found[1].numpy(), curve(doses[1]).numpy())
+    layer = Simulator(MODEL, REGIMEN, TIMES, fixed=some)
+    np.testing.assert_array_equal(
+        layer().detach().numpy(), tl.simulate(MODEL, some, REGIMEN, TIMES).values
+    )

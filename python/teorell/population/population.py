@@ -14,11 +14,11 @@ from teorell.errors import InputError, count, suggestion
 from teorell.html import html_table
 from teorell.physiology.adults import WHOLE_BODY
 from teorell.physiology.vocabulary import MORE, SHARES, VOCABULARY, unit
+from teorell.population.columns import Column, added, check_ids, chosen_people
 from teorell.population.draws import check_count, check_seed
 
 __all__ = ["Population"]
 
-Column = NDArray[Any]
 PERSON = ("age", "female", "body_weight", "height", "body_mass_index", "haematocrit", "gfr")
 
 
@@ -62,7 +62,7 @@ class Population:
                     "(one each is needed). Give all of the same people."
                 )
         self.ids: NDArray[Any] = np.arange(self._people) if ids is None else np.asarray(ids)
-        _check_ids(self.ids, self._people)
+        check_ids(self.ids, self._people)
 
     @staticmethod
     def sample(
@@ -243,20 +243,7 @@ class Population:
                     f"{suggestion(key, everything)}"
                 )
             return everything[key]
-        if isinstance(key, int | np.integer) and not isinstance(key, bool):
-            key = [range(len(self))[key]]
-        elif isinstance(key, list | np.ndarray):
-            key = np.asarray(key)
-            if key.dtype == bool and key.shape != (len(self),):
-                raise InputError(
-                    f"a mask of shape {key.shape} for {count(len(self), 'person')} (one each is "
-                    "needed). Give (n,)."
-                )
-        elif not isinstance(key, slice):
-            raise TypeError(
-                f"people by a {type(key).__name__} (which are meant?). Give a name, a slice, a "
-                "mask, or places."
-            )
+        key = chosen_people(key, len(self))
 
         def some(columns: Mapping[str, Column]) -> dict[str, Column]:
             return {name: column[key] for name, column in columns.items()}
@@ -331,29 +318,23 @@ class Population:
     def _with(
         self, kind: str, given: Mapping[str, ArrayLike], units: Mapping[str, str] | None
     ) -> Population:
-        added: dict[str, Column] = {}
-        for name, value in given.items():
-            column = np.asarray(value)
-            if kind == "parameters" or column.dtype.kind in "fiub":
-                column = _finite(name, column)
-            elif column.dtype.kind == "O":
-                column = column.astype(str)
+        new = added(given, len(self), text=kind == "covariates")
+        other = self.covariates if kind == "parameters" else self.parameters
+        for name in new:
             if name in self.columns or name == "id":
                 raise InputError(
                     f"{name!r} is a number of the body (nothing else would follow from another). "
                     "Make people with it: Population.from_dataframe."
                 )
-            other = self.covariates if kind == "parameters" else self.parameters
             if name in other:
                 raise InputError(f"{name!r} is there already (which is meant?). Rename it.")
-            added[name] = np.full(len(self), column) if column.ndim == 0 else column
         for name in units or {}:
-            if name not in added:
+            if name not in new:
                 raise InputError(
-                    f"a unit of {name!r} (no column of it is given). {suggestion(name, added)}"
+                    f"a unit of {name!r} (no column of it is given). {suggestion(name, new)}"
                 )
-        parameters = {**self.parameters, **(added if kind == "parameters" else {})}
-        covariates = {**self.covariates, **(added if kind == "covariates" else {})}
+        parameters = {**self.parameters, **(new if kind == "parameters" else {})}
+        covariates = {**self.covariates, **(new if kind == "covariates" else {})}
         told = {**self.units, **(units or {})}
         return self._same(self.columns, self.ids, parameters, covariates, told)
 
@@ -371,36 +352,3 @@ def _rebuilt(
 
 def _quantiles(column: Column) -> list[float]:
     return [float(each) for each in np.quantile(column.astype(np.float64), [0.025, 0.5, 0.975])]
-
-
-def _finite(name: str, column: Column) -> Column:
-    """Finite float64 numbers, () or (n,); InputError with the first place of what is none."""
-    if column.dtype.kind not in "fiub" or column.ndim > 1:
-        raise InputError(f"{name!r} has no numbers, one a person (they are needed). Give (n,).")
-    numbers = column.astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(np.atleast_1d(numbers)))
-    if bad.size:
-        raise InputError(
-            f"{name!r} is {np.atleast_1d(numbers)[bad[0]]} for person {bad[0]} (a finite number is "
-            "needed). Give one."
-        )
-    return numbers
-
-
-def _check_ids(ids: NDArray[Any], people: int) -> None:
-    if not people:
-        raise InputError("a population without people (one at least is needed). Give some.")
-    if ids.shape != (people,):
-        raise InputError(
-            f"ids of shape {ids.shape} for {count(people, 'person')} (one each is needed). Give "
-            "(n,)."
-        )
-    first: dict[Any, int] = {}
-    if np.unique(ids).size < people:
-        for place, each in enumerate(ids.tolist()):
-            if each in first:
-                raise InputError(
-                    f"id {each!r} names persons {first[each]} and {place}, counted from 0 (results "
-                    "would not tell them apart). Give each an id of its own."
-                )
-            first[each] = place

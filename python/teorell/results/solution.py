@@ -142,7 +142,7 @@ class Solution(Outcome):
         self._check_people()
         columns: dict[str, Any] = {
             "patient": np.repeat(self.patient, self.times.size) if grid else self.patient,
-            "time": np.tile(self.times, self.status.size) if grid else self.times,
+            "time": np.tile(self.times, self.status.size) if grid else self.times.copy(),
         }
         units = {"time": self.time_unit}
         labels: dict[str, Any] = {}
@@ -150,9 +150,10 @@ class Solution(Outcome):
             labels = {name: each[columns["patient"]] for name, each in self._labels().items()}
             columns = {"patient": columns["patient"], "id": labels.pop("id"), **columns}
             units |= self.people.units
-        columns |= {name: self.array[..., k].reshape(-1) for k, name in enumerate(self.outputs)}
+        # columns of their own: the frame does not copy them again
+        columns |= {name: self.array[..., k].flatten() for k, name in enumerate(self.outputs)}
         units |= dict(zip(self.outputs, self.units, strict=False))
-        frame = pd.DataFrame(columns | labels)
+        frame = pd.DataFrame(columns | labels, copy=False)
         frame.attrs["units"] = {name: unit for name, unit in units.items() if unit}
         return frame
 
