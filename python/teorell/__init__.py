@@ -26,21 +26,24 @@ if TYPE_CHECKING:
     from teorell.constraints import ConstraintSet
     from teorell.derivatives.differentiate import Jacobian, jacobian, jvp, value_and_grad
     from teorell.fitting import Additive, Combined, Fit, LogNormal, Normal, Proportional, fit
+    from teorell.physiology.body import Body
+    from teorell.population import Population
     from teorell.results.nca import NCAWarning, nca
     from teorell.schedule.event_table import EventTable
     from teorell.storage.streaming import Stored, simulate_to
 
 __all__ = [
-    "AUC", "Additive", "Cmax", "Cmin", "Combined", "ConstraintSet", "EventTable", "Fit",
+    "AUC", "Additive", "Body", "Cmax", "Cmin", "Combined", "ConstraintSet", "EventTable", "Fit",
     "Gradient", "InputError", "InputWarning", "Jacobian", "LogNormal", "Model", "ModelError",
-    "NCAWarning", "Normal", "Proportional", "Regimen", "SimulationError", "Solution", "Stepwise",
-    "Stored", "TimeAbove", "Tmax", "abs", "cos", "exp", "fit", "hill", "jacobian", "jvp", "log",
-    "max", "min", "nca", "pow", "simulate", "simulate_to", "sin", "sqrt", "stepwise", "tanh",
-    "value_and_grad", "where",
+    "NCAWarning", "Normal", "Population", "Proportional", "Regimen", "SimulationError", "Solution",
+    "Stepwise", "Stored", "TimeAbove", "Tmax", "abs", "cos", "exp", "fit", "hill", "jacobian",
+    "jvp", "log", "max", "min", "nca", "pow", "simulate", "simulate_to", "sin", "sqrt", "stepwise",
+    "tanh", "value_and_grad", "where",
 ]  # fmt: skip
 
 
 _LATER = {
+    "Body": "physiology.body",
     "ConstraintSet": "constraints",
     "EventTable": "schedule.event_table",
     **dict.fromkeys(("NCAWarning", "nca"), "results.nca"),
@@ -49,6 +52,7 @@ _LATER = {
         ("Additive", "Combined", "Fit", "LogNormal", "Normal", "Proportional", "fit"), "fitting"
     ),
     **dict.fromkeys(("METHODS", "STATUS"), "engine.executors"),
+    "Population": "population",
     **dict.fromkeys(("Stored", "simulate_to"), "storage.streaming"),
 }
 

@@ -1,4 +1,5 @@
-"""The command line: `teorell simulate`, `fit`, `bench`, `doctor`, declared beside what they do.
+"""The command line: `teorell simulate`, `population`, `fit`, `bench`, `doctor`, each declared
+beside what it does.
 
 Every mistake of a user is one sentence on stderr and exit code 2. A traceback is a bug of teorell.
 """
@@ -83,12 +84,13 @@ def _parser() -> Parser:
     from teorell.benchmark import command as bench
     from teorell.fitting import command as fit
     from teorell.pbpk import command as simulate
+    from teorell.population import command as population
 
     parser = Parser(prog="teorell", description="Simulate virtual populations with PBPK models.")
     parser.add_argument("--version", action=_Version, help="print the version and stop")
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
-    for module in (simulate, fit, doctor, bench):
+    for module in (simulate, population, fit, doctor, bench):
         module.add_parser(commands)
     return parser
 

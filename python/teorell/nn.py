@@ -17,7 +17,7 @@ from teorell.errors import InputError, suggestion
 from teorell.model import Model
 from teorell.schedule.regimen import Given
 from teorell.simulation.given import problem_of
-from teorell.simulation.parameters import check_people
+from teorell.simulation.parameters import check_people, parameter_table
 from teorell.simulation.problem import Problem
 
 __all__ = ["Simulator"]
@@ -78,6 +78,7 @@ class Simulator(nn.Module):
             )
         check_people(model, fixed)
         check_people(model, learnable)
+        fixed = parameter_table(fixed, model.parameter_names)
         defaults = map(float, model.parameter_defaults)
         self._defaults = dict(zip(model.parameter_names, defaults, strict=True))
         self._declare(learnable, dict(fixed or {}), _names(positive), dtype)

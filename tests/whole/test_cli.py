@@ -178,6 +178,35 @@ def test_grid_has_the_end_of_the_infusion() -> None:
     assert 30.0 not in grid(24.0, 30.0)
 
 
+def test_population(tmp_path: Path, capsys: Captured) -> None:
+    """A table that is read back, of whom was asked for; PK-Sim's; mistakes in one sentence."""
+    out = tmp_path / "new" / "people.csv"
+    words = ["population", "--people", "20", "--age", "18", "80", "--sex", "female"]
+    assert main([*words, "--gfr", "moderate", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "20 people" in printed
+    assert max(map(len, printed.splitlines()[1:-1])) <= 80
+    people = tl.Population.read_csv(out)
+    assert len(people) == 20
+    assert people["gfr"].max() <= 60.0
+    assert people["female"].min() == 1.0
+    assert main([*words, "--format", "pksim", "--out", str(out)]) == 0
+    assert len(tl.Population.read_pksim(out)) == 20
+    assert main(["population", "--species", "rat", "--people", "3", "--out", str(out)]) == 0
+    for more, sentence in (
+        (["--age", "200"], "age is 200"),
+        (["--age", "1", "2", "3"], "--age has 3 numbers"),
+        (["--species", "rta"], "Did you mean 'rat'"),
+        (["--people", "0"], "n is 0"),
+        (["--out", str(tmp_path)], "a folder"),
+    ):
+        capsys.readouterr()
+        assert main(["population", *more]) == 2
+        error = capsys.readouterr().err
+        assert sentence in error
+        assert len(error.strip().splitlines()) == 1
+
+
 def test_fit(tmp_path: Path, capsys: Captured, oral: list[str]) -> None:
     """A model file and a table in, estimates, residuals and a picture out."""
     assert main(oral) == 0
@@ -339,7 +368,7 @@ def test_version(capsys: Captured) -> None:
 def test_without_a_command_there_is_help(capsys: Captured) -> None:
     assert main([]) == 0
     printed = capsys.readouterr()
-    assert all(name in printed.out for name in ("simulate", "fit", "bench", "doctor"))
+    assert all(name in printed.out for name in ("simulate", "population", "fit", "bench", "doctor"))
     assert printed.err == ""
 
 

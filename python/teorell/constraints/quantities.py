@@ -10,7 +10,6 @@ import numpy as np
 from teorell.arrays import Array, agree, is_tensor, numbers, numbers_or_tensor
 from teorell.constraints.declared import Declared
 from teorell.errors import InputError, suggestion
-from teorell.physiology.adults import Adults
 
 __all__ = ["arrays_of", "columns_of", "roundings_of"]
 
@@ -94,8 +93,10 @@ def _given(declared: Declared, values: Any) -> dict[str, Any]:
             f"{declared.name!r} has no constraints (there is nothing to check). Declare some."
         )
     known = declared._known()
-    given = getattr(values, "parameters", values)
-    if isinstance(given, Adults):  # told by more numbers than a set asks for
+    given = values if callable(getattr(values, "numbers", None)) else None
+    if given is None:
+        given = getattr(values, "parameters", values)
+    if callable(getattr(given, "numbers", None)):  # people tell more numbers than a set asks for
         given = given.numbers(known)
     try:
         # a DataFrame iterates over its columns too

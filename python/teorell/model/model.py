@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from teorell.errors import ModelError, count
+from teorell.html import html_table
 from teorell.model.balance import Conservation, check_conservation
 from teorell.model.checks import CheckedEquations, checked_default
 from teorell.model.declarations import (
@@ -50,6 +51,18 @@ class Model(CheckedEquations):
             f"{count(len(self._parameters), 'parameter')}, {count(flows, 'flow')}, "
             f"{count(rates, 'rate')}, {count(len(self.output_names), 'output')}>"
         )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: parameters, states and outputs, with units and meanings."""
+        rows = []
+        for name in self.parameter_names:
+            told = self.parameter_info(name)
+            rows.append(("parameter", name, f"{told.default:.6g}", told.unit, told.description))
+        for name in self.state_names:
+            state = self.state_info(name)
+            rows.append(("state", name, "", state.unit, state.description))
+        rows += [("output", name, "", self.output_unit(name), "") for name in self.output_names]
+        return html_table(repr(self), ("what", "name", "default", "unit", "meaning"), rows)
 
     @property
     def time(self) -> Expression:

@@ -117,7 +117,7 @@ def whole_body(drug: Drug) -> Model:
         told = VOCABULARY[name]
         return number(name, default, told.unit, low, high, told.meaning)
 
-    weight = of_body("body_weight", BODY_WEIGHT.man, 20.0, 300.0)
+    weight = of_body("body_weight", BODY_WEIGHT.man, 0.005, 300.0)
     cardiac_index = of_body("cardiac_index", CARDIAC_INDEX, 1.0, 100.0)
     mass = {
         name: of_body(mass_share_of(name), MASS[name].man / BODY_WEIGHT.man, 0.0, 1.0)

@@ -28,10 +28,52 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "N": "NHANES 2013-2018 (CDC), adults, with survey weights (as in httk): 2.5 and 97.5 "
         "percentiles of body weight, height, body mass index, haematocrit, and of the CKD-EPI "
         "2009 filtration rate from serum creatinine; log sd of the body weight",
+        "E": "Rowland Yeo, Rostami-Hodjegan & Tucker (2004), Abundance of cytochromes P450 in "
+        "human liver: a meta-analysis, Br J Clin Pharmacol 57:687-688: pmol per mg of microsomal "
+        "protein",
+        "F": "Fallingborg et al. (1989), pH-profile and regional transit times of the normal gut "
+        "measured by a radiotelemetry device, Aliment Pharmacol Ther 3:605-613: medians",
+        "G2": "Davies & Morris (1993), as G: cardiac output of the rabbit and flows of the hepatic "
+        "artery, mL/min, divided here by the body weight^0.75",
+        "H": "Evans et al. (1988), Measurement of gastrointestinal pH profiles in normal ambulant "
+        "human subjects, Gut 29:1035-1041: means",
+        "I": "Dallman (1977), in Rudolph (ed.), Pediatrics, 16th ed.: mean haematocrit from birth "
+        "(cord blood) to half a year",
+        "J": "Johnson, Rostami-Hodjegan & Tucker (2006), Prediction of the clearance of eleven "
+        "drugs and associated variability in neonates, infants and children, Clin Pharmacokinet "
+        "45:931-956: plasma proteins and enzymes over age",
+        "K": "Levey et al. (2009), A new equation to estimate glomerular filtration rate, Ann "
+        "Intern Med 150:604-612: CKD-EPI 2009, here without its factor of race; below 18 years "
+        "Schwartz et al. (2009), New equations to estimate GFR in children with CKD, J Am Soc "
+        "Nephrol 20:629-637",
+        "L": "httk 2.7 (MIT), physiology_data",
+        "O": "Agoram, Woltosz & Bolger (2001), Adv Drug Deliv Rev 50:S41-S67: fasted stomach",
+        "P": "Davies & Shock (1950), Age changes in glomerular filtration rate, effective renal "
+        "plasma flow, and tubular excretory capacity in adult males, J Clin Invest 29:496-507: per "
+        "1.73 m2, 122.8 and 613 mL/min at 20 to 29 years, 65.3 and 289 at 80 to 89",
+        "Q": "Dressman et al. (1990), Upper gastrointestinal (GI) pH in young, healthy men and "
+        "women, Pharm Res 7:756-761: fasted median",
+        "R": "Rhodin et al. (2009), Human renal function maturation, Pediatr Nephrol 24:67-76: "
+        "121.2 mL/min at 70 kg, half of it at 47.7 weeks after menstruation, Hill exponent 3.4",
         "S": "Carlsson et al. (2012), J Cardiovasc Magn Reson 14:51: cardiac index 3.2, sd 0.5 "
         "L/min/m2",
+        "T": "Katori (1979), Normal cardiac output in relation to age and body size, Tohoku J Exp "
+        "Med 128:377-387: cardiac index 4.874 - 0.023 age, here from 30 to 85 years",
+        "U": "Yu, Crison & Amidon (1996), Compartmental transit and dispersion model analysis of "
+        "small intestinal transit flow in humans, Int J Pharm 140:111-118: 199 min",
+        "V": "Mitchell et al. (2012), Sarcopenia, dynapenia, and the impact of advancing age on "
+        "human skeletal muscle size and strength, Front Physiol 3:260: 0.47 % of the muscle a year "
+        "in men, 0.37 % in women; from 45 years: Janssen et al. (2000), J Appl Physiol 89:81-88",
         "W": "Willmann et al. (2007), Development of a physiology-based whole-body population "
         "model, J Pharmacokinet Pharmacodyn 34:401-431: masses of organs over body height, with "
         "these exponents",
+        "X": "Chouker et al. (2004), Estimation of liver size for liver transplantation, Liver "
+        "Transpl 10:678-685: 1390 + 15.94 kg - 12.86 age (g) from 51 to 70 years, here at 73 kg",
+        "Y": "Stark & Pakkenberg (2004), Cell Tissue Res 318:81-92: 2 to 3 % of the brain's weight "
+        "a decade from 50 to 90 years",
+        "Z": "Zoli et al. (1999), Total and functional hepatic blood flow decrease in parallel "
+        "with ageing, Age Ageing 28:29-33: 1445 mL/min below 45 years, 1020 above 75",
+        "AA": "Janmahasatian et al. (2005), Quantification of lean bodyweight, Clin Pharmacokinet "
+        "44:1051-1065",
     }
 )

@@ -15,6 +15,7 @@ __all__ = [
     "BODY",
     "FLOWS",
     "MASSES",
+    "MORE",
     "ORGANS",
     "SHARES",
     "SPLANCHNIC",
@@ -97,8 +98,20 @@ _SHARES = {
 VOCABULARY: Mapping[str, Quantity] = MappingProxyType({**_PERSON, **_INDEX, **_AMOUNTS, **_SHARES})
 BODY = (*_PERSON, *_AMOUNTS)  # how the constraints tell a body
 SHARES = ("body_weight", *_INDEX, *_SHARES)  # how the model tells it
+# what else is told of people of any age, and of animals
+MORE: Mapping[str, Quantity] = MappingProxyType(
+    {
+        "age": Quantity("y", "years since birth"),
+        "body_mass_index": Quantity("kg/m2", "body weight / height squared"),
+        "glomerular_filtration": Quantity("L/h", "glomerular filtration rate"),
+        "albumin": Quantity("g/L", "albumin in plasma"),
+        "alpha1_acid_glycoprotein": Quantity("g/L", "alpha1-acid glycoprotein in plasma"),
+        "mass_small_intestine": Quantity("kg", "mass without blood: small intestine, of the gut"),
+        "mass_large_intestine": Quantity("kg", "mass without blood: large intestine, of the gut"),
+    }
+)
 
 
 def unit(name: str) -> str:
-    """The unit of a number of the vocabulary, "1" for none. KeyError for another name."""
-    return VOCABULARY[name].unit
+    """The unit of a number of VOCABULARY or MORE, "1" for none. KeyError for another name."""
+    return (VOCABULARY[name] if name in VOCABULARY else MORE[name]).unit

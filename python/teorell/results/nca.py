@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from teorell.arrays import Array
 from teorell.engine.batch import Infusions
 from teorell.errors import InputError
+from teorell.patients import Patients
 from teorell.results.nca_checks import NCAWarning, coarse, missed_ends, warn
 
 __all__ = ["NCA", "NCAWarning", "Summary", "analyse", "nca"]
@@ -51,6 +52,8 @@ class NCA:
         default_factory=lambda: np.zeros(0, np.bool_), kw_only=True, repr=False
     )
 
+    people: Patients | None = field(default=None, kw_only=True, repr=False)  # who the patients are
+
     def __getitem__(self, name: str) -> Array:
         """The results called `name`, shape (patients,); InputError if there is none."""
         if name not in self.columns():
@@ -66,11 +69,19 @@ class NCA:
         return {f.name: getattr(self, f.name) for f in fields(self) if not f.kw_only}
 
     def to_dataframe(self) -> Any:
-        """A pandas DataFrame, one row a patient, one column a quantity.
+        """A pandas DataFrame, one row a patient, one column a quantity; where it is known who the
+        patients are, id before and covariates after them. Units are in `frame.attrs["units"]`.
 
-        ImportError without pandas.
+        ImportError without pandas, InputError if two columns would have one name.
         """
-        return _pandas().DataFrame(self.columns()).rename_axis("patient")
+        labels = {} if self.people is None else self.people.columns()
+        if self.people is not None:
+            self.people.check_names(dict.fromkeys(self.columns(), "a result"))
+        first = {"id": labels.pop("id")} if labels else {}
+        frame = _pandas().DataFrame({**first, **self.columns(), **labels}).rename_axis("patient")
+        units = {**self.units, **({} if self.people is None else self.people.units)}
+        frame.attrs["units"] = {name: unit for name, unit in units.items() if unit}
+        return frame
 
     def summary(
         self,

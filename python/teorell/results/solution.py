@@ -6,7 +6,7 @@ Tables, pictures and analyses are made from there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from teorell.arrays import Array, is_tensor
 from teorell.engine.batch import Infusions, Outcome
 from teorell.errors import InputError, count, suggestion
+from teorell.html import html_table
+from teorell.patients import Patients
 from teorell.results.failures import SimulationError, raise_failures
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Solution(Outcome):
     reductions: Mapping[str, Any] = field(default_factory=dict)
     reduction_units: Mapping[str, str] = field(default_factory=dict)  # "" where not known
     infusions: Infusions | None = None  # when they ran, for what samples cannot tell
+    people: Patients | None = None  # who the patients are, where a population or table told it
 
     @property
     def time(self) -> Array:
@@ -59,6 +62,16 @@ class Solution(Outcome):
         if self.offsets is None:
             return np.arange(self.status.size)
         return np.repeat(np.arange(self.status.size), np.diff(self.offsets))
+
+    @property
+    def ids(self) -> NDArray[Any]:
+        """(patients,) ids of a population or an event table, else 0, 1, 2, ..."""
+        return np.arange(self.status.size) if self.people is None else self.people.ids
+
+    @property
+    def covariates(self) -> Mapping[str, NDArray[Any]]:
+        """What is known of the patients beside: name -> (patients,), numbers or text."""
+        return {} if self.people is None else self.people.covariates
 
     @property
     def array(self) -> Array:
@@ -88,6 +101,19 @@ class Solution(Outcome):
         went = f"{failed} failed" if failed else "all succeeded"
         return f"<{type(self).__name__} of {self.model!r}: {', '.join(parts)}; {went}>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: each output's median of the patients' largest and last numbers."""
+        rows = []
+        for k, name in enumerate(self.outputs if self.times.size else ()):
+            unit = self.units[k] if self.units else ""
+            cells = [name, unit]
+            if self.offsets is None and np.isfinite(self.array[..., k]).any():
+                done = self.array[self.status == 0, :, k]
+                sums = [done.max(axis=1), done[:, -1]] if done.size else []
+                cells += [f"{np.median(each):.4g}" for each in sums]
+            rows.append(cells)
+        return html_table(repr(self), ("output", "unit", "largest, median", "last, median"), rows)
+
     def raise_for_status(self) -> None:
         """Raise SimulationError if any patient failed.
 
@@ -101,9 +127,10 @@ class Solution(Outcome):
     def to_dataframe(self) -> Any:
         """A tidy pandas DataFrame: a row for each patient and time.
 
-        Columns are patient, time, and one for each output. `patient` counts from 0; after a failure
-        values are NaN. ImportError without pandas, InputError if an output is called patient or
-        time.
+        Columns are patient, time, and one for each output; where a population or an event table
+        told who the patients are, id, and after the outputs their covariates. `patient` counts from
+        0; after a failure values are NaN. Units are in `frame.attrs["units"]`. ImportError without
+        pandas, InputError if two columns would have one name.
         """
         try:
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]
@@ -113,20 +140,32 @@ class Solution(Outcome):
             ) from error
         self._check_free("patient", "time")
         grid = self.offsets is None
+        self._check_people()
         columns: dict[str, Any] = {
             "patient": np.repeat(self.patient, self.times.size) if grid else self.patient,
-            "time": np.tile(self.times, self.status.size) if grid else self.times,
+            "time": np.tile(self.times, self.status.size) if grid else self.times.copy(),
         }
-        columns |= {name: self.array[..., k].reshape(-1) for k, name in enumerate(self.outputs)}
-        return pd.DataFrame(columns)
+        units = {"time": self.time_unit}
+        labels: dict[str, Any] = {}
+        if self.people is not None:
+            labels = {name: each[columns["patient"]] for name, each in self._labels().items()}
+            columns = {"patient": columns["patient"], "id": labels.pop("id"), **columns}
+            units |= self.people.units
+        # columns of their own: the frame does not copy them again
+        columns |= {name: self.array[..., k].flatten() for k, name in enumerate(self.outputs)}
+        units |= dict(zip(self.outputs, self.units, strict=False))
+        frame = pd.DataFrame(columns | labels, copy=False)
+        frame.attrs["units"] = {name: unit for name, unit in units.items() if unit}
+        return frame
 
     def to_xarray(self) -> Any:
         """An xarray Dataset: a variable (patient, time) for each output, others (patient,).
 
-        The others are reductions, status, failure_time, steps and rejected. Where each patient has
-        times of its own, the outputs are (sample,), with coordinates sample_patient and time. Units
-        are attributes, `units`. ImportError without xarray, InputError if an output has the name of
-        one of these.
+        The others are reductions, status, failure_time, steps and rejected. Where a population or
+        an event table told who the patients are, id and covariates are coordinates (patient,).
+        Where each patient has times of its own, the outputs are (sample,), with coordinates
+        sample_patient and time. Units are attributes, `units`. ImportError without xarray,
+        InputError if two of these would have one name.
         """
         try:
             import xarray as xr
@@ -150,6 +189,11 @@ class Solution(Outcome):
         of_time = {"units": self.time_unit} if self.time_unit else {}
         coordinates: dict[str, Any] = {"patient": np.arange(self.status.size)}
         coordinates["time"] = (dimensions[-1:], self.times, of_time)
+        if self.people is not None:
+            self._check_people(*per_patient, *self.reductions)
+            for name, column in self._labels().items():
+                unit = self.people.units.get(name, "")
+                coordinates[name] = (("patient",), column, {"units": unit} if unit else {})
         if self.offsets is not None:
             coordinates["sample_patient"] = (("sample",), self.patient)
         return xr.Dataset(variables, coordinates, {"model": self.model})
@@ -185,7 +229,7 @@ class Solution(Outcome):
             dense = peak.numpy(force=True) if is_tensor(peak) else peak
             found.coarse[dense > (1.0 + PEAK) * found.cmax] = True
         warn(found.coarse, found.extrapolated, name, stacklevel=2)
-        return found
+        return replace(found, people=self.people)
 
     def plot(self, output: str | None = None, **options: Any) -> Any:
         """Draw one output as median and percentile bands; returns the matplotlib Axes.
@@ -234,6 +278,16 @@ class Solution(Outcome):
                 "needed). Simulate on one grid, or take the rows of a patient: "
                 "values[offsets[i]:offsets[i + 1]]."
             )
+
+    def _labels(self) -> dict[str, NDArray[Any]]:
+        """id and covariates, (patients,) each."""
+        return {} if self.people is None else self.people.columns()
+
+    def _check_people(self, *more: str) -> None:
+        """InputError if a covariate has the name of another column."""
+        if self.people is not None:
+            taken = dict.fromkeys(("patient", "time", *more), "a column of every result")
+            self.people.check_names(taken | dict.fromkeys(self.outputs, "an output of the model"))
 
     def _check_free(self, *names: str) -> None:
         """InputError if an output has one of these names of columns."""

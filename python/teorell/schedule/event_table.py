@@ -98,11 +98,15 @@ class EventTable:
         self.times = RecordTimes(
             time[seen], np.searchsorted(of_patient, np.arange(len(offsets))), 2 * place[seen]
         )
-        self.parameters = {
-            name: covariate_of(table, model, name, time, place, offsets, covariates == "next")
-            for name in model.parameter_names
-            if name in table.names
-        }
+        self.parameters = Subjects(
+            self.ids,
+            {
+                name: covariate_of(table, model, name, time, place, offsets, covariates == "next")
+                for name in model.parameter_names
+                if name in table.names
+            },
+            {name: model.parameter_info(name).unit for name in model.parameter_names},
+        )
         found = observations_of(table, seen)
         self.dv, self.mdv, self.lloq, self.dvid = found.dv, found.mdv, found.lloq, found.dvid
         self.cens, self.limit, self.blq = found.cens, found.limit, found.cens == 1
@@ -119,6 +123,28 @@ class EventTable:
         return (
             f"<EventTable: {self.patients} patients, {doses} dose records, {samples} observations>"
         )
+
+
+class Subjects(dict[str, Any]):
+    """The covariates of an event table, name -> (patients,) or Stepwise, whose subjects it names:
+    ids, and the covariates that do not change, stay with results.
+    """
+
+    def __init__(self, ids: NDArray[Any], columns: Mapping[str, Any], units: Mapping[str, str]):
+        super().__init__(columns)
+        self.ids, self._units = ids, dict(units)
+
+    def labels(self) -> dict[str, NDArray[Any]]:
+        """Covariates that do not change over time, (patients,) each."""
+        fixed = {name: each for name, each in self.items() if isinstance(each, np.ndarray)}
+        return {name: np.broadcast_to(each, self.ids.shape) for name, each in fixed.items()}
+
+    def unit(self, name: str) -> str:
+        """The unit of a covariate, "" where the model declares none."""
+        return self._units.get(name, "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Subjects, (self.ids, dict(self), self._units)
 
 
 def _subjects(table: Sheet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -51,6 +51,7 @@ def labelled(
         reductions=problem.reductions.labelled(raw.reduced if reduced is None else reduced),
         reduction_units=problem.reductions.units(model),
         infusions=raw.infusions,
+        people=problem.columns.people,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from teorell.arrays import Array, check_bounds, is_tensor, numbers_or_tensor
 from teorell.errors import InputError, suggestion
 from teorell.model import Model
+from teorell.patients import Patients, patients_of
 from teorell.schedule.covariates import Stepwise, checked_steps
 
 __all__ = ["ParameterColumns", "check_people", "parameter_columns", "parameter_table"]
@@ -31,6 +32,7 @@ class ParameterColumns:
     values: tuple[Array, ...]
     given: frozenset[str]
     steps: Mapping[str, Stepwise] = field(default_factory=dict)  # of those that change over time
+    people: Patients | None = None  # who the patients are, where it was told
 
     @property
     def as_given(self) -> dict[str, Array]:
@@ -43,6 +45,8 @@ class ParameterColumns:
         for name, value in zip(self.names, self.values, strict=True):
             if value.ndim:
                 yield f"parameter {name!r}", value.shape[0]
+        if self.people is not None:
+            yield "the population", len(self.people)
 
 
 def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
@@ -52,12 +56,13 @@ def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
     What is not given takes its default.
 
     parameters: None, a mapping of name to number or (patients,) array, a DataFrame (one row a
-    patient, one column a parameter), or an object whose `.parameters` is one of these.
+    patient, one column a parameter), a body or population, whose `numbers(names)` has those of the
+    names that it knows, or an object whose `.parameters` is one of these.
     Raises InputError for unknown names and for values that are not finite or out of bounds.
     """
     names = tuple(model.parameter_names)
     check_people(model, parameters)
-    table = parameter_table(parameters)
+    table = parameter_table(parameters, names)
     known = set(names)
     for name in table:
         if name not in known:
@@ -92,7 +97,8 @@ def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
         else:
             column = np.asarray(default)
         values.append(column)
-    return ParameterColumns(names, tuple(values), frozenset(str(name) for name in table), steps)
+    given = frozenset(str(name) for name in table)
+    return ParameterColumns(names, tuple(values), given, steps, patients_of(parameters))
 
 
 def check_people(model: Model, parameters: object) -> None:
@@ -104,12 +110,20 @@ def check_people(model: Model, parameters: object) -> None:
         check_people(model, parameters.parameters)
 
 
-def parameter_table(parameters: object) -> Mapping[Any, Any]:
-    """The user's parameters as a mapping; a DataFrame's columns are taken as NumPy arrays."""
+def parameter_table(parameters: object, names: Iterable[str] = ()) -> Mapping[Any, Any]:
+    """The user's parameters as a mapping; a DataFrame's columns are taken as NumPy arrays.
+
+    names: those of the model; a body or a population, which tells more than a model asks for, is
+    asked for these.
+    """
     if parameters is None:
         return {}
     if isinstance(parameters, Mapping):
         return parameters
+    ask = getattr(parameters, "numbers", None)
+    if callable(ask):
+        told: Mapping[Any, Any] = ask(names)
+        return told
     if hasattr(parameters, "columns") and hasattr(parameters, "__getitem__"):  # pandas, polars
         frame: Any = parameters
         if len(set(frame.columns)) != len(frame.columns):
@@ -119,7 +133,7 @@ def parameter_table(parameters: object) -> Mapping[Any, Any]:
         return {name: frame[name].to_numpy().reshape(-1) for name in frame.columns}
     inner = getattr(parameters, "parameters", None)
     if inner is not None and not callable(inner):
-        return parameter_table(inner)
+        return parameter_table(inner, names)
     raise InputError(
         f"parameters is a {type(parameters).__name__} (names are needed). Give a mapping of name "
         "to number or array, a DataFrame, or an object with .parameters."

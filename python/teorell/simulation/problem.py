@@ -97,7 +97,10 @@ class Problem:
         elif not isinstance(regimen, Regimen | None):
             regimen = list(regimen) * times
         at = at.repeated(times) if isinstance(at, RecordTimes) else at
-        return replace(self, regimen=regimen, times=at, reductions=reductions)
+        columns = self.columns
+        if columns.people is not None:
+            columns = replace(columns, people=columns.people.repeated(times))
+        return replace(self, columns=columns, regimen=regimen, times=at, reductions=reductions)
 
     def patients_of(self, shapes: Sequence[tuple[int, ...]]) -> int:
         """The number of patients that follows from the shapes of the inputs' arrays, which may be
@@ -105,6 +108,8 @@ class Problem:
         """
         if isinstance(self.times, RecordTimes):
             return self.times.patients
+        if self.columns.people is not None:
+            return len(self.columns.people)
         if isinstance(self.regimen, DoseTable) and self.regimen.patients > 1:
             return self.regimen.patients
         if not isinstance(self.regimen, Regimen | DoseTable | None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from teorell.arrays import agree
+from teorell.arrays import Array, agree
 from teorell.errors import InputError
 from teorell.schedule.record_times import RecordTimes
 from teorell.schedule.regimen import check_regimen
@@ -50,7 +50,7 @@ def contents_of(whole: Problem, population: Population, chunk: int | None) -> Co
         time_unit=whole.model.time_unit,
         patients=population.patients,
         chunk=chunk,
-        variables=_variables(whole, columns),
+        variables=_variables(whole, columns, population),
     )
 
 
@@ -75,7 +75,9 @@ def _patients_a_chunk(numbers: int, times: int, patients: int, chunk: int | None
     return chunk
 
 
-def _variables(whole: Problem, columns: ParameterColumns) -> dict[str, Variable]:
+def _variables(
+    whole: Problem, columns: ParameterColumns, population: Population
+) -> dict[str, Variable]:
     """name -> Variable, of all arrays that a chunk will have.
 
     InputError where two have one name.
@@ -95,11 +97,27 @@ def _variables(whole: Problem, columns: ParameterColumns) -> dict[str, Variable]
         if name in columns.given and name not in columns.steps and value.ndim
     }
     ours = {"patient": "int64", **PER_PATIENT}
-    for name in (*curves, *reduced, *given):
-        if (name in curves) + (name in reduced) + (name in given) + (name in ours) > 1:
+    labels = {
+        name: Variable(("patient",), _stored(each), _unit(population, name))
+        for name, each in population.labels(0, 1, given).items()
+    }
+    every = (curves, reduced, given, labels, ours)
+    for name in (*curves, *reduced, *given, *labels):
+        if sum(name in each for each in every) > 1:
             raise InputError(
-                f"the store would hold {name!r} twice (outputs, reductions, parameters, "
-                f"{', '.join(ours)} lie side by side). Rename one of them."
+                f"the store would hold {name!r} twice (outputs, reductions, parameters, ids and "
+                f"covariates, {', '.join(ours)} lie side by side). Rename one of them."
             )
     counted = {name: Variable(("patient",), dtype) for name, dtype in ours.items()}
-    return curves | reduced | given | counted
+    return curves | reduced | given | labels | counted
+
+
+def _stored(column: Array) -> str:
+    """How a column of ids or covariates is stored: numbers as they are told, other things as
+    text.
+    """
+    return {"f": "float64", "i": "int64", "u": "int64", "b": "int64"}.get(column.dtype.kind, "str")
+
+
+def _unit(population: Population, name: str) -> str:
+    return "" if population.people is None else population.people.units.get(name, "")

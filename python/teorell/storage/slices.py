@@ -7,7 +7,7 @@ converted is converted a slice at a time.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from teorell.arrays import agree, is_tensor, numbers
 from teorell.errors import InputError
 from teorell.model import Model
+from teorell.patients import Patients, patients_of
 from teorell.schedule.covariates import Stepwise
 from teorell.schedule.dose_table import DoseTable
 from teorell.schedule.regimen import Given, Regimen, check_regimen, dose_table
@@ -34,6 +35,14 @@ class Population:
     patients: int
     parameters: Mapping[str, Any] | Callable[[int, int], object]
     regimen: Any  # what simulate takes, or what has .part(start, stop), or a callable (start, stop)
+    people: Patients | None = None  # who they are, where it was told
+
+    def labels(self, start: int, stop: int, taken: Collection[str]) -> dict[str, Any]:
+        """id and covariates of the patients start to stop - 1, but those whose names are taken."""
+        if self.people is None:
+            return {}
+        columns = self.people.part(start, stop).columns()
+        return {name: each for name, each in columns.items() if name not in taken}
 
     def part(self, start: int, stop: int) -> tuple[Mapping[str, Any], Given]:
         """Parameters and regimen of the patients start to stop - 1.
@@ -64,10 +73,11 @@ class Population:
                         "doses",
                         dose_table(regimen, model.state_names, stop - start),
                     )
-        return {
+        told = {
             name: "not known" if callable(getattr(self, name)) else value.hexdigest()
             for name, value in hashes.items()
         }
+        return told if self.people is None else {**told, "people": self.people.fingerprint()}
 
     def _parameters(self, start: int, stop: int) -> Mapping[str, Any]:
         """The parameters of the patients start to stop - 1, by name."""
@@ -93,8 +103,10 @@ def population_of(model: Model, parameters: Any, regimen: Any, patients: int | N
     InputError where these contradict each other.
     """
     check_people(model, parameters)
-    known = parameters if callable(parameters) else _columns(parameters)
+    known = parameters if callable(parameters) else _columns(parameters, model.parameter_names)
+    people = patients_of(parameters)
     sizes = [] if callable(known) else list(_sizes(known))
+    sizes += [] if people is None else [("the population", len(people))]
     foreign = hasattr(regimen, "part") and not isinstance(regimen, Regimen | DoseTable)
     if not callable(regimen) and not foreign:
         _check_no_tensors(regimen)
@@ -117,7 +129,7 @@ def population_of(model: Model, parameters: Any, regimen: Any, patients: int | N
             "the number of patients is not known (functions of start and stop do not tell). Give "
             "patients=."
         )
-    return Population(number or 1, known, regimen)
+    return Population(number or 1, known, regimen, people)
 
 
 @contextmanager
@@ -132,9 +144,12 @@ def among(start: int, stop: int, patients: int) -> Iterator[None]:
         raise InputError(f"{where}: {error}") from None
 
 
-def _columns(parameters: object) -> dict[str, Any]:
-    """Parameters by name: arrays as they are, numbers and sequences as arrays."""
-    table = dict(parameter_table(parameters))
+def _columns(parameters: object, names: Sequence[str] = ()) -> dict[str, Any]:
+    """Parameters by name: arrays as they are, numbers and sequences as arrays.
+
+    names: those of the model.
+    """
+    table = dict(parameter_table(parameters, names))
     for name, value in table.items():
         if is_tensor(value):
             raise InputError(

@@ -199,7 +199,9 @@ def _fill(
         else:
             results = elsewhere(executor, task, population, chunks)
         with closing(results):
-            for each, arrays in results:
+            for each, found in results:
+                labels = population.labels(each.start, each.stop, found)
+                arrays = found | {name: _storable(column) for name, column in labels.items()}
                 _check_names(arrays, each, contents)
                 store.write(contents, each, arrays)
                 names = sorted(contents.variables)
@@ -209,10 +211,17 @@ def _fill(
                     digest=digest_of(store.files(each.number, names)),
                     failed=int(np.count_nonzero(arrays["status"])),
                 )
-                del arrays  # or it would be in memory while the next one is simulated
+                del arrays, found  # or they would be in memory while the next is simulated
                 done += each.stop - each.start
                 if report is not None:
                     report(done, population.patients)
+
+
+def _storable(column: NDArray[Any]) -> NDArray[Any]:
+    """A column of ids or covariates as stores have it: float64, int64 or text."""
+    if column.dtype.kind in "fiub":
+        return column.astype(np.float64 if column.dtype.kind == "f" else np.int64)
+    return column.astype(str)
 
 
 def _check_names(arrays: Mapping[str, NDArray[Any]], chunk: Chunk, contents: Contents) -> None:

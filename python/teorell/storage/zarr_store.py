@@ -18,6 +18,8 @@ from teorell.storage.files import durable
 
 __all__ = ["Zarr"]
 
+# what has not been computed yet; text "" cannot be told from it
+FILL = {"float64": np.nan, "int64": -1, "int32": -1, "str": ""}
 PARTIAL = r"[0-9a-f]{32}\.partial"  # how the names of files end that zarr is writing
 
 
@@ -49,15 +51,17 @@ class Zarr:
             shape, chunks = zip(
                 *(sizes[dimension] for dimension in variable.dimensions), strict=True
             )
-            group.create_array(
-                name,
-                shape=shape,
-                chunks=chunks,
-                dtype=variable.dtype,
-                dimension_names=variable.dimensions,
-                fill_value=np.nan if variable.dtype.startswith("float") else -1,
-                attributes={"units": variable.unit} if variable.unit else {},
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # text has no final specification in Zarr 3 yet
+                group.create_array(
+                    name,
+                    shape=shape,
+                    chunks=chunks,
+                    dtype=variable.dtype,
+                    dimension_names=variable.dimensions,
+                    fill_value=FILL[variable.dtype],
+                    attributes={"units": variable.unit} if variable.unit else {},
+                )
         group["time"][:] = contents.times
         # consolidated metadata are no part of Zarr 3 yet; xarray looks for them
         with warnings.catch_warnings():

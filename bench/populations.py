@@ -1,0 +1,60 @@
+"""Sampling people: seconds, and how far margins and correlations are from the survey's.
+
+python bench/populations.py --people 100000
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import teorell as tl
+from teorell.doctor import report
+from teorell.population.donors import donors
+
+NAMES = ("age", "body_weight", "height", "haematocrit", "gfr")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--people", type=int, default=100000)
+    options = parser.parse_args()
+    print(report())
+    tl.Population.sample(10, seed=1)  # reads the tables
+    start, used = time.perf_counter(), time.process_time()
+    people = tl.Population.sample(options.people, seed=1)
+    print(
+        f"\n{options.people} people: {time.perf_counter() - start:.2f} s, "
+        f"{time.process_time() - used:.2f} s of processor"
+    )
+    table = donors()
+    survey = dict(
+        zip(
+            NAMES,
+            (table.age, table.weight, table.height, table.haematocrit, table.gfr),
+            strict=True,
+        )
+    )
+    print("\nmean and 2.5, 50, 97.5 % over the survey's, less 1, in per cent")
+    for low, high in ((0, 2), (2, 6), (6, 12), (12, 18), (18, 40), (40, 60), (60, 80)):
+        for female in (0, 1):
+            theirs = (table.age >= low) & (table.age < high) & (table.female == female)
+            ours = (people["age"] >= low) & (people["age"] < high) & (people["female"] == female)
+            told = []
+            for name in NAMES[1:]:
+                x, y = survey[name][theirs], people[name][ours]
+                if np.isnan(x).any():
+                    continue
+                at = [0.025, 0.5, 0.975]
+                off = [y.mean() / x.mean(), *(np.quantile(y, at) / np.quantile(x, at))]
+                told.append(f"{name} " + " ".join(f"{100 * (each - 1):+.1f}" for each in off))
+            print(f"{low:2} to {high:2}, {'female' if female else 'male':6}: {'; '.join(told)}")
+    grown, ours = table.age >= 18, people["age"] >= 18
+    x = np.corrcoef([survey[name][grown] for name in NAMES])
+    y = np.corrcoef([people[name][ours] for name in NAMES])
+    print(f"\nadults: largest difference of a correlation {np.abs(x - y).max():.4f}")
+
+
+if __name__ == "__main__":
+    main()

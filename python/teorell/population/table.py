@@ -1,0 +1,324 @@
+"""Populations as tables: DataFrames and CSV files, a row a person."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.errors import InputError
+from teorell.physiology.checks import WORDS, check_species, sex_of
+from teorell.physiology.growth import OLDEST
+from teorell.physiology.human import numbers_of_humans, too_light
+from teorell.physiology.reference_adults import FLOW_EXPONENT
+from teorell.physiology.vocabulary import (
+    FLOWS,
+    MASSES,
+    MORE,
+    VOCABULARY,
+    flow_share_to,
+    flow_to,
+    mass_of,
+    mass_share_of,
+    unit,
+)
+from teorell.tables import check_csv, defused, write_csv
+
+__all__ = ["Parts", "completed", "parts_of_table", "read_columns", "write_table"]
+
+Column = NDArray[Any]
+LARGEST = 1 << 31  # bytes of a table
+LABELLED = re.compile(r"(.*?)\s*\[([^\[\]]*)\]\s*")
+IDS = ("id", "individualid", "subject")
+PERSON = ("age", "height", "body_weight")
+ROUNDING = 1e-14  # relative
+CLOSE = 1e-3  # what masses and flows may miss their sums by, relative
+# what is read of a person, from ... to, in the units of the vocabulary
+LIMITS = {
+    "age": (0.0, OLDEST), "female": (0.0, 1.0), "height": (0.2, 2.8), "body_weight": (0.2, 700.0),
+    "haematocrit": (0.05, 0.8), "gfr": (0.0, 400.0),
+}  # fmt: skip
+
+
+class Parts(NamedTuple):
+    """What a table tells of people: see the arguments of `Population`."""
+
+    columns: dict[str, Column]
+    ids: Column | None
+    covariates: dict[str, Column]
+    units: dict[str, str]
+
+
+def read_columns(path: Path, comments: str = "") -> dict[str, Column]:
+    """The columns of a CSV file, name -> (rows,), numbers where all cells are.
+
+    comments: how lines above the head begin that are left out. InputError, with the line, for a row
+    of another length, two columns of one name, and a file that is no table.
+    """
+    check_csv(path)
+    if path.stat().st_size > LARGEST:
+        raise InputError(f"{path} is larger than 2 GB (a table of people). Read it in parts.")
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = csv.reader(file, strict=True)
+        try:
+            head = next(lines, [])
+            while comments and head and head[0].startswith(comments):
+                head = next(lines, [])
+            head = [cell.strip() for cell in head]
+            if not head or not all(head):
+                raise InputError(
+                    f"{path}, line {lines.line_num}: a column without a name (each needs one). "
+                    "Is the file whole?"
+                )
+            twice = [name for name in head if head.count(name) > 1]
+            if twice:
+                raise InputError(f"{path}: two columns {twice[0]!r} (which is meant?). Rename one.")
+            rows = []
+            for cells in lines:
+                if not cells:
+                    continue
+                if len(cells) != len(head):
+                    raise InputError(
+                        f"{path}, line {lines.line_num}: {len(cells)} cells ({len(head)} are "
+                        "needed). Is the file whole?"
+                    )
+                rows.append(cells)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{path}, line {lines.line_num + 1}: no CSV in UTF-8 ({error}). Save it anew."
+            ) from None
+    if not rows:
+        raise InputError(f"{path} has no people (a row each is needed). Is the file whole?")
+    return {name: _numeric([row[k] for row in rows]) for k, name in enumerate(head)}
+
+
+def write_table(
+    path: Path, ids: Column, columns: Mapping[str, Column], units: Mapping[str, str]
+) -> Path:
+    """Write a CSV file, a row a person; see `Population.to_csv`."""
+    head = ["id", *(f"{name} [{units[name]}]" if units[name] else name for name in columns)]
+    rows = zip(ids.tolist(), *(column.tolist() for column in columns.values()), strict=True)
+    return write_csv(path, head, rows)
+
+
+def parts_of_table(frame: Any, species: str, place: str = "the table") -> Parts:
+    """The people of a DataFrame or a mapping of columns; see `Population.from_dataframe`."""
+    check_species(species)
+    given, units = _labelled(_columns(frame), place)
+    ids = next((given.pop(name) for name in [*given] if name.casefold() in IDS), None)
+    if "sex" in given:
+        if "female" in given:
+            raise InputError(f"{place} has sex and female (which is meant?). Leave one out.")
+        given["female"] = _female(given.pop("sex"), place)
+    known = {name: _checked(name, given[name], place) for name in given if _is_known(name)}
+    others = {name: column for name, column in given.items() if name not in known}
+    masses = [mass_of(part) for part in MASSES]
+    flows = [flow_to(organ) for organ in FLOWS]
+    told = [name for name in (*masses, *flows) if name in known]
+    if told:
+        columns = completed(known, place)
+    elif species == "human":
+        columns = _typical(known, place)
+    else:
+        raise InputError(
+            f"{place} of {species}s has no masses and flows (they are needed of animals). Give "
+            f"{masses[0]} and the others."
+        )
+    return Parts(
+        columns,
+        ids,
+        {name: _covariate(column) for name, column in others.items()},
+        {name: of for name, of in units.items() if name in others},
+    )
+
+
+def completed(known: Mapping[str, Column], place: str) -> dict[str, Column]:
+    """Columns of bodies whose masses and flows are told, with sums and shares made exact.
+
+    InputError for a number that is missing or negative, and for masses and flows that do not add up
+    to the weight and the cardiac output, where these are told.
+    """
+    columns = dict(known)
+    for whole, names, of in (
+        ("body_weight", [mass_of(part) for part in MASSES], "masses"),
+        ("cardiac_output", [flow_to(organ) for organ in FLOWS], "flows"),
+    ):
+        lacking = [name for name in names if name not in columns]
+        if lacking:
+            raise InputError(
+                f"{place} has {of} and no {lacking[0]!r} (all are needed). Add it, or leave all "
+                "out."
+            )
+        _settle(columns, whole, np.sum([columns[name] for name in names], axis=0), place)
+    metabolic = columns["body_weight"] ** FLOW_EXPONENT
+    _settle(columns, "cardiac_index", columns["cardiac_output"] / metabolic, place)
+    for part in MASSES:
+        share = columns[mass_of(part)] / columns["body_weight"]
+        _settle(columns, mass_share_of(part), share, place)
+    for organ in FLOWS:
+        share = columns[flow_to(organ)] / columns["cardiac_output"]
+        _settle(columns, flow_share_to(organ), share, place)
+    if "height" in columns:
+        _settle(columns, "body_mass_index", columns["body_weight"] / columns["height"] ** 2, place)
+    return columns
+
+
+def _settle(columns: dict[str, Column], name: str, follows: Column, place: str) -> None:
+    """A number that follows from others: kept where it is told and agrees to rounding, replaced
+    where it is CLOSE. InputError for another one.
+    """
+    if name in columns:
+        told = columns[name]
+        off = np.abs(told - follows)
+        _refuse(
+            place, off > CLOSE * np.abs(follows), f"{name} is another than the others add up to",
+            lambda row: f"{told[row]:.6g} and {follows[row]:.6g}",
+        )  # fmt: skip
+        follows = np.where(off <= ROUNDING * np.abs(follows), told, follows)
+    columns[name] = follows
+
+
+def _typical(known: Mapping[str, Column], place: str) -> dict[str, Column]:
+    """Typical bodies of people whose age, sex, height and weight are told."""
+    for name in (*PERSON, "female"):
+        if name not in known:
+            remedy = "female (1 or 0) or sex" if name == "female" else name
+            raise InputError(
+                f"{place} has no {remedy!r} (a body is made of age, sex, height and weight, or of "
+                "all masses and flows). Add the column."
+            )
+    columns = numbers_of_humans(
+        known["age"],
+        known["female"] > 0.5,
+        known["height"],
+        known["body_weight"],
+        gfr=known.get("gfr"),
+        haematocrit=known.get("haematocrit"),
+    )
+    index = known["body_weight"] / known["height"] ** 2
+    light = too_light(known["age"], known["female"] > 0.5, known["height"], known["body_weight"])
+    _refuse(
+        place, light, "the lean parts alone would weigh more than the body",
+        lambda row: f"body mass index {index[row]:.3g} kg/m2",
+    )  # fmt: skip
+    for name, column in known.items():  # what follows from the others may be told; it must agree
+        off = np.abs(columns[name] - column) > CLOSE * np.abs(column)
+        _refuse(
+            place, off, f"{name} is another than follows from age, sex, height and weight",
+            lambda row, a=column, b=columns[name]: f"{a[row]:.6g} and {b[row]:.6g}",
+        )  # fmt: skip
+    return columns
+
+
+def _columns(frame: Any) -> dict[str, Column]:
+    """name -> (rows,) of a DataFrame or a mapping."""
+    if hasattr(frame, "columns") and len(set(frame.columns)) != len(frame.columns):
+        raise InputError("the table has two columns of one name (which is meant?). Rename one.")
+    try:
+        names: Iterable[Any] = frame.columns if hasattr(frame, "columns") else frame.keys()
+        found = {str(name): np.asarray(frame[name]) for name in names}
+    except AttributeError:
+        raise TypeError(
+            f"people are a {type(frame).__name__} (columns with names are needed). Give a "
+            "DataFrame or a mapping."
+        ) from None
+    sizes = {name: column.shape for name, column in found.items()}
+    for name, shape in sizes.items():
+        if len(shape) != 1 or shape != next(iter(sizes.values())):
+            raise InputError(
+                f"column {name!r} has the shape {shape} (one number a person is needed). Give (n,)."
+            )
+    return found
+
+
+def _labelled(
+    columns: Mapping[str, Column], place: str
+) -> tuple[dict[str, Column], dict[str, str]]:
+    """Columns by their names without units, and the units; InputError for another unit than the
+    vocabulary's, and for two columns of one name.
+    """
+    found: dict[str, Column] = {}
+    units: dict[str, str] = {}
+    for label, column in columns.items():
+        match = LABELLED.fullmatch(label)
+        name, of = match.groups() if match else (label.strip(), "")
+        if name in found:
+            raise InputError(f"{place} has two columns {name!r} (which is meant?). Rename one.")
+        if of and _is_known(name) and of != unit(name):
+            raise InputError(
+                f"column {label!r} of {place} (its unit here is {unit(name)}). Convert it."
+            )
+        found[name] = column
+        if of:
+            units[name] = of
+    return found, units
+
+
+def _is_known(name: str) -> bool:
+    return name in VOCABULARY or name in MORE
+
+
+def _checked(name: str, column: Column, place: str) -> Column:
+    """Finite numbers within reason, (rows,) float64."""
+    if column.dtype.kind not in "fiub":
+        texts = [str(each) for each in column]
+        bad = np.array([_number(each) is None for each in texts])
+        _refuse(place, bad, f"{name} is no number", lambda row: repr(texts[row]))
+        numbers = np.array([float(each) for each in texts])
+    else:
+        numbers = column.astype(np.float64)
+    low, high = LIMITS.get(name, (0.0, np.inf))
+    bad = ~(np.isfinite(numbers) & (numbers >= low) & (numbers <= high))
+    of = unit(name)
+    span = f"{low:g} to {high:g} {of}" if high < np.inf else f"{low:g} or more {of}"
+    _refuse(place, bad, f"{name} out of reason ({span})", lambda row: f"{numbers[row]:g}")
+    return numbers
+
+
+def _female(column: Column, place: str) -> Column:
+    """1 for women of words such as "female"."""
+    words = column.tolist()
+    bad = [not isinstance(word, str) or word.casefold() not in WORDS for word in words]
+    _refuse(place, bad, f"sex is none of {', '.join(WORDS)}", lambda row: repr(words[row]))
+    return np.array([sex_of(word) for word in words], np.float64)
+
+
+def _covariate(column: Column) -> Column:
+    return column if column.dtype.kind in "fiubM" else column.astype(str)
+
+
+def _numeric(cells: list[str]) -> Column:
+    """Numbers, where all cells are; else text, of which an apostrophe that kept it from running in
+    a spreadsheet is taken again.
+    """
+    try:
+        if any("_" in cell for cell in cells):
+            raise ValueError
+        whole = all(cell.lstrip("+-").isdigit() for cell in cells)
+        return np.array([int(each) if whole else float(each) for each in cells])
+    except (ValueError, OverflowError):
+        return np.array(
+            [each[1:] if each[:1] == "'" and defused(each[1:]) == each else each for each in cells]
+        )
+
+
+def _number(text: str) -> float | None:
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return None
+
+
+def _refuse(place: str, bad: Any, what: str, told: Any) -> None:
+    """InputError that names the first row where `bad` is true."""
+    rows = np.flatnonzero(bad)
+    if rows.size:
+        more = f", and {rows.size - 1} more rows" if rows.size > 1 else ""
+        raise InputError(
+            f"{place}, row {rows[0]}, counted from 0: {what} ({told(rows[0])}{more}). Correct it."
+        )
