@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from teorell.errors import InputError
-from teorell.pbpk.drugs import Drug
+from teorell.pbpk.drug import Drug
 from teorell.physiology.adults import Adults
 from teorell.physiology.reference_adults import BODY_WEIGHT, CARDIAC_INDEX, MASS, REFERENCE
 from teorell.physiology.variation import (

@@ -33,6 +33,7 @@ ORGAN_TISSUES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 STAND_IN = "rat"  # of animals that a method has no composition of
+ANIMALS = ("beagle", "dog", "minipig", "monkey", "mouse", "rabbit", "rat")
 # quantity -> unit, largest value
 _RATIO, _FRACTION = ("1", 100.0), ("L/L", 1.0)
 QUANTITIES: Mapping[str, tuple[str, float]] = MappingProxyType(
@@ -106,7 +107,14 @@ def read_composition(path: str | Path | None = None, species: str = "human") -> 
     place = COMPOSITION_TABLE if path is None else Path(path)
     if not isinstance(species, str) or not species:
         raise InputError(f"species is {species!r} (a name is needed). Give one such as 'human'.")
-    return _composition(_rows_of(place), species.strip().casefold(), str(place))
+    name = species.strip().casefold()
+    rows = _rows_of(place)
+    known = sorted({"human", *ANIMALS, *(row[1] for row in rows)} - {"any"})
+    if name not in known:
+        raise InputError(
+            f"unknown species {species!r} (there are {len(known)}). {suggestion(name, known)}"
+        )
+    return _composition(rows, name, str(place))
 
 
 _Row = tuple[str, str, str, str, float]

@@ -18,9 +18,10 @@ from teorell.pbpk.partition.schmitt import schmitt
 from teorell.pbpk.partition.values import Value
 from teorell.physiology.tissue_composition import Composition, Contents
 
-__all__ = ["METHODS", "check_method", "of_organs", "of_tissues"]
+__all__ = ["DEFAULT_METHOD", "METHODS", "check_method", "of_organs", "of_tissues"]
 
 ADIPOSE = "adipose"
+DEFAULT_METHOD = "berezhkovskiy"
 
 
 def _rodgers_rowland(

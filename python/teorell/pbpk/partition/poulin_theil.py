@@ -33,8 +33,14 @@ def berezhkovskiy(
     drug in water alone. Arguments as of `poulin_theil`.
     """
     p = _lipid_to_water(drug, plasma["ph"], adipose)
-    held = _lipids(tissue, p) + tissue["water"] / _unbound(drug, tissue)
-    return held / (_lipids(plasma, p) + plasma["water"] / drug.fu)
+    bound = (1 - drug.fu) / drug.fu
+
+    def content(part: Contents, binding: Value) -> Value:
+        lipids = part["neutral_lipids"] + 0.3 * part["phospholipids"]
+        return p * lipids + part["water"] * binding + 0.7 * part["phospholipids"]
+
+    held = content(tissue, 1 + tissue["albumin_ratio"] * bound)
+    return held / content(plasma, 1 / drug.fu)
 
 
 def _lipids(part: Contents, p: Value) -> Value:
