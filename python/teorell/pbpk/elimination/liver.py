@@ -20,6 +20,7 @@ __all__ = ["DISPERSION_NUMBER", "LIVERS", "check_liver", "extraction", "intrinsi
 DISPERSION_NUMBER = 0.17  # Roberts & Rowland (1986), J Pharmacokinet Biopharm 14:227-260
 # Intrinsic clearance over flow that counts at most: what escapes then is below 1e-8
 MOST = 20.0
+MOST_DISPERSED = 100.0
 
 
 def _well_stirred(intrinsic: Value, flow: Value) -> Value:
@@ -40,7 +41,7 @@ def _dispersion(intrinsic: Value, flow: Value) -> Value:
     a^2 = 1 + 4 D CLint / Q.
     """
     d = DISPERSION_NUMBER
-    a = square_root(1 + 4 * d * minimum(intrinsic / flow, 2 * MOST))
+    a = square_root(1 + 4 * d * minimum(intrinsic / flow, MOST_DISPERSED))
     forth = (1 + a) * (1 + a) * exponential((a - 1) / (2 * d))
     back = (1 - a) * (1 - a) * exponential(-(a + 1) / (2 * d))
     return flow * ((forth - back) / (4 * a) - 1)
@@ -88,7 +89,7 @@ def intrinsic(liver: str, clearance: float, flow: float, name: str = "the drug")
     share = clearance / flow
     if liver == "parallel_tube":
         return -flow * float(np.log1p(-share))
-    low, high = 0.0, 2 * MOST * flow  # extraction grows with the intrinsic clearance
+    low, high = 0.0, MOST_DISPERSED * flow  # extraction grows with the intrinsic clearance
     for _ in range(200):
         middle = 0.5 * (low + high)
         if extraction(liver, middle, flow) < share:

@@ -38,7 +38,7 @@ class PartitionTable:
             row = self.values[self.tissues.index(key)]
             return dict(zip(self.methods, row.tolist(), strict=True))
         raise InputError(
-            f"{key!r} is neither a method nor a tissue. "
+            f"unknown {key!r} (it is neither a method nor a tissue). "
             f"{suggestion(str(key), (*self.methods, *self.tissues))}"
         )
 
