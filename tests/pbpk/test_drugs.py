@@ -258,5 +258,5 @@ def test_table_of_partition_coefficients() -> None:
     ):
         with pytest.raises(tl.InputError, match=message):
             pbpk.partition_coefficients("midazolam", **wrong)  # type: ignore[arg-type]
-    with pytest.raises(tl.InputError, match="unknown 'livre' .* Did you mean 'liver'"):
+    with pytest.raises(tl.InputError, match=r"unknown 'livre' .* Did you mean 'liver'"):
         table["livre"]
