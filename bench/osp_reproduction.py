@@ -1,13 +1,14 @@
 """Concentrations observed in people, reproduced from the compounds of the OSP model library.
 
-    python bench/osp_reproduction.py [--data ../shared/data] [--misses]
+    python bench/osp_reproduction.py [--data ../shared/data] [--misses] [--documented] [--out FILE]
 
 Every study of `osp/targets_iv.csv` and `targets_oral.csv`, by one fixed configuration: the
 compound by `teorell.io.osp.read_compound` with the processes of its study, the whole-body
 model with Rodgers & Rowland, transit absorption of a dissolved dose, the reference man at
 the study's weight. Many inputs of the compounds were fitted to such data: this is reproduction, not
 prediction. AUC and Cmax are over the observed samples, on both sides. Target A: no transporter, no
-inactivation of the own enzyme, no inhibition by a metabolite.
+inactivation of the own enzyme, no inhibition by a metabolite. With --documented the drugs are those
+of the library of teorell.pbpk, whose numbers come from other papers; --out draws all of them.
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ from pathlib import Path
 import numpy as np
 import teorell as tl
 from teorell.io.osp import read_compound
-from teorell.pbpk import parameters_of, whole_body
+from teorell.pbpk import DRUGS, parameters_of, whole_body
 from teorell.pbpk.drug import Drug
 from teorell.tables import aligned
 
 UNITS = {"mg/l": 1.0, "µg/ml": 1.0, "ng/ml": 1e-3, "µg/l": 1e-3, "pg/ml": 1e-6, "g/l": 1e3}
 MOLAR = {"µmol/l": 1e-3, "nmol/l": 1e-6, "mmol/l": 1.0}
+TICKS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 OPTIONS = {"partition": "rodgers_rowland"}
 
 
-def main(data: Path, misses: bool) -> None:
+def main(data: Path, misses: bool, documented: bool, out: Path | None) -> None:
     """Simulate all studies at once, and print the shares within 2-fold."""
     entries: dict[str, dict] = {}
     for entry in json.loads((data / "osp/osp_model_library_compounds.json").read_text()):
@@ -59,9 +61,16 @@ def main(data: Path, misses: bool) -> None:
                 left_out["a route of its own"] += 1
                 continue
             processes = [each for each in json.loads(study["processes"]) if each is not None]
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", tl.InputWarning)  # transporters are target B
-                drug = read_compound(entries[target["compound"]], processes=processes)
+            if documented:
+                name = target["compound"].casefold()
+                if name not in DRUGS:
+                    left_out["not in the library"] += 1
+                    continue
+                drug = DRUGS[name]
+            else:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", tl.InputWarning)  # transporters are target B
+                    drug = read_compound(entries[target["compound"]], processes=processes)
             chosen.append((route, target, study, drug, times, values))
 
     drugs: list[Drug] = [row[3] for row in chosen]
@@ -85,6 +94,8 @@ def main(data: Path, misses: bool) -> None:
     report(found, left_out)
     if misses:
         list_misses(found)
+    if out is not None:
+        draw(found, out)
 
 
 def table(data: Path, name: str) -> list[dict[str, str]]:
@@ -136,7 +147,8 @@ def report(found: list[tuple], left_out: Counter) -> None:
     for route in ("iv", "oral"):
         for name, wanted in (("target A", ("A",)), ("others", ("B",)), ("all", ("A", "B"))):
             rows = [row for row in found if row[0] == route and row[1]["target"] in wanted]
-            lines.append([route, name, *shares(rows)])
+            if rows:
+                lines.append([route, name, *shares(rows)])
     print(aligned(lines, left=(0, 1)))
     lines = [["compound", "route", *head[2:]]]
     for compound, route in sorted({(row[1]["compound"], row[0]) for row in found}):
@@ -168,6 +180,32 @@ def list_misses(found: list[tuple]) -> None:
     print(aligned(lines, left=(3, 4)))
 
 
+def draw(found: list[tuple], out: Path) -> None:
+    """Predicted over observed AUC and Cmax of each study, by compound."""
+    from matplotlib.figure import Figure
+
+    names = sorted({row[1]["compound"] for row in found})
+    figure = Figure(figsize=(9.0, 0.5 * len(names) + 2.0), layout="constrained")
+    for axes, (k, title) in zip(figure.subplots(1, 2, sharey=True), ((3, "AUC"), (4, "Cmax")),
+                                strict=True):  # fmt: skip
+        for route, marker, lift in (("iv", "o", 0.15), ("oral", "s", -0.15)):
+            rows = [row for row in found if row[0] == route]
+            axes.scatter(
+                [row[k] for row in rows],
+                [names.index(row[1]["compound"]) + lift for row in rows],
+                marker=marker, s=22, alpha=0.6, label=route,
+            )  # fmt: skip
+        axes.axvspan(0.5, 2.0, alpha=0.12, color="gray", lw=0)
+        axes.axvline(1.0, color="gray", lw=0.8)
+        axes.set_xscale("log")
+        axes.set_xticks(TICKS, [f"{each:g}" for each in TICKS])
+        axes.minorticks_off()
+        axes.set_xlabel(f"{title}, predicted / observed")
+    figure.axes[0].set_yticks(range(len(names)), names)
+    figure.axes[0].legend(loc="best")
+    figure.savefig(out, dpi=110)
+
+
 def reason(route: str, study: dict[str, str], auc: float, theirs: float) -> str:
     """What the model has not, of what the study had."""
     if "UGT1A9" in study["processes"]:
@@ -185,5 +223,7 @@ if __name__ == "__main__":
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     parser.add_argument("--data", type=Path, default=default)
     parser.add_argument("--misses", action="store_true", help="list the misses of target A")
+    parser.add_argument("--documented", action="store_true", help="drugs of the library")
+    parser.add_argument("--out", type=Path, help="a picture of AUC and Cmax")
     options = parser.parse_args()
-    main(options.data, options.misses)
+    main(options.data, options.misses, options.documented, options.out)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import teorell as tl
-from folders import DATA
+from folders import DATA, ROOT
 from teorell import pbpk
 from teorell.lowering.assemble import lower
 from teorell.pbpk.chemicals import NOT_FOUND
@@ -93,6 +93,17 @@ def test_the_library() -> None:
         pbpk.drug(3)  # type: ignore[arg-type]
     with pytest.raises(tl.InputError, match="a Drug is needed"):
         pbpk.whole_body("midazolam")  # type: ignore[arg-type]
+
+
+def test_the_page_of_the_library() -> None:
+    page = (ROOT / "docs" / "drugs.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in page.splitlines() if line.count(" | ") == 12]
+    told = {row[0].removeprefix("| "): row for row in rows}
+    for name, drug in pbpk.DRUGS.items():
+        row = told[name]
+        assert (row[1], row[4]) == (f"{drug.log_p:g}", f"{drug.fu:g}")
+        assert row[6] == f"{drug.clearance:.3g}"
+        assert row[11] == f"{drug.gut_availability:g}"
 
 
 def test_the_library_against_the_table_of_obach() -> None:

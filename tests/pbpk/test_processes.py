@@ -93,6 +93,8 @@ def test_the_model_clears_as_its_liver_says(liver: str) -> None:
 def test_in_vitro_scaling() -> None:
     assert from_hepatocytes(10.0) == pytest.approx(10.0 * 99.0 * 60.0 / 1e6 * 1e3)
     assert from_microsomes(10.0, 0.5) == pytest.approx(20.0 * 32.0 * 60.0 / 1e6 * 1e3)
+    # no more binding the more a drug is ionised
+    assert unbound_with_hepatocytes(-12.0) == unbound_with_hepatocytes(-0.067 / 0.144) > 0.95
     # Kilford et al. (2008): hydrophilic drugs are not bound, log D of 5 leaves 1 / (1 + 13.2)
     assert unbound_with_hepatocytes(0.0) == pytest.approx(1 / (1 + 0.625 * 10**-1.126))
     assert unbound_with_hepatocytes(5.0) == pytest.approx(
