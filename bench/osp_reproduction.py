@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import teorell as tl
-from teorell.io.osp import read_compound
+from teorell.io.osp import read_compound, read_entries
 from teorell.pbpk import DRUGS, parameters_of, whole_body
 from teorell.pbpk.drug import Drug
 from teorell.tables import aligned
@@ -37,9 +37,7 @@ OPTIONS = {"partition": "rodgers_rowland"}
 
 def main(data: Path, misses: bool, documented: bool, out: Path | None) -> None:
     """Simulate all studies at once, and print the shares within 2-fold."""
-    entries: dict[str, dict] = {}
-    for entry in json.loads((data / "osp/osp_model_library_compounds.json").read_text()):
-        entries.setdefault(entry["compound"], entry)
+    entries = read_entries(data / "osp/osp_model_library_compounds.json")
     studies = {(row["dataset"], row["compound"]): row for row in table(data, "osp_studies.csv.gz")}
     observed = defaultdict(list)
     for row in table(data, "osp_model_library_observed.csv.gz"):

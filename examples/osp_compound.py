@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import teorell as tl
-from teorell.io.osp import read_compound
+from teorell.io.osp import read_compound, read_entries
 from teorell.pbpk import whole_body
 
 UNITS = {"mg/l": 1.0, "µg/l": 1e-3, "ng/ml": 1e-3}  # mg/L
@@ -25,8 +25,7 @@ UNITS = {"mg/l": 1.0, "µg/l": 1e-3, "ng/ml": 1e-3}  # mg/L
 def main(compounds: Path, observed: Path, studies: Path, dataset: str) -> None:
     """Print observed and predicted concentrations."""
     study = next(row for row in rows(studies) if row["dataset"] == dataset)
-    entries = json.loads(compounds.read_text(encoding="utf-8"))
-    entry = next(each for each in entries if each["compound"] == study["compound"])
+    entry = read_entries(compounds)[study["compound"]]
     drug = read_compound(entry, processes=[each for each in json.loads(study["processes"]) if each])
 
     ((kind, amount, start, duration, _),) = json.loads(study["doses"])  # one dose

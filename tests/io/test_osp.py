@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import teorell as tl
 from folders import DATA
 from teorell import pbpk
-from teorell.io.osp import read_compound
+from teorell.io.osp import read_compound, read_entries
 from teorell.pbpk.elimination.filtration import FILTRATION_INDEX
 from teorell.physiology.reference_adults import BODY_WEIGHT, REFERENCE, hepatic_flow
 
@@ -202,6 +203,35 @@ def test_what_is_no_entry() -> None:
         read_compound(ENTRY, alternatives={"logp": "a"})
     with pytest.raises(tl.InputError, match="unknown alternative 'c' of logP"):
         read_compound(ENTRY, alternatives={"logP": "c"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"compound": "A", "logP": [', "line 1, column 29: no JSON"),
+        ("", "no JSON"),
+        ("[" * 100_000, "nested too deeply|no JSON"),
+        ('{"compound": "A"}', "a list is needed"),
+        ("[3]", "entry 0 is 3"),
+        ('[{"compound": 3}]', "entry 0 has no compound"),
+        ("\x89PNG", "PNG|not text"),
+    ],
+)
+def test_files_that_are_none(tmp_path: Path, text: str, message: str) -> None:
+    place = tmp_path / "entries.json"
+    place.write_bytes(text.encode("latin-1"))
+    with pytest.raises(tl.InputError, match=message):
+        read_entries(place)
+    with pytest.raises(tl.InputError, match="cannot be read"):
+        read_entries(tmp_path / "not_there.json")
+
+
+def test_entries_of_a_file(tmp_path: Path) -> None:
+    place = tmp_path / "entries.json"
+    place.write_text(json.dumps([ENTRY, ENTRY | {"repo": "second"}]))
+    entries = read_entries(place)
+    assert entries["Madeup"]["repo"] == "Made-Up-Model"
+    assert read_compound(entries["Madeup"]).fu == 0.2
 
 
 def test_the_shared_entries() -> None:

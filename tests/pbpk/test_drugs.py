@@ -18,6 +18,7 @@ from teorell.pbpk.drug import LIVER, OPTIONAL, RANGES, Drug
 from teorell.pbpk.drug_parameters import parameters_of
 from teorell.pbpk.drug_table import UNITS, read_drugs
 from teorell.pbpk.drugs import LIBRARY
+from teorell.physiology.tissue_composition import COMPOSITION_TABLE
 
 DOSE = tl.Regimen.bolus(10.0, into="stomach_lumen")
 
@@ -271,3 +272,38 @@ def test_table_of_partition_coefficients() -> None:
             pbpk.partition_coefficients("midazolam", **wrong)  # type: ignore[arg-type]
     with pytest.raises(tl.InputError, match=r"unknown 'livre' .* Did you mean 'liver'"):
         table["livre"]
+
+
+def test_what_is_no_drug_or_composition(tmp_path: Path) -> None:
+    midazolam = pbpk.drug("midazolam")
+    for call in (
+        lambda: parameters_of("midazolam"),  # type: ignore[arg-type]
+        lambda: parameters_of(["midazolam"]),  # type: ignore[list-item]
+        lambda: pbpk.virtual_adults(2, 1, "midazolam"),  # type: ignore[arg-type]
+        lambda: pbpk.partition_coefficients(3),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(tl.InputError, match="needed"):
+            call()
+    for call in (
+        lambda: pbpk.whole_body(midazolam, composition="own.csv"),  # type: ignore[arg-type]
+        lambda: parameters_of(midazolam, composition={}),  # type: ignore[arg-type]
+        lambda: pbpk.partition_coefficients("midazolam", composition=3),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(tl.InputError, match="what read_composition returns is needed"):
+            call()
+    with pytest.raises(tl.InputError, match="unknown model of the liver None"):
+        pbpk.whole_body(midazolam, liver=None)  # type: ignore[arg-type]
+    with pytest.raises(tl.InputError, match="unknown method of partition coefficients None"):
+        pbpk.whole_body(midazolam, partition=None)  # type: ignore[arg-type]
+    text = COMPOSITION_TABLE.read_text().splitlines()
+    for lacking, message in (
+        ("schmitt,any,liver,water", "has no water for schmitt .human; liver"),
+        ("poulin_theil,human,plasma", "has no plasma for poulin_theil"),
+        ("schmitt,any,muscle", "has no gonads for schmitt"),
+    ):
+        own = tmp_path / "own.csv"
+        own.write_text("\n".join(line for line in text if not line.startswith(lacking)))
+        composition = pbpk.read_composition(own)
+        method = lacking.split(",")[0]
+        with pytest.raises(tl.InputError, match=message):
+            pbpk.whole_body(midazolam, partition=method, composition=composition)

@@ -7,8 +7,10 @@ drug made of them tells is a reproduction, not a prediction.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from teorell.errors import InputError, InputWarning, suggestion
@@ -22,9 +24,11 @@ from teorell.pbpk.partition.interstitial import effective_molar_mass, intestinal
 from teorell.pbpk.partition.pksim_standard import cells_to_water_from_lipophilicity
 from teorell.physiology.reference_adults import HAEMATOCRIT, REFERENCE
 from teorell.physiology.tissue_composition import read_composition
+from teorell.tables import check_text
 
-__all__ = ["read_compound"]
+__all__ = ["read_compound", "read_entries"]
 
+LARGEST = 1 << 26  # bytes of a file of entries
 _SOURCE = "Open Systems Pharmacology model library"
 
 
@@ -116,6 +120,42 @@ def read_compound(
             ("blood_to_plasma", "absorption_rate", "fraction_absorbed", "gut_availability")
         ),
     )
+
+
+def read_entries(path: str | Path) -> dict[str, Mapping[str, Any]]:
+    """The entries of a file such as `osp_model_library_compounds.json`, by compound; of one that
+    stands there twice, the first.
+
+    InputError, with the place, for a file that cannot be read, is larger than LARGEST, or is no
+    JSON list of entries.
+    """
+    place = Path(path)
+    text = check_text(place, "a JSON file", "Save the entries as JSON in UTF-8.")
+    if place.is_file():
+        if place.stat().st_size > LARGEST:
+            raise InputError(
+                f"{place} has more than {LARGEST:,} bytes (a library has a few hundred thousand). "
+                "Is it another file?"
+            )
+        text = place.read_text(encoding="utf-8-sig")
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{place}, line {error.lineno}, column {error.colno}: no JSON ({error.msg}). Is the "
+            "file whole?"
+        ) from None
+    except RecursionError:
+        raise InputError(
+            f"{place} is nested too deeply (an entry has five levels). Is it another file?"
+        ) from None
+    entries: dict[str, Mapping[str, Any]] = {}
+    for k, entry in enumerate(_sequence(content, str(place))):
+        name = _mapping(entry, f"{place}, entry {k}").get("compound")
+        if not isinstance(name, str):
+            raise InputError(f"{place}, entry {k} has no compound (a name is needed). Add it.")
+        entries.setdefault(name, entry)
+    return entries
 
 
 def _mapping(value: object, where: str) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from teorell.errors import InputError
 from teorell.pbpk.drug import Drug
 from teorell.pbpk.drugs import drug as drug_of
-from teorell.pbpk.partition.methods import METHODS, check_method, of_tissues
+from teorell.pbpk.partition.methods import METHODS, check_composition, check_method, of_tissues
 from teorell.pbpk.partition.table import PartitionTable
 from teorell.physiology.reference_adults import HAEMATOCRIT
 from teorell.physiology.tissue_composition import Composition, read_composition
@@ -43,7 +43,9 @@ def partition_coefficients(
         raise InputError(
             f"haematocrit is {haematocrit!r} (a fraction between 0 and 1). Give 0.44 for 44 %."
         )
-    tissues = read_composition(species=species) if composition is None else composition
+    tissues = (
+        read_composition(species=species) if composition is None else check_composition(composition)
+    )
     found = {
         method: of_tissues(check_method(method), known.chemistry(haematocrit), tissues)
         for method in methods

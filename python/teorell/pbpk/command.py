@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
     dose = options.dose if options.dose is not None else usual
     if dose is None:
         raise InputError(
-            f"no usual dose of {drug.name} is known (none was found documented). Give --dose in mg."
+            f"no usual dose of {drug.name} is known (the library tells none). Give --dose in mg."
         )
     _check(options, dose)
     observed = read_observed(options.observed) if options.observed else None

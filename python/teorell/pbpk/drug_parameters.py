@@ -17,11 +17,16 @@ from teorell.model.expression import Expression
 from teorell.pbpk.drug import RANGES, Drug
 from teorell.pbpk.elimination.liver import check_liver
 from teorell.pbpk.partition.chemistry import NO_ACID, NO_BASE, Chemistry
-from teorell.pbpk.partition.methods import DEFAULT_METHOD, check_method, of_organs
+from teorell.pbpk.partition.methods import (
+    DEFAULT_METHOD,
+    check_composition,
+    check_method,
+    of_organs,
+)
 from teorell.pbpk.partition.rodgers_rowland import cells_to_water
 from teorell.physiology.composition import DENSITIES
 from teorell.physiology.reference_adults import BLOOD_DENSITY, BLOOD_MASS, BODY_WEIGHT, MASS
-from teorell.physiology.tissue_composition import Composition, read_composition
+from teorell.physiology.tissue_composition import Composition
 from teorell.physiology.vocabulary import ORGANS
 
 __all__ = ["GROUPS", "ParametersOfDrug", "parameters_of", "partition_scale", "saturable"]
@@ -74,9 +79,15 @@ def parameters_of(
     liver, composition: those of the model. InputError for several drugs of which some are saturable
     and others not, or that have more acids or bases than the model has room for (GROUPS).
     """
+    tissues = check_composition(composition)
     if isinstance(drugs, Drug):
-        return _values(drugs, check_method(partition), check_liver(liver), composition)
-    rows = [_values(drug, check_method(partition), liver, composition) for drug in drugs]
+        return _values(drugs, check_method(partition), check_liver(liver), tissues)
+    if not all(isinstance(drug, Drug) for drug in drugs):
+        raise InputError(
+            f"drugs is {drugs!r:.60} (a Drug, or several, are needed). Give "
+            "teorell.pbpk.drug(name), or a list of them."
+        )
+    rows = [_values(drug, check_method(partition), check_liver(liver), tissues) for drug in drugs]
     if not rows:
         raise InputError("no drugs (there is nothing to tell). Give one or more.")
     for drug, row in zip(drugs, rows, strict=True):
@@ -89,10 +100,7 @@ def parameters_of(
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def _values(
-    drug: Drug, partition: str, liver: str, composition: Composition | None
-) -> dict[str, float]:
-    tissues = read_composition() if composition is None else composition
+def _values(drug: Drug, partition: str, liver: str, tissues: Composition) -> dict[str, float]:
     values: dict[str, float] = {
         "log_p": drug.log_p,
         "kp_scale": partition_scale(drug, partition, tissues),

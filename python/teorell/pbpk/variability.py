@@ -42,6 +42,10 @@ def virtual_adults(n: int, seed: int, drug: Drug | None = None) -> Adults:
         raise InputError(
             f"n is {n} (a population has at least one person). Ask for 1 virtual adult or more."
         )
+    if drug is not None and not isinstance(drug, Drug):
+        raise InputError(
+            f"drug is {drug!r} (a Drug is needed). Give teorell.pbpk.drug(name), or leave it out."
+        )
     bodies, habits = (
         np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2)
     )

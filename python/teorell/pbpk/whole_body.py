@@ -18,7 +18,12 @@ from teorell.pbpk.drug import Drug
 from teorell.pbpk.drug_parameters import ParametersOfDrug, saturable
 from teorell.pbpk.elimination.filtration import FILTRATION_INDEX, filtered
 from teorell.pbpk.elimination.liver import LIVERS, check_liver
-from teorell.pbpk.partition.methods import DEFAULT_METHOD, check_method, of_organs
+from teorell.pbpk.partition.methods import (
+    DEFAULT_METHOD,
+    check_composition,
+    check_method,
+    of_organs,
+)
 from teorell.physiology.adults import WHOLE_BODY
 from teorell.physiology.composition import DENSITIES
 from teorell.physiology.reference_adults import (
@@ -32,7 +37,7 @@ from teorell.physiology.reference_adults import (
     REFERENCE,
     venous_blood,
 )
-from teorell.physiology.tissue_composition import Composition, read_composition
+from teorell.physiology.tissue_composition import Composition
 from teorell.physiology.vocabulary import (
     FLOWS,
     MASSES,
@@ -86,7 +91,7 @@ def whole_body(
     check_method(partition)
     check_liver(liver)
     check_absorption(absorption)
-    tissues = read_composition() if composition is None else composition
+    tissues = check_composition(composition)
     model = Model(f"{WHOLE_BODY}{drug.name}", time_unit="h")
 
     def number(

@@ -74,7 +74,12 @@ class Composition:
 
     def fluid(self, method: str, name: str) -> Contents:
         """Of plasma, red cells or cells in general, as a method needs them."""
-        return self._of(method)[name]
+        told = self._of(method)
+        if name not in told:
+            raise InputError(
+                f"{self.source} has no {name} for {method} ({self.species}). Add its rows."
+            )
+        return told[name]
 
     def organ(self, method: str, organ: str) -> Contents:
         """Of an organ of the whole-body model, or of what stands in for it (ORGAN_TISSUES)."""

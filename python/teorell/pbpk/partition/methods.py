@@ -16,9 +16,16 @@ from teorell.pbpk.partition.poulin_theil import berezhkovskiy, poulin_theil
 from teorell.pbpk.partition.rodgers_rowland import rodgers_rowland
 from teorell.pbpk.partition.schmitt import schmitt
 from teorell.pbpk.partition.values import Value
-from teorell.physiology.tissue_composition import Composition, Contents
+from teorell.physiology.tissue_composition import Composition, Contents, read_composition
 
-__all__ = ["DEFAULT_METHOD", "METHODS", "check_method", "of_organs", "of_tissues"]
+__all__ = [
+    "DEFAULT_METHOD",
+    "METHODS",
+    "check_composition",
+    "check_method",
+    "of_organs",
+    "of_tissues",
+]
 
 ADIPOSE = "adipose"
 DEFAULT_METHOD = "berezhkovskiy"
@@ -85,9 +92,9 @@ def check_method(method: object) -> str:
 
 def of_tissues(method: str, drug: Chemistry, composition: Composition) -> dict[str, Value]:
     """Tissue:plasma, total to total, of every tissue whose composition the method knows."""
-    formula, rows = METHODS[check_method(method)]
+    rows = METHODS[check_method(method)][1]
     return {
-        name: formula(drug, name, tissue, composition)
+        name: _of(method, drug, name, tissue, composition)
         for name, tissue in composition.tissues(rows).items()
     }
 
@@ -98,7 +105,31 @@ def of_organs(
     """The same of organs of the whole-body model; where a tissue is not known, of what stands in
     for it.
     """
-    formula, rows = METHODS[check_method(method)]
+    rows = METHODS[check_method(method)][1]
     return {
-        name: formula(drug, name, composition.organ(rows, name), composition) for name in organs
+        name: _of(method, drug, name, composition.organ(rows, name), composition) for name in organs
     }
+
+
+def check_composition(composition: object) -> Composition:
+    """A composition, the human's for None; InputError for anything else."""
+    if composition is None:
+        return read_composition()
+    if not isinstance(composition, Composition):
+        raise InputError(
+            f"composition is {composition!r:.60} (what read_composition returns is needed). Give "
+            "teorell.pbpk.read_composition(path)."
+        )
+    return composition
+
+
+def _of(
+    method: str, drug: Chemistry, name: str, tissue: Contents, composition: Composition
+) -> Value:
+    try:
+        return METHODS[method][0](drug, name, tissue, composition)
+    except KeyError as error:
+        raise InputError(
+            f"{composition.source} has no {error.args[0]} for {METHODS[method][1]} "
+            f"({composition.species}; {name}, plasma or red cells). Add its row."
+        ) from None
