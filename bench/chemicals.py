@@ -199,7 +199,7 @@ def animal(species: str, data: Path) -> dict[str, float]:
         "body_weight": told["Average BW"],
         "cardiac_index": output * ML_MIN,
         "haematocrit": told["Hematocrit"],
-        "filtration_index": told["GFR"] * ML_MIN,
+        "glomerular_filtration": told["GFR"] * ML_MIN * told["Average BW"] ** 0.75,
         **{mass_share_of(name): mass[name] for name in MASSES},
         **{flow_share_to(name): flow[name] for name in FLOWS},
     }

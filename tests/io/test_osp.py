@@ -14,7 +14,7 @@ import teorell as tl
 from folders import DATA
 from teorell import pbpk
 from teorell.io.osp import read_compound, read_entries
-from teorell.pbpk.elimination.filtration import FILTRATION_INDEX
+from teorell.pbpk.elimination.filtration import GLOMERULAR_FILTRATION
 from teorell.physiology.reference_adults import BODY_WEIGHT, REFERENCE, hepatic_flow
 
 LIVER = 2.38  # L
@@ -122,7 +122,7 @@ def test_plasma_clearances() -> None:
         process("KidneyClearance", Plasma_clearance=[0.5, "ml/min/kg"]),
     ]  # fmt: skip
     drug = read_compound(ENTRY | {"processes": rows})
-    filtered = drug.gfr_fraction * 0.2 * FILTRATION_INDEX * BODY_WEIGHT.man**0.75
+    filtered = drug.gfr_fraction * 0.2 * GLOMERULAR_FILTRATION
     assert filtered == pytest.approx(0.5 * 0.06 * BODY_WEIGHT.man)
     ratio = drug.ratio
     blood = drug.clint * 0.2 * REFERENCE["liver"].mass.man / ratio

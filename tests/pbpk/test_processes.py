@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from teorell import pbpk
 from teorell.pbpk.absorption.permeability import absorption_rate, fraction_absorbed
 from teorell.pbpk.drug import Drug
-from teorell.pbpk.elimination.filtration import FILTRATION_INDEX
+from teorell.pbpk.elimination.filtration import GLOMERULAR_FILTRATION
 from teorell.pbpk.elimination.in_vitro import (
     from_hepatocytes,
     from_microsomes,
@@ -20,7 +20,6 @@ from teorell.pbpk.elimination.in_vitro import (
 )
 from teorell.pbpk.elimination.liver import LIVERS, extraction, intrinsic
 from teorell.physiology.reference_adults import (
-    BODY_WEIGHT,
     CARDIAC_OUTPUT,
     REFERENCE,
     hepatic_flow,
@@ -105,14 +104,14 @@ def test_in_vitro_scaling() -> None:
 def test_filtration() -> None:
     """With filtration alone: fu GFR in a kidney that its blood passes once."""
     drug = replace(SOLUBLE, gfr_fraction=1.0)
-    filtered = 0.5 * FILTRATION_INDEX * BODY_WEIGHT.man**0.75
+    filtered = 0.5 * GLOMERULAR_FILTRATION
     assert filtered == pytest.approx(0.5 * 7.5 * (73.0 / 70.0) ** 0.75)
     flow = CARDIAC_OUTPUT.man * REFERENCE["kidney"].flow.man * 0.8
     expected = flow * filtered / (flow + filtered)
     model = pbpk.whole_body(drug)
     dose = tl.Regimen.bolus(10.0, into="venous")
     assert 10.0 / area(model, dose) == pytest.approx(expected, rel=1e-7)
-    half = 10.0 / area(model, dose, filtration_index=FILTRATION_INDEX / 2)
+    half = 10.0 / area(model, dose, glomerular_filtration=GLOMERULAR_FILTRATION / 2)
     assert half == pytest.approx(flow * filtered / (2 * flow + filtered), rel=1e-7)
 
 

@@ -14,11 +14,10 @@ from typing import Any
 
 from teorell.errors import InputError
 from teorell.io.units import converted
-from teorell.pbpk.elimination.filtration import FILTRATION_INDEX
+from teorell.pbpk.elimination.filtration import GLOMERULAR_FILTRATION
 from teorell.pbpk.elimination.liver import intrinsic
 from teorell.physiology.reference_adults import (
     BODY_WEIGHT,
-    METABOLIC_WEIGHT,
     hepatic_flow,
 )
 
@@ -65,7 +64,7 @@ def cleared(
         if kind == "GlomerularFiltration":
             fraction += number("GFR fraction", "fraction")
         elif kind == "KidneyClearance":
-            fraction += _renal(number, fu) / (fu * FILTRATION_INDEX * METABOLIC_WEIGHT)
+            fraction += _renal(number, fu) / (fu * GLOMERULAR_FILTRATION)
         elif kind == "LiverClearance":
             liver += _hepatic(number, fu, ratio, name)
         elif kind.startswith(("MetabolizationIntrinsic", "MetabolizationLiverMicrosomes",

@@ -16,7 +16,7 @@ from teorell.pbpk.absorption.lumen import Lumen, check_absorption
 from teorell.pbpk.absorption.permeability import TRANSIT_SEGMENTS
 from teorell.pbpk.drug import Drug
 from teorell.pbpk.drug_parameters import ParametersOfDrug, saturable
-from teorell.pbpk.elimination.filtration import FILTRATION_INDEX, filtered
+from teorell.pbpk.elimination.filtration import GLOMERULAR_FILTRATION, filtered
 from teorell.pbpk.elimination.liver import LIVERS, check_liver
 from teorell.pbpk.partition.methods import (
     DEFAULT_METHOD,
@@ -72,10 +72,11 @@ def whole_body(
     seven segments, where what is not absorbed in time is excreted. composition: what tissues are
     made of (`teorell.pbpk.read_composition`), the human's unless given.
 
-    The body's parameters are body_weight (kg), cardiac_index and filtration_index (L/h/kg^0.75),
-    haematocrit, and the shares mass_share_* of the body weight and flow_share_* of the cardiac
-    output, named as in `teorell.physiology.vocabulary`. The model divides each share by the sum of
-    all, so that a changed share changes neither the body weight nor the cardiac output. The drug's
+    The body's parameters are body_weight (kg), cardiac_index (L/h/kg^0.75), haematocrit,
+    glomerular_filtration (L/h), and the shares mass_share_* of the body weight and flow_share_* of
+    the cardiac output, named as in `teorell.physiology.vocabulary`. The model divides each share by
+    the sum of all, so that a changed share changes neither the body weight nor the cardiac output.
+    Densities, and the shares of blood that organs hold, are the man's for all bodies. The drug's
     parameters are those of `parameters_of`, the same for all drugs. Outputs: `cp`
     (venous plasma), `blood` (venous blood), the concentration in every organ (`c_*`), all in mg/L;
     `auc` of cp (mg h/L), `urine`, `faeces`, `metabolised_liver` and `metabolised_gut` (mg). Doses
@@ -116,8 +117,8 @@ def whole_body(
     }
     haematocrit = of_body("haematocrit", HAEMATOCRIT, 0.05, 0.8)
     filtration = number(
-        "filtration_index", FILTRATION_INDEX, "L/h/kg^0.75", 0.0, 10.0,
-        "glomerular filtration rate / weight^0.75",
+        "glomerular_filtration", GLOMERULAR_FILTRATION, "L/h", 0.0, 1000.0,
+        "glomerular filtration rate",
     )  # fmt: skip
     emptying = number(
         "gastric_emptying", GASTRIC_EMPTYING, "1/h", 0.0, 1e3, "rate of stomach emptying"
@@ -178,9 +179,9 @@ def whole_body(
             model.flow(amount["liver"], venous, through_liver * leaving["liver"])
         else:
             model.flow(amount[name], venous, rate * leaving[name])
-    renal = of_drug.renal * metabolic_weight
-    renal = renal + filtered(of_drug.filtered, fu, filtration * metabolic_weight)
-    model.flow(amount["kidney"], urine, renal / ratio * leaving["kidney"])
+    # a kg^0.75, so that nothing filtered changes no bit
+    renal = of_drug.renal + filtered(of_drug.filtered, fu, filtration / metabolic_weight)
+    model.flow(amount["kidney"], urine, renal * metabolic_weight / ratio * leaving["kidney"])
     clearing = fu / ratio * of_drug.clint * mass["liver"] * whole
     if liver != "well_stirred":
         clearing = LIVERS[liver](clearing, through_liver)

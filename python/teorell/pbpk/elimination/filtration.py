@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from teorell.pbpk.partition.values import Value
+from teorell.physiology.reference_adults import BODY_WEIGHT, FLOW_EXPONENT
 
-__all__ = ["FILTRATION_INDEX", "filtered"]
+__all__ = ["GLOMERULAR_FILTRATION", "filtered"]
 
-# L/h/kg^0.75 of a man of 70 kg: 125 mL/min, Davies & Morris (1993), Pharm Res 10:1093-1095
-FILTRATION_INDEX: float = 125.0 * 0.06 / 70.0**0.75
+# L/h of the reference man: 125 mL/min at 70 kg, Davies & Morris (1993), Pharm Res 10:1093-1095, by
+# the exponent of flows
+GLOMERULAR_FILTRATION: float = 125.0 * 0.06 * (BODY_WEIGHT.man / 70.0) ** FLOW_EXPONENT
 
 
 def filtered(fraction: Value, fu: Value, rate: Value) -> Value:
