@@ -6,9 +6,10 @@ Every study of `osp/targets_iv.csv` and `targets_oral.csv`, by one fixed configu
 compound by `teorell.io.osp.read_compound` with the processes of its study, the whole-body
 model with Rodgers & Rowland, transit absorption of a dissolved dose, the reference man at
 the study's weight. Many inputs of the compounds were fitted to such data: this is reproduction, not
-prediction. AUC and Cmax are over the observed samples, on both sides. Target A: no transporter, no
-inactivation of the own enzyme, no inhibition by a metabolite. With --documented the drugs are those
-of the library of teorell.pbpk, whose numbers come from other papers; --out draws all of them.
+prediction. AUC (linear up, logarithmic down) and Cmax are over the observed samples, on both sides.
+Target A: no transporter, no inactivation of the own enzyme, no inhibition by a metabolite. With
+--documented the drugs are those of the library of teorell.pbpk, whose numbers come from other
+papers; --out draws all of them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import teorell as tl
 from teorell.io.osp import read_compound, read_entries
 from teorell.pbpk import DRUGS, parameters_of, whole_body
 from teorell.pbpk.drug import Drug
+from teorell.results.nca import analyse
 from teorell.tables import aligned
 
 UNITS = {"mg/l": 1.0, "µg/ml": 1.0, "ng/ml": 1e-3, "µg/l": 1e-3, "pg/ml": 1e-6, "g/l": 1e3}
@@ -87,7 +89,8 @@ def main(data: Path, misses: bool, documented: bool, out: Path | None) -> None:
 
     found = []
     for (route, target, study, _, times, values), curve_of in zip(chosen, predicted, strict=True):
-        auc = np.trapezoid(curve_of, times) / np.trapezoid(values, times)
+        mine, theirs = (analyse(times, each)["auc_last"][0] for each in (curve_of, values))
+        auc = mine / theirs
         found.append((route, target, study, float(auc), float(curve_of.max() / values.max())))
     report(found, left_out)
     if misses:

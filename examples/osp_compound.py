@@ -38,7 +38,7 @@ def main(compounds: Path, observed: Path, studies: Path, dataset: str) -> None:
     samples = [row for row in rows(observed) if row["dataset"] == dataset]
     times = [float(row["time"]) for row in samples]
     solution = tl.simulate(
-        whole_body(drug, partition="rodgers_rowland", absorption="transit"),
+        whole_body(drug, absorption="transit"),
         {"body_weight": float(study["weight_kg"])},
         regimen, times, outputs=["cp"],
     )  # fmt: skip

@@ -60,6 +60,12 @@ def test_chemistry() -> None:
     # 1e-4 cm/min over 30 m2, into 240 mL
     assert drug.absorption_rate == pytest.approx(1e-4 * 60 * 30e4 / 240)
     assert read_compound(ENTRY, alternatives={"logP": "a"}).log_p == 9.0
+    assert drug.partition is None
+    kind = "Cellular partition coefficient method - "
+    methods = ["Cellular permeability - PK-Sim Standard", kind + "Schmitt"]
+    assert read_compound(ENTRY | {"methods": methods}).partition == "schmitt"
+    with pytest.raises(tl.InputError, match="Did you mean 'Schmitt'"):
+        read_compound(ENTRY | {"methods": [kind + "Schmidt"]})
     # red cells: 0.6643 water, 0.00501 lipids, 0.3307 protein
     p = 10**1.5
     cells = 0.6643 + 0.00501 * p + 0.3307 * 5 * (0.81 + 0.11 * p) / 24.92

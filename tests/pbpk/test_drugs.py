@@ -50,6 +50,7 @@ def simple(**numbers: object) -> Drug:
         ({"estimated": {"pka"}}, "estimated holds 'pka'"),
         ({"name": " "}, "name is ' '"),
         ({"volume": 0.0}, "volume is 0"),
+        ({"partition": "schmidt"}, "Did you mean 'schmitt'"),
     ],
 )
 def test_what_is_no_drug_is_refused(numbers: dict[str, object], message: str) -> None:
@@ -215,6 +216,10 @@ def test_drugs_as_columns_of_one_call() -> None:
             pbpk.whole_body(drugs[k], **options), None, DOSE, [1.0, 24.0], outputs=["cp"]
         )
         np.testing.assert_array_equal(alone.values[0], together.values[k])
+    own = replace(drugs[1], partition="rodgers_rowland")
+    assert pbpk.whole_body(own).content() == pbpk.whole_body(drugs[1], **options).content()
+    with pytest.raises(tl.InputError, match="acetaminophen has the partition method 'berez"):
+        parameters_of([drugs[0], own])
     with pytest.raises(tl.InputError, match="no drugs"):
         parameters_of([])
     with pytest.raises(tl.InputError, match="different parameters"):
@@ -293,8 +298,8 @@ def test_what_is_no_drug_or_composition(tmp_path: Path) -> None:
             call()
     with pytest.raises(tl.InputError, match="unknown model of the liver None"):
         pbpk.whole_body(midazolam, liver=None)  # type: ignore[arg-type]
-    with pytest.raises(tl.InputError, match="unknown method of partition coefficients None"):
-        pbpk.whole_body(midazolam, partition=None)  # type: ignore[arg-type]
+    with pytest.raises(tl.InputError, match="unknown method of partition coefficients ''"):
+        pbpk.whole_body(midazolam, partition="")
     text = COMPOSITION_TABLE.read_text().splitlines()
     for lacking, message in (
         ("schmitt,any,liver,water", "has no water for schmitt .human; liver"),

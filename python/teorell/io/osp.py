@@ -29,6 +29,13 @@ from teorell.tables import check_text
 __all__ = ["read_compound", "read_entries"]
 
 LARGEST = 1 << 26  # bytes of a file of entries
+METHODS_THERE = {
+    "Rodgers and Rowland": "rodgers_rowland",
+    "Poulin and Theil": "poulin_theil",
+    "Berezhkovskiy": "berezhkovskiy",
+    "Schmitt": "schmitt",
+    "PK-Sim Standard": "pksim_standard",
+}
 _SOURCE = "Open Systems Pharmacology model library"
 
 
@@ -48,7 +55,7 @@ def read_compound(
     Metabolism counts below saturation, in the liver alone; CYP3A4 in the gut wall too, as what
     escapes it. Transport, binding to targets, inhibition and induction are no part of the model: an
     InputWarning names what is not used. InputError, with the place, for what is no entry, an
-    unknown process, alternative or unit, and numbers that no drug can have.
+    unknown process, alternative, method or unit, and numbers that no drug can have.
     """
     if not isinstance(entry, Mapping):
         raise InputError(
@@ -108,6 +115,7 @@ def read_compound(
         absorption_rate=rate,
         fraction_absorbed=float(fraction_absorbed(rate)),
         gut_availability=float(escaping_cyp3a4(result.per_cyp3a4)),
+        partition=_method(entry, name),
         sources={
             "molar_mass, log_p, acids, bases, fu": source,
             "liver_clint": f"{source}: {', '.join(result.used) or 'none'}; below saturation",
@@ -223,6 +231,20 @@ def _ratio(drug: Chemistry) -> float:
     cells = read_composition().fluid("pksim_standard", "red_cells")
     held = float(cells_to_water_from_lipophilicity(drug, cells)) * drug.fu
     return min(float(1.0 - HAEMATOCRIT + HAEMATOCRIT * held), 100.0)
+
+
+def _method(entry: Mapping[str, Any], name: str) -> str | None:
+    """The method of partition coefficients that the compound was fitted with."""
+    for each in _sequence(entry.get("methods"), f"{name}, methods"):
+        kind, _, method = str(each).partition(" - ")
+        if "partition" in kind.casefold():
+            if method not in METHODS_THERE:
+                raise InputError(
+                    f"{name}, methods has {method!r} (of partition coefficients). "
+                    f"{suggestion(method, METHODS_THERE)}"
+                )
+            return METHODS_THERE[method]
+    return None
 
 
 def _label(process: Mapping[str, Any]) -> str:

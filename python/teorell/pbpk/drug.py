@@ -12,6 +12,7 @@ from teorell.errors import InputError
 from teorell.pbpk.elimination.in_vitro import from_hepatocytes, from_microsomes
 from teorell.pbpk.elimination.liver import check_liver, intrinsic
 from teorell.pbpk.partition.chemistry import Chemistry
+from teorell.pbpk.partition.methods import DEFAULT_METHOD, check_method
 from teorell.pbpk.partition.rodgers_rowland import cells_to_water
 from teorell.physiology.reference_adults import (
     CARDIAC_OUTPUT,
@@ -106,6 +107,9 @@ class Drug:
     iv_duration: float = 0.5  # h
     # published Vss, L/kg, to which partition coefficients are scaled; None: as predicted
     volume: float | None = None
+    # the method of partition coefficients that its numbers were made with, which the model takes
+    # unless told; None: the model's default
+    partition: str | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     estimated: frozenset[str] = frozenset()
 
@@ -120,6 +124,8 @@ class Drug:
                 continue
             object.__setattr__(self, name, self._number(name, value, low, high, unit))
         self._check_liver()
+        if self.partition is not None:
+            check_method(self.partition)
         known = {each.name for each in fields(self)}
         for name in self.estimated:
             if name not in known:
@@ -157,6 +163,10 @@ class Drug:
     def clint(self) -> float:
         """Unbound intrinsic clearance, L/h per kg of liver, of a well-stirred liver."""
         return self.clint_of("well_stirred")
+
+    def method(self, partition: str | None = None) -> str:
+        """The method of partition coefficients: the one that is told, its own, or the default."""
+        return check_method(self.partition or DEFAULT_METHOD if partition is None else partition)
 
     def clint_of(self, liver: str) -> float:
         """Unbound intrinsic clearance, L/h per kg of liver; where the clearance of plasma is known,

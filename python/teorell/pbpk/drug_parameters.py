@@ -17,12 +17,7 @@ from teorell.model.expression import Expression
 from teorell.pbpk.drug import RANGES, Drug
 from teorell.pbpk.elimination.liver import check_liver
 from teorell.pbpk.partition.chemistry import NO_ACID, NO_BASE, Chemistry
-from teorell.pbpk.partition.methods import (
-    DEFAULT_METHOD,
-    check_composition,
-    check_method,
-    of_organs,
-)
+from teorell.pbpk.partition.methods import check_composition, of_organs
 from teorell.pbpk.partition.rodgers_rowland import cells_to_water
 from teorell.physiology.composition import DENSITIES
 from teorell.physiology.reference_adults import BLOOD_DENSITY, BLOOD_MASS, BODY_WEIGHT, MASS
@@ -68,7 +63,7 @@ def partition_scale(drug: Drug, method: str, composition: Composition) -> float:
 def parameters_of(
     drugs: Drug | Sequence[Drug],
     *,
-    partition: str = DEFAULT_METHOD,
+    partition: str | None = None,
     liver: str = "well_stirred",
     composition: Composition | None = None,
 ) -> dict[str, Any]:
@@ -81,13 +76,20 @@ def parameters_of(
     """
     tissues = check_composition(composition)
     if isinstance(drugs, Drug):
-        return _values(drugs, check_method(partition), check_liver(liver), tissues)
+        return _values(drugs, drugs.method(partition), check_liver(liver), tissues)
     if not all(isinstance(drug, Drug) for drug in drugs):
         raise InputError(
             f"drugs is {drugs!r:.60} (a Drug, or several, are needed). Give "
             "teorell.pbpk.drug(name), or a list of them."
         )
-    rows = [_values(drug, check_method(partition), check_liver(liver), tissues) for drug in drugs]
+    methods = {drug.method(partition): drug for drug in drugs}
+    if len(methods) > 1:
+        (one, first), (other, second), *_ = methods.items()
+        raise InputError(
+            f"{first.name} has the partition method {one!r} and {second.name} {other!r} (a model "
+            "has one). Give partition=."
+        )
+    rows = [_values(drug, drug.method(partition), check_liver(liver), tissues) for drug in drugs]
     if not rows:
         raise InputError("no drugs (there is nothing to tell). Give one or more.")
     for drug, row in zip(drugs, rows, strict=True):

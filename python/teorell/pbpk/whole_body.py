@@ -18,12 +18,7 @@ from teorell.pbpk.drug import Drug
 from teorell.pbpk.drug_parameters import ParametersOfDrug, saturable
 from teorell.pbpk.elimination.filtration import GLOMERULAR_FILTRATION, filtered
 from teorell.pbpk.elimination.liver import LIVERS, check_liver
-from teorell.pbpk.partition.methods import (
-    DEFAULT_METHOD,
-    check_composition,
-    check_method,
-    of_organs,
-)
+from teorell.pbpk.partition.methods import check_composition, of_organs
 from teorell.physiology.adults import WHOLE_BODY
 from teorell.physiology.composition import DENSITIES
 from teorell.physiology.reference_adults import (
@@ -59,18 +54,19 @@ GASTRIC_EMPTYING = 4.0  # 1/h
 def whole_body(
     drug: Drug,
     *,
-    partition: str = DEFAULT_METHOD,
+    partition: str | None = None,
     liver: str = "well_stirred",
     absorption: str = "first_order",
     composition: Composition | None = None,
 ) -> Model:
     """The model of `drug`: parameters default to the 73 kg reference man and the drug's numbers.
 
-    partition: the method of the partition coefficients (`teorell.pbpk.METHODS`); a drug with a
-    published volume is scaled to it (kp_scale; 1 is the method's own). liver: "well_stirred",
-    "parallel_tube" or "dispersion". absorption: "first_order" from one lumen, or "transit" through
-    seven segments, where what is not absorbed in time is excreted. composition: what tissues are
-    made of (`teorell.pbpk.read_composition`), the human's unless given.
+    partition: the method of the partition coefficients (`teorell.pbpk.METHODS`); unless told that
+    of the drug, or "berezhkovskiy". A drug with a published volume is scaled to it (kp_scale; 1 is
+    the method's own). liver: "well_stirred", "parallel_tube" or "dispersion". absorption:
+    "first_order" from one lumen, or "transit" through seven segments, where what is not absorbed in
+    time is excreted. composition: what tissues are made of (`teorell.pbpk.read_composition`), the
+    human's unless given.
 
     The body's parameters are body_weight (kg), cardiac_index (L/h/kg^0.75), haematocrit,
     glomerular_filtration (L/h), and the shares mass_share_* of the body weight and flow_share_* of
@@ -89,7 +85,7 @@ def whole_body(
             f"drug is {drug!r} (a Drug is needed). Give teorell.pbpk.drug(name), or a Drug of your "
             "own."
         )
-    check_method(partition)
+    method = drug.method(partition)
     check_liver(liver)
     check_absorption(absorption)
     tissues = check_composition(composition)
@@ -106,7 +102,7 @@ def whole_body(
         told = VOCABULARY[name]
         return number(name, default, told.unit, low, high, told.meaning)
 
-    weight = of_body("body_weight", BODY_WEIGHT.man, 0.001, 1000.0)
+    weight = of_body("body_weight", BODY_WEIGHT.man, 0.005, 300.0)
     cardiac_index = of_body("cardiac_index", CARDIAC_INDEX, 1.0, 100.0)
     mass = {
         name: of_body(mass_share_of(name), MASS[name].man / BODY_WEIGHT.man, 0.0, 1.0)
@@ -123,7 +119,7 @@ def whole_body(
     emptying = number(
         "gastric_emptying", GASTRIC_EMPTYING, "1/h", 0.0, 1e3, "rate of stomach emptying"
     )
-    of_drug = ParametersOfDrug.declare(model, drug, partition, liver, tissues)
+    of_drug = ParametersOfDrug.declare(model, drug, method, liver, tissues)
 
     # What is computed once per patient
     metabolic_weight = weight**FLOW_EXPONENT
@@ -132,7 +128,7 @@ def whole_body(
     q = {name: output * share / total(flow) for name, share in flow.items()}
     blood_volume = mass["blood"] * whole / BLOOD_DENSITY
     fu, ratio = of_drug.fu, of_drug.blood_to_plasma
-    coefficients = of_organs(partition, of_drug.chemistry(haematocrit), tissues, ORGANS)
+    coefficients = of_organs(method, of_drug.chemistry(haematocrit), tissues, ORGANS)
     # of blood that would hold what the organ holds at the concentration of the blood leaving it
     volume = {}
     for name in ORGANS:
