@@ -16,11 +16,13 @@ from __future__ import annotations
 import csv
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import teorell as tl
 from teorell.pbpk import chemical, parameters_of, whole_body
+from teorell.pbpk.elimination.in_vitro import CELLS_OF_ANIMALS
 from teorell.physiology.composition import DENSITIES
 from teorell.physiology.reference_adults import BLOOD_DENSITY
 from teorell.physiology.tissue_composition import read_composition
@@ -53,7 +55,8 @@ def main(data: Path) -> None:
                 except tl.InputError:
                     left_out["not measured in vitro"] += 1
                     continue
-                known.append((drug, row))
+                cells = CELLS_OF_ANIMALS.get(species, drug.cells_per_gram)
+                known.append((replace(drug, cells_per_gram=cells), row))
             if known:
                 found += predicted(species, known, data, left_out)
         print(f"{title}\n{results(found)}")

@@ -14,10 +14,12 @@ from folders import DATA, ROOT
 from teorell import pbpk
 from teorell.lowering.assemble import lower
 from teorell.pbpk.chemicals import NOT_FOUND
-from teorell.pbpk.drug import LIVER, OPTIONAL, RANGES, Drug
+from teorell.pbpk.drug import Drug
+from teorell.pbpk.drug_fields import LIVER, OPTIONAL, RANGES
 from teorell.pbpk.drug_parameters import parameters_of
 from teorell.pbpk.drug_table import UNITS, read_drugs
 from teorell.pbpk.drugs import LIBRARY
+from teorell.pbpk.elimination.in_vitro import from_hepatocytes
 from teorell.physiology.tissue_composition import COMPOSITION_TABLE
 
 DOSE = tl.Regimen.bolus(10.0, into="stomach_lumen")
@@ -81,14 +83,13 @@ def test_the_library() -> None:
         assert drug is pbpk.DRUGS[name]
         told = {field for line in drug.sources for field in line.split(", ")}
         # each number is one that is told with its source, or is named as assumed
+        quiet = {*OPTIONAL, *LIVER, "incubation_fu", "cells_per_gram", "iv_duration"}
         for field in (*RANGES, "acids", "bases"):
             default = Drug.__dataclass_fields__[field].default
             if getattr(drug, field) not in (default, ()):
                 assert field in told, (name, field)
-            elif field not in told and field not in (*OPTIONAL, *LIVER, "incubation_fu"):
-                assert (
-                    field in drug.estimated or not getattr(drug, field) or field == ("iv_duration")
-                ), (name, field)
+            elif field not in told and field not in quiet:
+                assert field in drug.estimated or not getattr(drug, field), (name, field)
     with pytest.raises(tl.InputError, match="Did you mean 'midazolam'"):
         pbpk.drug("midazolan")
     with pytest.raises(tl.InputError, match="text is needed"):
@@ -170,6 +171,22 @@ def test_units_of_a_table(tmp_path: Path) -> None:
     assert set(UNITS) >= {"fu", "clearance"}
 
 
+def test_what_is_measured_is_told_from_what_is_estimated() -> None:
+    text = pbpk.chemical("caffeine").describe()
+    lines = {line.split()[0]: line for line in text.splitlines()[1:]}
+    assert "measured" in lines["fu"]
+    assert "httk 2.7.4" in lines["fu"]
+    assert "estimated" in lines["log_p"]
+    assert "uL/min/1e6 cells" in lines["hepatocyte_clint"]
+    assert "clearance" not in lines
+    told = pbpk.drug("metoprolol").describe()
+    assert "Goodman & Gilman" in told
+    assert "hepatocyte_clint" not in told
+    own = simple(bases=(9.0,), gfr_fraction=1.0).describe()
+    assert own.count("assumed") >= 5
+    assert "blood_to_plasma    0.86" in own
+
+
 def test_chemicals() -> None:
     names = pbpk.chemical_names()
     assert len(names) == 1200
@@ -180,6 +197,9 @@ def test_chemicals() -> None:
     assert {"log_p", "gfr_fraction", "absorption_rate"} <= caffeine.estimated
     rat = pbpk.chemical("2,4-d", species="rat")
     assert rat.fu == 0.02976
+    # cells of the rat's liver: Sohlenius-Sternbeck (2006)
+    cells = from_hepatocytes(rat.hepatocyte_clint, rat.incubation_fu, 117.0)
+    assert rat.clint == pytest.approx(cells)
     assert "fu" not in rat.estimated
     for species in ("human", "rat"):
         drugs = [pbpk.chemical(name, species) for name in names]

@@ -21,7 +21,11 @@ from teorell.pbpk.absorption.permeability import (
     jejunal_permeability,
 )
 from teorell.pbpk.drug import Drug
-from teorell.pbpk.elimination.in_vitro import unbound_with_hepatocytes
+from teorell.pbpk.elimination.in_vitro import (
+    CELLS_OF_ANIMALS,
+    CELLS_PER_GRAM,
+    unbound_with_hepatocytes,
+)
 from teorell.pbpk.partition.chemistry import Chemistry
 
 __all__ = ["CHEMICALS", "chemical", "chemical_names"]
@@ -57,8 +61,9 @@ def chemical(name: str, species: str = "human") -> Drug:
     """A chemical of httk as a Drug, by name, CAS number or DTXSID, in any case.
 
     species: "human", or "rat": measured in rat material where that was done, else in human, which
-    `estimated` then names. Filtration excretes what is unbound; hepatocytes clear what is unbound
-    in the incubation (Kilford et al. 2008); absorption follows Caco-2 cells, or the median of them.
+    `estimated` then names; cells of the species' liver. Filtration excretes what is unbound;
+    hepatocytes clear what is unbound in the incubation (Kilford et al. 2008); absorption follows
+    Caco-2 cells, or the median of them.
     InputError, with the nearest name, for another.
     """
     if not isinstance(name, str):
@@ -99,6 +104,9 @@ def _drug(row: _Row, species: str) -> Drug:
         "log_p": f"{HTTK}: {row['log_p_source']}",
         "acids, bases": f"{HTTK}: ChemAxon",
         "incubation_fu": "Kilford et al. (2008), Drug Metab Dispos 36:1194-1197",
+        "cells_per_gram": "Barter et al. (2007), Curr Drug Metab 8:33-45"
+        if species == "human"
+        else "Sohlenius-Sternbeck (2006), Toxicol In Vitro 20:1582-1586",
         "absorption_rate": f"{source.pop('caco2', 'the median of all measured')}, Caco-2 cells; "
         "Sun et al. (2002), Pharm Res 19:1400-1416",
         "gfr_fraction": "filtration alone: assumed",
@@ -113,6 +121,7 @@ def _drug(row: _Row, species: str) -> Drug:
         blood_to_plasma=ratio,
         hepatocyte_clint=clint,
         incubation_fu=_incubation(log_p, acids, bases),
+        cells_per_gram=CELLS_OF_ANIMALS.get(species, CELLS_PER_GRAM),
         gfr_fraction=1.0,
         absorption_rate=rate,
         fraction_absorbed=float(fraction_absorbed(rate)) if absorbed is None else absorbed,

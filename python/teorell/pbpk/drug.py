@@ -9,7 +9,19 @@ from types import MappingProxyType
 from typing import Any
 
 from teorell.errors import InputError
-from teorell.pbpk.elimination.in_vitro import from_hepatocytes, from_microsomes
+from teorell.pbpk.drug_fields import (
+    LIVER,
+    OPTIONAL,
+    PKA,
+    PLASMA_PH,
+    RANGES,
+    RATIO,
+    RATIO_OF_ACIDS,
+    SURVEYED_CLINT_SD,
+    SURVEYED_KA_SD,
+)
+from teorell.pbpk.drug_text import text_of
+from teorell.pbpk.elimination.in_vitro import CELLS_PER_GRAM, from_hepatocytes, from_microsomes
 from teorell.pbpk.elimination.liver import check_liver, intrinsic
 from teorell.pbpk.partition.chemistry import Chemistry
 from teorell.pbpk.partition.methods import DEFAULT_METHOD, check_method
@@ -22,49 +34,7 @@ from teorell.physiology.reference_adults import (
     hepatic_flow,
 )
 
-__all__ = ["RANGES", "SURVEYED_CLINT_SD", "SURVEYED_KA_SD", "Drug"]
-
-# sd of the log where people were not surveyed: of the intrinsic clearance a CV of 0.3, as Pearce et
-# al. (2017), J Stat Softw 79(4), take; of the absorption rate that of theophylline
-SURVEYED_CLINT_SD = 0.2936
-SURVEYED_KA_SD = 0.5
-PKA = (-10.0, 25.0)
-PLASMA_PH = 7.4
-# blood:plasma where it was not measured: medians of 44 acids ionised in plasma and 130 others that
-# were (httk 2.7.4, MIT), log10 RMSE 0.15; what red cells hold by lipophilicity has 0.66
-RATIO_OF_ACIDS, RATIO = 0.67, 0.86
-# field -> lowest, highest, unit, hint for what lies outside
-RANGES: Mapping[str, tuple[float, float, str]] = MappingProxyType(
-    {
-        "molar_mass": (10.0, 1e6, "g/mol"),
-        "log_p": (-10.0, 15.0, "log10"),
-        "fu": (1e-5, 1.0, "a fraction"),
-        "blood_to_plasma": (0.3, 100.0, "a ratio"),
-        "clearance": (0.0, 1e4, "L/h"),
-        "fraction_renal": (0.0, 1.0, "a fraction"),
-        "hepatocyte_clint": (0.0, 1e6, "uL/min/1e6 cells"),
-        "microsome_clint": (0.0, 1e6, "uL/min/mg"),
-        "incubation_fu": (1e-5, 1.0, "a fraction"),
-        "liver_clint": (0.0, 1e7, "L/h/kg"),
-        "vmax": (0.0, 1e9, "mg/h/kg"),
-        "km": (1e-9, 1e9, "mg/L"),
-        "gfr_fraction": (0.0, 100.0, "a ratio"),
-        "absorption_rate": (0.0, 1e3, "1/h"),
-        "fraction_absorbed": (0.0, 1.0, "a fraction"),
-        "gut_availability": (0.0, 1.0, "a fraction"),
-        "clint_sd": (0.0, 3.0, "sd of a log"),
-        "absorption_sd": (0.0, 3.0, "sd of a log"),
-        "oral_dose": (1e-9, 1e9, "mg"),
-        "iv_dose": (1e-9, 1e9, "mg"),
-        "iv_duration": (1e-6, 1e4, "h"),
-        "volume": (0.01, 1e5, "L/kg"),
-    }
-)
-OPTIONAL = (
-    "blood_to_plasma", "clearance", "hepatocyte_clint", "microsome_clint", "liver_clint", "vmax",
-    "km", "oral_dose", "iv_dose", "volume",
-)  # fmt: skip
-LIVER = ("clearance", "hepatocyte_clint", "microsome_clint", "liver_clint", "vmax")
+__all__ = ["Drug"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +62,7 @@ class Drug:
     hepatocyte_clint: float | None = None  # uL/min per 1e6 hepatocytes
     microsome_clint: float | None = None  # uL/min per mg of microsomal protein
     incubation_fu: float = 1.0  # fraction unbound in these incubations
+    cells_per_gram: float = CELLS_PER_GRAM  # 1e6 hepatocytes in a g of the liver
     liver_clint: float | None = None  # L/h per kg of liver, of unbound drug
     vmax: float | None = None  # mg/h per kg of liver, with km
     km: float | None = None  # mg/L of unbound drug
@@ -145,6 +116,10 @@ class Drug:
     def __hash__(self) -> int:
         return hash((self.name, self.molar_mass, self.log_p, self.fu))
 
+    def describe(self) -> str:
+        """A line for each number that is told or assumed: its unit, how it is known, its source."""
+        return text_of(self)
+
     @property
     def ratio(self) -> float:
         """blood_to_plasma, or where it was not measured what is usual: RATIO_OF_ACIDS, or RATIO."""
@@ -178,7 +153,9 @@ class Drug:
             blood = intrinsic(liver, hepatic, hepatic_flow(), self.name) * self.ratio
             return blood / self.fu / REFERENCE["liver"].mass.man
         if self.hepatocyte_clint is not None:
-            return float(from_hepatocytes(self.hepatocyte_clint, self.incubation_fu))
+            return float(
+                from_hepatocytes(self.hepatocyte_clint, self.incubation_fu, self.cells_per_gram)
+            )
         if self.microsome_clint is not None:
             return float(from_microsomes(self.microsome_clint, self.incubation_fu))
         return self.liver_clint or 0.0

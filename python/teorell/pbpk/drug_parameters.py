@@ -14,7 +14,8 @@ import numpy as np
 from teorell.errors import InputError
 from teorell.model import Model
 from teorell.model.expression import Expression
-from teorell.pbpk.drug import RANGES, Drug
+from teorell.pbpk.drug import Drug
+from teorell.pbpk.drug_fields import RANGES
 from teorell.pbpk.elimination.liver import check_liver
 from teorell.pbpk.partition.chemistry import NO_ACID, NO_BASE, Chemistry
 from teorell.pbpk.partition.methods import check_composition, of_organs

@@ -45,6 +45,7 @@ UNITS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "hepatocyte_clint": {"uL/min/1e6 cells": 1.0},
         "microsome_clint": {"uL/min/mg": 1.0},
         "incubation_fu": _ONE,
+        "cells_per_gram": {"1e6 cells/g": 1.0},
         "liver_clint": {"L/h/kg": 1.0},
         "vmax": {"mg/h/kg": 1.0},
         "km": {"mg/L": 1.0},

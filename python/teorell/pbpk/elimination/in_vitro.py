@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from teorell.pbpk.partition.values import Value, maximum
 
 __all__ = [
-    "CELLS_PER_GRAM", "MICROSOMES_PER_GRAM", "from_hepatocytes", "from_microsomes",
-    "unbound_with_hepatocytes",
+    "CELLS_OF_ANIMALS", "CELLS_PER_GRAM", "MICROSOMES_PER_GRAM", "from_hepatocytes",
+    "from_microsomes", "unbound_with_hepatocytes",
 ]  # fmt: skip
 
 # Barter et al. (2007), Curr Drug Metab 8:33-45: geometric means of human liver
 CELLS_PER_GRAM = 99.0  # 1e6 hepatocytes in a g of liver
+# 1e6 hepatocytes in a g of liver of animals: Sohlenius-Sternbeck (2006), Toxicol In Vitro
+# 20:1582-1586
+CELLS_OF_ANIMALS: Mapping[str, float] = MappingProxyType(
+    {"dog": 215.0, "mouse": 135.0, "rabbit": 114.0, "rat": 117.0}
+)
 MICROSOMES_PER_GRAM = 32.0  # mg of microsomal protein in a g of liver
 LEAST_BOUND = -0.067 / (2 * 0.072)  # log D; see unbound_with_hepatocytes
 _PER_KG_HOUR = 60.0 * 1000.0 * 1e-6  # L/h/kg in a uL/min/g
