@@ -34,7 +34,7 @@ from teorell.tables import aligned
 UNITS = {"mg/l": 1.0, "µg/ml": 1.0, "ng/ml": 1e-3, "µg/l": 1e-3, "pg/ml": 1e-6, "g/l": 1e3}
 MOLAR = {"µmol/l": 1e-3, "nmol/l": 1e-6, "mmol/l": 1.0}
 TICKS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-OPTIONS = {"partition": "rodgers_rowland"}
+OPTIONS = {"partition": "rodgers_rowland", "absorption": "transit"}
 
 
 def main(data: Path, misses: bool, documented: bool, out: Path | None) -> None:
@@ -77,7 +77,7 @@ def main(data: Path, misses: bool, documented: bool, out: Path | None) -> None:
     people = parameters_of(drugs, **OPTIONS)
     people["body_weight"] = np.array([float(row[2]["weight_kg"] or 73.0) for row in chosen])
     solution = tl.simulate(
-        whole_body(drugs[0], absorption="transit", **OPTIONS),
+        whole_body(drugs[0], **OPTIONS),
         people,
         [regimen(json.loads(row[2]["doses"])) for row in chosen],
         [row[4] for row in chosen],

@@ -146,6 +146,12 @@ def test_transit_through_seven_segments() -> None:
     assert gut == pytest.approx(10.0 * absorbed * 0.3, rel=1e-7)
     assert urine == pytest.approx(10.0 * absorbed * 0.7, rel=1e-6)
     model.check_conservation([state for state in model.state_names if state != "auc"])
+    # what is absorbed follows from the rate: told beside it, it would be dropped
+    with pytest.raises(tl.InputError, match="unknown parameter 'fraction_absorbed'"):
+        tl.simulate(model, {"fraction_absorbed": 0.5}, dose, [1.0])
+    columns = pbpk.parameters_of([drug, drug], absorption="transit")
+    both = tl.simulate(model, columns, dose, [500.0], ["faeces"], **TIGHT)
+    np.testing.assert_array_equal(both.values[1, 0, 0], faeces)
     assert absorption_rate(1.75) == pytest.approx(2 * 1e-4 * 3600)
     with pytest.raises(tl.InputError, match="unknown model of absorption 'tranzit'"):
         pbpk.whole_body(drug, absorption="tranzit")

@@ -14,9 +14,9 @@ import numpy as np
 from teorell.errors import InputError
 from teorell.model import Model
 from teorell.model.expression import Expression
+from teorell.pbpk.absorption.lumen import check_absorption
 from teorell.pbpk.drug import Drug
 from teorell.pbpk.drug_fields import RANGES
-from teorell.pbpk.elimination.liver import check_liver
 from teorell.pbpk.partition.chemistry import NO_ACID, NO_BASE, Chemistry
 from teorell.pbpk.partition.methods import check_composition, of_organs
 from teorell.pbpk.partition.rodgers_rowland import cells_to_water
@@ -66,18 +66,19 @@ def parameters_of(
     *,
     partition: str | None = None,
     liver: str = "well_stirred",
+    absorption: str = "first_order",
     composition: Composition | None = None,
 ) -> dict[str, Any]:
     """The numbers of a drug as parameters of `whole_body`, name -> value; of several drugs as
     columns, name -> (drugs,).
 
     With them the model of one drug simulates others: each is a patient of one call. partition,
-    liver, composition: those of the model. InputError for several drugs of which some are saturable
-    and others not, or that have more acids or bases than the model has room for (GROUPS).
+    liver, absorption, composition: those of the model. InputError for drugs of which some are
+    saturable and others not, or that have more acids or bases than the model has room for (GROUPS).
     """
     tissues = check_composition(composition)
     if isinstance(drugs, Drug):
-        return _values(drugs, drugs.method(partition), check_liver(liver), tissues)
+        return _values(drugs, drugs.method(partition), liver, absorption, tissues)
     if not all(isinstance(drug, Drug) for drug in drugs):
         raise InputError(
             f"drugs is {drugs!r:.60} (a Drug, or several, are needed). Give "
@@ -90,7 +91,7 @@ def parameters_of(
             f"{first.name} has the partition method {one!r} and {second.name} {other!r} (a model "
             "has one). Give partition=."
         )
-    rows = [_values(drug, drug.method(partition), check_liver(liver), tissues) for drug in drugs]
+    rows = [_values(drug, drug.method(partition), liver, absorption, tissues) for drug in drugs]
     if not rows:
         raise InputError("no drugs (there is nothing to tell). Give one or more.")
     for drug, row in zip(drugs, rows, strict=True):
@@ -103,7 +104,9 @@ def parameters_of(
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def _values(drug: Drug, partition: str, liver: str, tissues: Composition) -> dict[str, float]:
+def _values(
+    drug: Drug, partition: str, liver: str, absorption: str, tissues: Composition
+) -> dict[str, float]:
     values: dict[str, float] = {
         "log_p": drug.log_p,
         "kp_scale": partition_scale(drug, partition, tissues),
@@ -116,6 +119,8 @@ def _values(drug: Drug, partition: str, liver: str, tissues: Composition) -> dic
         "fraction_absorbed": drug.fraction_absorbed,
         "gut_availability": drug.gut_availability,
     }
+    if check_absorption(absorption) == "transit":  # it follows from the rate
+        del values["fraction_absorbed"]
     for kind, pkas, none in (("acid", drug.acids, NO_ACID), ("base", drug.bases, NO_BASE)):
         for k in range(max(GROUPS[kind], len(pkas))):
             values[f"pka_{kind}_{k + 1}"] = pkas[k] if k < len(pkas) else none
@@ -160,7 +165,7 @@ class ParametersOfDrug:
     renal: Expression
     filtered: Expression
     absorption: Expression
-    absorbed: Expression
+    absorbed: Expression | None  # of a dose; it follows from the rate in transit
     escaping: Expression
     acids: tuple[Expression, ...]
     bases: tuple[Expression, ...]
@@ -169,7 +174,13 @@ class ParametersOfDrug:
 
     @classmethod
     def declare(
-        cls, model: Model, drug: Drug, partition: str, liver: str, composition: Composition
+        cls,
+        model: Model,
+        drug: Drug,
+        partition: str,
+        liver: str,
+        absorption: str,
+        composition: Composition,
     ) -> ParametersOfDrug:
         """Declare the parameters, with the drug's numbers as defaults."""
         if saturable(drug) and liver != "well_stirred":
@@ -178,7 +189,7 @@ class ParametersOfDrug:
                 "follows one concentration, that of a well-stirred liver). Leave liver out."
             )
         made: dict[str, Expression] = {}
-        for name, value in _values(drug, partition, liver, composition).items():
+        for name, value in _values(drug, partition, liver, absorption, composition).items():
             unit, low, high, meaning = _declared(name)
             made[name] = model.parameter(
                 name, value, unit=unit, lower=low, upper=high, description=meaning
@@ -192,7 +203,7 @@ class ParametersOfDrug:
             made["renal_clearance"],
             made["gfr_fraction"],
             made["ka"],
-            made["fraction_absorbed"],
+            made.get("fraction_absorbed"),
             made["gut_availability"],
             tuple(each for name, each in made.items() if name.startswith("pka_acid")),
             tuple(each for name, each in made.items() if name.startswith("pka_base")),

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from teorell.errors import InputError
 from teorell.model import Model
 from teorell.model.expression import Expression
-from teorell.pbpk.absorption.lumen import Lumen, check_absorption
+from teorell.pbpk.absorption.lumen import Lumen
 from teorell.pbpk.absorption.permeability import TRANSIT_SEGMENTS
 from teorell.pbpk.drug import Drug
 from teorell.pbpk.drug_parameters import ParametersOfDrug, saturable
@@ -87,7 +87,6 @@ def whole_body(
         )
     method = drug.method(partition)
     check_liver(liver)
-    check_absorption(absorption)
     tissues = check_composition(composition)
     model = Model(f"{WHOLE_BODY}{drug.name}", time_unit="h")
 
@@ -119,7 +118,7 @@ def whole_body(
     emptying = number(
         "gastric_emptying", GASTRIC_EMPTYING, "1/h", 0.0, 1e3, "rate of stomach emptying"
     )
-    of_drug = ParametersOfDrug.declare(model, drug, method, liver, tissues)
+    of_drug = ParametersOfDrug.declare(model, drug, method, liver, absorption, tissues)
 
     # What is computed once per patient
     metabolic_weight = weight**FLOW_EXPONENT

@@ -36,14 +36,14 @@ class Lumen:
     segments: tuple[Expression, ...]
     emptying: Expression
     absorption: Expression
-    absorbed: Expression  # of a dose, in one lumen
+    absorbed: Expression | None  # of a dose, in one lumen; None in a chain
     escaping: Expression  # gut wall metabolism
 
     def flows(self, model: Model, gut: Expression, lost: Expression, faeces: Expression) -> None:
         """Declare the flows to the gut wall, to its metabolites, and to the faeces."""
         first, *later = self.segments
         model.flow(self.stomach, first, self.emptying * self.stomach)
-        if not later:
+        if self.absorbed is not None:
             rate = self.absorption * self.absorbed
             model.flow(first, gut, rate * self.escaping * first)
             model.flow(first, lost, rate * (1 - self.escaping) * first)
