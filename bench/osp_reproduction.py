@@ -38,7 +38,19 @@ OPTIONS = {"partition": "rodgers_rowland", "absorption": "transit"}
 
 
 def main(data: Path, misses: bool, documented: bool, out: Path | None) -> None:
-    """Simulate all studies at once, and print the shares within 2-fold."""
+    """Print the shares within 2-fold."""
+    found, left_out = studied(data, documented)
+    report(found, left_out)
+    if misses:
+        list_misses(found)
+    if out is not None:
+        draw(found, out)
+
+
+def studied(data: Path, documented: bool) -> tuple[list[tuple], Counter]:
+    """All studies, simulated at once: (route, target, study, ratio of AUC, ratio of Cmax) of each;
+    reason -> how many are left out.
+    """
     entries = read_entries(data / "osp/osp_model_library_compounds.json")
     studies = {(row["dataset"], row["compound"]): row for row in table(data, "osp_studies.csv.gz")}
     observed = defaultdict(list)
@@ -92,11 +104,7 @@ def main(data: Path, misses: bool, documented: bool, out: Path | None) -> None:
         mine, theirs = (analyse(times, each)["auc_last"][0] for each in (curve_of, values))
         auc = mine / theirs
         found.append((route, target, study, float(auc), float(curve_of.max() / values.max())))
-    report(found, left_out)
-    if misses:
-        list_misses(found)
-    if out is not None:
-        draw(found, out)
+    return found, left_out
 
 
 def table(data: Path, name: str) -> list[dict[str, str]]:
