@@ -17,7 +17,7 @@ from folders import ROOT
 
 PAGE = ROOT / "docs" / "how_to_add.md"
 COMMAND = re.compile(r"`grep -rlE '([^']+)' ([^`]+)`")
-SOURCES = (".py", ".pyi", ".hpp", ".cpp", ".cu", ".cuh")
+SOURCES = (".py", ".pyi", ".hpp", ".cpp", ".cu", ".cuh", ".csv")
 
 
 class Guide(NamedTuple):

@@ -95,6 +95,7 @@ def mistake(arguments: Sequence[str], capsys: Captured, code: int = 2) -> str:
     ("--versio", "unknown option '--versio' .* Did you mean '--version'"),
     ("-x", "unknown option '-x'"),
     ("simulate teophylline", "DRUG is 'teophylline' .* Did you mean 'theophylline'"),
+    ("simulate metoprolol", "no usual dose of metoprolol is known .* Give --dose in mg"),
     ("simulate theophylline more", "unexpected 'more' .*teorell simulate --help"),
     ("simulate --route nasal", "--route is 'nasal' .* Known: oral, iv"),
     ("simulate --executor interpret", "Did you mean 'interpreter'"),

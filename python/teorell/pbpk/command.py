@@ -50,7 +50,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument(
         "drug", type=str.lower, nargs="?", default="theophylline", choices=tuple(DRUGS),
-        metavar="DRUG", help=f"{' or '.join(DRUGS)} (default: theophylline)",
+        metavar="DRUG", help=f"one of {', '.join(DRUGS)} (default: theophylline)",
     )  # fmt: skip
     parser.add_argument(
         "--route", choices=("oral", "iv"), default="oral",
@@ -86,7 +86,12 @@ def run(options: argparse.Namespace) -> int:
     patients that failed, after the files are written.
     """
     drug, iv = DRUGS[options.drug], options.route == "iv"
-    dose = options.dose if options.dose is not None else drug.iv_dose if iv else drug.oral_dose
+    usual = drug.iv_dose if iv else drug.oral_dose
+    dose = options.dose if options.dose is not None else usual
+    if dose is None:
+        raise InputError(
+            f"no usual dose of {drug.name} is known (the library tells none). Give --dose in mg."
+        )
     _check(options, dose)
     observed = read_observed(options.observed) if options.observed else None
     if iv:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from teorell.errors import InputError
-from teorell.pbpk.drugs import Drug
+from teorell.pbpk.drug import Drug
 from teorell.physiology.adults import Adults
 from teorell.physiology.reference_adults import BODY_WEIGHT, CARDIAC_INDEX, MASS, REFERENCE
 from teorell.physiology.variation import (
@@ -41,6 +41,10 @@ def virtual_adults(n: int, seed: int, drug: Drug | None = None) -> Adults:
     if n < 1:
         raise InputError(
             f"n is {n} (a population has at least one person). Ask for 1 virtual adult or more."
+        )
+    if drug is not None and not isinstance(drug, Drug):
+        raise InputError(
+            f"drug is {drug!r} (a Drug is needed). Give teorell.pbpk.drug(name), or leave it out."
         )
     bodies, habits = (
         np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2)

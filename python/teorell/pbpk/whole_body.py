@@ -1,5 +1,4 @@
-"""A perfusion-limited whole-body model of a drug in an adult: 15 organs between arterial and venous
-blood.
+"""A perfusion-limited whole-body model of a drug: 15 organs between arterial and venous blood.
 
 Every organ is well stirred: the blood leaving it is in equilibrium with its tissue. States are
 amounts in mg, time in h, volumes in L, flows in L/h, concentrations in mg/L. Dose into
@@ -8,24 +7,32 @@ amounts in mg, time in h, volumes in L, flows in L/h, concentrations in mg/L. Do
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
 
+from teorell.errors import InputError
 from teorell.model import Model
 from teorell.model.expression import Expression
-from teorell.pbpk.drugs import Drug
+from teorell.pbpk.absorption.lumen import Lumen
+from teorell.pbpk.absorption.permeability import TRANSIT_SEGMENTS
+from teorell.pbpk.drug import Drug
+from teorell.pbpk.drug_parameters import ParametersOfDrug, saturable
+from teorell.pbpk.elimination.filtration import GLOMERULAR_FILTRATION, filtered
+from teorell.pbpk.elimination.liver import LIVERS, check_liver
+from teorell.pbpk.partition.methods import check_composition, of_organs
 from teorell.physiology.adults import WHOLE_BODY
-from teorell.physiology.composition import DENSITIES, PLASMA, TISSUES, Tissue
+from teorell.physiology.composition import DENSITIES
 from teorell.physiology.reference_adults import (
     ARTERIAL_BLOOD,
     BLOOD_DENSITY,
-    BLOOD_MASS,
     BODY_WEIGHT,
     CARDIAC_INDEX,
     FLOW_EXPONENT,
+    HAEMATOCRIT,
     MASS,
     REFERENCE,
     venous_blood,
 )
+from teorell.physiology.tissue_composition import Composition
 from teorell.physiology.vocabulary import (
     FLOWS,
     MASSES,
@@ -36,74 +43,51 @@ from teorell.physiology.vocabulary import (
     mass_share_of,
 )
 
-Value = TypeVar("Value", float, Expression)
+__all__ = ["whole_body"]
 
-PLASMA_PH = 7.4
 # Mean residence of a drug in solution in the fasted stomach, 0.25 h: Agoram, Woltosz & Bolger
 # (2001), Adv Drug Deliv Rev 50:S41-S67 (after Yu, Lipka, Crison & Amidon 1996, Adv Drug Deliv Rev
 # 19:359-376).
 GASTRIC_EMPTYING = 4.0  # 1/h
 
 
-def partition_coefficient(tissue: Tissue, p: Value, fu: Value) -> Value:
-    """Tissue:plasma partition coefficient, total to total, without unit: Berezhkovskiy (2004), J
-    Pharm Sci 93:1628-1640.
+def whole_body(
+    drug: Drug,
+    *,
+    partition: str | None = None,
+    liver: str = "well_stirred",
+    absorption: str = "first_order",
+    composition: Composition | None = None,
+) -> Model:
+    """The model of `drug`: parameters default to the 73 kg reference man and the drug's numbers.
 
-    It is Poulin & Theil's composition model (2002) with the water of tissue and plasma weighed by
-    what is bound there. `p` is the octanol:water coefficient for lean tissues, the vegetable
-    oil:water coefficient at pH 7.4
-    for fat. Fraction unbound in tissue: 1 / (1 + r (1 - fu) / fu), r the albumin ratio (Poulin &
-    Theil 2002).
-    """
+    partition: the method of the partition coefficients (`teorell.pbpk.METHODS`); unless told that
+    of the drug, or "berezhkovskiy". A drug with a published volume is scaled to it (kp_scale; 1 is
+    the method's own). liver: "well_stirred", "parallel_tube" or "dispersion". absorption:
+    "first_order" from one lumen, or "transit" through seven segments, where what is not absorbed in
+    time is excreted. composition: what tissues are made of (`teorell.pbpk.read_composition`), the
+    human's unless given.
 
-    def content(part: Tissue, binding: Value) -> Value:
-        lipids = part.neutral_lipids + 0.3 * part.phospholipids
-        return p * lipids + part.water * binding + 0.7 * part.phospholipids
-
-    bound = (1 - fu) / fu
-    return content(tissue, 1 + tissue.albumin_ratio * bound) / content(PLASMA, 1 / fu)
-
-
-def lipophilicity(drug: Drug, log_p: Value, pka: Value) -> tuple[Value, Value]:
-    """The octanol:water coefficient, and the vegetable oil:water one of what is neutral at pH 7.4.
-
-    log D = 1.115 log P - 1.35: Leo, Hansch & Elkins (1971), Chem Rev 71:525-616, as in Poulin &
-    Theil (2002).
-    """
-    ionised = 10.0 ** (PLASMA_PH - pka if drug.ionisation == "acid" else pka - PLASMA_PH)
-    return 10.0**log_p, 10.0 ** (1.115 * log_p - 1.35) / (1 + ionised)
-
-
-def partition_scale(drug: Drug) -> float:
-    """The factor on all partition coefficients that gives the reference man the published Vss; 1 if
-    there is none.
-
-    Vss = (BP V_blood + sum of kp V_tissue) / body weight, Oie & Tozer (1979) in its whole-body
-    form.
-    """
-    if drug.volume is None:
-        return 1.0
-    octanol, oil = lipophilicity(drug, drug.log_p, drug.pka)
-    tissues = 0.0  # L of plasma
-    for name in ORGANS:
-        kp = partition_coefficient(TISSUES[name], oil if name == "adipose" else octanol, drug.fu)
-        tissues += kp * MASS[name].man / DENSITIES[name]
-    blood = drug.blood_to_plasma * BLOOD_MASS.man / BLOOD_DENSITY
-    return (drug.volume * BODY_WEIGHT.man - blood) / tissues
-
-
-def whole_body(drug: Drug) -> Model:
-    """The model of `drug`: parameters default to the 73 kg reference man and the drug's published
-    values.
-
-    The body's parameters are body_weight (kg), cardiac_index (L/h/kg^0.75), and the shares
-    mass_share_* of the body weight and flow_share_* of the cardiac output, named as in
-    `teorell.physiology.vocabulary`. The model divides each share by the sum of all, so that a
-    changed share changes neither the body weight nor the cardiac output. Outputs: `cp`
+    The body's parameters are body_weight (kg), cardiac_index (L/h/kg^0.75), haematocrit,
+    glomerular_filtration (L/h), and the shares mass_share_* of the body weight and flow_share_* of
+    the cardiac output, named as in `teorell.physiology.vocabulary`. The model divides each share by
+    the sum of all, so that a changed share changes neither the body weight nor the cardiac output.
+    Densities, and the shares of blood that organs hold, are the man's for all bodies. The drug's
+    parameters are those of `parameters_of`, the same for all drugs. Outputs: `cp`
     (venous plasma), `blood` (venous blood), the concentration in every organ (`c_*`), all in mg/L;
     `auc` of cp (mg h/L), `urine`, `faeces`, `metabolised_liver` and `metabolised_gut` (mg). Doses
     are in mg, times in h.
+
+    InputError for an unknown method, and for what does not go together.
     """
+    if not isinstance(drug, Drug):
+        raise InputError(
+            f"drug is {drug!r} (a Drug is needed). Give teorell.pbpk.drug(name), or a Drug of your "
+            "own."
+        )
+    method = drug.method(partition)
+    check_liver(liver)
+    tissues = check_composition(composition)
     model = Model(f"{WHOLE_BODY}{drug.name}", time_unit="h")
 
     def number(
@@ -126,62 +110,39 @@ def whole_body(drug: Drug) -> Model:
     flow = {
         name: of_body(flow_share_to(name), REFERENCE[name].flow.man, 0.0, 1.0) for name in FLOWS
     }
-    log_p = number(
-        "log_p", drug.log_p, "1", -5.0, 10.0, "log10 octanol:water partition coefficient"
-    )
-    pka = number("pka", drug.pka, "1", -5.0, 20.0, f"pKa of the {drug.ionisation}")
-    scale = number(
-        "kp_scale", partition_scale(drug), "1", 1e-6, 1e6, "factor on all partition coefficients"
-    )
-    fu = number("fu", drug.fu, "1", 1e-5, 1.0, "fraction unbound in plasma")
-    ratio = number(
-        "blood_to_plasma", drug.blood_to_plasma, "1", 0.3, 100.0, "blood:plasma concentration ratio"
-    )
-    clint = number(
-        "clint", drug.clint, "L/h/kg", 0.0, 1e7, "unbound intrinsic clearance per kg of liver"
-    )
-    renal = number(
-        "renal_clearance", drug.renal_clearance, "L/h/kg^0.75", 0.0, 2.0, "renal plasma clearance"
-    )
+    haematocrit = of_body("haematocrit", HAEMATOCRIT, 0.05, 0.8)
+    filtration = number(
+        "glomerular_filtration", GLOMERULAR_FILTRATION, "L/h", 0.0, 1000.0,
+        "glomerular filtration rate",
+    )  # fmt: skip
     emptying = number(
         "gastric_emptying", GASTRIC_EMPTYING, "1/h", 0.0, 1e3, "rate of stomach emptying"
     )
-    absorption = number(
-        "ka", drug.absorption_rate, "1/h", 0.0, 1e3, "rate of absorption from the intestinal lumen"
-    )
-    absorbed = number(
-        "fraction_absorbed",
-        drug.fraction_absorbed,
-        "1",
-        0.0,
-        1.0,
-        "oral dose entering the gut wall",
-    )
-    escaping = number(
-        "gut_availability",
-        drug.gut_availability,
-        "1",
-        0.0,
-        1.0,
-        "share escaping gut wall metabolism",
-    )
+    of_drug = ParametersOfDrug.declare(model, drug, method, liver, absorption, tissues)
 
     # What is computed once per patient
+    metabolic_weight = weight**FLOW_EXPONENT
     whole = weight / total(mass)  # kg per share
-    output = model.define("cardiac_output", cardiac_index * weight**FLOW_EXPONENT)
+    output = model.define("cardiac_output", cardiac_index * metabolic_weight)
     q = {name: output * share / total(flow) for name, share in flow.items()}
     blood_volume = mass["blood"] * whole / BLOOD_DENSITY
-    octanol, oil = lipophilicity(drug, log_p, pka)
+    fu, ratio = of_drug.fu, of_drug.blood_to_plasma
+    coefficients = of_organs(method, of_drug.chemistry(haematocrit), tissues, ORGANS)
     # of blood that would hold what the organ holds at the concentration of the blood leaving it
     volume = {}
     for name in ORGANS:
-        kp = scale * partition_coefficient(TISSUES[name], oil if name == "adipose" else octanol, fu)
-        tissue = model.define(f"kp_{name}", kp) * (mass[name] * whole / DENSITIES[name])
+        kp = model.define(f"kp_{name}", of_drug.scale * coefficients[name])
+        tissue = kp * (mass[name] * whole / DENSITIES[name])
         volume[name] = tissue / ratio + REFERENCE[name].blood * blood_volume
 
     # Amounts; the large blood pools come last
     lumen = model.state("stomach_lumen", unit="mg", description="dose in the stomach")
-    intestine = model.state("gut_lumen", unit="mg", description="dose in the intestine")
+    segments = ["gut_lumen"]
+    if absorption == "transit":
+        segments = [f"gut_lumen_{k + 1}" for k in range(TRANSIT_SEGMENTS)]
+    intestine = tuple(
+        model.state(name, unit="mg", description="dose in the intestine") for name in segments
+    )
     amount = {
         name: model.state(name, unit="mg", description=f"amount in {name}") for name in ORGANS
     }
@@ -200,25 +161,32 @@ def whole_body(drug: Drug) -> Model:
     c_arterial = arterial / (ARTERIAL_BLOOD * blood_volume)
     c_venous = venous / (venous_blood() * blood_volume)
 
-    model.flow(lumen, intestine, emptying * lumen)
-    model.flow(intestine, amount["gut"], absorption * absorbed * escaping * intestine)
-    model.flow(intestine, gut_loss, absorption * absorbed * (1 - escaping) * intestine)
-    model.flow(intestine, faeces, absorption * (1 - absorbed) * intestine)
+    Lumen(lumen, intestine, emptying, of_drug.absorption, of_drug.absorbed, of_drug.escaping).flows(
+        model, amount["gut"], gut_loss, faeces
+    )
+    portal = [q[organ] for organ in SPLANCHNIC]
+    through_liver = q["liver"] + sum(portal[1:], portal[0])
     for name, rate in q.items():
         model.flow(arterial, amount[name], rate * c_arterial)
         if name in SPLANCHNIC:
             model.flow(amount[name], amount["liver"], rate * leaving[name])
         elif name == "liver":
-            portal = [q[organ] for organ in SPLANCHNIC]
-            model.flow(
-                amount["liver"], venous, (rate + sum(portal[1:], portal[0])) * leaving["liver"]
-            )
+            model.flow(amount["liver"], venous, through_liver * leaving["liver"])
         else:
             model.flow(amount[name], venous, rate * leaving[name])
-    model.flow(amount["kidney"], urine, renal * weight**FLOW_EXPONENT / ratio * leaving["kidney"])
-    model.flow(
-        amount["liver"], liver_loss, fu / ratio * clint * mass["liver"] * whole * leaving["liver"]
-    )
+    # a kg^0.75, so that nothing filtered changes no bit
+    renal = of_drug.renal + filtered(of_drug.filtered, fu, filtration / metabolic_weight)
+    model.flow(amount["kidney"], urine, renal * metabolic_weight / ratio * leaving["kidney"])
+    clearing = fu / ratio * of_drug.clint * mass["liver"] * whole
+    if liver != "well_stirred":
+        clearing = LIVERS[liver](clearing, through_liver)
+    model.flow(amount["liver"], liver_loss, clearing * leaving["liver"])
+    if saturable(drug):
+        model.flow(
+            amount["liver"],
+            liver_loss,
+            of_drug.saturable_rate(fu / ratio * leaving["liver"]) * mass["liver"] * whole,
+        )
     model.flow(venous, amount["lung"], output * c_venous)
     model.flow(amount["lung"], arterial, output * leaving["lung"])
 
@@ -234,7 +202,7 @@ def whole_body(drug: Drug) -> Model:
     return model
 
 
-def total(shares: dict[str, Expression]) -> Expression:
+def total(shares: Mapping[str, Expression]) -> Expression:
     """The sum of all shares."""
     first, *others = shares.values()
     return sum(others, first)

@@ -1,0 +1,1 @@
+"""How a drug enters through the gut: rates from permeability, one lumen or a chain of segments."""

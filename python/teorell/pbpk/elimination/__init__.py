@@ -1,0 +1,1 @@
+"""How a drug leaves the body, a process a file: the liver, in vitro scaling, filtration."""
