@@ -363,9 +363,9 @@ def test_lowering_is_quick():
     for model, limit in ((reference_models.problem_b(), 0.1), (organs(110), 0.6)):
         best = np.inf
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.process_time()  # other work on the machine is not ours
             lower(model)
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.process_time() - start)
         assert best < limit
 
 
