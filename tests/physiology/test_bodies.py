@@ -326,7 +326,7 @@ def test_a_table_with_a_mistake(
         (b"species,quantity,value,unit,sources\n", "no column 'source'"),
         (b"\xff\xfe", "not text in UTF-8"),
         (HEAD.encode() + b"\0", "binary"),
-        (gzip.compress(b"species"), "not text in UTF-8"),
+        (gzip.compress(b"species", mtime=0), "not text in UTF-8"),
         (HEAD.encode() + b"a" * (1 << 20), "larger than 1 MB"),
         (HEAD.encode() + b"rat,body_weight,0.25,kg,G\n", "has no 'minipig'"),
     ],
