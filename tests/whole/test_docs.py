@@ -90,7 +90,7 @@ def test_readme_has_two_commands() -> None:
     commands = [block.text for block in blocks(readme) if block.language == "bash"]
     assert commands == [
         "pip install '.[plot,frames]' && teorell simulate theophylline\n",
-        "pip install '.[test]' -c constraints.txt && pytest\n",
+        "pip install '.[test]' -c constraints.txt && pytest -n 2\n",
     ]
 
 
