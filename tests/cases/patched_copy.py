@@ -87,10 +87,10 @@ class PatchedCopy:
         common += [f"-I{path}" for path in (*include, sysconfig.get_path("include"))]
         lanes = ["-mcx16", "-mpopcnt", "-msse4.2"] if x86 else []
         objects = []
-        for path in ("src/isa.cpp", "src/engine.cpp", "bindings/module.cpp"):
-            objects.append(self.folder / f"{Path(path).stem}.o")
-            flags = lanes if path == "src/isa.cpp" else []
-            _run([*common, *flags, "-c", str(source / path), "-o", str(objects[-1])])
+        for path in (*sorted((source / "src").glob("*.cpp")), source / "bindings" / "module.cpp"):
+            objects.append(self.folder / f"{path.stem}.o")
+            flags = lanes if path.name == "isa.cpp" else []
+            _run([*common, *flags, "-c", str(path), "-o", str(objects[-1])])
         here = self.folder / "python" / "teorell" / Path(_core.__file__).name
         link = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-pthread"]
         made = here.with_name(f"_core{sysconfig.get_config_var('EXT_SUFFIX')}")

@@ -71,8 +71,9 @@ STEPS: Steps = {
             "    transfers = np.flatnonzero(short & given & coming & moved)\n",
         ),
         before(
-            "        piece(boluses, BOLUS,",
-            "        piece(transfers, TRANSFER, DOSE, start, doses.amount[entry], implied),\n",
+            "    return [piece(boluses, BOLUS,",
+            "    amounts = doses.amount[entry]\n"
+            "    found.append(piece(transfers, TRANSFER, DOSE, start, amounts, implied))\n",
         ),
         Change("(short & given & coming)\n", "(short & given & coming & ~moved)\n"),
     ],
@@ -91,6 +92,7 @@ STEPS: Steps = {
 LEFT = {
     "python/teorell/engine/batch.py": "a docstring",
     "python/teorell/schedule/dose_table.py": "amount, time and state stand in columns already",
+    "python/teorell/schedule/arrival_rows.py": "it comes in as every row of its role does",
     "python/teorell/schedule/event_table.py": "NONMEM has none",
     "python/teorell/schedule/event_doses.py": "NONMEM has none",
     "python/teorell/simulation/inputs.py": "amount and time vary, as of all lines but a reset",

@@ -92,7 +92,7 @@ STEPS: Steps = {
             "doses.bioavailability, doses.potency, doses.extent)",
         ),
         Change("width, bioavailability, extent = ", "width, bioavailability, potency, extent = "),
-        Change("width, bioavailability, extent)\n", "width, bioavailability, potency, extent)\n"),
+        before("        extent=extent,\n", "        potency=potency,\n"),
     ],
     "python/teorell/simulation/core_call.py": [
         Change("rule.rate, rule.duration)", "rule.rate, rule.duration, rule.potency)")
