@@ -9,7 +9,7 @@ the study's weight. Many inputs of the compounds were fitted to such data: this 
 prediction. AUC (linear up, logarithmic down) and Cmax are over the observed samples, on both sides.
 Target A: no transporter, no inactivation of the own enzyme, no inhibition by a metabolite. With
 --documented the drugs are those of the library of teorell.pbpk, whose numbers come from other
-papers; --out draws all of them.
+papers (clearances and volumes are means over intravenous studies); --out draws all of them.
 """
 
 from __future__ import annotations

@@ -51,6 +51,7 @@ def simple(**numbers: object) -> Drug:
         ({"fraction_renal": 0.3}, "of no clearance"),
         ({"estimated": {"pka"}}, "estimated holds 'pka'"),
         ({"name": " "}, "name is ' '"),
+        ({"sources": "a paper"}, "sources is 'a paper'"),
         ({"volume": 0.0}, "volume is 0"),
         ({"partition": "schmidt"}, "Did you mean 'schmitt'"),
     ],
@@ -332,3 +333,35 @@ def test_what_is_no_drug_or_composition(tmp_path: Path) -> None:
         method = lacking.split(",")[0]
         with pytest.raises(tl.InputError, match=message):
             pbpk.whole_body(midazolam, partition=method, composition=composition)
+
+
+@pytest.mark.parametrize("method", pbpk.METHODS)
+def test_any_drug_leaves_the_body_whole(method: str) -> None:
+    """Sixty drugs of random chemistry in one call: what is excreted and metabolised is the dose."""
+    rng = np.random.default_rng(7)
+    drugs = [
+        simple(
+            log_p=rng.uniform(-3.0, 6.0),
+            fu=10.0 ** rng.uniform(-3.0, 0.0),
+            acids=tuple(rng.uniform(0.0, 14.0, rng.integers(0, 4))),
+            bases=tuple(rng.uniform(0.0, 12.0, rng.integers(0, 4))),
+            blood_to_plasma=rng.uniform(0.5, 3.0),
+            hepatocyte_clint=10.0 ** rng.uniform(-1.0, 3.0),
+            gfr_fraction=rng.uniform(0.1, 3.0),
+            absorption_rate=10.0 ** rng.uniform(-1.0, 1.0),
+            fraction_absorbed=rng.uniform(0.1, 1.0),
+            gut_availability=rng.uniform(0.1, 1.0),
+        )
+        for _ in range(60)
+    ]
+    sinks = ["urine", "faeces", "metabolised_liver", "metabolised_gut"]
+    columns = parameters_of(drugs, partition=method)
+    solution = tl.simulate(
+        pbpk.whole_body(drugs[0], partition=method), columns, DOSE, [1e7], [*sinks, "cp"]
+    )
+    solution.raise_for_status()
+    gone = solution.values[:, 0, :4]
+    np.testing.assert_allclose(gone.sum(axis=1), 10.0, rtol=1e-6)
+    np.testing.assert_allclose(gone[:, 1], 10.0 * (1.0 - columns["fraction_absorbed"]), rtol=1e-6)
+    lost = columns["fraction_absorbed"] * (1.0 - columns["gut_availability"])
+    np.testing.assert_allclose(gone[:, 3], 10.0 * lost, rtol=1e-6)

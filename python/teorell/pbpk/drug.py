@@ -45,7 +45,7 @@ class Drug:
     incubations of hepatocytes or microsomes, by its intrinsic clearance, or by vmax and km. None of
     them: the liver does not clear it. InputError for what is no such number.
 
-    sources: field -> where its number comes from; several fields may share a line ("log_p, pka").
+    sources: field -> where its number comes from; several fields may share a line ("log_p, acids").
     estimated: names of fields whose numbers were not measured but predicted or assumed.
     """
 
@@ -97,6 +97,11 @@ class Drug:
         self._check_liver()
         if self.partition is not None:
             check_method(self.partition)
+        if not isinstance(self.sources, Mapping):
+            raise InputError(
+                f"{self.name}: sources is {self.sources!r:.60} (field -> source is needed). Give a "
+                "dict."
+            )
         known = {each.name for each in fields(self)}
         for name in self.estimated:
             if name not in known:
