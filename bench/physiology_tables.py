@@ -30,8 +30,8 @@ ADIPOSE = {
     "male": (890, 3600, 5000, 7500, 9500, 14600),
     "female": (890, 3600, 5000, 7500, 16000, 18000),
 }
-# L/min; the woman's is 5.9 in ICRP 89, and so it is at 15 years in the toolkit's table
-OUTPUT = {"male": (0.6, 1.2, 3.4, 5.0, 6.1, 6.5), "female": (0.6, 1.2, 3.4, 5.0, 5.9, 5.9)}
+# L/min; the toolkit's table has the girl's of 15 years and the woman's in each other's place
+OUTPUT = {"male": (0.6, 1.2, 3.4, 5.0, 6.1, 6.5), "female": (0.6, 1.2, 3.4, 5.0, 6.1, 5.9)}
 
 
 def growth() -> list[str]:

@@ -100,12 +100,13 @@ def test_grown_up_the_reference_body_is_the_reference_adult(sex: int) -> None:
 
 @pytest.mark.parametrize("female", [False, True])
 def test_organs_grow_with_age(female: bool) -> None:
-    """Every organ of the reference body, its size and its output; at the tabulated ages it is the
-    table's.
+    """Every organ of the reference body, its size and its output, but that the girl of 15 years has
+    more than the woman (ICRP 89: 6.1 and 5.9 L/min); at the tabulated ages it is the table's.
     """
     body = reference_at(YEARS, np.full(YEARS.size, female))
     for name in GROWN:
-        assert np.diff(body[name]).min() >= 0.0, name
+        last = 15.0 if female and name == "cardiac_output" else 20.0
+        assert np.diff(body[name][last >= YEARS]).min() >= 0.0, name
     rows = read_rows(shipped("human_growth.csv"), ("sex", "age_y", "quantity"))
     for row in rows:
         sex, age, name = row.keys

@@ -342,6 +342,21 @@ def test_what_cannot_be_sampled(options: Any, error: type[Exception], words: str
         tl.Population.sample(3, **options)
 
 
+def test_a_narrow_age() -> None:
+    """Ages fill the range asked for, however narrow, and do not pile up at its ends."""
+    some = tl.Population.sample(400, age=(30.0, 30.2), seed=1)["age"]
+    assert 30.0 <= some.min() < 30.01
+    assert 30.19 < some.max() <= 30.2
+    assert np.unique(some).size > 390
+    table = {**TRIAL, "arm": pd.Series(["a", None])}
+    assert tl.Population.from_dataframe(table)["arm"].tolist() == ["a", ""]
+
+
+def test_more_than_memory() -> None:
+    with pytest.raises(MemoryError):
+        tl.Population.sample(10**13)
+
+
 def test_how_many() -> None:
     for n in (0, -3):
         with pytest.raises(tl.InputError, match=f"n is {n}"):
@@ -366,6 +381,7 @@ def test_some_of_the_people(people: tl.Population) -> None:
     for key, words in (
         ("mass_livr", "Did you mean 'mass_liver'"),
         (people["age"] > 500, "no person is left"),
+        ([], "no person is left"),
         (np.array([True, False]), "a mask of shape"),
     ):
         with pytest.raises(tl.InputError, match=words):
@@ -459,6 +475,8 @@ TRIAL = {"age": [3, 70], "female": [1, 0], "height": [0.95, 1.7], "body_weight":
         ({"cardiac_output": [300.0, 300.0]}, "cardiac_output is another"),
         ({"female": [1, 2]}, "row 1, .*female out of reason"),
         ({"gfr": [100, -1]}, "row 1, .*gfr out of reason"),
+        ({"id": ["x", None]}, "person 1, .*no id"),
+        ({"age": None, "AGE": [3, 70]}, "Is it 'AGE'"),
         ({"age": [3, 70, 4]}, "column 'female' has the shape"),
     ],
 )

@@ -13,7 +13,7 @@ __all__ = ["SPECIES", "WORDS", "check_species", "number_between", "sex_of"]
 
 SPECIES = ("human", *ANIMALS)
 WITHOUT = ("minipig", "pig", "cat", "cattle")  # which somebody may ask for
-WORDS = {"male": 0, "female": 1, "man": 0, "woman": 1}
+WORDS = {"male": 0, "female": 1, "man": 0, "woman": 1, "m": 0, "f": 1}
 
 
 def sex_of(sex: object) -> int:

@@ -36,7 +36,7 @@ def chosen_people(key: Any, people: int) -> Any:
     if isinstance(key, int | np.integer) and not isinstance(key, bool):
         return [range(people)[key]]
     if isinstance(key, list | np.ndarray):
-        places = np.asarray(key)
+        places = np.asarray(key) if len(key) else np.zeros(0, np.intp)
         if places.dtype == bool and places.shape != (people,):
             raise InputError(
                 f"a mask of shape {places.shape} for {count(people, 'person')} (one each is "
@@ -74,6 +74,12 @@ def check_ids(ids: Column, people: int) -> None:
         raise InputError(
             f"ids of shape {ids.shape} for {count(people, 'person')} (one each is needed). Give "
             "(n,)."
+        )
+    missing = [place for place, each in enumerate(ids.tolist()) if each is None or each != each]
+    if missing:
+        raise InputError(
+            f"person {missing[0]}, counted from 0, has no id (results would not tell who it is). "
+            "Give each one, or none."
         )
     first: dict[Any, int] = {}
     if np.unique(ids).size < people:

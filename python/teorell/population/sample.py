@@ -54,7 +54,7 @@ def sampled_humans(n: int, wanted: Wanted, seed: int, survey: bool) -> dict[str,
     """
     rows = chosen(wanted)
     edges = np.cumsum(donors().survey_weight[rows]) if survey else None
-    return _together(_people(block, rows, edges, wanted) for block in uniforms(seed, n, EACH))
+    return _together((_people(block, rows, edges, wanted) for block in uniforms(seed, n, EACH)), n)
 
 
 def sampled_animals(n: int, species: str, seed: int) -> dict[str, Column]:
@@ -96,7 +96,7 @@ def sampled_animals(n: int, species: str, seed: int) -> dict[str, Column]:
                 numbers[mass_of(part)] = of_gut * numbers[mass_of("gut")]
         return numbers
 
-    return _together(some(block) for block in uniforms(seed, n, EACH))
+    return _together((some(block) for block in uniforms(seed, n, EACH)), n)
 
 
 def _people(
@@ -135,7 +135,8 @@ def _age(
     """Ages in years, and what height and weight grow by where the age is not the donor's."""
     low, high = wanted.age
     if low < high:
-        return np.clip(measured + uniform / 12.0, low, high), (1.0, 1.0)
+        first, last = np.maximum(measured, low), np.minimum(measured + 1.0 / 12.0, high)
+        return first + uniform * (last - first), (1.0, 1.0)
     age = np.full(measured.shape, low)
     then, now = reference_at(measured + 1.0 / 24.0, female), reference_at(age, female)
     return age, (
@@ -166,7 +167,17 @@ def _sd(part: str, female: NDArray[np.bool_] | Column) -> Column:
     return np.where(female > 0, log_sd(cv.woman), log_sd(cv.man))
 
 
-def _together(blocks: Iterable[dict[str, Column]]) -> dict[str, Column]:
-    """Columns of all from those of a few people at a time."""
-    found = list(blocks)
-    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+def _together(blocks: Iterable[dict[str, Column]], n: int) -> dict[str, Column]:
+    """Columns of all n from those of a few people at a time; MemoryError before much is drawn."""
+    table = np.zeros((0, n))
+    names: list[str] = []
+    start = 0
+    for block in blocks:
+        if not names:
+            names = list(block)
+            table = np.empty((len(names), n))
+        size = len(block[names[0]])
+        for row, name in enumerate(names):
+            table[row, start : start + size] = block[name]
+        start += size
+    return dict(zip(names, table, strict=True))

@@ -123,7 +123,7 @@ def parts_of_table(frame: Any, species: str, place: str = "the table") -> Parts:
     if told:
         columns = completed(known, place)
     elif species == "human":
-        columns = _typical(known, place)
+        columns = _typical(known, others, place)
     else:
         raise InputError(
             f"{place} of {species}s has no masses and flows (they are needed of animals). Give "
@@ -183,14 +183,16 @@ def _settle(columns: dict[str, Column], name: str, follows: Column, place: str) 
     columns[name] = follows
 
 
-def _typical(known: Mapping[str, Column], place: str) -> dict[str, Column]:
+def _typical(known: Mapping[str, Column], others: Iterable[str], place: str) -> dict[str, Column]:
     """Typical bodies of people whose age, sex, height and weight are told."""
     for name in (*PERSON, "female"):
         if name not in known:
-            remedy = "female (1 or 0) or sex" if name == "female" else name
+            what = "female (1 or 0) or sex" if name == "female" else name
+            near = [each for each in others if each.casefold() in what]
+            remedy = f"Is it {near[0]!r}? Rename it." if near else "Add the column."
             raise InputError(
-                f"{place} has no {remedy!r} (a body is made of age, sex, height and weight, or of "
-                "all masses and flows). Add the column."
+                f"{place} has no {what!r} (a body is made of age, sex, height and weight, or of "
+                f"all masses and flows). {remedy}"
             )
     columns = numbers_of_humans(
         known["age"],
@@ -289,7 +291,10 @@ def _female(column: Column, place: str) -> Column:
 
 
 def _covariate(column: Column) -> Column:
-    return column if column.dtype.kind in "fiubM" else column.astype(str)
+    """Numbers and dates as they are, other things as text; "" where a cell is missing."""
+    if column.dtype.kind in "fiubM":
+        return column
+    return np.array(["" if each is None or each != each else str(each) for each in column.tolist()])
 
 
 def _numeric(cells: list[str]) -> Column:
