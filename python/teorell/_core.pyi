@@ -24,6 +24,8 @@ class Model:
         entries: NDArray[np.int32],
         output_coefs: NDArray[np.int32],
         sampled_states: NDArray[np.int32],
+        surface_states: NDArray[np.int32],
+        kinks: NDArray[np.uint8],
     ) -> None: ...
 
 def solve(
@@ -46,6 +48,7 @@ def solve(
     rtol: float,
     atol: NDArray[np.float64],
     max_steps: float,
+    max_step: float,
     before: bool,
     values: NDArray[np.float64],
     status: NDArray[np.int32],

@@ -44,6 +44,7 @@ struct Batch {
     double rtol;
     const double* atol;  // [state]
     double max_steps;    // attempts, rejected ones included
+    double max_step;     // no step is longer; may be infinite
     bool before;         // a sample at a dose time sees the state before the dose
     double* values;      // [patient][time][output], or [row][output]; null: nothing is sampled
     std::int64_t values_first;  // the patient of the first row of values

@@ -34,10 +34,14 @@ struct Layout {
     std::int32_t block, ukept, ubar, lam, ynbar, coefbar, paramsbar, outbar, ysbar, outcoef;
     // Of forward sensitivities.
     std::int32_t z, ydot, yndot, udot, coefdot, paramsdot, outdot, entries, entries_ft;
+    // Of surfaces: distances, at the nodes of a step, their rates, tolerances; how near is on it;
+    // sides and rates of states to compare; cotangents of distances, states, coefficients;
+    // tangents.
+    std::int32_t g, gnodes, grate, gtol, band, gside, gf, gbar, gybar, gcoefbar, gdot;
     // Scratch, and the end of all regions.
     std::int32_t temp, slots;
-    std::int32_t n_const, n_coef, n, n_ft, n_out, n_params, n_switches, rates, n_rates, stages,
-        n_entries, n_outcoef;
+    std::int32_t n_const, n_coef, n, n_ft, n_out, n_params, n_switches, n_surfaces, rates, n_rates,
+        stages, n_entries, n_outcoef;
 };
 
 // Places within the scalar region.
@@ -76,7 +80,14 @@ struct Programs {
     const std::uint8_t* controlled;  // [n]
     const std::uint8_t* is_signed;   // [n]
     double inverse_n_controlled;
-    const double* switch_before;  // [n_switches]
+    const double* switch_before;  // [n_switches] those of time, then the sides of surfaces
+    // Conditions on states: distances from their surfaces (t, y, coef -> g), and how fast these
+    // change (t, y, f, coef -> grate).
+    const std::int32_t* surfaces;
+    const std::int32_t* surface_rates;
+    const std::int32_t* surface_states;  // [n_surface_states] states that the distances read
+    std::int32_t n_surface_states;
+    const std::uint8_t* kinks;  // [n_surfaces] 1: the rates are continuous there
 
     // Derivatives: empty programs unless the model was lowered for them.
     // solve_transposed and stage_vjp, regions block and u moved to a stage's.
@@ -86,6 +97,7 @@ struct Programs {
     const std::int32_t* outputs_vjp;
     const std::int32_t* initial_vjp;
     const std::int32_t* prepare_vjp;
+    const std::int32_t* surfaces_vjp;  // t, y, coef, gbar -> gybar, gcoefbar
     // stage_jvp and solve with region f moved to that stage's udot.
     const std::int32_t* stage_jvp[max_stages];
     const std::int32_t* stage_solve_dot[max_stages];
@@ -93,6 +105,7 @@ struct Programs {
     const std::int32_t* outputs_jvp;
     const std::int32_t* initial_jvp;
     const std::int32_t* prepare_jvp;
+    const std::int32_t* surfaces_jvp;  // t, y, ydot, coef, coefdot -> gdot
     // [n_entries][3] row, column of the Jacobian; number of the column.
     const std::int32_t* entries;
     const std::int32_t* output_coefs;  // [n_outcoef]

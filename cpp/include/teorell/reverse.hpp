@@ -153,7 +153,14 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         const std::int64_t from = Base::first_event(l);
         lane(at.scalar + s_tn, l) = s.t;
         if (!b.before) Base::samples_here(l, s.sample_before, tape.after(*of[l], stretch[l]));
-        bool changed = false;  // a parameter or a switch
+        // A parameter, a switch or a side.
+        bool changed = at.n_surfaces > 0 && Base::sides_change(l);
+        if (s.crossed >= 0) {
+            pass_back(l, s.crossed);
+        } else if (changed) {
+            hand_in(l, false);
+            forget_coefficients(l);
+        }
         for (std::int64_t e = from; e < s.event; ++e)
             changed = changed || Base::changes_parameters(b.event_kinds[e]);
         if (g.event_time != nullptr && s.event > from) {
@@ -175,6 +182,32 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         for (int k = 0; k < at.n; ++k) g.initial[patient[l] * at.n + k] = lane(at.lam + k, l);
         hand_in(l, true);
         Base::leave(l);
+    }
+
+    void forget_coefficients(int l) {
+        for (int k = 0; k < at.n_coef - at.n_rates; ++k) lane(at.coefbar + k, l) = 0.0;
+    }
+
+    // One lane over the surface that it passes at time t*, where its state is continuous: of
+    //     dy+ = dy- + (f- - f+) dt*,   dt* = -(g_y dy- + g_p dp) / (g_t + g_y f-)
+    // the transpose (Hairer, Norsett & Wanner, Solving ODEs I, II.6).
+    void pass_back(int l, std::int32_t surface) {
+        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.after(*of[l], stretch[l])[k];
+        Base::right_hand_side(l, execute);
+        for (int k = 0; k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
+        hand_in(l, false);
+        forget_coefficients(l);
+        go_before(l, true);
+        Base::right_hand_side(l, execute);
+        double by_time = 0.0;
+        for (int k = 0; k < at.n; ++k)
+            by_time += lane(at.lam + k, l) * (lane(at.f + k, l) - lane(at.ynew + k, l));
+        const double rate = Base::distance_rate(l, surface);
+        for (int k = 0; k < at.n_surfaces; ++k) put(at.gbar + k, P::broadcast(0.0));
+        lane(at.gbar + surface, l) = -by_time / rate;
+        interpret<V>(m.surfaces_vjp, ws);
+        for (int k = 0; k < at.n; ++k) lane(at.lam + k, l) += lane(at.gybar + k, l);
+        for (int k = 0; k < at.n_coef; ++k) lane(at.coefbar + k, l) += lane(at.gcoefbar + k, l);
     }
 
     // Rates and parameters as they were before the stretch.
@@ -229,6 +262,7 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         for (std::int64_t e = from; e < to; ++e) {
             for (int k = 0; k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
             Base::apply(l, e);
+            if (e + 1 == to && at.n_surfaces > 0) Base::set_parameters(l, stretch[l]);
             Base::right_hand_side(l, execute);
             const bool forgets = b.event_kinds[e] == reset;
             double sum = 0.0;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -139,6 +140,7 @@ class Options:
     atol: Array
     method: str = METHOD
     max_steps: int = MAX_STEPS
+    max_step: float = inf  # no step is longer
     threads: int | None = None
     before: bool = False
     executor: str | None = None

@@ -201,6 +201,7 @@ def _call(
         rtol=options.rtol,
         atol=options.atol,
         max_steps=float(options.max_steps),
+        max_step=options.max_step,
         before=options.before and (own is None or own.events is None),
         values=raw.values,
         **raw.went,
@@ -238,8 +239,12 @@ def _core_model(programs: Programs) -> Any:
         output_states=np.ascontiguousarray(programs.output_states, dtype=np.int32),
         controlled=np.ascontiguousarray(programs.controlled, dtype=np.uint8),
         is_signed=np.ascontiguousarray(programs.signed, dtype=np.uint8),
-        switch_before=np.array([s.before for s in programs.switches], dtype=np.float64),
+        switch_before=np.array(
+            [s.before for s in programs.switches] + [0.0] * len(programs.conditions), np.float64
+        ),
         entries=np.ascontiguousarray(programs.entries.reshape(-1), dtype=np.int32),
         output_coefs=np.ascontiguousarray(programs.output_coefs, dtype=np.int32),
         sampled_states=np.ascontiguousarray(programs.sampled_states, dtype=np.int32),
+        surface_states=np.ascontiguousarray(programs.surface_states, dtype=np.int32),
+        kinks=np.array([surface.kink for surface in programs.conditions], dtype=np.uint8),
     )

@@ -19,8 +19,9 @@ from teorell.lowering.derivatives import (
 from teorell.lowering.factorise import factorise
 from teorell.lowering.layout import Layout
 from teorell.lowering.linear import Form, Forms
-from teorell.lowering.program import PROGRAMS, Programs
+from teorell.lowering.program import PROGRAMS, Programs, Surface
 from teorell.lowering.sparsity import Factors, elimination_blocks, symbolic_factors
+from teorell.lowering.surfaces import with_surfaces
 from teorell.lowering.switches import with_switches
 from teorell.lowering.values import Symbols, Terms, Values, parameter_values
 from teorell.model.expression import Expression, leaves
@@ -53,11 +54,12 @@ def lower(
     _check_names(model, chosen, tuple(infused))
     names, declared = model.state_names, model.derivatives()
     rates, switches = with_switches([declared[name] for name in names])
+    rates, conditions = with_surfaces(rates, len(switches))
     exprs = [known[name] for name in chosen]
     constants = Constants()
     builders = {name: Builder(constants) for name in PROGRAMS}
     step, hoisted, touched, pairs = _fill(
-        builders, constants, model, rates, exprs, infused, derivatives
+        builders, constants, model, rates, exprs, conditions, infused, derivatives
     )
 
     columns_of = list(dict.fromkeys(column for _, column in pairs))
@@ -72,7 +74,8 @@ def lower(
         n_ft=len(step.in_time),
         n_out=len(chosen),
         n_params=len(model.parameter_names),
-        n_switches=len(switches),
+        n_switches=len(switches) + len(conditions),
+        n_surfaces=len(conditions),
         n_temp=n_temp,
         stages=stages,
         one=constants.slot(1.0),
@@ -98,6 +101,7 @@ def lower(
         controlled=np.array([state.controlled for state in states], dtype=np.uint8),
         signed=np.array([state.signed for state in states], dtype=np.uint8),
         switches=switches,
+        conditions=conditions,
         state_names=tuple(names),
         parameter_names=tuple(model.parameter_names),
         output_names=chosen,
@@ -113,6 +117,7 @@ def _fill(
     model: Model,
     rates: Sequence[Expression],
     outputs: Sequence[Expression],
+    conditions: Sequence[Surface],
     infused: Sequence[str],
     derivatives: str | None,
 ) -> tuple[_Step, tuple[Expression, ...], list[int], list[tuple[int, int]]]:
@@ -131,6 +136,9 @@ def _fill(
     for program, region, exprs in (("outputs", "out", outputs), ("initial", "y", initials)):
         values = Values(builders[program], forms, symbols)
         store_all(values, [forms.of(expr) for expr in exprs], region)
+    surfaces = [forms.of(condition.distance) for condition in conditions]
+    store_all(Values(builders["surfaces"], forms, symbols), surfaces, "g")
+    _surface_rates(Values(builders["surface_rates"], forms, symbols), surfaces)
     d = Differentiable(
         forms=forms,
         symbols=symbols,
@@ -140,6 +148,7 @@ def _fill(
         in_time=step.in_time,
         outputs=[forms.of(expr) for expr in outputs],
         initials=[forms.of(expr) for expr in initials],
+        surfaces=surfaces,
     )
     touched = vjp_programs(d, builders) if derivatives == "vjp" else []
     if derivatives == "jvp":
@@ -229,3 +238,17 @@ def _rhs(values: Values, rates: Sequence[Expression], infusions: Mapping[int, in
         if row in infusions:
             terms.singles.append(values.builder.slot("rate", infusions[row]))
         values.builder.store(terms.value(values.builder, values.builder.slot("f", row)), "f", row)
+
+
+def _surface_rates(values: Values, surfaces: Sequence[Form]) -> None:
+    """How fast the distances from surfaces change, with the rates of the states in region f."""
+    b = values.builder
+    for k, form in enumerate(surfaces):
+        total = Terms()
+        for symbol, slope in values.forms.gradient_of(form).items():
+            value = values.terms(slope).value(b)
+            if symbol.op == "time":
+                total.singles.append(value)
+            else:
+                total.add(1, value, b.slot("f", values.symbols.states[symbol.name]))
+        b.store(total.value(b), "grate", k)

@@ -39,6 +39,7 @@ class Differentiable:
     in_time: Mapping[int, Form]  # rows of df/dt
     outputs: Sequence[Form]
     initials: Sequence[Form]  # [state]
+    surfaces: Sequence[Form]
 
     @property
     def n(self) -> int:
@@ -134,6 +135,13 @@ def vjp_programs(d: Differentiable, builders: Mapping[str, Builder]) -> list[int
     for (region, k), bar in bars.items():
         b.store(bar.value(b), *(("ysbar", k) if region == "y" else ("outcoef", touched.index(k))))
 
+    surfaces = d.trace(d.surfaces, "g")
+    b = builders["surfaces_vjp"]
+    seeds = _seeds(surfaces, b, "gbar")
+    bars = pull_back(surfaces, b, surfaces.copy(b), seeds, _is_one_of("y", "coef"))
+    for (region, k), bar in bars.items():
+        b.store(bar.value(b), "gybar" if region == "y" else "gcoefbar", k)
+
     initial = d.trace(d.initials, "y")
     b = builders["initial_vjp"]
     values, seeds = initial.copy(b), _seeds(initial, b, "lam")
@@ -213,6 +221,7 @@ def tangent_programs(d: Differentiable, builders: Mapping[str, Builder]) -> None
     both = {"entries": "entries", "entries_ft": "entries_ft"}
     _jvp(builders["second_jvp"], d.second(), both)
     _jvp(builders["outputs_jvp"], d.trace(d.outputs, "out"), {"out": "outdot"})
+    _jvp(builders["surfaces_jvp"], d.trace(d.surfaces, "g"), {"g": "gdot"})
     _jvp(builders["initial_jvp"], d.trace(d.initials, "y"), {"y": "yndot"})
 
 

@@ -58,6 +58,8 @@ def _step(
         return b.select(first, dx, full[1])
     if op == Op.SELECT:
         return b.select(xs[0], full[1], full[2])
+    if op == "side":
+        return b.select(xs[0], full[1], full[2])
     if op == Op.ABS:
         return b.select(b.op(Op.LT, xs[0], zero), b.neg(dx), dx)
     if op == Op.SQRT:

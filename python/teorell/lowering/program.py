@@ -19,15 +19,21 @@ from teorell.lowering.layout import Layout
 from teorell.model.expression import Expression
 
 __all__ = [
-    "JVP", "PROGRAMS", "SCALARS", "VJP", "Instruction", "Op", "Programs", "Switch", "Words",
-    "instructions", "slots_read",
+    "JVP", "PROGRAMS", "SCALARS", "VJP", "Instruction", "Op", "Programs", "Surface", "Switch",
+    "Words", "instructions", "slots_read",
 ]  # fmt: skip
 
 Words = NDArray[np.int32]
 
-VJP = ("solve_transposed", "stage_vjp", "second_vjp", "outputs_vjp", "initial_vjp", "prepare_vjp")
-JVP = ("stage_jvp", "second_jvp", "outputs_jvp", "initial_jvp", "prepare_jvp")
-PROGRAMS = ("prepare", "initial", "rhs", "df_dt", "jacobian_lu", "solve", "outputs", *VJP, *JVP)
+VJP = (
+    "solve_transposed", "stage_vjp", "second_vjp", "outputs_vjp", "initial_vjp", "prepare_vjp",
+    "surfaces_vjp",
+)  # fmt: skip
+JVP = ("stage_jvp", "second_jvp", "outputs_jvp", "initial_jvp", "prepare_jvp", "surfaces_jvp")
+PROGRAMS = (
+    "prepare", "initial", "rhs", "df_dt", "jacobian_lu", "solve", "outputs", "surfaces",
+    "surface_rates", *VJP, *JVP,
+)  # fmt: skip
 # region scalar, which has room for 12
 SCALARS = ("t", "tn", "h", "hinv", "ghinv", "rtol", "err2", "pivot", "valid")
 
@@ -78,6 +84,15 @@ class Switch:
     after: float
 
 
+@dataclass(frozen=True)
+class Surface:
+    """Where a condition on states changes: where the distance, an expression, passes zero."""
+
+    distance: Expression
+    condition: Expression  # as the model says it
+    kink: bool  # the rates are continuous there
+
+
 @dataclass(frozen=True, eq=False)
 class Programs:
     """A lowered model: everything an executor needs, as integers and float64."""
@@ -91,17 +106,21 @@ class Programs:
     jacobian_lu: Words
     solve: Words
     outputs: Words
+    surfaces: Words
+    surface_rates: Words
     solve_transposed: Words  # this and the next are empty unless derivatives is "vjp"
     stage_vjp: Words
     second_vjp: Words
     outputs_vjp: Words
     initial_vjp: Words
     prepare_vjp: Words
+    surfaces_vjp: Words
     stage_jvp: Words  # these are empty unless derivatives is "jvp"
     second_jvp: Words
     outputs_jvp: Words
     initial_jvp: Words
     prepare_jvp: Words
+    surfaces_jvp: Words
     derivatives: str | None
     # (n_entries, 3) of the entries of the Jacobian with second derivatives: row, column, and the
     # number of the column among theirs
@@ -113,6 +132,7 @@ class Programs:
     controlled: NDArray[np.uint8]  # (n,)
     signed: NDArray[np.uint8]  # (n,)
     switches: tuple[Switch, ...]
+    conditions: tuple[Surface, ...]  # their sides follow the switches
     state_names: tuple[str, ...]
     parameter_names: tuple[str, ...]
     output_names: tuple[str, ...]
@@ -124,6 +144,12 @@ class Programs:
     def sampled_states(self) -> Words:
         """(n,) the states whose values outputs_vjp reads."""
         first, read = self.layout.y, slots_read(self.outputs_vjp)
+        return np.array([k for k in range(self.layout.n) if first + k in read], dtype=np.int32)
+
+    @property
+    def surface_states(self) -> Words:
+        """(n,) the states that the distances from surfaces read."""
+        first, read = self.layout.y, slots_read(self.surfaces)
         return np.array([k for k in range(self.layout.n) if first + k in read], dtype=np.int32)
 
     @property

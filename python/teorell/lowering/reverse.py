@@ -173,6 +173,9 @@ class _Reverse:
             base, exponent = pow_slopes(b, xs[0], xs[1], y, self.trace.exponent(operands[1]))
             self.times(a, sign, w, base, below)
             self.times(operands[1], sign, w, exponent, below)
+        elif op == "side":
+            self.add(operands[1], sign, b.select(xs[0], w, zero), True)
+            self.add(operands[2], sign, b.select(xs[0], zero, w), True)
         elif op not in (Op.LT, Op.LE):
             raise AssertionError(f"no derivative of instruction {op}")
 

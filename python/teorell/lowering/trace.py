@@ -60,6 +60,8 @@ class Recorder(Builder):
             args = [values[operand] if operand >= 0 else -1 for operand in operands]
             if op == "pow":
                 values.append(power(b, args[0], args[1], self.exponent(operands[1])))
+            elif op == "side":
+                values.append(args[3])
             elif isinstance(op, str):
                 values.append(FUNCTIONS[op](b, args[0]))
             elif op == Op.SUM:

@@ -45,6 +45,8 @@ def emit(builder: Builder, node: Expression, args: Sequence[int]) -> int:
             if op == "and"
             else builder.select(args[0], yes, second)
         )
+    if op == "side":
+        return builder.call("side", lambda b, first, x, y, value: value, *args)
     if op == "pow":
         exponent = node.args[1].value if node.args[1].op == "constant" else None
         return builder.call("pow", lambda b, x, y: power(b, x, y, exponent), *args)
@@ -124,7 +126,7 @@ class Values:
     def __init__(self, builder: Builder, forms: Forms, symbols: Symbols) -> None:
         self.builder = builder
         self.forms = forms
-        self._symbols = symbols
+        self.symbols = symbols
         self._known: dict[Expression, int] = {}
 
     def coefficient(self, coefficient: Coefficient) -> tuple[int, int]:
@@ -192,7 +194,7 @@ class Values:
                 known[node] = (
                     emit(self.builder, node, args)
                     if args
-                    else self._symbols.slot(self.builder, node)
+                    else self.symbols.slot(self.builder, node)
                 )
             else:
                 known[node] = self.terms(form).value(self.builder)

@@ -52,7 +52,7 @@ def derivative(expr: Expression, symbol: Expression) -> Expression:
 def _rule(node: Expression, inner: list[Expression]) -> Expression:
     """The chain rule at one node, given the derivatives of its operands."""
     op, args = node.op, node.args
-    if all(d is _ZERO for d in (inner[1:] if op == "where" else inner)):
+    if all(d is _ZERO for d in (inner[1:] if op in ("where", "side") else inner)):
         return _ZERO
     a, da = args[0], inner[0]
     if len(args) == 1:
@@ -72,7 +72,7 @@ def _rule(node: Expression, inner: list[Expression]) -> Expression:
         return select(a < b, da, db)
     if op == "max":
         return select(b < a, da, db)
-    if op == "where":
+    if op in ("where", "side"):
         return select(a, db, inner[2])
     return _ZERO  # lt le and or
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from teorell.lowering import Programs
 
 __all__ = [
+    "IN_THE_END",
     "check_autonomous",
     "flow",
     "flows_of",

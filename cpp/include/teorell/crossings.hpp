@@ -1,0 +1,388 @@
+// Conditions on states. Each has a surface, where its distance g(t, y) passes zero, and each lane a
+// side of it, the sign of g, which the rates read: within a step it does not change, so that every
+// step sees smooth rates. Where the solution passes the surface inside a step, by the dense output,
+// the step is taken again to end there, the side changes, and the next step starts anew.
+#pragma once
+
+#include "first_step.hpp"
+#include "reductions.hpp"
+
+TEORELL_BEGIN
+
+constexpr int most_landings = 8;        // steps taken again to end at one crossing
+constexpr double most_crossings = 1e4;  // between two events
+
+// Lanes, each with its sides. Executor: as for Group. Where there is no surface nothing is done.
+template <class V, class Method, class Executor>
+class CrossingLanes : protected ReductionLanes<V, Method, Executor> {
+    using Base = ReductionLanes<V, Method, Executor>;
+    using P = Pack<V>;
+
+  protected:
+    using Base::Base, Base::get, Base::put, Base::lane, Base::tn, Base::has, Base::for_each,
+        Base::execute;
+    using Base::W, Base::infinity, Base::m, Base::at, Base::b, Base::ws;
+
+    unsigned landed = 0;   // lanes whose step ends at a crossing, or that stand at one
+    unsigned settled = 0;  // lanes whose sides change at the end of the step without an effect
+    unsigned torn = 0;     // lanes with a side to which neither way leads
+
+    double target[W];
+
+    TEORELL_HD std::int32_t crossed(int l) const { return has(landed, l) ? surface[l] : -1; }
+
+    TEORELL_HD void seat_sides(int l) {
+        landed &= ~(1u << l), landing &= ~(1u << l), torn &= ~(1u << l);
+        crossings[l] = 0.0;
+        for (int k = 0; k < at.n_surfaces; ++k) lane(at.band + k, l) = 0.0;
+    }
+
+    // The sides of lanes at tn, from the state there; where they stand on a surface, the side to
+    // which they go.
+    TEORELL_HD void find_sides(unsigned lanes) {
+        if (at.n_surfaces == 0 || lanes == 0) return;
+        distances_at_start();
+        unsigned changed = 0, on = 0;
+        for_each(lanes, [&](int l) {
+            crossings[l] = 0.0;
+            for (int k = 0; k < at.n_surfaces; ++k) {
+                const double g = lane(at.g + k, l);
+                if (abs(g) <= lane(at.band + k, l) && lane(at.band + k, l) > 0.0) continue;
+                lane(at.band + k, l) = 0.0;
+                if (g == 0.0) on |= 1u << l;
+                changed |= change_side(l, k, side_of(g)) ? 1u << l : 0u;
+            }
+        });
+        if (changed != 0) Base::prepare_again();
+        for_each(on, [this](int l) { leave_surfaces(l); });
+    }
+
+    // Whether accepted steps pass a surface. Returns the lanes that take their step again, of
+    // length `target`, or not at all: those of `landed` among them stand at a crossing.
+    TEORELL_HD unsigned look(unsigned accepted, V t_new, V h_step) {
+        landed = settled = 0;
+        if (at.n_surfaces == 0 || accepted == 0) return 0;
+        for (int i = 0; i < n_nodes; ++i) distances_at_node(i, t_new, h_step);
+        unsigned near = 0, passing = landing & accepted;
+        for (int k = 0; k < at.n_surfaces; ++k) near |= accepted & ~clear_of(k);
+        for_each(near, [&](int l) {
+            for (int k = 0; k < at.n_surfaces; ++k) passing |= passes(l, k) <= 1.0 ? 1u << l : 0u;
+        });
+        if (passing == 0) return 0;
+        P::store(length, h_step);
+        const unsigned quiet = passing & ~landing;
+        if (quiet != 0) {
+            tolerances(at.ynew, t_new);
+            settled = quiet & without_effect(quiet, t_new);
+        }
+        unsigned again = 0;
+        for_each(passing & ~settled, [&](int l) { again |= land(l) ? 1u << l : 0u; });
+        return again;
+    }
+
+    // Lanes whose step was refused have no crossing in it.
+    TEORELL_HD void give_up_landing(unsigned lanes) { landing &= ~lanes; }
+
+    // Lanes whose steps end in values that are not finite within the tolerance of a surface that
+    // they go to: they stand at the crossing.
+    TEORELL_HD void cross_here(unsigned lanes) {
+        if (at.n_surfaces == 0 || lanes == 0) return;
+        tolerances(at.yn, get(at.scalar + s_tn));
+        rates_at_start();
+        distances_at_start();
+        for_each(lanes, [this](int l) {
+            for (int k = 0; k < at.n_surfaces && !has(landed, l); ++k) {
+                const double s = side(l, k);
+                if (!(s * lane(at.g + k, l) <= lane(at.gtol + k, l))) continue;
+                if (s * lane(at.grate + k, l) < 0.0) landed |= 1u << l, surface[l] = k, to[l] = -s;
+            }
+        });
+    }
+
+    // One lane at its crossing: to the other side.
+    TEORELL_HD void cross_surface(int l) {
+        const int k = surface[l];
+        rates_at_start();
+        const double before = lane(at.grate + k, l);
+        change_side(l, k, to[l]);
+        Base::prepare_again();
+        rates_at_start();
+        const double after = lane(at.grate + k, l);
+        tolerances(at.yn, get(at.scalar + s_tn));
+        distances_at_start();
+        const double off = 2.0 * abs(lane(at.g + k, l)), tolerance = lane(at.gtol + k, l);
+        lane(at.band + k, l) = off > tolerance ? off : tolerance;
+        const bool back = to[l] * before > 0.0 && to[l] * after < 0.0 &&
+                          abs(after) * stride[l] > 100.0 * tolerance;
+        if (back || ++crossings[l] > most_crossings) torn |= 1u << l, culprit[l] = k;
+    }
+
+    // The sides of lanes at the end of their step.
+    TEORELL_HD void change_sides(unsigned lanes) {
+        for_each(lanes, [this](int l) { flip(l); });
+        if (lanes != 0) Base::prepare_again();
+    }
+
+    // Of lanes whose steps are taken: those that have left a surface they were on.
+    TEORELL_HD void leave_bands(unsigned taken) {
+        const auto mask = P::from_bits(taken);
+        const V zero = P::broadcast(0.0);
+        for (int k = 0; k < at.n_surfaces; ++k) {
+            const V band = get(at.band + k), last = get(side_slot(k)) * get(node(k, n_nodes - 1));
+            put(at.band + k, select(mask, select(last > band, zero, band), band));
+        }
+    }
+
+    // Which surface a lane is torn at.
+    TEORELL_HD std::int32_t torn_at(int l) const { return culprit[l]; }
+
+  private:
+    unsigned landing = 0;     // lanes whose next step should end at a crossing
+    std::int32_t surface[W];  // that of the crossing
+    std::int32_t culprit[W];
+    int landings[W];
+    double to[W];                               // the side after it
+    double crossings[W];                        // since the last event
+    alignas(Base::alignment) double length[W];  // of the step
+    double stride[W];                           // before it was cut short
+
+    TEORELL_HD std::int32_t side_slot(int k) const {
+        return at.params + at.n_params + at.n_switches - at.n_surfaces + k;
+    }
+    TEORELL_HD double side(int l, int k) const { return lane(side_slot(k), l); }
+    TEORELL_HD static double side_of(double g) {
+        return g > 0.0 ? 1.0 : g < 0.0 ? -1.0 : g == 0.0 ? 0.0 : g - g;  // NaN: all are false
+    }
+    TEORELL_HD static bool same(double a, double b) { return a == b || (a != a && b != b); }
+    TEORELL_HD bool change_side(int l, int k, double s) {
+        double& now = lane(side_slot(k), l);
+        if (same(now, s)) return false;
+        now = s;
+        return true;
+    }
+
+    TEORELL_HD void distances_at_start() {
+        for (int i = 0; i < m.n_surface_states; ++i)
+            put(at.y + m.surface_states[i], get(at.yn + m.surface_states[i]));
+        put(at.scalar + s_t, get(at.scalar + s_tn));
+        interpret<V>(m.surfaces, ws);
+    }
+    TEORELL_HD void rates_at_start() {
+        rates_at(at.yn, get(at.scalar + s_tn));
+        interpret<V>(m.surface_rates, ws);
+    }
+    // The right-hand side, into region f.
+    TEORELL_HD void rates_at(std::int32_t states, V t) {
+        for (int k = 0; k < at.n; ++k)
+            put(at.y + k, get(states + k)), put(at.f + k, P::broadcast(0.0));
+        put(at.scalar + s_t, t);
+        execute.rhs(ws);
+    }
+
+    TEORELL_HD std::int32_t node(int k, int i) const { return at.gnodes + n_nodes * k + i; }
+    TEORELL_HD void distances_at_node(int i, V t_new, V h_step) {
+        const V theta = P::broadcast(i / (n_nodes - 1.0));
+        V weights[Method::stages];
+        dense_weights<V, Method>(theta, weights);
+        for (int j = 0; j < m.n_surface_states; ++j) {
+            const std::int32_t state = m.surface_states[j];
+            put(at.y + state, i == 0 ? get(at.yn + state)
+                              : i == n_nodes - 1
+                                  ? get(at.ynew + state)
+                                  : dense_value<V, Method>(*this, state, theta, weights));
+        }
+        put(at.scalar + s_t, i == n_nodes - 1 ? t_new : fma(theta, h_step, get(at.scalar + s_tn)));
+        interpret<V>(m.surfaces, ws);
+        for (int k = 0; k < at.n_surfaces; ++k) put(node(k, i), get(at.g + k));
+    }
+
+    // How far the distances may be off within the tolerances of the states, into region gtol.
+    TEORELL_HD void tolerances(std::int32_t states, V t) {
+        put(at.scalar + s_t, t);
+        for (int j = 0; j < m.n_surface_states; ++j)
+            put(at.y + m.surface_states[j], get(states + m.surface_states[j]));
+        interpret<V>(m.surfaces, ws);
+        for (int k = 0; k < at.n_surfaces; ++k)
+            put(at.grate + k, get(at.g + k)), put(at.gtol + k, P::broadcast(0.0));
+        for (int j = 0; j < m.n_surface_states; ++j) {
+            const std::int32_t state = m.surface_states[j];
+            const V y = get(states + state), size = min(abs(y), abs(get(at.yn + state)));
+            put(at.y + state, y + fma(P::broadcast(b.rtol), size, get(at.atol + state)));
+            interpret<V>(m.surfaces, ws);
+            put(at.y + state, y);
+            for (int k = 0; k < at.n_surfaces; ++k)
+                put(at.gtol + k, get(at.gtol + k) + abs(get(at.g + k) - get(at.grate + k)));
+        }
+    }
+
+    // Lanes that stay on their side of a surface for the whole step; a quartic through the
+    // distances at five places stands for them.
+    TEORELL_HD unsigned clear_of(int k) {
+        const V s = get(side_slot(k)), zero = P::broadcast(0.0), band = get(at.band + k);
+        const auto on = s == zero;
+        V room[n_nodes];
+        for (int i = 0; i < n_nodes; ++i) {
+            const V g = get(node(k, i));
+            room[i] = select(on, band - abs(g), fma(s, g, band));
+        }
+        const Hull<V> hull(room);
+        return bits(P::load(hull.lower) >= zero);
+    }
+
+    // Distances of one lane at the nodes on the side where it is, and how much room is left in
+    // them; false where one is not finite.
+    TEORELL_HD bool room_of(int l, int k, double* room) const {
+        const double s = side(l, k), band = lane(at.band + k, l);
+        double sum = 0.0;
+        for (int i = 0; i < n_nodes; ++i) {
+            const double g = lane(node(k, i), l);
+            room[i] = s == 0.0 ? band - abs(g) : s * g + band;
+            sum += room[i];
+        }
+        return sum - sum == 0.0;
+    }
+
+    // Where in the step a lane passes a surface first, in theta; 2: nowhere.
+    TEORELL_HD double passes(int l, int k) const {
+        double room[n_nodes];
+        const double last = lane(node(k, n_nodes - 1), l);
+        if (!room_of(l, k, room)) return same(side_of(last), side(l, k)) ? 2.0 : 0.0;
+        if (room[0] < 0.0) return 0.0;
+        if (side(l, k) == 0.0) {
+            for (int i = 1; i < n_nodes; ++i)
+                if (room[i] < 0.0) return 0.0;
+            return 2.0;
+        }
+        const Quartic curve(room);
+        if (room[0] == 0.0 && curve.slope(0.0) < 0.0) return 0.0;
+        double found[n_nodes - 1];
+        const int n = curve.crossings(0.0, 0.0, 1.0, found);
+        for (int i = 0; i < n; ++i)
+            if (curve.slope(found[i]) < 0.0) return found[i];
+        return room[n_nodes - 1] < 0.0 ? 1.0 : 2.0;
+    }
+
+    // The sides of a lane at the end of its step.
+    TEORELL_HD void flip(int l) {
+        for (int k = 0; k < at.n_surfaces; ++k) {
+            const double g = lane(node(k, n_nodes - 1), l);
+            if (!(abs(g) <= lane(at.band + k, l))) change_side(l, k, side_of(g));
+        }
+    }
+
+    // Of lanes that pass a surface those for which it is the same, within a tenth of the tolerance,
+    // when their sides change: at the end of the step. A kink that is passed by no more than the
+    // tolerance counts as such.
+    TEORELL_HD unsigned without_effect(unsigned lanes, V t_new) {
+        unsigned good = lanes;
+        for_each(lanes, [&](int l) {
+            for (int k = 0; k < at.n_surfaces; ++k) {
+                double lack[n_nodes];
+                if (passes(l, k) > 1.0 || !room_of(l, k, lack)) continue;
+                for (double& each : lack) each = -each;
+                const Quartic curve(lack);
+                const bool there = lack[n_nodes - 1] > 0.0;
+                if ((m.kinks[k] || !there) && curve(curve.highest(0.0, 1.0)) > lane(at.gtol + k, l))
+                    good &= ~(1u << l);
+            }
+        });
+        if (good == 0) return 0;
+        rates_at(at.ynew, t_new);
+        for (int k = 0; k < at.n; ++k) put(at.gf + k, get(at.f + k));
+        for (int k = 0; k < at.n_surfaces; ++k) put(at.gside + k, get(side_slot(k)));
+        for_each(good, [this](int l) { flip(l); });
+        Base::prepare_again();
+        rates_at(at.ynew, t_new);
+        unsigned same_rates = 0;
+        for_each(good, [&](int l) {
+            bool small = true;
+            for (int k = 0; k < at.n; ++k) {
+                const double jump = length[l] * (lane(at.f + k, l) - lane(at.gf + k, l)),
+                             size = fma(b.rtol, abs(lane(at.ynew + k, l)), lane(at.atol + k, l));
+                small = small && abs(jump) <= 0.1 * size;
+            }
+            same_rates |= (small ? 1u : 0u) << l;
+        });
+        for (int k = 0; k < at.n_surfaces; ++k) put(side_slot(k), get(at.gside + k));
+        Base::prepare_again();
+        return same_rates;
+    }
+
+    // A lane that passes a surface in its step. True: it takes the step again, to end there.
+    TEORELL_HD bool land(int l) {
+        int first = -1;
+        double theta = 2.0;
+        for (int k = 0; k < at.n_surfaces; ++k) {
+            const double at_k = passes(l, k);
+            if (at_k < theta) theta = at_k, first = k;
+        }
+        const double resolution = (16.0 * 2.220446049250313e-16 * abs(tn(l)) + 1e-40) / length[l],
+                     tolerance = 0.01 * b.rtol + 1e-14 + resolution;
+        double room[n_nodes];
+        if (has(landing, l)) {
+            const bool finite = room_of(l, surface[l], room);
+            const double slope = finite ? Quartic(room).slope(1.0) : 0.0,
+                         off = slope < 0.0 ? -room[n_nodes - 1] / slope : 2.0;
+            const bool earlier =
+                theta < 1.0 - tolerance && theta < 1.0 + off && first != surface[l];
+            if (!earlier && slope < 0.0) {
+                if (abs(off) <= tolerance || landings[l] >= most_landings) return arrive(l);
+                return aim(l, off < -0.9 ? 0.1 : off > 1.0 ? 2.0 : 1.0 + off);
+            }
+            landing &= ~(1u << l);
+        } else {
+            stride[l] = length[l], landings[l] = 0;
+        }
+        if (first < 0) return false;
+        surface[l] = first, to[l] = side_after(l, first);
+        const bool finite = room_of(l, first, room);
+        if (finite && 1.0 - theta <= tolerance) return arrive(l);
+        if ((finite ? theta : 0.25) <= resolution || (finite && theta == 0.0)) {
+            landed |= 1u << l;
+            return true;
+        }
+        if (finite) return aim(l, theta);
+        target[l] = 0.25 * length[l];  // to where the distance becomes, or ceases to be, a number
+        return true;
+    }
+    TEORELL_HD bool arrive(int l) {
+        landing &= ~(1u << l), landed |= 1u << l;
+        return false;
+    }
+    TEORELL_HD bool aim(int l, double factor) {
+        landing |= 1u << l, ++landings[l];
+        target[l] = factor * length[l];
+        return true;
+    }
+    TEORELL_HD double side_after(int l, int k) const {
+        const double s = side(l, k), band = lane(at.band + k, l);
+        if (s == 1.0 || s == -1.0) {
+            const double last = lane(node(k, n_nodes - 1), l);
+            return last - last == 0.0 ? -s : last - last;
+        }
+        for (int i = 0; i < n_nodes; ++i)
+            if (abs(lane(node(k, i), l)) > band) return side_of(lane(node(k, i), l));
+        return side_of(lane(node(k, n_nodes - 1), l));
+    }
+
+    // The side of a lane that stands exactly on surfaces: that to which it goes.
+    TEORELL_HD void leave_surfaces(int l) {
+        for (int k = 0; k < at.n_surfaces; ++k) {
+            if (lane(at.g + k, l) != 0.0) continue;
+            const double way = way_from(k, l);
+            if (way == 0.0 || way != way) continue;
+            change_side(l, k, way);
+            Base::prepare_again();
+            if (way * way_from(k, l) >= 0.0) continue;
+            change_side(l, k, -way);
+            Base::prepare_again();
+            if (way * way_from(k, l) > 0.0) torn |= 1u << l, culprit[l] = k;
+        }
+    }
+    TEORELL_HD double way_from(int k, int l) {
+        rates_at_start();
+        return side_of(lane(at.grate + k, l));
+    }
+};
+
+TEORELL_END
