@@ -38,9 +38,9 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
                  const py::object& sample_events, double rtol, const py::object& atol,
                  double max_steps, double max_step, bool before, const py::object& values,
                  const py::object& status, const py::object& failure_time, const py::object& steps,
-                 const py::object& rejected, const py::object& reductions,
-                 const py::object& progress, const py::object& gradient,
-                 const py::object& tangents) {
+                 const py::object& rejected, const py::object& condition,
+                 const py::object& reductions, const py::object& progress,
+                 const py::object& gradient, const py::object& tangents) {
     const Layout& at = model.view().at;
     require(patients >= 0 && patients <= most_patients, "patients",
             "is no number of patients (it is negative, or huge)");
@@ -81,6 +81,7 @@ void solve_batch(const Model& model, const std::string& isa, const std::string& 
                       of_patients(double{}, failure_time, "failure_time"),
                       of_patients(std::int64_t{}, steps, "steps"),
                       of_patients(std::int64_t{}, rejected, "rejected"),
+                      of_patients(std::int32_t{}, condition, "condition"),
                       samples.offsets_or_null(),
                       samples.events_or_null(),
                       reductions_of(reductions, patients, at, summary)};
@@ -204,8 +205,8 @@ PYBIND11_MODULE(_core, module) {
                py::arg("times"), py::arg("sample_offsets"), py::arg("sample_events"),
                py::arg("rtol"), py::arg("atol"), py::arg("max_steps"), py::arg("max_step"),
                py::arg("before"), py::arg("values"), py::arg("status"), py::arg("failure_time"),
-               py::arg("steps"), py::arg("rejected"), py::arg("reductions"), py::arg("progress"),
-               py::arg("gradient"), py::arg("tangents"));
+               py::arg("steps"), py::arg("rejected"), py::arg("condition"), py::arg("reductions"),
+               py::arg("progress"), py::arg("gradient"), py::arg("tangents"));
     module.def("map", &map_columns, py::arg("program"), py::kw_only(), py::arg("isa"),
                py::arg("threads"), py::arg("columns"), py::arg("outputs"));
     module.def("project", &project_columns, py::arg("program"), py::kw_only(), py::arg("isa"),

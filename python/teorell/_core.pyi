@@ -55,6 +55,7 @@ def solve(
     failure_time: NDArray[np.float64],
     steps: NDArray[np.int64],
     rejected: NDArray[np.int64],
+    condition: NDArray[np.int32],
     reductions: dict[str, Any] | None,
     progress: Callable[[int, int], None] | None,
     gradient: dict[str, Any] | None,

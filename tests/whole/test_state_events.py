@@ -221,3 +221,163 @@ def test_models_without_conditions_on_states_have_no_surface() -> None:
     assert programs.layout.n_surfaces == 0
     assert programs.layout.temp == programs.layout.g
     assert programs.surfaces.tolist() == [0]
+
+
+def one_state(rate: Callable[[tl.Expression, tl.Expression], tl.Expression], **state: Any) -> Any:
+    """The model x' = rate(x, time), as a function of times: its solution."""
+    model = tl.Model("one state")
+    x = model.state("x", **state)
+    model.rate(x, rate(x, model.time))
+    model.output("x", x)
+    return lambda times, regimen=None, **options: tl.simulate(
+        model, None, regimen, times, **options
+    )
+
+
+def test_sliding_ends_soon_and_names_the_condition() -> None:
+    run = one_state(lambda x, t: tl.where(x < 1.0, 1.0, -1.0), signed=True)
+    solution = run([0.5, 1.5])
+    assert solution.status[0] == 8
+    assert solution.steps[0] < 10
+    np.testing.assert_allclose(solution.failure_time, 1.0, rtol=1e-9)
+    np.testing.assert_allclose(solution["x"][0], [0.5, np.nan], rtol=1e-9)
+    with pytest.raises(tl.SimulationError, match=r"status 8 at 1 h after .*; condition x < 1"):
+        solution.raise_for_status()
+    start = one_state(lambda x, t: tl.where(x < 1.0, 1.0, -1.0), signed=True, initial=1.0)([1.0])
+    assert (start.status[0], start.failure_time[0]) == (8, 0.0)
+
+
+def test_elimination_of_order_zero_ends_where_nothing_is_left() -> None:
+    model = tl.Model("zero order")
+    k = model.parameter("k", 0.8)
+    x = model.state("x", 1.0)
+    model.flow(x, None, k * tl.where(x > 0.0, 1.0, 0.0))
+    model.output("x", x)
+    regimen = tl.Regimen.bolus(0.5, into="x", time=2.0)
+    solution = tl.simulate(model, None, regimen, [1.0, 1.5, 2.0, 2.5, 4.0])
+    assert solution.status[0] == 0
+    np.testing.assert_allclose(solution["x"][0], [0.2, 0.0, 0.5, 0.1, 0.0], atol=1e-8)
+
+
+@pytest.mark.parametrize("way", [1.0, -1.0])
+def test_a_start_on_the_threshold(way: float) -> None:
+    """The side is that to which the state goes."""
+    run = one_state(lambda x, t: way * tl.where(x > 1.0, 2.0, 1.0), signed=True, initial=1.0)
+    solution = run([0.5, 1.0])
+    rate = 2.0 if way > 0.0 else -1.0
+    np.testing.assert_allclose(solution["x"][0], 1.0 + rate * np.array([0.5, 1.0]), atol=1e-12)
+
+
+def test_a_threshold_passed_in_the_first_step_after_a_dose() -> None:
+    """A dose ends just above a threshold; one just below it; one upon it."""
+    model = decay(CONDITIONS["x > thr"])
+    for off in (1e-13, 1e-9, 1e-6, 0.0, -1e-13, -1e-9):
+        after = 2.5 + off
+        regimen = tl.Regimen.bolus(after - 2.0 * np.exp(-0.06), into="x", time=0.3)
+        given = {"thr": 2.5, "k": 1.0}
+        solution = tl.simulate(model, given, regimen, [0.4], rtol=1e-10, atol=1e-13)
+        assert solution.status[0] == 0
+        until = max(0.0, np.log(after / 2.5))
+        exact_value = min(after, 2.5) * np.exp(-0.2 * (0.1 - until))
+        np.testing.assert_allclose(solution["x"][0, 0], exact_value, rtol=1e-9)
+
+
+def test_two_thresholds_at_once() -> None:
+    """Two states that pass their thresholds together: each has its own time of doing so."""
+    model = tl.Model("twins")
+    a, b = model.parameters(a=1.0, b=1.0)
+    x, z, y = model.state("x", 2.0), model.state("z", 2.0), model.state("y")
+    model.flow(x, None, a * x)
+    model.flow(z, None, b * z)
+    model.flow(None, y, tl.where(x > 1.0, 0.0, 1.0) + tl.where(z > 1.0, 0.0, 2.0))
+    model.output("y", y)
+    jacobian = tl.jacobian(model, {"a": 1.0, "b": 1.0}, None, [2.0], wrt=["a", "b"], **TIGHT)
+    at = np.log(2.0)
+    np.testing.assert_allclose(jacobian.derivatives[0, 0, 0], [at, 2.0 * at], rtol=1e-9)
+    value, gradient = tl.value_and_grad(
+        np.ones((1, 1, 1)), model, {"a": 1.0, "b": 1.0}, None, [2.0], **TIGHT
+    )
+    np.testing.assert_allclose(value, 3.0 * (2.0 - at), rtol=1e-9)
+    np.testing.assert_allclose(gradient.parameters["b"], 2.0 * at, rtol=1e-9)
+
+
+def test_an_equality_holds_where_it_stays() -> None:
+    model = tl.Model("equality")
+    x, flag, y = model.state("x"), model.state("flag", 1.0), model.state("y")
+    model.rate(x, 1.0)
+    model.rate(y, tl.where(x == 1.0, 100.0, 0.0) + tl.where(flag == 1.0, 1.0, 0.0))
+    model.output("y", y)
+    regimen = tl.Regimen.bolus(1.0, into="flag", time=2.0)
+    solution = tl.simulate(model, None, regimen, [0.5, 1.0, 3.0])
+    np.testing.assert_allclose(solution["y"][0], [0.5, 1.0, 2.0], rtol=1e-9)
+
+
+def test_a_threshold_that_is_touched() -> None:
+    """A parabola that touches zero is never below it; one a little lower is, for a while."""
+    model = tl.Model("graze")
+    low = model.parameter("low", 0.0)
+    x, v, y = model.state("x", signed=True), model.state("v", -2.0, signed=True), model.state("y")
+    model.initial(x, 1.0 - low)
+    model.rate(x, v)
+    model.rate(v, 2.0)
+    model.rate(y, tl.where(x <= 0.0, 1.0, 0.0))
+    model.output("y", y)
+    low_by = np.array([-1e-3, 0.0, 1e-3, 0.04])
+    solution = tl.simulate(model, {"low": low_by}, None, [3.0], rtol=1e-8)
+    assert (solution.status == 0).all()
+    exact_values = 2.0 * np.sqrt(np.maximum(low_by, 0.0))
+    np.testing.assert_allclose(solution["y"][:, 0], exact_values, rtol=1e-6, atol=1e-9)
+
+
+def test_thousands_of_crossings_are_counted_and_then_given_up() -> None:
+    model = tl.Model("oscillator")
+    w = model.parameter("w", 300.0)
+    x, v, y = model.state("x", 1.0, signed=True), model.state("v", signed=True), model.state("y")
+    model.rate(x, w * v)
+    model.rate(v, -w * x)
+    model.rate(y, tl.where(x > 0.0, 1.0, 0.0))
+    model.output("y", y)
+    options = {"rtol": 1e-5, "executor": "machine_code"}
+    solution = tl.simulate(model, {"w": [300.0, 3000.0]}, None, [12.0], **options)
+    assert solution.status.tolist() == [0, 8]
+    np.testing.assert_allclose(solution["y"][0, 0], 6.0, rtol=1e-3)
+    assert 9.0 < solution.failure_time[1] < 11.0
+    with pytest.raises(tl.SimulationError, match="condition 0 < x"):
+        solution.raise_for_status()
+
+
+def test_a_root_in_the_branch_of_its_condition() -> None:
+    """The branch has no value beyond its condition, where a step would look."""
+    run = one_state(lambda x, t: -tl.where(x > 0.0, tl.sqrt(x), 0.0), initial=1.0)
+    solution = run([1.0, 1.9, 3.0])
+    assert solution.status[0] == 0
+    np.testing.assert_allclose(solution["x"][0], [0.25, 0.0025, 0.0], rtol=2e-4, atol=1e-8)
+
+
+def test_extrema_at_a_crossing() -> None:
+    """The largest amount is reached where an input stops at a threshold of another state."""
+    model = tl.Model("stops")
+    k, thr = model.parameters(k=0.5, thr=0.4)
+    clock, x = model.state("clock"), model.state("x")
+    model.flow(None, clock, 1.0 - k * clock)
+    model.flow(None, x, tl.where(clock < thr, 1.0 + clock, 0.0))
+    model.flow(x, None, 0.1 * x)
+    model.output("x", x)
+    reductions = [tl.Cmax("x", end=6.0), tl.AUC("x", end=6.0)]
+    options: dict[str, Any] = {"rtol": 1e-11, "atol": 1e-13, "reductions": reductions}
+    point = {"k": 0.5, "thr": 0.4}
+    jacobian = tl.jacobian(model, point, None, [6.0], wrt=["k", "thr"], **options)
+    for number, name in enumerate(point):
+        found = []
+        for sign in (1.0, -1.0):
+            moved = point | {name: point[name] + sign * 1e-5}
+            solution = tl.simulate(model, moved, None, [6.0], **options)
+            found.append([float(each[0]) for each in solution.reductions.values()])
+        slope = (np.array(found[0]) - np.array(found[1])) / 2e-5
+        got = [each[0, number] for each in jacobian.of_reductions.values()]
+        np.testing.assert_allclose(got, slope, rtol=1e-6)
+    weights = {"cmax_x": 1.0, "auc_x": 0.3}
+    _, gradient = tl.value_and_grad(weights, model, point, None, None, **options)
+    for number, name in enumerate(point):
+        along = sum(w * jacobian.of_reductions[key][0, number] for key, w in weights.items())
+        np.testing.assert_allclose(gradient.parameters[name], along, rtol=1e-10)

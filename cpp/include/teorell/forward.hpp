@@ -219,6 +219,7 @@ class Forward : ForwardReductions<V, Method, Executor> {
             for (int k = 0; k < at.n; ++k) put(at.ydot + k, get(at.yndot + k));
             interpret<V>(m.surfaces_jvp, ws);
             shifts.data[d] = -lane(at.gdot + surface, l) / rate;
+            if (r.count > 0) Base::extrema_at_events(l, d, shifts.data[d], shifts.data[d]);
             for (int k = 0; k < at.n; ++k)
                 ydot(carried, d, k)[l] += lane(at.f + k, l) * shifts.data[d];
         }

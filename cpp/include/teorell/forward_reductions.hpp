@@ -71,6 +71,17 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
             extrema_at_events(l, d, time_dot(l, d, from), time_dot(l, d, to - 1));
     }
 
+    // Extrema at events, or at a crossing, whose times have these tangents.
+    void extrema_at_events(int l, std::int64_t d, double first, double last) {
+        for (int k = 0; k < r.count; ++k) {
+            const Mark& found = of[l]->marks.data[k];
+            if (found.step < 0 || !in_window(r.window(k, patient[l]), current(l).t)) continue;
+            const bool before = found.step + 1 == current(l).first_step && found.theta == 1.0;
+            const bool after = found.step == current(l).first_step && found.theta == 0.0;
+            reduced(l, k, d) += found.factor * (before ? first : after ? last : 0.0);
+        }
+    }
+
   private:
     bool has_areas = false;
 
@@ -118,15 +129,6 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
                 sign * integrand(r.kinds[k], lane(at.out + r.outputs[k], l), window[2]);
             for (std::int64_t d = 0; d < g.directions; ++d)
                 reduced(l, k, d) += piece * time_dot(l, d, e);
-        }
-    }
-    void extrema_at_events(int l, std::int64_t d, double first, double last) {
-        for (int k = 0; k < r.count; ++k) {
-            const Mark& found = of[l]->marks.data[k];
-            if (found.step < 0 || !in_window(r.window(k, patient[l]), current(l).t)) continue;
-            const bool before = found.step + 1 == current(l).first_step && found.theta == 1.0;
-            const bool after = found.step == current(l).first_step && found.theta == 0.0;
-            reduced(l, k, d) += found.factor * (before ? first : after ? last : 0.0);
         }
     }
 

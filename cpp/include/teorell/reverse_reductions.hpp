@@ -72,6 +72,19 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
         }
     }
 
+    // d L / d time of a crossing by the extrema that stand at it.
+    double extrema_moved(int l) const {
+        double sum = 0.0;
+        for (int k = 0; k < r.count; ++k) {
+            const Mark& found = of[l]->marks.data[k];
+            if (found.step < 0 || !in_window(r.window(k, patient[l]), current(l).t)) continue;
+            const bool before = found.step + 1 == current(l).first_step && found.theta == 1.0,
+                       after = found.step == current(l).first_step && found.theta == 0.0;
+            if (before || after) sum += reduced(l, k) * found.factor;
+        }
+        return sum;
+    }
+
   private:
     const Reductions& r;
     std::int64_t mark[W], piece[W];  // the next crossing and the next piece of a step, going back

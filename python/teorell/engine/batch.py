@@ -22,6 +22,7 @@ __all__ = [
     "METHOD",
     "NO_STEADY_STATE",
     "RTOL",
+    "SLIDING",
     "Batch",
     "Options",
     "Outcome",
@@ -36,6 +37,7 @@ __all__ = [
 
 # What a simulation takes that is not told otherwise.
 RTOL, ATOL, METHOD, MAX_STEPS = 1e-6, 1e-9, "rodas5p", 1_000_000
+SLIDING = 8
 NO_STEADY_STATE = 7  # the one status that the core does not give itself (status.hpp)
 
 
@@ -155,6 +157,8 @@ class Outcome:
     failure_time: Array  # (patients,) NaN where there was no failure
     steps: NDArray[np.int64]  # (patients,) accepted steps
     rejected: NDArray[np.int64]  # (patients,) rejected steps
+    # (patients,) the number of the condition at which a patient failed with status 8, else -1
+    condition: NDArray[np.int32] | None = None
 
     @property
     def success(self) -> NDArray[np.bool_]:

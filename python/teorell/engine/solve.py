@@ -160,6 +160,7 @@ def _empty(batch: Batch, shape: tuple[int, ...]) -> Raw:
         failure_time=np.empty(n),
         steps=np.empty(n, np.int64),
         rejected=np.empty(n, np.int64),
+        condition=np.full(n, -1, np.int32),
         reduced=np.empty((n, reductions)),
         reached=np.empty((n, reductions)),
     )

@@ -29,7 +29,7 @@ from teorell.model.expression import Expression, leaves
 if TYPE_CHECKING:
     from teorell.model import Model
 
-__all__ = ["lower"]
+__all__ = ["lower", "surfaces_of"]
 
 
 def lower(
@@ -109,6 +109,12 @@ def lower(
         jacobian_pattern=tuple([(i, j) for i, row in enumerate(step.columns) for j in row]),
         fill=step.factors.fill,
     )
+
+
+def surfaces_of(model: Model) -> tuple[Surface, ...]:
+    """The surfaces of conditions on states, in their order."""
+    rates, switches = with_switches(list(model.derivatives().values()))
+    return with_surfaces(rates, len(switches))[1]
 
 
 def _fill(
