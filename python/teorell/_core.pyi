@@ -25,7 +25,10 @@ class Model:
         output_coefs: NDArray[np.int32],
         sampled_states: NDArray[np.int32],
         surface_states: NDArray[np.int32],
-        kinks: NDArray[np.uint8],
+        surface_kinds: NDArray[np.uint8],
+        action_events: NDArray[np.int32],
+        action_states: NDArray[np.int32],
+        event_surfaces: NDArray[np.int32],
     ) -> None: ...
 
 def solve(

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import teorell as tl
+from teorell.model.expression import Expression
 
 TIGHT: dict[str, Any] = {"rtol": 1e-11, "atol": 1e-13}
 TIMES = np.array([0.4, 1.3, 2.0, 3.1])
 
 
-def decay(condition: Callable[..., tl.Expression]) -> tl.Model:
+def decay(condition: Callable[..., Expression]) -> tl.Model:
     """x' = -k x above a threshold, a fifth of it below."""
     model = tl.Model("switching decay")
     k, thr = model.parameters(k=1.0, thr=1.0)
@@ -223,7 +224,7 @@ def test_models_without_conditions_on_states_have_no_surface() -> None:
     assert programs.surfaces.tolist() == [0]
 
 
-def one_state(rate: Callable[[tl.Expression, tl.Expression], tl.Expression], **state: Any) -> Any:
+def one_state(rate: Callable[[Expression, Expression], Expression], **state: Any) -> Any:
     """The model x' = rate(x, time), as a function of times: its solution."""
     model = tl.Model("one state")
     x = model.state("x", **state)

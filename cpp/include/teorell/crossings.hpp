@@ -33,21 +33,24 @@ class CrossingLanes : protected ReductionLanes<V, Method, Executor> {
 
     TEORELL_HD void seat_sides(int l) {
         landed &= ~(1u << l), landing &= ~(1u << l), torn &= ~(1u << l);
-        crossings[l] = 0.0;
+        crossings[l] = 0.0, crossed_last[l] = -1;
         for (int k = 0; k < at.n_surfaces; ++k) lane(at.band + k, l) = 0.0;
     }
 
-    // The sides of lanes at tn, from the state there; where they stand on a surface, the side to
-    // which they go.
-    TEORELL_HD void find_sides(unsigned lanes) {
+    // The sides of lanes at tn, from the state there, after events or an action; where they stand
+    // on a surface, the side to which they go.
+    TEORELL_HD void find_sides(unsigned lanes, bool after_action = false) {
         if (at.n_surfaces == 0 || lanes == 0) return;
         distances_at_start();
         unsigned changed = 0, on = 0;
         for_each(lanes, [&](int l) {
-            crossings[l] = 0.0;
+            if (!after_action) crossings[l] = 0.0, crossed_last[l] = -1;
             for (int k = 0; k < at.n_surfaces; ++k) {
                 const double g = lane(at.g + k, l);
-                if (abs(g) <= lane(at.band + k, l) && lane(at.band + k, l) > 0.0) continue;
+                if (abs(g) <= lane(at.band + k, l) && lane(at.band + k, l) > 0.0) {
+                    if (after_action) on |= 1u << l;
+                    continue;
+                }
                 lane(at.band + k, l) = 0.0;
                 if (g == 0.0) on |= 1u << l;
                 changed |= change_side(l, k, side_of(g)) ? 1u << l : 0u;
@@ -110,11 +113,14 @@ class CrossingLanes : protected ReductionLanes<V, Method, Executor> {
         const double after = lane(at.grate + k, l);
         tolerances(at.yn, get(at.scalar + s_tn));
         distances_at_start();
-        const double off = 2.0 * abs(lane(at.g + k, l)), tolerance = lane(at.gtol + k, l);
+        const double off = 1.000001 * abs(lane(at.g + k, l)), tolerance = lane(at.gtol + k, l);
         lane(at.band + k, l) = off > tolerance ? off : tolerance;
         const bool back = to[l] * before > 0.0 && to[l] * after < 0.0 &&
                           abs(after) * stride[l] > 100.0 * tolerance;
-        if (back || ++crossings[l] > most_crossings) torn |= 1u << l, culprit[l] = k;
+        // The same surface again without a step between: changes have come to a limit.
+        const bool again = crossed_last[l] == k && crossed_at[l] == tn(l);
+        if (back || again || !count_change(l)) tear(l, k);
+        crossed_last[l] = k, crossed_at[l] = tn(l);
     }
 
     // The sides of lanes at the end of their step.
@@ -133,6 +139,10 @@ class CrossingLanes : protected ReductionLanes<V, Method, Executor> {
         }
     }
 
+    TEORELL_HD void tear(int l, std::int32_t k) { torn |= 1u << l, culprit[l] = k; }
+    // One more change of sides, or of states, since the last event; false: it is one too many.
+    TEORELL_HD bool count_change(int l) { return ++crossings[l] <= most_crossings; }
+
     // Which surface a lane is torn at.
     TEORELL_HD std::int32_t torn_at(int l) const { return culprit[l]; }
 
@@ -141,7 +151,10 @@ class CrossingLanes : protected ReductionLanes<V, Method, Executor> {
     std::int32_t surface[W];  // that of the crossing
     std::int32_t culprit[W];
     int landings[W];
-    double to[W];                               // the side after it
+    double done[W];  // up to where sides have been changed to see whether that has an effect
+    double to[W];    // the side after it
+    std::int32_t crossed_last[W];
+    double crossed_at[W];
     double crossings[W];                        // since the last event
     alignas(Base::alignment) double length[W];  // of the step
     double stride[W];                           // before it was cut short
@@ -270,42 +283,71 @@ class CrossingLanes : protected ReductionLanes<V, Method, Executor> {
         }
     }
 
-    // Of lanes that pass a surface those for which it is the same, within a tenth of the tolerance,
-    // when their sides change: at the end of the step. A kink that is passed by no more than the
-    // tolerance counts as such.
+    // Of lanes that pass surfaces those for which it is the same, within a tenth of the tolerance,
+    // when their sides change, one after the other, at the end of the step. A kink that is passed
+    // by no more than the tolerance counts as such; what an action waits for does not.
     TEORELL_HD unsigned without_effect(unsigned lanes, V t_new) {
-        unsigned good = lanes;
+        unsigned good = lanes, more = lanes;
         for_each(lanes, [&](int l) {
-            for (int k = 0; k < at.n_surfaces; ++k) {
-                double lack[n_nodes];
-                if (passes(l, k) > 1.0 || !room_of(l, k, lack)) continue;
-                for (double& each : lack) each = -each;
-                const Quartic curve(lack);
-                const bool there = lack[n_nodes - 1] > 0.0;
-                if ((m.kinks[k] || !there) && curve(curve.highest(0.0, 1.0)) > lane(at.gtol + k, l))
-                    good &= ~(1u << l);
-            }
+            for (int k = 0; k < at.n_surfaces; ++k)
+                if (passes(l, k) <= 1.0 && !may_be_quiet(l, k)) good &= ~(1u << l);
+            done[l] = -1.0;
         });
+        more = good;
         if (good == 0) return 0;
         rates_at(at.ynew, t_new);
         for (int k = 0; k < at.n; ++k) put(at.gf + k, get(at.f + k));
         for (int k = 0; k < at.n_surfaces; ++k) put(at.gside + k, get(side_slot(k)));
-        for_each(good, [this](int l) { flip(l); });
-        Base::prepare_again();
-        rates_at(at.ynew, t_new);
-        unsigned same_rates = 0;
-        for_each(good, [&](int l) {
-            bool small = true;
-            for (int k = 0; k < at.n; ++k) {
-                const double jump = length[l] * (lane(at.f + k, l) - lane(at.gf + k, l)),
-                             size = fma(b.rtol, abs(lane(at.ynew + k, l)), lane(at.atol + k, l));
-                small = small && abs(jump) <= 0.1 * size;
-            }
-            same_rates |= (small ? 1u : 0u) << l;
-        });
+        while (more != 0) {
+            for_each(more, [&](int l) { more &= flip_next(l) ? ~0u : ~(1u << l); });
+            if (more == 0) break;
+            Base::prepare_again();
+            rates_at(at.ynew, t_new);
+            for_each(more, [&](int l) {
+                if (!rates_are_near(l)) good &= ~(1u << l), more &= ~(1u << l);
+            });
+        }
         for (int k = 0; k < at.n_surfaces; ++k) put(side_slot(k), get(at.gside + k));
         Base::prepare_again();
-        return same_rates;
+        return good;
+    }
+
+    TEORELL_HD bool may_be_quiet(int l, int k) const {
+        double lack[n_nodes];
+        if (m.surface_kinds[k] == of_action) return false;
+        if (!room_of(l, k, lack)) return true;
+        for (double& each : lack) each = -each;
+        const Quartic curve(lack);
+        const bool there = lack[n_nodes - 1] > 0.0;
+        return (m.surface_kinds[k] == of_jump && there) ||
+               curve(curve.highest(0.0, 1.0)) <= lane(at.gtol + k, l);
+    }
+
+    // The sides of all surfaces that are passed up to the next that has not been; false: there is
+    // none. After a surface that is passed twice the side is again the one before.
+    TEORELL_HD bool flip_next(int l) {
+        double theta = 2.0;
+        for (int k = 0; k < at.n_surfaces; ++k) {
+            const double at_k = passes(l, k);
+            if (at_k > done[l] && at_k < theta) theta = at_k;
+        }
+        if (theta > 1.0) return false;
+        done[l] = theta;
+        for (int k = 0; k < at.n_surfaces; ++k) {
+            const double g = lane(node(k, n_nodes - 1), l);
+            if (passes(l, k) == theta && !(abs(g) <= lane(at.band + k, l)))
+                change_side(l, k, side_of(g));
+        }
+        return true;
+    }
+
+    TEORELL_HD bool rates_are_near(int l) const {
+        for (int k = 0; k < at.n; ++k) {
+            const double jump = length[l] * (lane(at.f + k, l) - lane(at.gf + k, l)),
+                         size = fma(b.rtol, abs(lane(at.ynew + k, l)), lane(at.atol + k, l));
+            if (!(abs(jump) <= 0.1 * size)) return false;
+        }
+        return true;
     }
 
     // A lane that passes a surface in its step. True: it takes the step again, to end there.
@@ -368,15 +410,15 @@ class CrossingLanes : protected ReductionLanes<V, Method, Executor> {
     // The side of a lane that stands exactly on surfaces: that to which it goes.
     TEORELL_HD void leave_surfaces(int l) {
         for (int k = 0; k < at.n_surfaces; ++k) {
-            if (lane(at.g + k, l) != 0.0) continue;
+            const double near = lane(at.band + k, l);
+            if (!(abs(lane(at.g + k, l)) <= near)) continue;
             const double way = way_from(k, l);
-            if (way == 0.0 || way != way) continue;
-            change_side(l, k, way);
+            if (way == 0.0 || way != way || !change_side(l, k, way)) continue;
             Base::prepare_again();
             if (way * way_from(k, l) >= 0.0) continue;
             change_side(l, k, -way);
             Base::prepare_again();
-            if (way * way_from(k, l) > 0.0) torn |= 1u << l, culprit[l] = k;
+            if (way * way_from(k, l) > 0.0) tear(l, k);
         }
     }
     TEORELL_HD double way_from(int k, int l) {

@@ -168,10 +168,13 @@ class Forward : ForwardReductions<V, Method, Executor> {
         }
         if (g.event_time != nullptr && s.event > from) Base::right_hand_side(l, execute);
         for (std::int64_t e = from; e < s.event; ++e) event(l, e);
-        if (s.crossed >= 0)
+        if (s.acted >= 0)
+            act(l, s.acted);
+        else if (s.crossed >= 0)
             pass(l, s.crossed);
         else if (at.n_surfaces > 0 && Base::sides_change(l))
             change_parameters(l);
+        if (at.n_events > 0 && s.acted < 0 && s.crossed < 0) note_shifts(l, from, s.event);
         Base::set_rates(l, stretch[l]);
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.after(*of[l], stretch[l])[k];
         if (!b.before) Base::samples_here(l, tape.after(*of[l], stretch[l]));
@@ -224,6 +227,38 @@ class Forward : ForwardReductions<V, Method, Executor> {
                 ydot(carried, d, k)[l] += lane(at.f + k, l) * shifts.data[d];
         }
         change_parameters(l);
+        Base::right_hand_side(l, execute);
+        for (std::int64_t d = 0; d < g.directions; ++d)
+            for (int k = 0; k < at.n; ++k)
+                ydot(carried, d, k)[l] -= lane(at.f + k, l) * shifts.data[d];
+    }
+
+    // Of the actions that follow: those of the time of the last event here.
+    void note_shifts(int l, std::int64_t from, std::int64_t to) {
+        for (std::int64_t d = 0; d < g.directions; ++d)
+            shifts.data[d] =
+                g.event_time == nullptr || to == from ? 0.0 : Base::time_dot(l, d, to - 1);
+    }
+
+    // The tangents through an action, as Reverse::act_back has them.
+    void act(int l, std::int32_t event) {
+        if (r.count > 0) Base::integrals_beside(l, 1.0, shifts.data);
+        Base::right_hand_side(l, execute);
+        interpret<V>(m.action_rates, ws);
+        for (std::int64_t d = 0; d < g.directions; ++d) {
+            load(d);
+            for (int k = 0; k < at.n; ++k) put(at.ydot + k, get(at.yndot + k));
+            interpret<V>(m.actions_jvp, ws);
+            for (int k = 0; k < at.n; ++k)
+                ydot(carried, d, k)[l] += lane(at.f + k, l) * shifts.data[d];
+            for (int a = 0; a < at.n_actions; ++a)
+                if (m.action_events[a] == event)
+                    ydot(carried, d, m.action_states[a])[l] =
+                        lane(at.actdot + a, l) + lane(at.actrate + a, l) * shifts.data[d];
+        }
+        if (at.n_surfaces > 0 && Base::sides_change(l)) change_parameters(l);
+        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.after(*of[l], stretch[l])[k];
+        if (r.count > 0) Base::integrals_beside(l, -1.0, shifts.data);
         Base::right_hand_side(l, execute);
         for (std::int64_t d = 0; d < g.directions; ++d)
             for (int k = 0; k < at.n; ++k)

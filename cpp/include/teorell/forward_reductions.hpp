@@ -82,6 +82,15 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
         }
     }
 
+    double time_dot(int l, std::int64_t d, std::int64_t e) const {
+        return g.event_time[d * g.event_strides[0] + patient[l] * g.event_strides[1] + e];
+    }
+
+    // The same at an action, whose time has these tangents.
+    void integrals_beside(int l, double sign, const double* shifts) {
+        integrals_at(l, sign, [shifts](std::int64_t d) { return shifts[d]; });
+    }
+
   private:
     bool has_areas = false;
 
@@ -119,21 +128,21 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
         return due != 0;
     }
 
-    // What an event moves directly: the bound of a piece of an integral, and an extremum there.
+    // What an event moves directly: the bound of a piece of an integral.
     void reductions_beside(int l, std::int64_t e, double sign) {
+        integrals_at(l, sign, [&](std::int64_t d) { return time_dot(l, d, e); });
+    }
+
+    template <class Moved>
+    void integrals_at(int l, double sign, Moved moved) {
         Base::outputs_of_lane(l, execute);
         for (int k = 0; k < r.count; ++k) {
             const double* window = r.window(k, patient[l]);
             if (!is_integral(r.kinds[k]) || !in_window(window, current(l).t)) continue;
             const double piece =
                 sign * integrand(r.kinds[k], lane(at.out + r.outputs[k], l), window[2]);
-            for (std::int64_t d = 0; d < g.directions; ++d)
-                reduced(l, k, d) += piece * time_dot(l, d, e);
+            for (std::int64_t d = 0; d < g.directions; ++d) reduced(l, k, d) += piece * moved(d);
         }
-    }
-
-    double time_dot(int l, std::int64_t d, std::int64_t e) const {
-        return g.event_time[d * g.event_strides[0] + patient[l] * g.event_strides[1] + e];
     }
 };
 

@@ -4,7 +4,7 @@
 // output, so the grid never changes a step.
 #pragma once
 
-#include "crossings.hpp"
+#include "actions.hpp"
 #include "status.hpp"
 #include "step_control.hpp"
 #include "tape.hpp"
@@ -17,11 +17,11 @@ constexpr int persistent_negatives = 15;
 // Executor: void step(double* ws), rhs(double* ws), outputs(double* ws).   Queue: std::int64_t
 // next() (-1: none left), bool cancelled(), void finished().   Record: a Tape, or NoTape.
 template <class V, class Method, class Executor, class Queue, class Record = NoTape>
-class Group : CrossingLanes<V, Method, Executor> {
-    using Base = CrossingLanes<V, Method, Executor>;
+class Group : ActionLanes<V, Method, Executor> {
+    using Base = ActionLanes<V, Method, Executor>;
     using P = Pack<V>;
     using Base::get, Base::put, Base::lane, Base::in, Base::tn, Base::has, Base::for_each;
-    using Base::landed, Base::settled, Base::torn;
+    using Base::landed, Base::settled, Base::torn, Base::due;
     using Base::patient, Base::event, Base::stop, Base::sample, Base::n_samples, Base::next_sample;
     using Base::W, Base::infinity, Base::m, Base::at, Base::b, Base::ws, Base::execute;
 
@@ -94,6 +94,8 @@ class Group : CrossingLanes<V, Method, Executor> {
                 fresh |= 1u << l;
             }
             if (fresh == 0) return;
+            if (at.n_events > 0) Base::find_sides(fresh);
+            Base::note_conditions(fresh, true);
             cross_events(fresh);
         }
     }
@@ -110,6 +112,7 @@ class Group : CrossingLanes<V, Method, Executor> {
         Base::seat_samples(l);
         Base::seat_reductions(l);
         Base::seat_sides(l);
+        Base::seat_actions(l);
         steps[l] = rejected[l] = 0.0;
         tn(l) = 0.0;
         active |= 1u << l;
@@ -124,20 +127,26 @@ class Group : CrossingLanes<V, Method, Executor> {
     TEORELL_HD void cross_events(unsigned lanes) {
         for (unsigned left = lanes; left != 0;) {
             for_each(left, [this](int l) {
-                record.arrive(patient[l], sample[l], Base::crossed(l), values_of(l));
+                record.arrive(patient[l], sample[l], has(due, l) ? -1 : Base::crossed(l),
+                              Base::action(l), values_of(l));
             });
             if (b.before) Base::sample_here(left);
-            const unsigned passing = left & landed, others = left & ~landed;
+            const unsigned acting = left & due, passing = left & landed & ~acting,
+                           others = left & ~acting & ~passing;
+            for_each(acting, [this](int l) { Base::act(l); });
             for_each(passing, [this](int l) { Base::cross_surface(l); });
             for_each(others, [this](int l) { Base::apply_events(l, Base::last_event_now(l)); });
             Base::find_sides(others);
             landed &= ~passing;
-            if (!b.before) Base::sample_here((others | without_event(passing)) & ~torn);
+            Base::note_conditions(left);
+            if (!b.before)
+                Base::sample_here((others | without_event(acting | passing)) & ~due & ~torn);
             for_each(left, [this](int l) {
                 record.leave(patient[l], sample[l], event[l], values_of(l));
             });
             for_each(left & torn, [this](int l) { finish(l, sliding); });
             for_each(left, [&](int l) {
+                if (has(active & due, l)) return;
                 if (has(active, l) && sample[l] == n_samples[l] && Base::windows_over(l))
                     finish(l, success);
                 const double now = tn(l);
@@ -234,7 +243,7 @@ class Group : CrossingLanes<V, Method, Executor> {
     TEORELL_HD void settle_sides(unsigned taken, unsigned changed) {
         Base::leave_bands(taken);
         for_each(changed,
-                 [this](int l) { record.arrive(patient[l], sample[l], -1, values_of(l)); });
+                 [this](int l) { record.arrive(patient[l], sample[l], -1, -1, values_of(l)); });
         Base::change_sides(changed);
         for_each(changed,
                  [this](int l) { record.leave(patient[l], sample[l], event[l], values_of(l)); });

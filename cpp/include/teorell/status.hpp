@@ -24,7 +24,8 @@ inline const char* status_sentence(int status) {
     case success: return "success";
     case not_finite_at_start:
         return "the right-hand side or its Jacobian is not finite at the start; check initial "
-               "values and divisions by zero";
+               "values and divisions by zero (a power of time below 0, as that of a Weibull shape "
+               "below 1, is infinite at time 0)";
     case became_not_finite:
         return "the solution became infinite or undefined; check for unbounded growth, or "
                "logarithms and roots of negative values";

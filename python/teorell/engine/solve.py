@@ -247,5 +247,8 @@ def _core_model(programs: Programs) -> Any:
         output_coefs=np.ascontiguousarray(programs.output_coefs, dtype=np.int32),
         sampled_states=np.ascontiguousarray(programs.sampled_states, dtype=np.int32),
         surface_states=np.ascontiguousarray(programs.surface_states, dtype=np.int32),
-        kinks=np.array([surface.kink for surface in programs.conditions], dtype=np.uint8),
+        surface_kinds=np.array([surface.kind for surface in programs.conditions], dtype=np.uint8),
+        action_events=np.array([action.event for action in programs.assigned], dtype=np.int32),
+        action_states=np.array([action.state for action in programs.assigned], dtype=np.int32),
+        event_surfaces=np.array(programs.event_surfaces, dtype=np.int32),
     )

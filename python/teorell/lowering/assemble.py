@@ -19,7 +19,7 @@ from teorell.lowering.derivatives import (
 from teorell.lowering.factorise import factorise
 from teorell.lowering.layout import Layout
 from teorell.lowering.linear import Form, Forms
-from teorell.lowering.program import PROGRAMS, Programs, Surface
+from teorell.lowering.program import PROGRAMS, Action, Programs, Surface
 from teorell.lowering.sparsity import Factors, elimination_blocks, symbolic_factors
 from teorell.lowering.surfaces import with_surfaces
 from teorell.lowering.switches import with_switches
@@ -53,13 +53,17 @@ def lower(
     chosen = tuple(known) if outputs is None else tuple(outputs)
     _check_names(model, chosen, tuple(infused))
     names, declared = model.state_names, model.derivatives()
-    rates, switches = with_switches([declared[name] for name in names])
-    rates, conditions = with_surfaces(rates, len(switches))
+    events = model.events
+    split, switches = with_switches(
+        [*[declared[name] for name in names], *[event.when for event in events]]
+    )
+    split, conditions = with_surfaces(split, len(switches), len(events))
+    rates, whens = split[: len(names)], split[len(names) :]
     exprs = [known[name] for name in chosen]
     constants = Constants()
     builders = {name: Builder(constants) for name in PROGRAMS}
     step, hoisted, touched, pairs = _fill(
-        builders, constants, model, rates, exprs, conditions, infused, derivatives
+        builders, constants, model, rates, exprs, conditions, whens, infused, derivatives
     )
 
     columns_of = list(dict.fromkeys(column for _, column in pairs))
@@ -76,6 +80,8 @@ def lower(
         n_params=len(model.parameter_names),
         n_switches=len(switches) + len(conditions),
         n_surfaces=len(conditions),
+        n_events=len(events),
+        n_actions=sum(len(event.then) for event in events),
         n_temp=n_temp,
         stages=stages,
         one=constants.slot(1.0),
@@ -102,6 +108,10 @@ def lower(
         signed=np.array([state.signed for state in states], dtype=np.uint8),
         switches=switches,
         conditions=conditions,
+        assigned=tuple(
+            [Action(k, names.index(name)) for k, event in enumerate(events) for name in event.then]
+        ),
+        event_surfaces=tuple([_surface_of(when, len(switches)) for when in whens]),
         state_names=tuple(names),
         parameter_names=tuple(model.parameter_names),
         output_names=chosen,
@@ -113,8 +123,15 @@ def lower(
 
 def surfaces_of(model: Model) -> tuple[Surface, ...]:
     """The surfaces of conditions on states, in their order."""
-    rates, switches = with_switches(list(model.derivatives().values()))
-    return with_surfaces(rates, len(switches))[1]
+    events = [event.when for event in model.events]
+    split, switches = with_switches([*model.derivatives().values(), *events])
+    return with_surfaces(split, len(switches), len(events))[1]
+
+
+def _surface_of(when: Expression, switches: int) -> int:
+    """A surface that a condition reads, -1 if there is none: it is of time alone."""
+    sides = [int(leaf.name) - switches for leaf in leaves(when) if leaf.op == "switch"]
+    return max(sides, default=-1) if max(sides, default=-1) >= 0 else -1
 
 
 def _fill(
@@ -124,6 +141,7 @@ def _fill(
     rates: Sequence[Expression],
     outputs: Sequence[Expression],
     conditions: Sequence[Surface],
+    whens: Sequence[Expression],
     infused: Sequence[str],
     derivatives: str | None,
 ) -> tuple[_Step, tuple[Expression, ...], list[int], list[tuple[int, int]]]:
@@ -144,7 +162,12 @@ def _fill(
         store_all(values, [forms.of(expr) for expr in exprs], region)
     surfaces = [forms.of(condition.distance) for condition in conditions]
     store_all(Values(builders["surfaces"], forms, symbols), surfaces, "g")
-    _surface_rates(Values(builders["surface_rates"], forms, symbols), surfaces)
+    _total_rates(Values(builders["surface_rates"], forms, symbols), surfaces, "grate")
+    actions = [forms.of(expr) for event in model.events for expr in event.then.values()]
+    store_all(Values(builders["actions"], forms, symbols), actions, "act")
+    _total_rates(Values(builders["action_rates"], forms, symbols), actions, "actrate")
+    holds = [forms.of(when) for when in whens]
+    store_all(Values(builders["event_conditions"], forms, symbols), holds, "when")
     d = Differentiable(
         forms=forms,
         symbols=symbols,
@@ -155,6 +178,7 @@ def _fill(
         outputs=[forms.of(expr) for expr in outputs],
         initials=[forms.of(expr) for expr in initials],
         surfaces=surfaces,
+        actions=actions,
     )
     touched = vjp_programs(d, builders) if derivatives == "vjp" else []
     if derivatives == "jvp":
@@ -246,10 +270,10 @@ def _rhs(values: Values, rates: Sequence[Expression], infusions: Mapping[int, in
         values.builder.store(terms.value(values.builder, values.builder.slot("f", row)), "f", row)
 
 
-def _surface_rates(values: Values, surfaces: Sequence[Form]) -> None:
-    """How fast the distances from surfaces change, with the rates of the states in region f."""
+def _total_rates(values: Values, forms: Sequence[Form], region: str) -> None:
+    """How fast forms change, with the rates of the states in region f."""
     b = values.builder
-    for k, form in enumerate(surfaces):
+    for k, form in enumerate(forms):
         total = Terms()
         for symbol, slope in values.forms.gradient_of(form).items():
             value = values.terms(slope).value(b)
@@ -257,4 +281,4 @@ def _surface_rates(values: Values, surfaces: Sequence[Form]) -> None:
                 total.singles.append(value)
             else:
                 total.add(1, value, b.slot("f", values.symbols.states[symbol.name]))
-        b.store(total.value(b), "grate", k)
+        b.store(total.value(b), region, k)

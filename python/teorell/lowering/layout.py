@@ -61,6 +61,14 @@ class Layout:
     gybar: int
     gcoefbar: int
     gdot: int
+    when: int
+    was: int
+    act: int
+    actrate: int
+    actbar: int
+    aybar: int
+    acoefbar: int
+    actdot: int
     temp: int
     slots: int
     n_const: int
@@ -72,6 +80,8 @@ class Layout:
     n_params: int
     n_switches: int  # those of time, then the sides of surfaces
     n_surfaces: int
+    n_events: int
+    n_actions: int
     n_temp: int
     stages: int
     one: int  # slot that holds 1.0
@@ -99,6 +109,8 @@ class Layout:
         n_output_states: int = 0,
         n_outcoef: int = 0,
         n_surfaces: int = 0,
+        n_events: int = 0,
+        n_actions: int = 0,
     ) -> Layout:
         """Regions one after the other; those of derivatives are empty unless they are asked for."""
         vjp, jvp = int(derivatives == "vjp"), int(derivatives == "jvp")
@@ -147,6 +159,14 @@ class Layout:
             "gybar": vjp * n * (n_surfaces > 0),
             "gcoefbar": vjp * n_coef * (n_surfaces > 0),
             "gdot": jvp * n_surfaces,
+            "when": n_events,
+            "was": n_events,
+            "act": n_actions,
+            "actrate": n_actions,
+            "actbar": vjp * n_actions,
+            "aybar": vjp * n * (n_actions > 0),
+            "acoefbar": vjp * n_coef * (n_actions > 0),
+            "actdot": jvp * n_actions,
             "temp": n_temp,
         }
         starts, slots = {}, 0
@@ -165,6 +185,8 @@ class Layout:
             n_params=n_params,
             n_switches=n_switches,
             n_surfaces=n_surfaces,
+            n_events=n_events,
+            n_actions=n_actions,
             n_temp=n_temp,
             stages=stages,
             one=one,

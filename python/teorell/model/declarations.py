@@ -15,6 +15,7 @@ from teorell.model.expression import Expression
 
 __all__ = [
     "Dosing",
+    "Event",
     "Flow",
     "Parameter",
     "Rate",
@@ -97,6 +98,14 @@ class Dosing:
     bioavailability: Expression | None = None
     rate: Expression | None = None
     duration: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Where the condition `when` becomes true, states take the values in `then`, by name."""
+
+    when: Expression
+    then: Mapping[str, Expression]
 
 
 def check_identifier(name: object, kind: str) -> None:
