@@ -239,6 +239,24 @@ def test_an_event_at_a_time() -> None:
     np.testing.assert_allclose(gradient.parameters["a"], 0.0, atol=1e-9)
 
 
+def test_samples_beside_an_action() -> None:
+    """At the time of an action a sample sees what it left, or what was before it."""
+    model = tl.Model("sides")
+    k = model.parameter("k", 0.5)
+    x, y = model.state("x", 1.0), model.state("y")
+    model.flow(x, None, k * x)
+    model.event(when=model.time >= 1.5, then={x: 2.0 * x, y: x})
+    model.event(when=x < 0.25, then={y: y + 10.0})
+    model.output("x", x)
+    model.output("y", y)
+    before = tl.simulate(model, None, None, [1.5], samples="before").values[0, 0]
+    after = tl.simulate(model, None, None, [1.5]).values[0, 0]
+    np.testing.assert_allclose(before, [np.exp(-0.75), 0.0], rtol=1e-6)
+    np.testing.assert_allclose(after, [2.0 * np.exp(-0.75), np.exp(-0.75)], rtol=1e-6)
+    late = tl.simulate(model, None, None, [1.5, 9.0]).values[0]
+    np.testing.assert_allclose(late[1, 1], 10.0 + np.exp(-0.75), rtol=1e-6)
+
+
 def test_bits_of_events() -> None:
     rng = np.random.default_rng(7)
     model = rescue()

@@ -209,6 +209,29 @@ def test_kinks_have_the_slope_of_their_side() -> None:
     np.testing.assert_allclose(tangent.derivatives[0, 0, 0], slopes, rtol=2e-6)
 
 
+def test_a_kink_at_which_a_state_stands() -> None:
+    """max(x, 0) of a state that is empty and stays so for a while: no step, no NaN."""
+    model = tl.Model("late")
+    a, b = model.parameters(a=1.0, b=0.7)
+    gut, x, y = model.state("gut", 1.0), model.state("x", signed=True), model.state("y")
+    deep = model.state("deep", signed=True)
+    model.flow(gut, x, a * gut)
+    model.flow(x, deep, b * x)
+    model.flow(None, y, tl.max(deep, 0.0) + tl.where(deep > 0.0, b * deep, 0.0))
+    model.output("y", y)
+    point = {"a": 1.0, "b": 0.7}
+    jacobian = tl.jacobian(model, point, None, [3.0], wrt=["a", "b"], **TIGHT)
+    _, gradient = tl.value_and_grad(np.ones((1, 1, 1)), model, point, None, [3.0], **TIGHT)
+    for number, name in enumerate(point):
+        ends = [
+            tl.simulate(model, point | {name: point[name] + h}, None, [3.0], **TIGHT)["y"][0, 0]
+            for h in (1e-5, -1e-5)
+        ]
+        slope = (ends[0] - ends[1]) / 2e-5
+        np.testing.assert_allclose(jacobian.derivatives[0, 0, 0, number], slope, rtol=1e-7)
+        np.testing.assert_allclose(gradient.parameters[name], slope, rtol=1e-7)
+
+
 def test_models_without_conditions_on_states_have_no_surface() -> None:
     from teorell.lowering import lower
 
@@ -382,3 +405,48 @@ def test_extrema_at_a_crossing() -> None:
     for number, name in enumerate(point):
         along = sum(w * jacobian.of_reductions[key][0, number] for key, w in weights.items())
         np.testing.assert_allclose(gradient.parameters[name], along, rtol=1e-10)
+
+
+def relay_by_scipy(w: float, d: float, thr: float, push: float, end: float) -> np.ndarray:
+    """The state of the relay below at a time, stopped and started anew at each crossing."""
+    integrate = pytest.importorskip("scipy.integrate")
+
+    def rates(_: float, y: Any, side: float) -> list[float]:
+        force = -w * y[0] * (1.0 + 0.1 * y[0] ** 2) - push * side
+        return [w * y[1] - d * y[0], force]
+
+    def distance(_: float, y: Any, side: float) -> float:
+        return float(side * (y[0] ** 2 - thr))
+
+    distance.terminal, distance.direction = True, -1.0  # type: ignore[attr-defined]
+    t, state, side = 0.0, np.array([1.0, 0.0]), 1.0
+    while t < end:
+        found = integrate.solve_ivp(
+            rates, (t, end), state, events=distance, args=(side,), rtol=1e-11, atol=1e-13
+        )
+        t, state = found.t[-1], found.y[:, -1]
+        side = -side if found.status == 1 else side
+    return state
+
+
+def test_against_the_events_of_scipy() -> None:
+    model = tl.Model("relay")
+    w, d, thr, push = model.parameters(w=2.0, d=0.3, thr=0.2, push=1.0)
+    x, v = model.state("x", 1.0, signed=True), model.state("v", signed=True)
+    model.rate(x, w * v - d * x)
+    model.rate(v, -w * x * (1.0 + 0.1 * x * x) + push * tl.where(x * x > thr, -1.0, 1.0))
+    model.output("x", x)
+    model.output("v", v)
+    rng = np.random.default_rng(11)
+    given = {
+        "w": rng.uniform(1.0, 3.0, 6),
+        "d": rng.uniform(0.1, 0.5, 6),
+        "thr": rng.uniform(0.2, 0.4, 6),
+        "push": rng.uniform(0.1, 0.3, 6),
+    }
+    solution = tl.simulate(model, given, None, [2.0, 4.0], rtol=1e-9, atol=1e-11)
+    assert (solution.status == 0).all()
+    for row, point in enumerate(zip(*given.values(), strict=True)):
+        for which, end in enumerate((2.0, 4.0)):
+            exact_state = relay_by_scipy(*map(float, point), end)
+            np.testing.assert_allclose(solution.values[row, which], exact_state, atol=2e-8)

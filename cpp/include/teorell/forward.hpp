@@ -216,6 +216,7 @@ class Forward : ForwardReductions<V, Method, Executor> {
     // The tangents over a surface, as Reverse::pass_back has them.
     void pass(int l, std::int32_t surface) {
         Base::right_hand_side(l, execute);
+        for (int k = 0; k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
         const double rate = Base::distance_rate(l, surface);
         for (std::int64_t d = 0; d < g.directions; ++d) {
             load(d);
@@ -223,14 +224,14 @@ class Forward : ForwardReductions<V, Method, Executor> {
             interpret<V>(m.surfaces_jvp, ws);
             shifts.data[d] = -lane(at.gdot + surface, l) / rate;
             if (r.count > 0) Base::extrema_at_events(l, d, shifts.data[d], shifts.data[d]);
-            for (int k = 0; k < at.n; ++k)
-                ydot(carried, d, k)[l] += lane(at.f + k, l) * shifts.data[d];
         }
         change_parameters(l);
         Base::right_hand_side(l, execute);
-        for (std::int64_t d = 0; d < g.directions; ++d)
-            for (int k = 0; k < at.n; ++k)
-                ydot(carried, d, k)[l] -= lane(at.f + k, l) * shifts.data[d];
+        for (int k = 0; k < at.n; ++k) {
+            const double jump = lane(at.ynew + k, l) - lane(at.f + k, l);
+            for (std::int64_t d = 0; d < g.directions && jump != 0.0; ++d)
+                ydot(carried, d, k)[l] += jump * shifts.data[d];
+        }
     }
 
     // Of the actions that follow: those of the time of the last event here.

@@ -209,6 +209,7 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         for (int k = 0; k < at.n; ++k)
             by_time += lane(at.lam + k, l) * (lane(at.f + k, l) - lane(at.ynew + k, l));
         if (g.reduced != nullptr) by_time += Base::extrema_moved(l);
+        if (by_time == 0.0) return;  // a kink: it does not matter when
         const double rate = Base::distance_rate(l, surface);
         for (int k = 0; k < at.n_surfaces; ++k) put(at.gbar + k, P::broadcast(0.0));
         lane(at.gbar + surface, l) = -by_time / rate;

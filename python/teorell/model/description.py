@@ -96,6 +96,8 @@ def describe(model: Equations) -> str:
     except ModelError as error:
         balance = str(error)
     parts += ["", "Mass balance", *[f"  {line}" for line in balance.splitlines()]]
+    if model.events:
+        parts.append("  Events change states beside it.")
     return "\n".join(parts)
 
 
