@@ -232,6 +232,22 @@ def test_a_kink_at_which_a_state_stands() -> None:
         np.testing.assert_allclose(gradient.parameters[name], slope, rtol=1e-7)
 
 
+def test_a_kink_at_time_0_is_no_failure() -> None:
+    """A distance that vanishes with the time, whatever the state: its side is noise at first."""
+    values = []
+    for size in (tl.abs, lambda expr: expr):
+        model = tl.Model("product")
+        k = model.parameter("k", 0.8)
+        gut, x, y = model.state("gut", 1.0), model.state("x"), model.state("y")
+        model.flow(gut, x, k * gut)
+        model.flow(None, y, size(model.time * x / (1.0 + size(x))))
+        model.output("y", y)
+        solution = tl.simulate(model, {"k": [0.8, 0.0]}, None, [1.0, 5.0], rtol=1e-9, atol=1e-11)
+        assert (solution.status == 0).all()
+        values.append(solution.values)
+    np.testing.assert_allclose(values[0], values[1], rtol=1e-7)
+
+
 def test_models_without_conditions_on_states_have_no_surface() -> None:
     from teorell.lowering import lower
 

@@ -126,7 +126,16 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
                           abs(after) * stride[l] > 100.0 * tolerance;
         // The same surface again without a step between: changes have come to a limit.
         const bool again = crossed_last[l] == k && crossed_at[l] == tn(l);
-        if (back || again || !count_change(l)) tear(l, k);
+        if (m.surface_kinds[k] == of_kink) {
+            // Rates are continuous there: nothing is torn. What is within the step that made it
+            // come back is noise.
+            for (int i = 0; again && i < n_nodes; ++i) {
+                const double g = abs(lane(node(k, i), l));
+                if (g > lane(at.band + k, l)) lane(at.band + k, l) = g;
+            }
+        } else if (back || again || !count_change(l)) {
+            tear(l, k);
+        }
         crossed_last[l] = k, crossed_at[l] = tn(l);
     }
 
@@ -287,7 +296,7 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
             const double way = way_from(k, l);
             if (way == 0.0 || way != way || !change_side(l, k, way)) continue;
             Base::prepare_again();
-            if (way * way_from(k, l) >= 0.0) continue;
+            if (m.surface_kinds[k] == of_kink || way * way_from(k, l) >= 0.0) continue;
             change_side(l, k, -way);
             Base::prepare_again();
             if (way * way_from(k, l) > 0.0) tear(l, k);
