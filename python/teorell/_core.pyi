@@ -24,6 +24,11 @@ class Model:
         entries: NDArray[np.int32],
         output_coefs: NDArray[np.int32],
         sampled_states: NDArray[np.int32],
+        surface_states: NDArray[np.int32],
+        surface_kinds: NDArray[np.uint8],
+        action_events: NDArray[np.int32],
+        action_states: NDArray[np.int32],
+        event_surfaces: NDArray[np.int32],
     ) -> None: ...
 
 def solve(
@@ -46,12 +51,14 @@ def solve(
     rtol: float,
     atol: NDArray[np.float64],
     max_steps: float,
+    max_step: float,
     before: bool,
     values: NDArray[np.float64],
     status: NDArray[np.int32],
     failure_time: NDArray[np.float64],
     steps: NDArray[np.int64],
     rejected: NDArray[np.int64],
+    condition: NDArray[np.int32],
     reductions: dict[str, Any] | None,
     progress: Callable[[int, int], None] | None,
     gradient: dict[str, Any] | None,

@@ -33,6 +33,7 @@ def simulate(
     threads: int | None = None,
     samples: str = "after",
     max_steps: int = MAX_STEPS,
+    max_step: float | None = None,
     progress: bool | Progress | None = None,
     executor: str | None = None,
     start: str = "initial",
@@ -58,6 +59,8 @@ def simulate(
     threads: None takes all processors this process may use. No result depends on it.
     samples: does a sample at a dose time see the dose ("after") or not ("before")?
     max_steps: accepted and rejected steps after which a patient is given up.
+    max_step: no step is longer, in the model's time unit: where a short input could lie between two
+        steps unseen (docs/numerics.md). None is no bound.
     progress: True draws a bar; a callable is called with the patients done and all.
     executor: "machine_code", "interpreter", or None for the faster one that works here. The results
     are the same bits.
@@ -103,6 +106,7 @@ def simulate(
         threads=threads,
         samples=samples,
         max_steps=max_steps,
+        max_step=max_step,
         progress=progress,
         executor=executor,
         start=start,

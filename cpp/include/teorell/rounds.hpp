@@ -102,6 +102,7 @@ void push_forward(const Programs& programs, const Batch& batch, const Tangents& 
     Batch part = batch;
     Forward<V, Method, Executor> forward(programs, part, tangents, executor, tape, workspace,
                                          workspace + size, carried, carried + dots);
+    if (forward.without_memory()) return give_up(run);
     by_rounds<V, Method>(
         programs, part, tape, executor, run, workspace, workspace + 2 * size, false,
         [&](std::int64_t first, std::int64_t count) { forward.run(first, count); });

@@ -25,6 +25,9 @@ struct Stretch {
     double t;
     // Cursors after its events; before and after samples.
     std::int64_t first_step, event, sample_before, sample_after;
+    // What happens at its start: the surface that the solution passes, the declared event whose
+    // action is taken; -1: none.
+    std::int32_t crossed, acted;
 };
 
 // A point on which a reduction depends: its extremum, or where the output crosses its threshold.
@@ -117,10 +120,12 @@ class Tape {
     // --- recording; `lane(slot)` is a slot's value in the lane of the patient
 
     template <class Lane>
-    void arrive(std::int64_t patient, std::int64_t sample, Lane lane) {
+    void arrive(std::int64_t patient, std::int64_t sample, std::int32_t crossed, std::int32_t acted,
+                Lane lane) {
         if (full_) return;
         PatientTape& p = of(patient);
-        add(p.stretches, Stretch{lane(at_.scalar + s_tn), p.steps.size, 0, sample, sample});
+        add(p.stretches,
+            Stretch{lane(at_.scalar + s_tn), p.steps.size, 0, sample, sample, crossed, acted});
         double* values = p.values.extend(stretch_size());
         full_ = full_ || values == nullptr;
         if (full_) return;
@@ -147,7 +152,7 @@ class Tape {
         if (full_) return;
         PatientTape& p = of(patient);
         if (p.steps.size - p.stretches.data[p.stretches.size - 1].first_step == ring_steps_) {
-            arrive(patient, sample_before, lane);
+            arrive(patient, sample_before, -1, -1, lane);
             leave(patient, sample_before, event, lane);
         }
         double* state = this->state(p, p.steps.size);
@@ -198,7 +203,7 @@ class Tape {
 // The forward solve alone records nothing.
 struct NoTape {
     template <class Lane>
-    TEORELL_HD void arrive(std::int64_t, std::int64_t, Lane) {}
+    TEORELL_HD void arrive(std::int64_t, std::int64_t, std::int32_t, std::int32_t, Lane) {}
     template <class Lane>
     TEORELL_HD void leave(std::int64_t, std::int64_t, std::int64_t, Lane) {}
     template <class Lane>

@@ -86,6 +86,23 @@ class TapeWalk : protected WorkspaceLanes<V> {
         return k < at.n_params ? b.columns[k][i * b.column_strides[k]]
                                : m.switch_before[k - at.n_params];
     }
+    // Do sides of surfaces change at the start of the stretch?
+    bool sides_change(int l) const {
+        for (int k = at.n_params + at.n_switches - at.n_surfaces; k < at.n_params + at.n_switches;
+             ++k) {
+            const double now = parameter(patient[l], stretch[l], k),
+                         before = parameter(patient[l], stretch[l] - 1, k);
+            if (now != before && (now == now || before == before)) return true;
+        }
+        return false;
+    }
+
+    // How fast the distance of one lane, at tn and yn, changes with the rates in region f.
+    double distance_rate(int l, int surface) const {
+        interpret<V>(m.surface_rates, ws);
+        return lane(at.grate + surface, l);
+    }
+
     void set_rates(int l, std::int64_t which) {
         for (int k = 0; k < at.n_rates; ++k)
             lane(at.rates + k, l) = which < 0 ? 0.0 : tape.rates(*of[l], which)[k];

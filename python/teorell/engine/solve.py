@@ -160,6 +160,7 @@ def _empty(batch: Batch, shape: tuple[int, ...]) -> Raw:
         failure_time=np.empty(n),
         steps=np.empty(n, np.int64),
         rejected=np.empty(n, np.int64),
+        condition=np.full(n, -1, np.int32),
         reduced=np.empty((n, reductions)),
         reached=np.empty((n, reductions)),
     )
@@ -201,6 +202,7 @@ def _call(
         rtol=options.rtol,
         atol=options.atol,
         max_steps=float(options.max_steps),
+        max_step=options.max_step,
         before=options.before and (own is None or own.events is None),
         values=raw.values,
         **raw.went,
@@ -238,8 +240,15 @@ def _core_model(programs: Programs) -> Any:
         output_states=np.ascontiguousarray(programs.output_states, dtype=np.int32),
         controlled=np.ascontiguousarray(programs.controlled, dtype=np.uint8),
         is_signed=np.ascontiguousarray(programs.signed, dtype=np.uint8),
-        switch_before=np.array([s.before for s in programs.switches], dtype=np.float64),
+        switch_before=np.array(
+            [s.before for s in programs.switches] + [0.0] * len(programs.conditions), np.float64
+        ),
         entries=np.ascontiguousarray(programs.entries.reshape(-1), dtype=np.int32),
         output_coefs=np.ascontiguousarray(programs.output_coefs, dtype=np.int32),
         sampled_states=np.ascontiguousarray(programs.sampled_states, dtype=np.int32),
+        surface_states=np.ascontiguousarray(programs.surface_states, dtype=np.int32),
+        surface_kinds=np.array([surface.kind for surface in programs.conditions], dtype=np.uint8),
+        action_events=np.array([action.event for action in programs.assigned], dtype=np.int32),
+        action_states=np.array([action.state for action in programs.assigned], dtype=np.int32),
+        event_surfaces=np.array(programs.event_surfaces, dtype=np.int32),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.model.declarations import Dosing, Flow, Parameter, Rate, State, look_up
+from teorell.model.declarations import Dosing, Event, Flow, Parameter, Rate, State, look_up
 from teorell.model.expression import Expression, constant, pack, symbol
 
 __all__ = ["Equations"]
@@ -31,6 +31,7 @@ class Equations:
         self._outputs: dict[str, Expression] = {}
         self._output_units: dict[str, str] = {}
         self._dosing: dict[str, Dosing] = {}
+        self._events: list[Event] = []
         self._cached: dict[str, Any] = {}  # what has been derived since the last change
 
     @property
@@ -99,6 +100,11 @@ class Equations:
     def dosing_rules(self) -> Mapping[str, Dosing]:
         """How doses behave, by the name of the state; states without rules are not in it."""
         return MappingProxyType(self._dosing)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The declared events, in their order; a model pickled before there were any has none."""
+        return tuple(getattr(self, "_events", ()))
 
     def derivatives(self) -> dict[str, Expression]:
         """d state/dt by state name, in the unit of the state per time.
@@ -172,5 +178,8 @@ class Equations:
             lines += [
                 ("dosing", name, *map(number, (d.lag, d.bioavailability, d.rate, d.duration)))
             ]
+        for event in self.events:
+            then = [(name, number(expr)) for name, expr in event.then.items()]
+            lines += [("event", number(event.when), *then)]
         records, roots = pack(exprs)
         return "\n".join([repr(line) for line in (*lines, ("roots", *roots), *records)])

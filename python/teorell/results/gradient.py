@@ -43,6 +43,7 @@ class Gradient(Outcome):
     initial: Mapping[str, Array]  # state -> (patients,), by the state at time 0 before any dose
     model: str = ""  # its name
     time_unit: str = ""
+    conditions: tuple[str, ...] = ()  # on states, where one made a patient fail
     given: Mapping[str, Array] = field(default_factory=dict)  # the parameters themselves
     of_doses: tuple[DoseGradient, ...] | None = ()  # None for a list of regimens, or a table
 
@@ -65,9 +66,7 @@ class Gradient(Outcome):
 
         It says who, why, what to do, and what is unusual about them.
         """
-        raise_failures(
-            "gradient", self.status, self.failure_time, self.steps, self.time_unit, self.given
-        )
+        raise_failures("gradient", self, self.given)
 
     def __repr__(self) -> str:
         failed = int((self.status != 0).sum())

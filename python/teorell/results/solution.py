@@ -40,6 +40,7 @@ class Solution(Outcome):
     outputs: tuple[str, ...]
     model: str = ""  # its name
     time_unit: str = ""
+    conditions: tuple[str, ...] = ()  # on states, where one made a patient fail
     units: tuple[str, ...] = ()  # of the outputs, "" where not declared
     # name -> what the user gave, () or (patients,) or Stepwise, in declared units
     parameters: Mapping[str, Any] | None = None
@@ -120,9 +121,7 @@ class Solution(Outcome):
         It says who, why, what to do, and what is unusual about them.
         """
         known = self.parameters or {}
-        raise_failures(
-            "solution", self.status, self.failure_time, self.steps, self.time_unit, known
-        )
+        raise_failures("solution", self, known)
 
     def to_dataframe(self) -> Any:
         """A tidy pandas DataFrame: a row for each patient and time.

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from teorell.arrays import Array
+from teorell.engine.batch import SLIDING
+from teorell.model import Model
+from teorell.model.expression import to_text
 from teorell.results.gradient import DoseGradient, Gradient
 from teorell.results.solution import Solution
 from teorell.schedule.covariates import Stepwise
@@ -45,6 +48,7 @@ def labelled(
         **raw.went,
         model=model.name,
         time_unit=model.time_unit,
+        conditions=_conditions(model, raw),
         units=tuple(model.output_unit(name) for name in outputs),
         parameters={**given, **problem.columns.steps},
         offsets=None if own is None else own.offsets,
@@ -77,6 +81,16 @@ def gradient_of(problem: Problem, gradients: Sequence[Array], raw: RawGradient) 
         **raw.went,
         model=model.name,
         time_unit=model.time_unit,
+        conditions=_conditions(model, raw),
         given=problem.columns.as_given,
         of_doses=doses,
     )
+
+
+def _conditions(model: Model, raw: Raw) -> tuple[str, ...]:
+    """The conditions on states as the model says them, where a patient failed at one."""
+    if not (raw.status == SLIDING).any():
+        return ()
+    from teorell.lowering.assemble import surfaces_of
+
+    return tuple(to_text(surface.condition, limit=200) for surface in surfaces_of(model))
