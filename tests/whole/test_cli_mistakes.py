@@ -91,7 +91,7 @@ def mistake(arguments: Sequence[str], capsys: Captured, code: int = 2) -> str:
 @pytest.mark.parametrize(("arguments", "message"), [
     ("simulat", "unknown command 'simulat' .* Did you mean 'simulate'"),
     ("simulat --patients 3", "Did you mean 'simulate'"),
-    ("xyz", "Known: simulate, fit, doctor, bench"),
+    ("xyz", "Known: simulate, population, fit, doctor, bench"),
     ("--versio", "unknown option '--versio' .* Did you mean '--version'"),
     ("-x", "unknown option '-x'"),
     ("simulate teophylline", "DRUG is 'teophylline' .* Did you mean 'theophylline'"),
