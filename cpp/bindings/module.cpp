@@ -215,7 +215,7 @@ PYBIND11_MODULE(_core, module) {
                py::arg("patients"), py::arg("event_times"), py::arg("event_kinds"),
                py::arg("event_targets"), py::arg("event_values"), py::arg("event_offsets"),
                py::arg("times"), py::arg("rtol"), py::arg("atol"), py::arg("max_steps"),
-               py::arg("search"));
+               py::arg("max_step"), py::arg("search"));
     module.def("solve_matrices", &solve_matrices, py::arg("matrices"), py::arg("right"));
     module.def("find_eigenvalues", &find_eigenvalues, py::arg("matrices"), py::arg("real"),
                py::arg("imaginary"));

@@ -84,6 +84,7 @@ def find_steady_states(
     rtol: float,
     atol: NDArray[np.float64],
     max_steps: float,
+    max_step: float,
     search: dict[str, Any],
 ) -> None: ...
 def solve_matrices(matrices: NDArray[np.float64], right: NDArray[np.float64]) -> None: ...

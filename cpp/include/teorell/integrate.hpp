@@ -301,7 +301,7 @@ class Group : ActionLanes<V, Method, Executor> {
         const std::int64_t i = patient[l];
         const double nan = infinity - infinity;
         b.status[i] = status;
-        if (status == sliding) b.condition[i] = Base::torn_at(l);
+        if (status == sliding && b.condition != nullptr) b.condition[i] = Base::torn_at(l);
         b.failure_time[i] = status == success ? nan : tn(l);
         b.steps[i] = static_cast<std::int64_t>(steps[l]);
         b.rejected[i] = static_cast<std::int64_t>(rejected[l]);
