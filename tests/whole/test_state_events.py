@@ -209,6 +209,26 @@ def test_kinks_have_the_slope_of_their_side() -> None:
     np.testing.assert_allclose(tangent.derivatives[0, 0, 0], slopes, rtol=2e-6)
 
 
+def test_areas_under_an_output_that_jumps() -> None:
+    """The area is right; its derivative is that of a state, and refused for the output."""
+    model = tl.Model("flag")
+    k, thr = model.parameters(k=0.5, thr=1.0)
+    x, above = model.state("x", 2.0), model.state("above")
+    model.flow(x, None, k * x)
+    model.flow(None, above, tl.where(x > thr, 1.0, 0.0))
+    model.output("flag", tl.where(x > thr, 1.0, 0.0))
+    model.output("above", above)
+    reductions = [tl.AUC("flag", end=6.0)]
+    solution = tl.simulate(model, None, None, [6.0], reductions=reductions)
+    exact_area = np.log(2.0) / 0.5
+    np.testing.assert_allclose(solution.reductions["auc_flag"], exact_area, rtol=1e-3)
+    np.testing.assert_allclose(solution["above"], exact_area, rtol=1e-6)
+    with pytest.raises(tl.InputError, match="Let a state of the model integrate it"):
+        tl.jacobian(model, {"thr": 1.0}, None, [6.0], wrt=["thr"], reductions=reductions)
+    slope = tl.jacobian(model, {"thr": 1.0}, None, [6.0], ["above"], wrt=["thr"], **TIGHT)
+    np.testing.assert_allclose(slope.derivatives.ravel(), -2.0, rtol=1e-8)
+
+
 def test_a_kink_at_which_a_state_stands() -> None:
     """max(x, 0) of a state that is empty and stays so for a while: no step, no NaN."""
     model = tl.Model("late")
