@@ -52,7 +52,7 @@ struct Batch {
     double* failure_time;       // [patient] NaN where status is success
     std::int64_t* steps;        // [patient] accepted
     std::int64_t* rejected;     // [patient]
-    std::int32_t* condition;    // [patient] written where status is sliding: the surface
+    std::int32_t* condition;    // [patient] of who slides, the surface; or null
     // Where each patient has times of its own: rows sample_offsets[i] to sample_offsets[i + 1] of
     // times and of values.
     const std::int64_t* sample_offsets;  // [patients + 1]; null: one grid
