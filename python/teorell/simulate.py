@@ -49,7 +49,9 @@ def simulate(
     regimen: a Regimen for all patients (its numbers may be (patients,) arrays), a list of one a
         patient, the table of doses of an EventTable, or None.
     times: (times,) in the model's time unit, finite, >= 0, ascending; equal times are allowed. Or a
-        list of such, one a patient, or the RecordTimes of an EventTable.
+        list of such, one a patient, or the RecordTimes of an EventTable. Or an array or tensor
+        (patients, times), whose rows end in NaN where a patient has fewer: the values have its
+        shape, and NaN in these places, which no gradient reaches.
     outputs: names in the order wanted, or one name; None is all.
     rtol, atol: tolerances of each step, rtol from 1e-13 to 0.1; atol is one number, one a state
         (states,), or a mapping from names of states (others take 1e-9), in the units of the states.
@@ -68,7 +70,7 @@ def simulate(
         while it is solved. With these times may be None: no curve is stored then.
 
     Returns a Solution. Its values have the shape (patients, times, outputs), or (samples, outputs)
-    where each patient has times of its own; its reductions are (patients,) arrays by name. The
+    where each patient has a list of times of its own; its reductions are (patients,) arrays by name. The
     number of patients is the common length of all arrays, 1 if there is none. Raises InputError (a
     ValueError) or TypeError before anything runs if something does not fit. A patient that fails
     numerically raises nothing: it has a status and NaN from the failing time on;

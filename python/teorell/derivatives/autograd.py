@@ -82,6 +82,11 @@ def constant(value: Any, what: str) -> Array:
             f"{what} is a tensor with a derivative, or mapped over (only parameters and the "
             f"numbers of a regimen can be). Give {what}.detach()."
         )
+    if value.device.type != "cpu":
+        raise InputError(
+            f"{what} lies on device {value.device} (this version computes on the CPU, and moves "
+            f"nothing by itself). Give {what}.cpu()."
+        )
     return numpy_of(value)
 
 

@@ -97,13 +97,13 @@ def value_and_grad(
     doses = [entry for entry in problem.inputs if entry.kind == "dose"]
     problem = problem.by([*(_entry(problem, name) for name in names), *doses])
     patients = problem.patients_of([array.shape for array in problem.given])
-    shape, own = problem.shape(patients), problem.own_times
+    shape, own = problem.shape(patients), problem.own_rows
     if isinstance(loss, Mapping):
         value, (gradients, raw) = _sum_over_patients(
             problem, patients, weighted_reductions(loss, problem.reductions, patients)
         )
     elif not callable(loss):
-        value, (gradients, raw) = _sum_over_patients(problem, patients, weighted(loss, shape, own))
+        value, (gradients, raw) = _sum_over_patients(problem, patients, weighted(loss, shape, problem.own_times))
     elif by_patient:
         value, (gradients, raw) = _sum_over_patients(
             problem, patients, told(loss, problem.reductions)
@@ -115,7 +115,7 @@ def value_and_grad(
         number, slope, bars = told(loss, problem.reductions)(solution.values, solution.reduced)
         value = float(shaped(number, (), "value"))
         rows = good[of_row].reshape(-1, *[1] * (len(shape) - 1))
-        slope = np.where(rows, slope_of(slope, shape), 0.0)
+        slope = problem.counted(np.where(rows, slope_of(slope, shape), 0.0))
         if bars is not None:
             bars = finite(np.where(good[:, None], bars, 0.0), np.arange(patients))
         gradients, raw = problem.pull_back(problem.given, finite(slope, of_row), bars)
@@ -274,14 +274,15 @@ def _sum_over_patients(
 
     One pass over the patients; those that failed count for nothing.
     """
-    parts, own = np.zeros(patients), problem.own_times
+    parts, own = np.zeros(patients), problem.own_rows
 
     def slopes(values: Array, reduced: Array, of: NDArray[np.int64]) -> tuple[Array, Array | None]:
         value, slope, bars = loss(values, reduced, of)
         parts[of] = shaped(value, of.shape, "value")
         of_row = of if own is None else own.patient[own.rows_of(of)]
         of_reductions = None if bars is None else finite(bars, of)
-        return finite(slope_of(slope, values.shape), of_row), of_reductions
+        counted = problem.counted(slope_of(slope, values.shape), of)
+        return finite(counted, of_row), of_reductions
 
     found = problem.pull_back(problem.given, slopes=slopes)
     return total(parts), found

@@ -37,10 +37,10 @@ def labelled(
     for entry, array in zip(problem.inputs, arrays, strict=False):
         if entry.kind == "parameter":
             given[entry.name] = array
-    own = problem.own_times
+    own = problem.own_rows
     return Solution(
         values=raw.values if values is None else values,
-        times=at.times if isinstance(at, RecordTimes) else at,
+        times=at.array if isinstance(at, RecordTimes) else at,
         outputs=outputs,
         **raw.went,
         model=model.name,

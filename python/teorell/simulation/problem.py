@@ -72,11 +72,27 @@ class Problem:
 
     def shape(self, patients: int) -> tuple[int, ...]:
         """Of the values: (patients, times, outputs), or (samples, outputs) where each patient has
-        times of its own.
+        a list of times of its own.
         """
         if isinstance(self.times, RecordTimes):
-            return self.times.times.size, len(self.outputs)
+            return *self.times.shape, len(self.outputs)
         return patients, self.times.size, len(self.outputs)
+
+    @property
+    def own_rows(self) -> RecordTimes | None:
+        """The sample times, where each patient has its own and values are rows, not an array."""
+        own = self.own_times
+        return own if own is not None and own.width is None else None
+
+    def counted(self, slope: Array, patients: NDArray[np.int64] | None = None) -> Array:
+        """A slope of the values of some patients, None for all, with 0 in places without a sample,
+        whatever stands there.
+        """
+        own = self.own_times
+        if own is None or own.width is None:
+            return slope
+        taken = own.taken(slice(None) if patients is None else patients)
+        return np.where(taken[..., None], slope, 0.0)
 
     def by(self, inputs: Sequence[Input]) -> Problem:
         """The same as a function of other inputs; the rest is as the user gave it."""
@@ -136,8 +152,12 @@ class Problem:
         """Without the outputs that only reductions read, and with the times that they are asked
         for.
         """
-        values = raw.values[..., : len(self.outputs)]
+        values = self._in_places(raw.values[..., : len(self.outputs)])
         return replace(raw, values=values, reduced=self.reductions.read(raw.reduced, raw.reached))
+
+    def _in_places(self, rows: Array) -> Array:
+        own = self.own_times
+        return rows if own is None else own.in_places(rows)
 
     def pull_back(
         self,
@@ -158,7 +178,7 @@ class Problem:
         call = self._call(arrays, "vjp")
         from teorell.engine.solve import pull_back
 
-        n = len(self.outputs)
+        n, own = len(self.outputs), self.own_times
         extra = call.batch.programs.layout.n_out - n
 
         def with_extra(slope: Array) -> Array:
@@ -168,13 +188,17 @@ class Problem:
             values: Array, found: Array, reached: Array, of: NDArray[np.int64]
         ) -> tuple[Array, Array | None]:
             assert slopes is not None
-            slope, bars = slopes(values[..., :n], self.reductions.read(found, reached), of)
+            shown = values[..., :n] if own is None else own.in_places(values[..., :n], of)
+            slope, bars = slopes(shown, self.reductions.read(found, reached), of)
+            slope = slope if own is None else own.rows_in(slope, of)
             if bars is not None:
                 self.reductions.check_differentiable(bars)
             return with_extra(slope), bars
 
         if reduced is not None:
             self.reductions.check_differentiable(reduced)
+        if cotangent is not None and own is not None:
+            cotangent = own.rows_in(cotangent)
         with reporting(self.progress, call.batch.patients) as report:
             raw = pull_back(
                 call.batch,
@@ -226,7 +250,8 @@ class Problem:
                 call.batch, tangents, progress=report, **self.options
             )
         call.report(raw)
-        return self._of_outputs(raw), derivatives[..., : len(self.outputs), :], reduced
+        of_values = self._in_places(derivatives[..., : len(self.outputs), :])
+        return self._of_outputs(raw), of_values, reduced
 
     def _changes(self, entry: Input) -> bool:
         """Is the input a parameter that changes over time? A number of a dose may have its name."""
@@ -299,7 +324,9 @@ def patient_count(
     InputError if they do not, or states of the regimen are unknown.
     """
     sizes = check_regimen(regimen, model.state_names)
-    own = [("the list of times", times.patients)] if isinstance(times, RecordTimes) else []
+    own = []
+    if isinstance(times, RecordTimes):
+        own = [(f"the {'list' if times.width is None else 'array'} of times", times.patients)]
     return agree([*columns.sizes(), *sizes, *own, *reductions.sizes()]) or 1
 
 
