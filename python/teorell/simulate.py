@@ -70,9 +70,10 @@ def simulate(
         while it is solved. With these times may be None: no curve is stored then.
 
     Returns a Solution. Its values have the shape (patients, times, outputs), or (samples, outputs)
-    where each patient has a list of times of its own; its reductions are (patients,) arrays by name. The
-    number of patients is the common length of all arrays, 1 if there is none. Raises InputError (a
-    ValueError) or TypeError before anything runs if something does not fit. A patient that fails
+    where each patient has a list of times of its own; its reductions are (patients,) arrays by
+    name. The number of patients is the common length of all arrays, 1 if there is none. Raises
+    InputError (a ValueError) or TypeError before anything runs if something does not fit. A patient
+    that fails
     numerically raises nothing: it has a status and NaN from the failing time on;
     `Solution.raise_for_status` turns that into an exception.
 

@@ -39,6 +39,9 @@ class OneCompartment:
             else self.amounts.size
         )
 
+    def lengths(self, patients):
+        return [patients] * len(self.names)
+
     def repeat(self, times):
         result = OneCompartment(
             self.times, None if self.amounts is None else np.tile(self.amounts, times)

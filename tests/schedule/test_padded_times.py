@@ -58,9 +58,7 @@ def test_gradients_are_those_of_lists_and_padding_has_none():
 
     a, lists = tl.value_and_grad(squares, MODEL, {"cl": CL}, REGIMEN, LISTS)
     b, padded = tl.value_and_grad(squares, MODEL, {"cl": CL}, REGIMEN, ARRAY)
-    c, by_patient = tl.value_and_grad(
-        of_some, MODEL, {"cl": CL}, REGIMEN, ARRAY, by_patient=True
-    )
+    c, by_patient = tl.value_and_grad(of_some, MODEL, {"cl": CL}, REGIMEN, ARRAY, by_patient=True)
     np.testing.assert_allclose([b, c], a, rtol=1e-13)
     for found in (padded, by_patient):
         for name in ("cl", "v"):

@@ -6,10 +6,10 @@ tangent). What these two would have to give next, second derivatives, does not e
 and nothing is zero in silence. Under torch.vmap the mapped dimension becomes more patients, so one
 call solves all of them. (autograd_compiled.py serves torch.compile.)
 
-The Functions know one type, float64 on the CPU, of shape () or (patients,), which NumPy reads where
-it lies; torch converts others, and its conversion has a derivative. Under a transform nobody can
-read a tensor before `forward` runs: all here looks at shapes and types alone, and `Problem.solve`,
-called by `forward`, looks at the values.
+The Functions know one type, float64 on the CPU, of shape () or (patients,), or (rows,) of a column
+of doses, which NumPy reads where it lies; torch converts others, and its conversion has a
+derivative. Under a transform nobody can read a tensor before `forward` runs: all here looks at
+shapes and types alone, and `Problem.solve`, called by `forward`, looks at the values.
 """
 
 from __future__ import annotations
@@ -290,12 +290,12 @@ def fold(
         None if x is None else batched(x, dim, size) for x, dim in zip(tensors, dims, strict=True)
     ]
     patients = problem.patients_of([x.shape[1:] for x in runs if x is not None])
+    lengths = problem.lengths(patients)
     folded: list[Tensor | None] = []
-    for x, run, dim in zip(tensors, runs, dims, strict=True):
+    for k, (x, run, dim) in enumerate(zip(tensors, runs, dims, strict=True)):
         if x is None or run is None or (dim is None and x.ndim == 0 and not spread):
             folded.append(x)
         else:
-            folded.append(
-                (run if run.ndim == 2 else run[:, None].expand(size, patients)).reshape(-1)
-            )
+            length = lengths[k % len(lengths)]
+            folded.append((run if run.ndim == 2 else run[:, None].expand(size, length)).reshape(-1))
     return folded

@@ -29,6 +29,7 @@ from teorell.errors import InputError, count, suggestion
 from teorell.model import Model
 from teorell.results.gradient import Gradient
 from teorell.results.solution import Solution
+from teorell.schedule.dose_columns import DoseColumns
 from teorell.schedule.regimen import Given, Regimen
 from teorell.simulation.given import problem_of
 from teorell.simulation.inputs import Input, given_fields, lines_of
@@ -103,7 +104,9 @@ def value_and_grad(
             problem, patients, weighted_reductions(loss, problem.reductions, patients)
         )
     elif not callable(loss):
-        value, (gradients, raw) = _sum_over_patients(problem, patients, weighted(loss, shape, problem.own_times))
+        value, (gradients, raw) = _sum_over_patients(
+            problem, patients, weighted(loss, shape, problem.own_times)
+        )
     elif by_patient:
         value, (gradients, raw) = _sum_over_patients(
             problem, patients, told(loss, problem.reductions)
@@ -134,7 +137,8 @@ def jacobian(
 ) -> Jacobian:
     """The solution and its forward sensitivities: derivatives of all values by a few numbers.
 
-    wrt: names of parameters, and (line, field) for a number of the regimen, such as (0, "amount").
+    wrt: names of parameters, and (line, field) for a number of the regimen, such as (0, "amount");
+        of doses as columns (k, field), of dose k of each patient, in the order of its rows.
         A number that differs by patient is each patient's own; a parameter that changes over time
         moves in all its values alike. Other arguments are as for teorell.simulate, in NumPy.
 
@@ -246,10 +250,13 @@ def _entry(problem: Problem, key: Key) -> Input:
             f"{key!r} is no number to differentiate by (a name is). Give 'cl', or (0, 'amount') "
             "for a dose."
         )
+    if isinstance(problem.regimen, DoseColumns):
+        return _of_columns(problem.regimen, key)
     if not isinstance(problem.regimen, Regimen | None):
         raise InputError(
-            f"no derivative by {key!r} (the doses of a list of regimens have none in this "
-            "version). Give one Regimen for all patients, whose numbers are (patients,) arrays."
+            f"no derivative by {key!r} (the doses of a list of regimens have none of their own). "
+            "Give Regimen.columns, or one Regimen for all patients, whose numbers are (patients,) "
+            "arrays."
         )
     lines = lines_of(problem.regimen)
     line, name = key
@@ -265,6 +272,24 @@ def _entry(problem: Problem, key: Key) -> Input:
             f"{suggestion(str(name), known)}"
         )
     return Input("dose", name, line)
+
+
+def _of_columns(columns: DoseColumns, key: tuple[Any, Any]) -> Input:
+    """The input that (k, field) names: dose k of each patient, in the order of its rows."""
+    number, name = key
+    rows, *_ = columns.checked
+    most = int(np.bincount(columns.owner[rows], minlength=1).max())
+    if not isinstance(number, int) or not 0 <= number < most:
+        raise InputError(
+            f"unknown dose {number!r} (a patient has {most} at most, counted from 0). Give (0, "
+            "'amount')."
+        )
+    if name not in columns.numbers:
+        raise InputError(
+            f"unknown column {name!r} of doses (there are others). "
+            f"{suggestion(str(name), tuple(columns.numbers))}"
+        )
+    return Input("dose", name, number)
 
 
 def _sum_over_patients(

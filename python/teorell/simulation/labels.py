@@ -9,6 +9,7 @@ from teorell.arrays import Array
 from teorell.results.gradient import DoseGradient, Gradient
 from teorell.results.solution import Solution
 from teorell.schedule.covariates import Stepwise
+from teorell.schedule.dose_columns import DoseColumns
 from teorell.schedule.record_times import RecordTimes
 from teorell.schedule.regimen import Regimen
 from teorell.simulation.inputs import Input, given_fields, lines_of
@@ -57,8 +58,15 @@ def gradient_of(problem: Problem, gradients: Sequence[Array], raw: RawGradient) 
     """The Gradient of a problem from the derivatives by its inputs and what the core returned."""
     model, lines = problem.model, lines_of(problem.regimen)
     by_input = dict(zip(problem.inputs, gradients, strict=True))
-    doses = None
-    if isinstance(problem.regimen, Regimen | None):
+    doses: tuple[DoseGradient, ...] | None = None
+    if isinstance(problem.regimen, DoseColumns):
+        columns = {
+            entry.name: problem.regimen.as_given(each)
+            for entry, each in by_input.items()
+            if entry.kind == "dose"
+        }
+        doses = (DoseGradient("", **columns),)
+    elif isinstance(problem.regimen, Regimen | None):
         fields: list[dict[str, Any]] = [
             {"amount": None}
             | {name: by_input[Input("dose", name, k)] for name in given_fields(line)}

@@ -19,6 +19,7 @@ from teorell.arrays import Array, agree, check_bounds, numbers
 from teorell.errors import InputError
 from teorell.model import Model
 from teorell.progress import Progress, reporting
+from teorell.schedule.dose_columns import DoseColumns
 from teorell.schedule.dose_table import DoseTable
 from teorell.schedule.record_times import RecordTimes
 from teorell.schedule.regimen import Given, Regimen, check_regimen
@@ -43,9 +44,9 @@ patients: values (k, times, outputs) or (rows, outputs), reductions (k, reductio
 class Problem:
     """What `simulate` was given, checked; of torch tensors only type and shape.
 
-    Arrays that methods take are float64, () or (patients,), of any stride, one an input; the number
-    of patients follows from them. Each is checked as `simulate` does, unless it is the one in
-    `given`: InputError says what does not fit.
+    Arrays that methods take are float64, () or (patients,), or () or (rows,) of a column of doses,
+    of any stride, one an input; the number of patients follows from them. Each is checked as
+    `simulate` does, unless it is the one in `given`: InputError says what does not fit.
     """
 
     model: Model
@@ -108,7 +109,9 @@ class Problem:
                 "are not mapped). Write a loop over the runs."
             )
         regimen, at, reductions = self.regimen, self.times, self.reductions.repeated(times)
-        if isinstance(regimen, DoseTable):
+        if isinstance(regimen, DoseColumns):
+            regimen = regimen.repeated(times)
+        elif isinstance(regimen, DoseTable):
             regimen = regimen.repeated(times) if regimen.patients > 1 else regimen
         elif not isinstance(regimen, Regimen | None):
             regimen = list(regimen) * times
@@ -121,6 +124,8 @@ class Problem:
         """
         if isinstance(self.times, RecordTimes):
             return self.times.patients
+        if isinstance(self.regimen, DoseColumns):
+            return self.regimen.patients
         if isinstance(self.regimen, DoseTable) and self.regimen.patients > 1:
             return self.regimen.patients
         if not isinstance(self.regimen, Regimen | DoseTable | None):
@@ -137,6 +142,11 @@ class Problem:
         own = [(each.patients,) for each in steps.values() if each.patients > 1]
         own += [(size,) for _, size in self.reductions.sizes()]
         return next((shape[0] for shape in (*free, *fixed, *own) if len(shape)), 1)
+
+    def lengths(self, patients: int) -> list[int]:
+        """How many values each input has where it is an array: one a patient, or one a dose."""
+        rows = self.regimen.rows if isinstance(self.regimen, DoseColumns) else patients
+        return [rows if entry.kind == "dose" else patients for entry in self.inputs]
 
     def solve(self, arrays: Sequence[Array]) -> Raw:
         """The values (patients, times, outputs), and how each patient went."""
@@ -262,6 +272,9 @@ class Problem:
             return self.columns.steps[entry.name].values
         if entry.kind == "parameter":
             return self.columns.values[self.columns.names.index(entry.name)]
+        if isinstance(self.regimen, DoseColumns):
+            column: Array = self.regimen.numbers[entry.name]
+            return column
         value: Array = getattr(lines_of(self.regimen)[entry.line], entry.name)
         return value
 
@@ -291,7 +304,9 @@ class Problem:
                 column = steps[entry.name].first
             values[self.columns.names.index(entry.name)] = column
         columns, regimen = replace(self.columns, values=tuple(values), steps=steps), self.regimen
-        if fields:
+        if fields and isinstance(regimen, DoseColumns):
+            regimen = regimen.filled(fields[-1])
+        elif fields:
             lines = enumerate(lines_of(self.regimen))
             regimen = Regimen(
                 tuple(line.filled(fields[k]) if k in fields else line for k, line in lines)

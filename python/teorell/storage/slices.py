@@ -18,6 +18,7 @@ from teorell.arrays import agree, is_tensor, numbers
 from teorell.errors import InputError
 from teorell.model import Model
 from teorell.schedule.covariates import Stepwise
+from teorell.schedule.dose_columns import DoseColumns
 from teorell.schedule.dose_table import DoseTable
 from teorell.schedule.regimen import Given, Regimen, check_regimen, dose_table
 from teorell.simulation.parameters import check_people, parameter_columns, parameter_table
@@ -95,7 +96,9 @@ def population_of(model: Model, parameters: Any, regimen: Any, patients: int | N
     check_people(model, parameters)
     known = parameters if callable(parameters) else _columns(parameters)
     sizes = [] if callable(known) else list(_sizes(known))
-    foreign = hasattr(regimen, "part") and not isinstance(regimen, Regimen | DoseTable)
+    foreign = hasattr(regimen, "part") and not isinstance(
+        regimen, Regimen | DoseColumns | DoseTable
+    )
     if not callable(regimen) and not foreign:
         _check_no_tensors(regimen)
         sizes += check_regimen(regimen, model.state_names)
@@ -148,7 +151,10 @@ def _columns(parameters: object) -> dict[str, Any]:
 
 def _check_no_tensors(regimen: object) -> None:
     """InputError if a regimen holds torch tensors."""
-    if isinstance(regimen, Regimen) and any(line.has_tensors() for line in regimen.lines):
+    tensors = isinstance(regimen, DoseColumns) and regimen.has_tensors()
+    if isinstance(regimen, Regimen):
+        tensors = any(line.has_tensors() for line in regimen.lines)
+    if tensors:
         raise InputError(
             "the regimen holds a torch tensor (a store holds no derivatives). Give "
             ".detach().numpy() of it."
