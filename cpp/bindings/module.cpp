@@ -29,15 +29,18 @@ using namespace teorell::bindings;
 
 namespace {
 
-void solve_batch(
-    const Model& model, const std::string& isa, const std::string& method, const py::object& code,
-    int threads, const py::list& columns, std::int64_t patients, const py::object& event_times,
-    const py::object& event_kinds, const py::object& event_targets, const py::object& event_values,
-    const py::object& event_offsets, const py::object& times, const py::object& sample_offsets,
-    const py::object& sample_events, double rtol, const py::object& atol, double max_steps,
-    bool before, const py::object& values, const py::object& status, const py::object& failure_time,
-    const py::object& steps, const py::object& rejected, const py::object& reductions,
-    const py::object& progress, const py::object& gradient, const py::object& tangents) {
+void solve_batch(const Model& model, const std::string& isa, const std::string& method,
+                 const py::object& code, int threads, const py::list& columns,
+                 std::int64_t patients, const py::object& event_times,
+                 const py::object& event_kinds, const py::object& event_targets,
+                 const py::object& event_values, const py::object& event_offsets,
+                 const py::object& times, const py::object& sample_offsets,
+                 const py::object& sample_events, double rtol, const py::object& atol,
+                 double max_steps, bool before, const py::object& values, const py::object& status,
+                 const py::object& failure_time, const py::object& steps,
+                 const py::object& rejected, const py::object& reductions,
+                 const py::object& progress, const py::object& gradient, const py::object& tangents,
+                 Kept* kept) {
     const Layout& at = model.view().at;
     require(patients >= 0 && patients <= most_patients, "patients",
             "is no number of patients (it is negative, or huge)");
@@ -91,6 +94,12 @@ void solve_batch(
         wanted.gradient = arrays.view(gradient, batch, model, events, samples, caller, watch.error);
     if (!tangents.is_none())
         wanted.tangents = directions.view(tangents, batch, model, events, samples);
+    if (kept != nullptr) {
+        require(wanted.tangents == nullptr &&
+                    (wanted.gradient == nullptr || wanted.gradient->cotangent != nullptr),
+                "kept", "is for a solve, or a gradient by a cotangent (not for this call)");
+        wanted.kept = kept->of(kernel, batch, at, wanted.gradient != nullptr);
+    }
     check_functions(machine, wanted);
     run_watched(watch, [&](auto look) {
         solve(kernel, model.view(), batch, wanted, method, machine, threads, look, caller);
@@ -199,7 +208,11 @@ PYBIND11_MODULE(_core, module) {
                py::arg("rtol"), py::arg("atol"), py::arg("max_steps"), py::arg("before"),
                py::arg("values"), py::arg("status"), py::arg("failure_time"), py::arg("steps"),
                py::arg("rejected"), py::arg("reductions"), py::arg("progress"), py::arg("gradient"),
-               py::arg("tangents"));
+               py::arg("tangents"), py::arg("kept").none(true) = py::none());
+    py::class_<Kept>(module, "Kept")
+        .def(py::init<const std::string&>(), py::arg("isa"))
+        .def("prepare", &Kept::prepare, py::arg("patients"), py::arg("bytes"))
+        .def_property_readonly("there", &Kept::there);
     module.def("map", &map_columns, py::arg("program"), py::kw_only(), py::arg("isa"),
                py::arg("threads"), py::arg("columns"), py::arg("outputs"));
     module.def("project", &project_columns, py::arg("program"), py::kw_only(), py::arg("isa"),

@@ -26,6 +26,14 @@ class Model:
         sampled_states: NDArray[np.int32],
     ) -> None: ...
 
+class Kept:
+    """The accepted steps of a solve, kept until gradients are asked for."""
+
+    def __init__(self, isa: str) -> None: ...
+    def prepare(self, patients: int, bytes: int) -> None: ...
+    @property
+    def there(self) -> int: ...
+
 def solve(
     model: Model,
     *,
@@ -56,6 +64,7 @@ def solve(
     progress: Callable[[int, int], None] | None,
     gradient: dict[str, Any] | None,
     tangents: dict[str, Any] | None,
+    kept: Kept | None = ...,
 ) -> None: ...
 def map(
     program: dict[str, Any],

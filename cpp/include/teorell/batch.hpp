@@ -98,6 +98,8 @@ struct Tangents {
 struct Derivatives {
     const Gradient* gradient = nullptr;
     const Tangents* tangents = nullptr;
+    // Where accepted steps are recorded (KeptTapes); with a gradient, those of the same batch.
+    void* kept = nullptr;
 };
 
 }  // namespace teorell

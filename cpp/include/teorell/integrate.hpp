@@ -253,6 +253,7 @@ class Group : ReductionLanes<V, Method, Executor> {
         b.steps[i] = static_cast<std::int64_t>(steps[l]);
         b.rejected[i] = static_cast<std::int64_t>(rejected[l]);
         Base::end_reductions(l, status == success);
+        record.end(i, status == success);
         for (; b.values != nullptr && sample[l] < n_samples[l]; ++sample[l])
             for (int o = 0; o < at.n_out; ++o) Base::row(l)[o] = nan;
         // The empty lane idles on a harmless state until a patient takes it.

@@ -34,6 +34,17 @@ class Reverse : ReverseReductions<V, Method, Executor> {
     void run(std::int64_t first, std::int64_t count, const double* slopes,
              std::int64_t slopes_first, const std::int64_t* slope_strides) {
         next_patient = first, end_patient = first + count;
+        walk(slopes, slopes_first, slope_strides);
+    }
+
+    // All patients whose tapes are kept, with other threads.
+    void run(KeptTapes& kept, Run& all, const double* slopes, const std::int64_t* slope_strides) {
+        Base::source = &kept, Base::shared = &all;
+        walk(slopes, 0, slope_strides);
+    }
+
+  private:
+    void walk(const double* slopes, std::int64_t slopes_first, const std::int64_t* slope_strides) {
         Base::cotangent = slopes, Base::cotangent_first = slopes_first,
         Base::strides = slope_strides;
         for (;;) {
@@ -44,7 +55,6 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         flush();
     }
 
-  private:
     double* pending;
     std::int64_t fresh[W];  // the first step whose state the ring holds
     std::int64_t waiting[W];
@@ -57,7 +67,9 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         while (active != all) {
             for (int l = 0; l < W; ++l) {
                 if (has(active, l)) continue;
-                const auto solved = [this](std::int64_t i) { return b.status[i] == success; };
+                const auto solved = [this](std::int64_t i) {
+                    return b.status[i] == success && tape.holds(i);
+                };
                 if (next_staged == n_staged && !Base::stage_patients(true, solved)) return;
                 begin(l, next_staged++);
             }

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
+from teorell.derivatives.kept_memory import kept_memory
 from teorell.errors import InputError
 from teorell.torch_compile import eager
 
@@ -43,6 +44,7 @@ class Trace:
 
     arrays: list[Array]
     raw: Raw
+    keep: int = 0  # bytes of accepted steps to keep for the backward pass
 
 
 def solve(problem: Problem, given: Sequence[Array | Tensor]) -> tuple[Tensor, Tensor, Trace]:
@@ -55,11 +57,19 @@ def solve(problem: Problem, given: Sequence[Array | Tensor]) -> tuple[Tensor, Te
     Raises InputError as Problem.solve does; a derivative of second order raises NotImplementedError
     when it is asked for.
     """
-    trace = Trace()
     inputs = [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in given]
-    values, reduced = Simulate.apply(problem, trace, *inputs)
+    values, reduced, trace = simulated(problem, inputs)
     wanted = common_type([x for x in given if isinstance(x, Tensor)])
     return values.to(wanted), reduced.to(wanted), trace
+
+
+def simulated(problem: Problem, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Trace]:
+    """The same of float64 tensors, in float64; steps are kept where a backward pass may come."""
+    trace = Trace()
+    if torch.is_grad_enabled() and any(x.requires_grad for x in inputs):
+        trace.keep = kept_memory()
+    values, reduced = Simulate.apply(problem, trace, *inputs)
+    return values, reduced, trace
 
 
 def common_type(tensors: Sequence[Tensor]) -> torch.dtype:
@@ -100,12 +110,14 @@ class Simulate(Function):
     @eager
     def forward(problem: Problem, trace: Trace, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         trace.arrays = [numpy_of(x) for x in inputs]
-        trace.raw = problem.solve(trace.arrays)
+        trace.raw = problem.solve(trace.arrays, trace.keep)
         return torch.from_numpy(trace.raw.values), torch.from_numpy(trace.raw.reduced)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        ctx.problem, _, *tensors = inputs
+        ctx.problem, trace, *tensors = inputs
+        # of these inputs alone: under vmap an outer trace has been of all runs
+        ctx.kept = trace.raw.kept if trace.keep else None
         ctx.shapes = [each.shape for each in output]
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
@@ -120,7 +132,7 @@ class Simulate(Function):
         both = (
             zero.expand(s) if c is None else c for c, s in zip(cotangents, ctx.shapes, strict=True)
         )
-        return None, None, *PullBack.apply(ctx.problem, *both, *ctx.saved_tensors)
+        return None, None, *PullBack.apply(ctx.problem, ctx.kept, *both, *ctx.saved_tensors)
 
     @staticmethod
     def jvp(
@@ -148,11 +160,11 @@ class PullBack(Function):
     @staticmethod
     @eager
     def forward(
-        problem: Problem, cotangent: Tensor, reduced: Tensor, *inputs: Tensor
+        problem: Problem, kept: Raw | None, cotangent: Tensor, reduced: Tensor, *inputs: Tensor
     ) -> tuple[Tensor, ...]:
         of_reductions = numpy_of(reduced) if problem.reductions else None
         gradients, _ = problem.pull_back(
-            [numpy_of(x) for x in inputs], numpy_of(cotangent), of_reductions
+            [numpy_of(x) for x in inputs], numpy_of(cotangent), of_reductions, kept=kept
         )
         return tuple(torch.from_numpy(np.asarray(each)) for each in gradients)
 
@@ -173,20 +185,21 @@ class PullBack(Function):
         info: Any,
         dims: tuple[int | None, ...],
         problem: Problem,
+        kept: Raw | None,
         cotangent: Tensor,
         reduced: Tensor,
         *inputs: Tensor,
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         size = info.batch_size
-        shared = [x.ndim == (dim is not None) for x, dim in zip(inputs, dims[3:], strict=True)]
+        shared = [x.ndim == (dim is not None) for x, dim in zip(inputs, dims[4:], strict=True)]
         # What the patients of a run share has one gradient a run: it is spread over the patients
         # here, and summed over them below.
-        folded = fold(problem, size, inputs, dims[3:], spread=True)
+        folded = fold(problem, size, inputs, dims[4:], spread=True)
         both = (
             batched(x, dim, size).flatten(0, 1)
-            for x, dim in zip((cotangent, reduced), dims[1:3], strict=True)
+            for x, dim in zip((cotangent, reduced), dims[2:4], strict=True)
         )
-        of_patients = PullBack.apply(problem.repeat(size), *both, *folded)
+        of_patients = PullBack.apply(problem.repeat(size), None, *both, *folded)
         of_runs = [each.unflatten(0, (size, -1)) for each in of_patients]
         gradients = [g.sum(-1) if one else g for g, one in zip(of_runs, shared, strict=True)]
         return tuple(gradients), (0,) * len(inputs)

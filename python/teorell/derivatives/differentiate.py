@@ -94,7 +94,7 @@ def value_and_grad(
     Raises InputError and TypeError as teorell.simulate does, and for a loss that does not fit.
     """
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
-    names = model.parameter_names if wrt is None else tuple(_keys(wrt))
+    names = model.parameter_names if wrt is None else _elements(model, _keys(wrt))
     doses = [entry for entry in problem.inputs if entry.kind == "dose"]
     problem = problem.by([*(_entry(problem, name) for name in names), *doses])
     patients = problem.patients_of([array.shape for array in problem.given])
@@ -146,7 +146,7 @@ def jacobian(
     infusion so short that it is a bolus.
     """
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
-    keys = _keys(wrt)
+    keys = _elements(model, _keys(wrt))
     problem = problem.by([_entry(problem, key) for key in keys])
     raw, derivatives, reduced = problem.jacobian(problem.given)
     solution = labelled(problem, raw)
@@ -233,6 +233,15 @@ def _keys(wrt: Sequence[Key] | Key) -> tuple[Key, ...]:
             "second out."
         )
     return keys
+
+
+def _elements(model: Model, keys: Sequence[Key]) -> tuple[Key, ...]:
+    """The keys, with the elements of a vector parameter in its place."""
+    vectors = model.parameter_vectors
+    found: list[Key] = []
+    for key in keys:
+        found.extend(vectors.get(key, (key,)) if isinstance(key, str) else (key,))
+    return tuple(found)
 
 
 def _entry(problem: Problem, key: Key) -> Input:

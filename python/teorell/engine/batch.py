@@ -174,6 +174,12 @@ class Raw(Outcome):
     # (patients, reductions), NaN where a failure has cut its window short
     reduced: Array
     reached: Array  # (patients, reductions) when an extremum is reached first, else NaN
+    kept: Any = None  # the accepted steps in the core, for the gradient of the same batch
+
+    @property
+    def solved(self) -> dict[str, Any]:
+        """The fields but for values and kept steps, by name."""
+        return {**self.went, "reduced": self.reduced, "reached": self.reached}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,7 @@ class CheckedEquations(Equations):
         check_identifier(name, kind)
         taken: dict[str, Collection[str]] = {
             "parameter": self._parameters,
+            "vector parameter": self._vectors,
             "state": self._states,
             "definition": self._definitions,
         }

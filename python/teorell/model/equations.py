@@ -25,6 +25,7 @@ class Equations:
         self.name = name
         self.time_unit = time_unit
         self._parameters: dict[str, Parameter] = {}
+        self._vectors: dict[str, tuple[str, ...]] = {}  # name -> the parameters that it is made of
         self._states: dict[str, State] = {}
         self._terms: list[Flow | Rate] = []
         self._definitions: dict[str, Expression] = {}
@@ -44,6 +45,11 @@ class Equations:
         return np.array(
             [parameter.default for parameter in self._parameters.values()], dtype=np.float64
         )
+
+    @property
+    def parameter_vectors(self) -> Mapping[str, tuple[str, ...]]:
+        """name -> the names of the parameters that a vector is made of, in its order."""
+        return MappingProxyType(self._vectors)
 
     def parameter_info(self, name: str) -> Parameter:
         """Default, unit, bounds and description of a parameter; ModelError for an unknown name."""

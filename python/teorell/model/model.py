@@ -86,6 +86,34 @@ class Model(CheckedEquations):
         self._cached.clear()
         return symbol("parameter", name)
 
+    def parameter_vector(self, name: str, default: Iterable[float]) -> tuple[Expression, ...]:
+        """Declare a parameter that is a vector, such as the weights of a network; returns symbols.
+
+        default: its numbers, one at least. Its elements are parameters called name_0, name_1, ...
+        `simulate` takes it whole, (elements,) for all patients or (patients, elements), an array or
+        a torch tensor, and gradients come back in this shape. ModelError if a name is taken or a
+        number is not finite.
+        """
+        numbers = list(default)
+        if not numbers:
+            raise ModelError(
+                f"the vector parameter {name!r} has no elements (nothing could be given). Give one "
+                "number at least."
+            )
+        self._check_new(name, "vector parameter")
+        names = tuple([f"{name}_{k}" for k in range(len(numbers))])
+        for each in names:
+            self._check_new(each, "parameter")
+        checked = [
+            checked_default(each, x, -math.inf, math.inf)[0]
+            for each, x in zip(names, numbers, strict=True)
+        ]
+        for each, value in zip(names, checked, strict=True):
+            self._parameters[each] = Parameter(each, value)
+        self._vectors[name] = names
+        self._cached.clear()
+        return tuple([symbol("parameter", each) for each in names])
+
     def states(
         self,
         *names: str,

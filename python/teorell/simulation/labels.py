@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from teorell.arrays import Array
+from teorell.model import Model
 from teorell.results.gradient import DoseGradient, Gradient
 from teorell.results.solution import Solution
 from teorell.schedule.covariates import Stepwise
@@ -76,9 +79,10 @@ def gradient_of(problem: Problem, gradients: Sequence[Array], raw: RawGradient) 
             DoseGradient(line.into, **each) for line, each in zip(lines, fields, strict=True)
         )
     return Gradient(
-        parameters={
-            entry.name: each for entry, each in by_input.items() if entry.kind == "parameter"
-        },
+        parameters=_with_vectors(
+            model,
+            {entry.name: each for entry, each in by_input.items() if entry.kind == "parameter"},
+        ),
         initial={name: raw.initial[:, k] for k, name in enumerate(model.state_names)},
         **raw.went,
         model=model.name,
@@ -86,3 +90,12 @@ def gradient_of(problem: Problem, gradients: Sequence[Array], raw: RawGradient) 
         given=problem.columns.as_given,
         of_doses=doses,
     )
+
+
+def _with_vectors(model: Model, by_name: Mapping[str, Array]) -> dict[str, Array]:
+    """Gradients by name, those of the elements of a vector as one array, (..., elements)."""
+    result = dict(by_name)
+    for name, elements in model.parameter_vectors.items():
+        if all(each in result for each in elements):
+            result[name] = np.stack([result.pop(each) for each in elements], axis=-1)
+    return result

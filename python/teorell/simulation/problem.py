@@ -148,15 +148,19 @@ class Problem:
         rows = self.regimen.rows if isinstance(self.regimen, DoseColumns) else patients
         return [rows if entry.kind == "dose" else patients for entry in self.inputs]
 
-    def solve(self, arrays: Sequence[Array]) -> Raw:
-        """The values (patients, times, outputs), and how each patient went."""
+    def solve(self, arrays: Sequence[Array], keep: int = 0) -> Raw:
+        """The values (patients, times, outputs), and how each patient went.
+
+        keep: bytes that the accepted steps may take, so that pull_back need not solve again.
+        """
         call = self._call(arrays)
         from teorell.engine.solve import solve
 
         with reporting(self.progress, call.batch.patients) as report:
-            raw = solve(call.batch, progress=report, **self.options)
+            raw = solve(call.batch, progress=report, keep=keep, **self.options)
+        core = replace(raw, status=raw.status.copy(), failure_time=raw.failure_time.copy())
         call.report(raw)
-        return self._of_outputs(raw)
+        return replace(self._of_outputs(raw), kept=core if keep else None)
 
     def _of_outputs(self, raw: Raw) -> Raw:
         """Without the outputs that only reductions read, and with the times that they are asked
@@ -176,12 +180,14 @@ class Problem:
         reduced: Array | None = None,
         *,
         slopes: SlopesOfOutputs | None = None,
+        kept: Raw | None = None,
     ) -> tuple[list[Array], RawGradient]:
         """d scalar / d each input, in the shape of its array, and what the core says.
 
         cotangent: (patients, times, outputs), d scalar / d values. reduced: (patients, reductions),
         that of the reductions; None is 0. Or in place of both `slopes`, a function that is called
-        for a few patients at a time. A number that patients share has the sum over them, exactly
+        for a few patients at a time. kept: that of what `solve` returned for the same arrays. A
+        number that patients share has the sum over them, exactly
         rounded, whatever their order. A patient that failed contributes zero. By the duration or
         rate of an infusion so short that it is a bolus there is no derivative: NaN.
         """
@@ -215,6 +221,7 @@ class Problem:
                 None if cotangent is None else with_extra(cotangent),
                 reduced,
                 slopes=None if slopes is None else of_group,
+                solved=kept,
                 progress=report,
                 **self.options,
             )
