@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import runpy
+
 import numpy as np
 import pytest
 import teorell as tl
 import torch
 from compartments import oral
+from folders import ROOT
 from teorell import InputError, Regimen
 from teorell.nn import Simulator
 
@@ -114,3 +117,12 @@ def test_a_parameter_of_that_name_is_refused():
     assert layer({"times": torch.tensor(2.0)}).shape == (1, 1, 1)
     with pytest.raises(InputError, match="Rename the parameter"):
         layer(times=[2.0])
+
+
+def test_the_example_learns():
+    """The first steps of examples/training.py: batches of any size, patients that fail."""
+    train = runpy.run_path(str(ROOT / "examples" / "training.py"))["train"]
+    losses, error, failed = train(steps=25)
+    assert np.mean(losses[-5:]) < 0.3 * np.mean(losses[:5])
+    assert error < 0.15
+    assert failed > 0

@@ -53,7 +53,9 @@ class CallDerivatives:
         value, time = _rows_first(raw.event_value), _rows_first(raw.event_time)
         bars = pull_back_rows(self.call.doses, self.call.timeline, value, time)
         found = {
-            name: np.array(raw.parameters[:, k]) for k, name in enumerate(self.call.columns.names)
+            # views: what they are of takes as much memory as all of them
+            name: raw.parameters[:, k]
+            for k, name in enumerate(self.call.columns.names)
         }
         steps = {name: np.zeros(len(s.values)) for name, s in self.call.columns.steps.items()}
         if self.call.steady is not None:
