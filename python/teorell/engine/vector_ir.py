@@ -24,7 +24,7 @@ __all__ = ["CHUNK", "Emitter", "Target", "adds_previous_stage", "module"]
 
 # states that one function combines: a step's code stays small enough for the instruction cache
 CHUNK = 32
-LONG, PIECE = 8192, 128  # words of a program that is cut, and instructions of its pieces
+LONG, PIECE = 8192, 64  # words of a program that is cut, and instructions of its pieces
 PLACE = "?"  # in place of the name of the function that calls a piece
 
 
