@@ -31,7 +31,10 @@ class KeptSteps:
             _spare.append((self._isa, self.core))
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("kept steps stay in their process (they are memory of the core)")
+        raise TypeError(
+            "kept steps cannot be pickled (they are memory of the core). Simulate again where they "
+            "are needed."
+        )
 
 
 def forget_spare() -> None:
