@@ -103,6 +103,49 @@ class GradientArrays {
     }
 };
 
+// The accepted steps of a solve, kept until gradients are asked for.
+class Kept {
+  public:
+    explicit Kept(const std::string& isa) : kernel_(kernel_named(isa)), kept_(kernel_.new_kept()) {
+        if (kept_ == nullptr) throw std::bad_alloc();
+    }
+    Kept(const Kept&) = delete;
+    Kept& operator=(const Kept&) = delete;
+    ~Kept() { kernel_.free_kept(kept_); }
+
+    // For another solve; its memory stays.
+    void prepare(std::int64_t patients, std::int64_t bytes) {
+        require(patients >= 0 && patients <= most_patients && bytes >= 0, "kept",
+                "has no size (patients or bytes are negative, or huge)");
+        if (!kernel_.prepare_kept(kept_, patients, bytes)) throw std::bad_alloc();
+        patients_ = patients;
+        recorded_ = false;
+    }
+
+    // How many patients' steps are here.
+    std::int64_t there() const { return kernel_.rewind_kept(kept_); }
+
+    // For one call: the first records, the others read.
+    void* of(const Kernel& kernel, const Batch& batch, const Layout& at, bool reads) {
+        const std::int64_t sizes[] = {at.n,          at.n_rates,     at.n_params,
+                                      at.n_switches, batch.patients, batch.reductions.count};
+        require(&kernel == &kernel_ && batch.patients == patients_ && reads == recorded_, "kept",
+                "is of another call (patients, instruction set, or the order of calls differ)");
+        if (!reads) std::copy(std::begin(sizes), std::end(sizes), std::begin(sizes_));
+        require(std::equal(std::begin(sizes), std::end(sizes), std::begin(sizes_)), "kept",
+                "is of another model (it has other states, rates or parameters)");
+        recorded_ = true;
+        kernel_.rewind_kept(kept_);
+        return kept_;
+    }
+
+  private:
+    const Kernel& kernel_;
+    void* kept_;
+    std::int64_t patients_ = -1, sizes_[6] = {};
+    bool recorded_ = false;
+};
+
 // The arrays of forward sensitivities.
 class TangentArrays {
   public:

@@ -18,8 +18,11 @@ inline py::tuple layout_fields() {
         "const", "coef", "scalar", "y", "f", "lu", "yn", "ynew", "top", "atol", "u", "ft", "out",
         "params", "block", "ukept", "ubar", "lam", "ynbar", "coefbar", "paramsbar", "outbar",
         "ysbar", "outcoef", "z", "ydot", "yndot", "udot", "coefdot", "paramsdot", "outdot",
-        "entries", "entries_ft", "temp", "slots", "n_const", "n_coef", "n", "n_ft", "n_out",
-        "n_params", "n_switches", "rates", "n_rates", "stages", "n_entries", "n_outcoef");
+        "entries", "entries_ft", "g", "gnodes", "grate", "gtol", "band", "gside", "gf", "gbar",
+        "gybar", "gcoefbar", "gdot", "when", "was", "act", "actrate", "actbar", "aybar", "acoefbar",
+        "actdot", "temp", "slots", "n_const", "n_coef", "n", "n_ft", "n_out", "n_params",
+        "n_switches", "n_surfaces", "n_events", "n_actions", "rates", "n_rates", "stages",
+        "n_entries", "n_outcoef");
 }
 
 // Owns what Programs points into.
@@ -28,7 +31,10 @@ class Model {
     Model(const py::object& layout, const py::object& constants, const py::object& programs,
           const py::object& ft_rows, const py::object& output_states, const py::object& controlled,
           const py::object& is_signed, const py::object& switch_before, const py::object& entries,
-          const py::object& output_coefs, const py::object& sampled_states) {
+          const py::object& output_coefs, const py::object& sampled_states,
+          const py::object& surface_states, const py::object& surface_kinds,
+          const py::object& action_events, const py::object& action_states,
+          const py::object& event_surfaces) {
         constexpr std::int64_t fields = sizeof(Layout) / sizeof(std::int32_t);
         std::memcpy(&view_.at, array_of<std::int32_t>(layout, "layout", {fields}).data(),
                     sizeof(Layout));
@@ -39,6 +45,11 @@ class Model {
         ft_rows_ = numbers_of(ft_rows, "ft_rows", at.n_ft, at.n);
         output_states_ = numbers_of(output_states, "output_states", -1, at.n);
         sampled_states_ = numbers_of(sampled_states, "sampled_states", -1, at.n);
+        surface_states_ = numbers_of(surface_states, "surface_states", -1, at.n);
+        surface_kinds_ = copy_of<std::uint8_t>(surface_kinds, "surface_kinds", at.n_surfaces);
+        action_events_ = numbers_of(action_events, "action_events", at.n_actions, at.n_events);
+        action_states_ = numbers_of(action_states, "action_states", at.n_actions, at.n);
+        event_surfaces_ = copy_of<std::int32_t>(event_surfaces, "event_surfaces", at.n_events);
         output_coefs_ = numbers_of(output_coefs, "output_coefs", at.n_outcoef, at.n_coef);
         entries_ = numbers_of(entries, "entries", std::int64_t{3} * at.n_entries, most_slots);
         controlled_ = copy_of<std::uint8_t>(controlled, "controlled", at.n);
@@ -59,8 +70,9 @@ class Model {
   private:
     std::vector<std::vector<std::int32_t>> code_;
     std::vector<double> constants_, switch_before_;
-    std::vector<std::int32_t> ft_rows_, output_states_, entries_, output_coefs_, sampled_states_;
-    std::vector<std::uint8_t> controlled_, signed_;
+    std::vector<std::int32_t> ft_rows_, output_states_, entries_, output_coefs_, sampled_states_,
+        surface_states_, action_events_, action_states_, event_surfaces_;
+    std::vector<std::uint8_t> controlled_, signed_, surface_kinds_;
     Programs view_{};
     bool adjoint_ = false, tangents_ = false;  // are there regions for derivatives?
 
@@ -99,6 +111,12 @@ class Model {
         view_.output_coefs = output_coefs_.data();
         view_.sampled_states = sampled_states_.data();
         view_.n_sampled_states = static_cast<std::int32_t>(sampled_states_.size());
+        view_.surface_states = surface_states_.data();
+        view_.n_surface_states = static_cast<std::int32_t>(surface_states_.size());
+        view_.surface_kinds = surface_kinds_.data();
+        view_.action_events = action_events_.data();
+        view_.action_states = action_states_.data();
+        view_.event_surfaces = event_surfaces_.data();
         view_.controlled = controlled_.data();
         view_.is_signed = signed_.data();
         int count = 0;
@@ -113,6 +131,15 @@ class Model {
         view_.df_dt = keep(programs, "df_dt");
         view_.jacobian_lu = keep(programs, "jacobian_lu");
         view_.outputs = keep(programs, "outputs");
+        view_.surfaces = keep(programs, "surfaces");
+        view_.surface_rates = keep(programs, "surface_rates");
+        view_.conditions = keep(programs, "event_conditions");
+        view_.actions = keep(programs, "actions");
+        view_.action_rates = keep(programs, "action_rates");
+        view_.actions_vjp = keep(programs, "actions_vjp");
+        view_.actions_jvp = keep(programs, "actions_jvp");
+        view_.surfaces_vjp = keep(programs, "surfaces_vjp");
+        view_.surfaces_jvp = keep(programs, "surfaces_jvp");
         view_.second_vjp = keep(programs, "second_vjp");
         view_.outputs_vjp = keep(programs, "outputs_vjp");
         view_.initial_vjp = keep(programs, "initial_vjp");

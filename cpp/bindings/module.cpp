@@ -30,19 +30,23 @@ using namespace teorell::bindings;
 
 namespace {
 
-void solve_batch(
-    const Model& model, const std::string& isa, const std::string& method, const py::object& code,
-    int threads, const py::list& columns, std::int64_t patients, const py::object& event_times,
-    const py::object& event_kinds, const py::object& event_targets, const py::object& event_values,
-    const py::object& event_offsets, const py::object& times, const py::object& sample_offsets,
-    const py::object& sample_events, double rtol, const py::object& atol, double max_steps,
-    bool before, const py::object& values, const py::object& status, const py::object& failure_time,
-    const py::object& steps, const py::object& rejected, const py::object& reductions,
-    const py::object& progress, const py::object& gradient, const py::object& tangents) {
+void solve_batch(const Model& model, const std::string& isa, const std::string& method,
+                 const py::object& code, int threads, const py::list& columns,
+                 std::int64_t patients, const py::object& event_times,
+                 const py::object& event_kinds, const py::object& event_targets,
+                 const py::object& event_values, const py::object& event_offsets,
+                 const py::object& times, const py::object& sample_offsets,
+                 const py::object& sample_events, double rtol, const py::object& atol,
+                 double max_steps, double max_step, bool before, const py::object& values,
+                 const py::object& status, const py::object& failure_time, const py::object& steps,
+                 const py::object& rejected, const py::object& condition,
+                 const py::object& reductions, const py::object& progress,
+                 const py::object& gradient, const py::object& tangents, Kept* kept) {
     const Layout& at = model.view().at;
     require(patients >= 0 && patients <= most_patients, "patients",
             "is no number of patients (it is negative, or huge)");
     check_method(model, method);
+    require(max_step > 0.0, "max_step", "is no length of a step (it must be positive)");
     const ColumnViews views(columns, "columns", at.n_params, patients);
     const EventArrays events(event_times, event_kinds, event_targets, event_values, event_offsets,
                              patients, at);
@@ -70,6 +74,7 @@ void solve_batch(
                       rtol,
                       tolerances.data(),
                       max_steps,
+                      max_step,
                       before,
                       curve.size() > 0 ? curve.mutable_data() : nullptr,
                       0,
@@ -77,6 +82,7 @@ void solve_batch(
                       of_patients(double{}, failure_time, "failure_time"),
                       of_patients(std::int64_t{}, steps, "steps"),
                       of_patients(std::int64_t{}, rejected, "rejected"),
+                      of_patients(std::int32_t{}, condition, "condition"),
                       samples.offsets_or_null(),
                       samples.events_or_null(),
                       reductions_of(reductions, patients, at, summary)};
@@ -92,6 +98,12 @@ void solve_batch(
         wanted.gradient = arrays.view(gradient, batch, model, events, samples, caller, watch.error);
     if (!tangents.is_none())
         wanted.tangents = directions.view(tangents, batch, model, events, samples);
+    if (kept != nullptr) {
+        require(wanted.tangents == nullptr &&
+                    (wanted.gradient == nullptr || wanted.gradient->cotangent != nullptr),
+                "kept", "is for a solve, or a gradient by a cotangent (not for this call)");
+        wanted.kept = kept->of(kernel, batch, at, wanted.gradient != nullptr);
+    }
     check_functions(machine, wanted);
     run_watched(watch, [&](auto look) {
         solve(kernel, model.view(), batch, wanted, method, machine, threads, look, caller);
@@ -187,31 +199,38 @@ PYBIND11_MODULE(_core, module) {
     py::class_<Model>(module, "Model")
         .def(py::init<const py::object&, const py::object&, const py::object&, const py::object&,
                       const py::object&, const py::object&, const py::object&, const py::object&,
-                      const py::object&, const py::object&, const py::object&>(),
+                      const py::object&, const py::object&, const py::object&, const py::object&,
+                      const py::object&, const py::object&, const py::object&, const py::object&>(),
              py::arg("layout"), py::arg("constants"), py::arg("programs"), py::arg("ft_rows"),
              py::arg("output_states"), py::arg("controlled"), py::arg("is_signed"),
              py::arg("switch_before"), py::arg("entries"), py::arg("output_coefs"),
-             py::arg("sampled_states"));
+             py::arg("sampled_states"), py::arg("surface_states"), py::arg("surface_kinds"),
+             py::arg("action_events"), py::arg("action_states"), py::arg("event_surfaces"));
     module.def("solve", &solve_batch, py::arg("model"), py::kw_only(), py::arg("isa"),
                py::arg("method"), py::arg("code"), py::arg("threads"), py::arg("columns"),
                py::arg("patients"), py::arg("event_times"), py::arg("event_kinds"),
                py::arg("event_targets"), py::arg("event_values"), py::arg("event_offsets"),
                py::arg("times"), py::arg("sample_offsets"), py::arg("sample_events"),
-               py::arg("rtol"), py::arg("atol"), py::arg("max_steps"), py::arg("before"),
-               py::arg("values"), py::arg("status"), py::arg("failure_time"), py::arg("steps"),
-               py::arg("rejected"), py::arg("reductions"), py::arg("progress"), py::arg("gradient"),
-               py::arg("tangents"));
+               py::arg("rtol"), py::arg("atol"), py::arg("max_steps"), py::arg("max_step"),
+               py::arg("before"), py::arg("values"), py::arg("status"), py::arg("failure_time"),
+               py::arg("steps"), py::arg("rejected"), py::arg("condition"), py::arg("reductions"),
+               py::arg("progress"), py::arg("gradient"), py::arg("tangents"),
+               py::arg("kept").none(true) = py::none());
     module.def("find_steady_states", &find_steady_states, py::arg("model"),
                py::arg("tangent_model"), py::kw_only(), py::arg("isa"), py::arg("method"),
                py::arg("code"), py::arg("tangent_code"), py::arg("threads"), py::arg("columns"),
                py::arg("patients"), py::arg("event_times"), py::arg("event_kinds"),
                py::arg("event_targets"), py::arg("event_values"), py::arg("event_offsets"),
                py::arg("times"), py::arg("rtol"), py::arg("atol"), py::arg("max_steps"),
-               py::arg("search"));
+               py::arg("max_step"), py::arg("search"));
     module.def("solve_matrices", &solve_matrices, py::arg("matrices"), py::arg("right"));
     module.def("find_eigenvalues", &find_eigenvalues, py::arg("matrices"), py::arg("real"),
                py::arg("imaginary"));
     module.def("orthogonalise_rows", &orthogonalise_rows, py::arg("matrix"));
+    py::class_<Kept>(module, "Kept")
+        .def(py::init<const std::string&>(), py::arg("isa"))
+        .def("prepare", &Kept::prepare, py::arg("patients"), py::arg("bytes"))
+        .def_property_readonly("there", &Kept::there);
     module.def("map", &map_columns, py::arg("program"), py::kw_only(), py::arg("isa"),
                py::arg("threads"), py::arg("columns"), py::arg("outputs"));
     module.def("project", &project_columns, py::arg("program"), py::kw_only(), py::arg("isa"),

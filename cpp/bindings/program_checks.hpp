@@ -9,6 +9,7 @@
 
 #include "arrays.hpp"
 #include "teorell/program.hpp"
+#include "teorell/quartic.hpp"
 #include "teorell/tableau.hpp"
 
 namespace teorell::bindings {
@@ -69,7 +70,15 @@ inline void check_layout(const Layout& at) {
         has_room(at.atol, at.u, at.n) && has_room(at.u, at.ft, std::int64_t{at.stages} * at.n) &&
         has_room(at.ft, at.out, at.n_ft) && has_room(at.out, at.params, at.n_out) &&
         has_room(at.params, at.block, std::int64_t{at.n_params} + at.n_switches) &&
-        at.rates >= at.coef && has_room(at.rates, std::int64_t{at.coef} + at.n_coef, at.n_rates);
+        at.n_switches >= at.n_surfaces && has_room(at.g, at.gnodes, at.n_surfaces) &&
+        has_room(at.gnodes, at.grate, std::int64_t{n_nodes} * at.n_surfaces) &&
+        has_room(at.grate, at.gtol, at.n_surfaces) && has_room(at.gtol, at.band, at.n_surfaces) &&
+        has_room(at.band, at.gside, at.n_surfaces) && has_room(at.gside, at.gf, at.n_surfaces) &&
+        has_room(at.gf, at.gbar, at.n_surfaces > 0 ? at.n : 0) &&
+        has_room(at.when, at.was, at.n_events) && has_room(at.was, at.act, at.n_events) &&
+        has_room(at.act, at.actrate, at.n_actions) &&
+        has_room(at.actrate, at.actbar, at.n_actions) && at.rates >= at.coef &&
+        has_room(at.rates, std::int64_t{at.coef} + at.n_coef, at.n_rates);
     require(fits, "layout", "is none of this core (its regions do not hold what they should)");
 }
 
@@ -92,6 +101,12 @@ inline bool has_adjoint(const Layout& at, std::int64_t output_states, std::int64
            has_room(at.coefbar, at.paramsbar, at.n_coef) &&
            has_room(at.paramsbar, at.outbar, all) && has_room(at.outbar, at.ysbar, at.n_out) &&
            has_room(at.ysbar, at.outcoef, n) && has_room(at.outcoef, at.z, at.n_outcoef) &&
+           (at.n_surfaces == 0 ||
+            (has_room(at.gbar, at.gybar, at.n_surfaces) && has_room(at.gybar, at.gcoefbar, n) &&
+             has_room(at.gcoefbar, at.gdot, at.n_coef))) &&
+           (at.n_actions == 0 ||
+            (has_room(at.actbar, at.aybar, at.n_actions) && has_room(at.aybar, at.acoefbar, n) &&
+             has_room(at.acoefbar, at.actdot, at.n_coef))) &&
            has_entries(at);
 }
 
@@ -102,7 +117,8 @@ inline bool has_tangents(const Layout& at) {
            has_room(at.yndot, at.udot, n) && has_room(at.udot, at.coefdot, n * at.stages) &&
            has_room(at.coefdot, at.paramsdot, at.n_coef) &&
            has_room(at.paramsdot, at.outdot, all) && has_room(at.outdot, at.entries, at.n_out) &&
-           has_entries(at);
+           has_room(at.gdot, at.when, at.n_surfaces) &&
+           has_room(at.actdot, at.temp, at.n_actions) && has_entries(at);
 }
 
 // Stages of a method, and moments of its dense output; 0 where it is unknown, which the engine

@@ -31,8 +31,9 @@ inline void find_steady_states(const Model& model, const Model& tangent_model,
                                const py::object& event_targets, const py::object& event_values,
                                const py::object& event_offsets, const py::object& times,
                                double rtol, const py::object& atol, double max_steps,
-                               const py::object& given) {
+                               double max_step, const py::object& given) {
     const Layout &at = model.view().at, &other = tangent_model.view().at;
+    require(max_step > 0.0, "max_step", "is no length of a step (it must be positive)");
     require(patients >= 0 && patients <= most_patients, "patients",
             "is no number of patients (it is negative, or huge)");
     require(at.n_out == at.n && other.n_out == at.n && other.n == at.n &&
@@ -72,6 +73,7 @@ inline void find_steady_states(const Model& model, const Model& tangent_model,
     batch.event_offsets = events.offsets.data(), batch.event_offset_stride = 1;
     batch.times = ends.data(), batch.n_times = patients;
     batch.rtol = rtol, batch.atol = tolerances.data(), batch.max_steps = max_steps;
+    batch.max_step = max_step;
     batch.before = true;
     const IntervalFlows flows{{model.view(), machine},
                               {tangent_model.view(), of_tangents},

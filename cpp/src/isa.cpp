@@ -7,6 +7,8 @@
 #include "teorell/integrate.hpp"
 #include "teorell/rounds.hpp"
 
+#include <type_traits>
+
 #if defined(__SSE2__)
 #include <xmmintrin.h>
 #endif
@@ -62,24 +64,33 @@ constexpr int interpreter_width = 2 * register_width;
 
 template <class V, class Method, class Executor>
 void integrate(const Programs& programs, const Batch& batch, Executor executor, Run& run,
-               double* workspace) {
-    PatientQueue queue{run};
-    NoTape nothing;
+               double* workspace, KeptTapes* kept) {
     const std::int64_t size = std::int64_t{programs.at.slots} * Pack<V>::width;
-    Group<V, Method, Executor, PatientQueue>(programs, batch, executor, queue, workspace,
-                                             workspace + size, workspace + 2 * size, nothing)
-        .run();
+    PatientQueue queue{run};
+    const auto solve = [&](auto record) {
+        using Record = std::remove_pointer_t<decltype(record)>;
+        Group<V, Method, Executor, PatientQueue, Record>(programs, batch, executor, queue,
+                                                         workspace, workspace + size,
+                                                         workspace + 2 * size, *record)
+            .run();
+    };
+    NoTape nothing;
+    if (kept == nullptr) return solve(&nothing);
+    Tape tape(programs.at, *kept, batch.reductions.count);
+    solve(&tape);
 }
 
 template <class V, class Method, class Executor>
 void run_all(const Programs& programs, const Batch& batch, const Derivatives& derivatives,
              Executor executor, Run& run, double* workspace) {
+    auto* kept = static_cast<KeptTapes*>(derivatives.kept);
     if (derivatives.gradient != nullptr)
-        pull_back<V, Method>(programs, batch, *derivatives.gradient, executor, run, workspace);
+        pull_back<V, Method>(programs, batch, *derivatives.gradient, executor, run, workspace,
+                             kept);
     else if (derivatives.tangents != nullptr)
         push_forward<V, Method>(programs, batch, *derivatives.tangents, executor, run, workspace);
     else
-        integrate<V, Method>(programs, batch, executor, run, workspace);
+        integrate<V, Method>(programs, batch, executor, run, workspace, kept);
 }
 
 template <class Method>
@@ -158,8 +169,19 @@ bool one_step(const Programs& programs, const char* method, double* workspace, i
 #define TEORELL_NAME(name) TEORELL_TEXT(name)
 
 extern const Kernel kernel;
-const Kernel kernel{
-    TEORELL_NAME(TEORELL_ISA), register_width, interpreter_width, has_fma, work, map_program,
-    project_program,           column_memory,  interpret_program, one_step};
+const Kernel kernel{TEORELL_NAME(TEORELL_ISA),
+                    register_width,
+                    interpreter_width,
+                    has_fma,
+                    work,
+                    map_program,
+                    project_program,
+                    column_memory,
+                    interpret_program,
+                    one_step,
+                    new_kept,
+                    free_kept,
+                    prepare_kept,
+                    rewind_kept};
 
 TEORELL_END

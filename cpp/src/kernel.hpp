@@ -47,6 +47,13 @@ struct Kernel {
     // Runs one program, or one whole step of a method, over `width` lanes; for tests.
     bool (*interpret)(const std::int32_t* code, double* workspace, int width);
     bool (*step)(const Programs& programs, const char* method, double* workspace, int width);
+    // Memory for the steps of a call, as `kept` of Derivatives, or null; made ready for patients
+    // and bytes, which is false where there is no memory. `rewind` before each call that reads it:
+    // how many patients' steps are there.
+    void* (*new_kept)();
+    void (*free_kept)(void* kept);
+    bool (*prepare_kept)(void* kept, std::int64_t patients, std::int64_t bytes);
+    std::int64_t (*rewind_kept)(void* kept);
 };
 
 }  // namespace teorell

@@ -24,7 +24,20 @@ class Model:
         entries: NDArray[np.int32],
         output_coefs: NDArray[np.int32],
         sampled_states: NDArray[np.int32],
+        surface_states: NDArray[np.int32],
+        surface_kinds: NDArray[np.uint8],
+        action_events: NDArray[np.int32],
+        action_states: NDArray[np.int32],
+        event_surfaces: NDArray[np.int32],
     ) -> None: ...
+
+class Kept:
+    """The accepted steps of a solve, kept until gradients are asked for."""
+
+    def __init__(self, isa: str) -> None: ...
+    def prepare(self, patients: int, bytes: int) -> None: ...
+    @property
+    def there(self) -> int: ...
 
 def solve(
     model: Model,
@@ -46,16 +59,19 @@ def solve(
     rtol: float,
     atol: NDArray[np.float64],
     max_steps: float,
+    max_step: float,
     before: bool,
     values: NDArray[np.float64],
     status: NDArray[np.int32],
     failure_time: NDArray[np.float64],
     steps: NDArray[np.int64],
     rejected: NDArray[np.int64],
+    condition: NDArray[np.int32],
     reductions: dict[str, Any] | None,
     progress: Callable[[int, int], None] | None,
     gradient: dict[str, Any] | None,
     tangents: dict[str, Any] | None,
+    kept: Kept | None = ...,
 ) -> None: ...
 def find_steady_states(
     model: Model,
@@ -77,6 +93,7 @@ def find_steady_states(
     rtol: float,
     atol: NDArray[np.float64],
     max_steps: float,
+    max_step: float,
     search: dict[str, Any],
 ) -> None: ...
 def solve_matrices(matrices: NDArray[np.float64], right: NDArray[np.float64]) -> None: ...

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from teorell.arrays import check_tensor, is_tensor, numbers_or_tensor
 from teorell.derivatives import autograd_compiled as compiled
-from teorell.derivatives.autograd import Simulate, Trace, common_type, constant
+from teorell.derivatives.autograd import common_type, constant, simulated
 from teorell.errors import InputError, suggestion
 from teorell.model import Model
 from teorell.schedule.regimen import Given
 from teorell.simulation.given import problem_of
-from teorell.simulation.parameters import check_people, parameter_table
+from teorell.simulation.parameters import check_people, elementwise, parameter_table
 from teorell.simulation.problem import Problem
+from teorell.torch_compile import eager
 
 __all__ = ["Simulator"]
 
@@ -42,6 +43,10 @@ class Simulator(nn.Module):
     by tensors, () or (patients,). It returns the values (patients, times, outputs), differentiable
     by all that went in, in the type that the floating tensors promote to. A patient that failed has
     NaN from then on and no gradient flows through it; see `status`.
+
+    `module(cl=tensor, regimen=regimen, times=times)` gives doses and times of this call, in place
+    of the module's own: those of a mini-batch, of any number of patients. Numbers of the regimen
+    may be tensors then, and have gradients. torch.compile breaks its graph at such a call.
 
     In state_dict a learnable cl is "learnable_cl", or "log_cl" if positive, a fixed one "fixed_cl".
     torch.compile takes the module whole (fullgraph=True); transforms of torch.func in compiled code
@@ -81,10 +86,10 @@ class Simulator(nn.Module):
         fixed = parameter_table(fixed, model.parameter_names)
         defaults = map(float, model.parameter_defaults)
         self._defaults = dict(zip(model.parameter_names, defaults, strict=True))
-        self._declare(learnable, dict(fixed or {}), _names(positive), dtype)
-        self._status: Any = ()  # an array, or in compiled code a tensor
         grid = constant(times, "times") if is_tensor(times) else times
         self._recipe = (model, regimen, grid, outputs, options)
+        self._declare(learnable, dict(fixed or {}), _names(positive), dtype)
+        self._status: Any = ()  # an array, or in compiled code a tensor
         self._prepare()
 
     def _declare(
@@ -98,7 +103,7 @@ class Simulator(nn.Module):
         if isinstance(learnable, Mapping):
             starts: Values = learnable
         else:
-            starts = {name: self._default(name) for name in _names(learnable)}
+            starts = {name: self._start(name) for name in _names(learnable)}
         for name, value in starts.items():
             if name in fixed:
                 raise InputError(
@@ -124,11 +129,20 @@ class Simulator(nn.Module):
                     "learnable."
                 )
 
-    def forward(self, parameters: Values | None = None, /, **more: Any) -> Tensor:
+    def forward(
+        self,
+        parameters: Values | None = None,
+        /,
+        *,
+        regimen: Given = None,
+        times: Any = None,
+        **more: Any,
+    ) -> Tensor:
         """The values (patients, times, outputs), differentiable by all that went in.
 
-        parameters, more: name -> tensor, () or (patients,), in place of the module's own. Raises
-        InputError for unknown names and unfit tensors.
+        parameters, more: name -> tensor, () or (patients,), in place of the module's own.
+        regimen, times: as for teorell.simulate, in place of the module's own; None is these.
+        Raises InputError for unknown names and unfit tensors, and as teorell.simulate does.
         """
         if parameters is not None and not isinstance(parameters, Mapping):
             raise InputError(
@@ -143,16 +157,18 @@ class Simulator(nn.Module):
             )
         check_people(self._recipe[0], parameters)
         for name, value in (*(parameters or {}).items(), *more.items()):
-            self._default(name)
+            self._check_known(name)
             given[name] = (
                 value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
             )
+        given = dict(elementwise(self._recipe[0], given))
         for name, value in given.items():
             check_tensor(value, f"parameter {name!r}")
+        if regimen is not None or times is not None:
+            return self._with_own(given, regimen, times)
         inputs = [given.get(name, value).to(torch.float64) for name, value in self._constants]
         if not torch.compiler.is_compiling():
-            trace = Trace()
-            values, _ = Simulate.apply(self._problem, trace, *inputs)
+            values, _, trace = simulated(self._problem, inputs)
             self._status = trace.raw.status
         elif compiled.inside_a_transform():
             raise NotImplementedError(
@@ -162,6 +178,34 @@ class Simulator(nn.Module):
         else:
             values, self._status = compiled.simulate(self._number, inputs)
         result: Tensor = values.to(common_type(list(given.values())))
+        return result
+
+    @eager
+    def _with_own(self, given: dict[str, Tensor], regimen: Given, times: Any) -> Tensor:
+        """The values for doses or times of this call."""
+        for name, value in (("regimen", regimen), ("times", times)):
+            if value is not None and name in self._defaults:
+                raise InputError(
+                    f"{name}= is a parameter of the model, and what a call may give (which is "
+                    "meant?). Rename the parameter."
+                )
+        model, own_regimen, own_times, outputs, options = self._recipe
+        problem = problem_of(
+            model,
+            self._defaults,
+            own_regimen if regimen is None else regimen,
+            own_times if times is None else constant(times, "times") if is_tensor(times) else times,
+            outputs,
+            **options,
+        )
+        inputs: list[Tensor] = []
+        for entry, value in zip(problem.inputs, problem.given, strict=True):
+            own: Any = given.get(entry.name, value) if entry.kind == "parameter" else value
+            inputs.append(own if is_tensor(own) else torch.tensor(own))
+        values, _, trace = simulated(problem, [x.to(torch.float64) for x in inputs])
+        self._status = trace.raw.status
+        doses: list[Any] = [x for x in problem.given if is_tensor(x)]
+        result: Tensor = values.to(common_type([*given.values(), *doses]))
         return result
 
     @property
@@ -194,9 +238,18 @@ class Simulator(nn.Module):
             raise InputError(f"unknown parameter {name!r} (the model does not declare it). {known}")
         return self._defaults[name]
 
+    def _start(self, name: str) -> Any:
+        """The default of a parameter, of a vector (elements,)."""
+        elements = self._recipe[0].parameter_vectors.get(name)
+        return self._default(name) if elements is None else [self._defaults[k] for k in elements]
+
+    def _check_known(self, name: str) -> None:
+        if name not in self._recipe[0].parameter_vectors:
+            self._default(name)
+
     def _tensor(self, name: str, value: Any, dtype: torch.dtype) -> Tensor:
         """A tensor of the module's own, () or (patients,)."""
-        self._default(name)
+        self._check_known(name)
         array = numbers_or_tensor(value, f"parameter {name!r}")
         return (array.detach().clone() if is_tensor(array) else torch.tensor(array)).to(dtype)
 
@@ -218,7 +271,7 @@ class Simulator(nn.Module):
         if any(is_tensor(value) for value in self._problem.given):
             raise InputError(
                 "the regimen of a Simulator holds tensors (its doses are the same in every call). "
-                "Give numbers, or call teorell.simulate where doses have gradients."
+                "Give numbers, or a regimen at the call: module(regimen=...)."
             )
         self._constants = [
             (entry.name if entry.kind == "parameter" else "", torch.tensor(value))

@@ -33,6 +33,7 @@ def simulate(
     threads: int | None = None,
     samples: str = "after",
     max_steps: int = MAX_STEPS,
+    max_step: float | None = None,
     progress: bool | Progress | None = None,
     executor: str | None = None,
     start: str = "initial",
@@ -49,7 +50,9 @@ def simulate(
     regimen: a Regimen for all patients (its numbers may be (patients,) arrays), a list of one a
         patient, the table of doses of an EventTable, or None.
     times: (times,) in the model's time unit, finite, >= 0, ascending; equal times are allowed. Or a
-        list of such, one a patient, or the RecordTimes of an EventTable.
+        list of such, one a patient, or the RecordTimes of an EventTable. Or an array or tensor
+        (patients, times), whose rows end in NaN where a patient has fewer: the values have its
+        shape, and NaN in these places, which no gradient reaches.
     outputs: names in the order wanted, or one name; None is all.
     rtol, atol: tolerances of each step, rtol from 1e-13 to 0.1; atol is one number, one a state
         (states,), or a mapping from names of states (others take 1e-9), in the units of the states.
@@ -58,6 +61,8 @@ def simulate(
     threads: None takes all processors this process may use. No result depends on it.
     samples: does a sample at a dose time see the dose ("after") or not ("before")?
     max_steps: accepted and rejected steps after which a patient is given up.
+    max_step: no step is longer, in the model's time unit: where a short input could lie between two
+        steps unseen (docs/numerics.md). None is no bound.
     progress: True draws a bar; a callable is called with the patients done and all.
     executor: "machine_code", "interpreter", or None for the faster one that works here. The results
     are the same bits.
@@ -68,9 +73,10 @@ def simulate(
         while it is solved. With these times may be None: no curve is stored then.
 
     Returns a Solution. Its values have the shape (patients, times, outputs), or (samples, outputs)
-    where each patient has times of its own; its reductions are (patients,) arrays by name. The
-    number of patients is the common length of all arrays, 1 if there is none. Raises InputError (a
-    ValueError) or TypeError before anything runs if something does not fit. A patient that fails
+    where each patient has a list of times of its own; its reductions are (patients,) arrays by
+    name. The number of patients is the common length of all arrays, 1 if there is none. Raises
+    InputError (a ValueError) or TypeError before anything runs if something does not fit. A patient
+    that fails
     numerically raises nothing: it has a status and NaN from the failing time on;
     `Solution.raise_for_status` turns that into an exception.
 
@@ -103,6 +109,7 @@ def simulate(
         threads=threads,
         samples=samples,
         max_steps=max_steps,
+        max_step=max_step,
         progress=progress,
         executor=executor,
         start=start,

@@ -39,6 +39,9 @@ class OneCompartment:
             else self.amounts.size
         )
 
+    def lengths(self, patients):
+        return [patients] * len(self.names)
+
     def repeat(self, times):
         result = OneCompartment(
             self.times, None if self.amounts is None else np.tile(self.amounts, times)
@@ -46,7 +49,7 @@ class OneCompartment:
         result.runs = self.runs
         return result
 
-    def solve(self, arrays):
+    def solve(self, arrays, keep=0):
         assert all(a.dtype == np.float64 for a in arrays)
         patients = self.patients_of([a.shape for a in arrays])
         assert all(a.shape in ((), (patients,)) for a in arrays)
@@ -75,7 +78,7 @@ class OneCompartment:
             reached=np.full((patients, 2), np.nan),
         )
 
-    def pull_back(self, arrays, cotangent, reduced):
+    def pull_back(self, arrays, cotangent, reduced, kept=None):
         status = self.solve(arrays).status
         assert cotangent.shape == self.shape(status.size)
         assert reduced.shape == (status.size, 2)

@@ -58,7 +58,8 @@ class Machine:
         at = self.layout
         self.workspace = np.full((at.slots, lanes), np.nan)
         self.workspace[at.const : at.const + at.n_const] = programs.constants[:, None]
-        for k, value in enumerate([*parameters, *switches]):
+        sides = np.zeros(at.n_surfaces)
+        for k, value in enumerate([*parameters, *switches, *sides]):
             self.workspace[at.params + k] = value
         for k, value in enumerate(rates):
             self.workspace[at.rates + k] = value
@@ -90,6 +91,18 @@ class Machine:
         self.region("f", self.layout.n)[:] = 0.0  # rhs adds to what is there
         self.run("rhs")
         return self.region("f", self.layout.n).copy()
+
+    def take_sides(self, t, y):
+        """The sides of surfaces on which a state is; one surface can decide on another."""
+        at = self.layout
+        first = at.params + at.n_params + at.n_switches - at.n_surfaces
+        for _ in range(at.n_surfaces):
+            self._at(t, y)
+            self.run("surfaces")
+            self.workspace[first : first + at.n_surfaces] = np.sign(
+                np.nan_to_num(self.region("g", at.n_surfaces), nan=0.0)
+            )
+            self.run("prepare")
 
     def df_dt(self, t, y):
         self._at(t, y)

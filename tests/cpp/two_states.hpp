@@ -239,7 +239,8 @@ struct Population {
         b.event_values = event_values.data(), b.event_offsets = event_offsets.data();
         b.event_offset_stride = event_offsets.size() > 2 ? 1 : 0;
         b.times = times.data(), b.n_times = static_cast<std::int64_t>(times.size());
-        b.rtol = 1e-8, b.atol = atol.data(), b.max_steps = max_steps, b.before = before;
+        b.rtol = 1e-8, b.atol = atol.data(), b.max_steps = max_steps, b.max_step = HUGE_VAL,
+        b.before = before;
         b.values = derivatives.gradient ? nullptr : r.values.data();
         b.reductions = reductions;
         b.status = r.status.data(), b.failure_time = r.failure_time.data();

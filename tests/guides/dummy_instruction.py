@@ -62,7 +62,7 @@ STEPS: Steps = {
         ),
     ],
 }
-LEFT: dict[str, str] = {}
+LEFT = {"python/teorell/lowering/trace.py": "one instruction is its operation"}
 # What makes it a function that users can write: the guide of a function, without `elementary.py`.
 FUNCTION: Steps = {
     "python/teorell/model/expression.py": [

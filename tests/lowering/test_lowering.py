@@ -51,6 +51,7 @@ def check(model, parameters, t, y, switches=(), tolerance=1e-11, rounding=0.0):
     parameters, y = np.asarray(parameters, dtype=float), np.asarray(y, dtype=float)
     n, lanes = y.shape
     machine = Machine(programs, parameters, switches, lanes=lanes)
+    machine.take_sides(t, y)
 
     def close(a, b, name, rounding=0.0):
         size = np.maximum(np.abs(b).max(initial=0.0), 1e-300)
@@ -215,6 +216,7 @@ def test_jacobian_against_differences():
     model = everything()
     p, y, ghinv, step = [[0.7], [1.3], [2.0]], np.array([[0.9], [0.6], [1.1], [0.8]]), 40.0, 1e-6
     machine = Machine(lower(model), p)
+    machine.take_sides(0.4, y)
     columns = []
     for k in range(4):
         shift = step * np.eye(4)[:, [k]]

@@ -4,6 +4,8 @@ other.
 
 from __future__ import annotations
 
+import math
+
 import closed_form
 import numpy as np
 import pytest
@@ -349,3 +351,31 @@ def test_a_table_of_doses_that_all_patients_share():
     expected = problem_of(model, {"cl": np.tile(cl, 2)}, regimen, TIMES, **EXACT)
     found = shared.repeat(2).solve([np.tile(cl, 2)]).values
     np.testing.assert_array_equal(found, expected.solve(expected.given).values)
+
+
+@pytest.mark.parametrize("executor", ["machine_code", "interpreter"])
+def test_no_step_is_longer_than_max_step(executor: str) -> None:
+    """A pulse that the steps pass over is met by steps that are shorter than it."""
+    model = tl.Model("pulse")
+    k = model.parameter("k", 0.1)
+    y = model.state("y")
+    model.flow(None, y, 1000.0 * tl.exp(-((model.time - 500.0) ** 2)))
+    model.flow(y, None, k * y)
+    model.output("y", y)
+    free = tl.simulate(model, None, None, [510.0], executor=executor)
+    bounded = tl.simulate(model, None, None, [510.0], max_step=0.7, executor=executor)
+    exact = 1000.0 * math.sqrt(math.pi) * math.exp(-0.1 * 10.0 + 0.1**2 / 4.0)
+    assert abs(free["y"][0, 0] / exact - 1.0) > 0.5  # else this tests nothing
+    np.testing.assert_allclose(bounded["y"], exact, rtol=2e-6)
+    assert 510.0 / 0.7 <= bounded.steps[0] < 1000
+    with pytest.raises(tl.InputError, match="Leave max_step out"):
+        tl.simulate(constant_input(), None, None, [1.0], start="equilibrium", max_step=1.0)
+
+
+def constant_input() -> tl.Model:
+    model = tl.Model("turnover")
+    y = model.state("y")
+    model.flow(None, y, 1.0)
+    model.flow(y, None, 0.1 * y)
+    model.output("y", y)
+    return model

@@ -44,6 +44,7 @@ struct Batch {
     double rtol;
     const double* atol;  // [state]
     double max_steps;    // attempts, rejected ones included
+    double max_step;     // no step is longer; may be infinite
     bool before;         // a sample at a dose time sees the state before the dose
     double* values;      // [patient][time][output], or [row][output]; null: nothing is sampled
     std::int64_t values_first;  // the patient of the first row of values
@@ -51,6 +52,7 @@ struct Batch {
     double* failure_time;       // [patient] NaN where status is success
     std::int64_t* steps;        // [patient] accepted
     std::int64_t* rejected;     // [patient]
+    std::int32_t* condition;    // [patient] of who slides, the surface; or null
     // Where each patient has times of its own: rows sample_offsets[i] to sample_offsets[i + 1] of
     // times and of values.
     const std::int64_t* sample_offsets;  // [patients + 1]; null: one grid
@@ -98,6 +100,8 @@ struct Tangents {
 struct Derivatives {
     const Gradient* gradient = nullptr;
     const Tangents* tangents = nullptr;
+    // Where accepted steps are recorded (KeptTapes); with a gradient, those of the same batch.
+    void* kept = nullptr;
 };
 
 }  // namespace teorell

@@ -29,7 +29,10 @@ class Forward : ForwardReductions<V, Method, Executor> {
             Executor executor, const Tape& tape, double* workspace, double* staging, double* dots,
             double* staged_dots)
         : Base(programs, batch, tangents, executor, tape, workspace, staging, dots),
-          coming(staged_dots) {}
+          coming(staged_dots),
+          shifts(tangents.directions) {}
+
+    bool without_memory() const { return shifts.data == nullptr; }
 
     void run(std::int64_t first, std::int64_t count) {
         next_patient = first, end_patient = first + count;
@@ -42,6 +45,7 @@ class Forward : ForwardReductions<V, Method, Executor> {
 
   private:
     double* coming;
+    const Doubles shifts;  // of the time of a crossing, in each direction
 
     // --- patients into lanes
 
@@ -164,6 +168,13 @@ class Forward : ForwardReductions<V, Method, Executor> {
         }
         if (g.event_time != nullptr && s.event > from) Base::right_hand_side(l, execute);
         for (std::int64_t e = from; e < s.event; ++e) event(l, e);
+        if (s.acted >= 0)
+            act(l, s.acted);
+        else if (s.crossed >= 0)
+            pass(l, s.crossed);
+        else if (at.n_surfaces > 0 && Base::sides_change(l))
+            change_parameters(l);
+        if (at.n_events > 0 && s.acted < 0 && s.crossed < 0) note_shifts(l, from, s.event);
         Base::set_rates(l, stretch[l]);
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.after(*of[l], stretch[l])[k];
         if (!b.before) Base::samples_here(l, tape.after(*of[l], stretch[l]));
@@ -175,6 +186,7 @@ class Forward : ForwardReductions<V, Method, Executor> {
         for (int k = 0; g.event_time != nullptr && k < at.n; ++k)
             lane(at.ynew + k, l) = lane(at.f + k, l);
         Base::apply(l, e);
+        if (e + 1 == current(l).event && at.n_surfaces > 0) Base::set_parameters(l, stretch[l]);
         if (g.event_time != nullptr) Base::right_hand_side(l, execute);
         const std::int32_t target = b.event_targets[e], kind = b.event_kinds[e];
         for (std::int64_t d = 0; d < g.directions; ++d) {
@@ -193,6 +205,65 @@ class Forward : ForwardReductions<V, Method, Executor> {
                     ((kind == reset ? 0.0 : lane(at.ynew + k, l)) - lane(at.f + k, l)) *
                     g.event_time[at_row];
         }
+    }
+
+    // Parameters and their tangents as they hold in the stretch.
+    void change_parameters(int l) {
+        Base::set_parameters(l, stretch[l]);
+        for (std::int64_t d = 0; d < g.directions; ++d) prepare_tangents(l, d);
+    }
+
+    // The tangents over a surface, as Reverse::pass_back has them.
+    void pass(int l, std::int32_t surface) {
+        Base::right_hand_side(l, execute);
+        for (int k = 0; k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
+        const double rate = Base::distance_rate(l, surface);
+        for (std::int64_t d = 0; d < g.directions; ++d) {
+            load(d);
+            for (int k = 0; k < at.n; ++k) put(at.ydot + k, get(at.yndot + k));
+            interpret<V>(m.surfaces_jvp, ws);
+            shifts.data[d] = -lane(at.gdot + surface, l) / rate;
+            if (r.count > 0) Base::extrema_at_events(l, d, shifts.data[d], shifts.data[d]);
+        }
+        change_parameters(l);
+        Base::right_hand_side(l, execute);
+        for (int k = 0; k < at.n; ++k) {
+            const double jump = lane(at.ynew + k, l) - lane(at.f + k, l);
+            for (std::int64_t d = 0; d < g.directions && jump != 0.0; ++d)
+                ydot(carried, d, k)[l] += jump * shifts.data[d];
+        }
+    }
+
+    // Of the actions that follow: those of the time of the last event here.
+    void note_shifts(int l, std::int64_t from, std::int64_t to) {
+        for (std::int64_t d = 0; d < g.directions; ++d)
+            shifts.data[d] =
+                g.event_time == nullptr || to == from ? 0.0 : Base::time_dot(l, d, to - 1);
+    }
+
+    // The tangents through an action, as Reverse::act_back has them.
+    void act(int l, std::int32_t event) {
+        if (r.count > 0) Base::integrals_beside(l, 1.0, shifts.data);
+        Base::right_hand_side(l, execute);
+        interpret<V>(m.action_rates, ws);
+        for (std::int64_t d = 0; d < g.directions; ++d) {
+            load(d);
+            for (int k = 0; k < at.n; ++k) put(at.ydot + k, get(at.yndot + k));
+            interpret<V>(m.actions_jvp, ws);
+            for (int k = 0; k < at.n; ++k)
+                ydot(carried, d, k)[l] += lane(at.f + k, l) * shifts.data[d];
+            for (int a = 0; a < at.n_actions; ++a)
+                if (m.action_events[a] == event)
+                    ydot(carried, d, m.action_states[a])[l] =
+                        lane(at.actdot + a, l) + lane(at.actrate + a, l) * shifts.data[d];
+        }
+        if (at.n_surfaces > 0 && Base::sides_change(l)) change_parameters(l);
+        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.after(*of[l], stretch[l])[k];
+        if (r.count > 0) Base::integrals_beside(l, -1.0, shifts.data);
+        Base::right_hand_side(l, execute);
+        for (std::int64_t d = 0; d < g.directions; ++d)
+            for (int k = 0; k < at.n; ++k)
+                ydot(carried, d, k)[l] -= lane(at.f + k, l) * shifts.data[d];
     }
 
     bool changes(std::int64_t from, std::int64_t to) const {

@@ -71,6 +71,26 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
             extrema_at_events(l, d, time_dot(l, d, from), time_dot(l, d, to - 1));
     }
 
+    // Extrema at events, or at a crossing, whose times have these tangents.
+    void extrema_at_events(int l, std::int64_t d, double first, double last) {
+        for (int k = 0; k < r.count; ++k) {
+            const Mark& found = of[l]->marks.data[k];
+            if (found.step < 0 || !in_window(r.window(k, patient[l]), current(l).t)) continue;
+            const bool before = found.step + 1 == current(l).first_step && found.theta == 1.0;
+            const bool after = found.step == current(l).first_step && found.theta == 0.0;
+            reduced(l, k, d) += found.factor * (before ? first : after ? last : 0.0);
+        }
+    }
+
+    double time_dot(int l, std::int64_t d, std::int64_t e) const {
+        return g.event_time[d * g.event_strides[0] + patient[l] * g.event_strides[1] + e];
+    }
+
+    // The same at an action, whose time has these tangents.
+    void integrals_beside(int l, double sign, const double* shifts) {
+        integrals_at(l, sign, [shifts](std::int64_t d) { return shifts[d]; });
+    }
+
   private:
     bool has_areas = false;
 
@@ -108,30 +128,21 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
         return due != 0;
     }
 
-    // What an event moves directly: the bound of a piece of an integral, and an extremum there.
+    // What an event moves directly: the bound of a piece of an integral.
     void reductions_beside(int l, std::int64_t e, double sign) {
+        integrals_at(l, sign, [&](std::int64_t d) { return time_dot(l, d, e); });
+    }
+
+    template <class Moved>
+    void integrals_at(int l, double sign, Moved moved) {
         Base::outputs_of_lane(l, execute);
         for (int k = 0; k < r.count; ++k) {
             const double* window = r.window(k, patient[l]);
             if (!is_integral(r.kinds[k]) || !in_window(window, current(l).t)) continue;
             const double piece =
                 sign * integrand(r.kinds[k], lane(at.out + r.outputs[k], l), window[2]);
-            for (std::int64_t d = 0; d < g.directions; ++d)
-                reduced(l, k, d) += piece * time_dot(l, d, e);
+            for (std::int64_t d = 0; d < g.directions; ++d) reduced(l, k, d) += piece * moved(d);
         }
-    }
-    void extrema_at_events(int l, std::int64_t d, double first, double last) {
-        for (int k = 0; k < r.count; ++k) {
-            const Mark& found = of[l]->marks.data[k];
-            if (found.step < 0 || !in_window(r.window(k, patient[l]), current(l).t)) continue;
-            const bool before = found.step + 1 == current(l).first_step && found.theta == 1.0;
-            const bool after = found.step == current(l).first_step && found.theta == 0.0;
-            reduced(l, k, d) += found.factor * (before ? first : after ? last : 0.0);
-        }
-    }
-
-    double time_dot(int l, std::int64_t d, std::int64_t e) const {
-        return g.event_time[d * g.event_strides[0] + patient[l] * g.event_strides[1] + e];
     }
 };
 

@@ -4,8 +4,7 @@
 // output, so the grid never changes a step.
 #pragma once
 
-#include "first_step.hpp"
-#include "reductions.hpp"
+#include "actions.hpp"
 #include "status.hpp"
 #include "step_control.hpp"
 #include "tape.hpp"
@@ -18,10 +17,11 @@ constexpr int persistent_negatives = 15;
 // Executor: void step(double* ws), rhs(double* ws), outputs(double* ws).   Queue: std::int64_t
 // next() (-1: none left), bool cancelled(), void finished().   Record: a Tape, or NoTape.
 template <class V, class Method, class Executor, class Queue, class Record = NoTape>
-class Group : ReductionLanes<V, Method, Executor> {
-    using Base = ReductionLanes<V, Method, Executor>;
+class Group : ActionLanes<V, Method, Executor> {
+    using Base = ActionLanes<V, Method, Executor>;
     using P = Pack<V>;
     using Base::get, Base::put, Base::lane, Base::in, Base::tn, Base::has, Base::for_each;
+    using Base::landed, Base::settled, Base::torn, Base::due;
     using Base::patient, Base::event, Base::stop, Base::sample, Base::n_samples, Base::next_sample;
     using Base::W, Base::infinity, Base::m, Base::at, Base::b, Base::ws, Base::execute;
 
@@ -94,6 +94,8 @@ class Group : ReductionLanes<V, Method, Executor> {
                 fresh |= 1u << l;
             }
             if (fresh == 0) return;
+            if (at.n_events > 0) Base::find_sides(fresh);
+            Base::note_conditions(fresh, true);
             cross_events(fresh);
         }
     }
@@ -109,6 +111,8 @@ class Group : ReductionLanes<V, Method, Executor> {
         Base::seat_events(l, staged[from]);
         Base::seat_samples(l);
         Base::seat_reductions(l);
+        Base::seat_sides(l);
+        Base::seat_actions(l);
         steps[l] = rejected[l] = 0.0;
         tn(l) = 0.0;
         active |= 1u << l;
@@ -119,18 +123,32 @@ class Group : ReductionLanes<V, Method, Executor> {
 
     // Lanes at tn: samples before the event, the events there, samples after, and a new first step.
     // Where records have an order, samples lie between events: each is a crossing of its own,
-    // without a step between.
+    // without a step between. So is the passing of a surface, which comes before the events there.
     TEORELL_HD void cross_events(unsigned lanes) {
         for (unsigned left = lanes; left != 0;) {
-            for_each(left, [this](int l) { record.arrive(patient[l], sample[l], values_of(l)); });
+            for_each(left, [this](int l) {
+                record.arrive(patient[l], sample[l], has(due, l) ? -1 : Base::crossed(l),
+                              Base::action(l), values_of(l));
+            });
             if (b.before) Base::sample_here(left);
-            for_each(left, [this](int l) { Base::apply_events(l, Base::last_event_now(l)); });
-            if (!b.before) Base::sample_here(left);
+            const unsigned acting = left & due, passing = left & landed & ~acting,
+                           others = left & ~acting & ~passing;
+            for_each(acting, [this](int l) { Base::act(l); });
+            for_each(passing, [this](int l) { Base::cross_surface(l); });
+            for_each(others, [this](int l) { Base::apply_events(l, Base::last_event_now(l)); });
+            Base::find_sides(others);
+            landed &= ~passing;
+            Base::note_conditions(left);
+            if (!b.before)
+                Base::sample_here((others | without_event(acting | passing)) & ~due & ~torn);
             for_each(left, [this](int l) {
                 record.leave(patient[l], sample[l], event[l], values_of(l));
             });
+            for_each(left & torn, [this](int l) { finish(l, sliding); });
             for_each(left, [&](int l) {
-                if (sample[l] == n_samples[l] && Base::windows_over(l)) finish(l, success);
+                if (has(active & due, l)) return;
+                if (has(active, l) && sample[l] == n_samples[l] && Base::windows_over(l))
+                    finish(l, success);
                 const double now = tn(l);
                 if (!has(active, l) || stop[l] > now + event_tolerance(now)) left &= ~(1u << l);
             });
@@ -138,11 +156,19 @@ class Group : ReductionLanes<V, Method, Executor> {
         if (lanes & active) first_step(lanes & active);
     }
 
+    TEORELL_HD unsigned without_event(unsigned lanes) const {
+        unsigned result = 0;
+        for_each(lanes, [&](int l) {
+            result |= (stop[l] > tn(l) + event_tolerance(tn(l)) ? 1u : 0u) << l;
+        });
+        return result;
+    }
+
     // --- one step
 
     TEORELL_HD void advance() {
-        const V start = get(at.scalar + s_tn), wanted = P::load(h), end = P::load(stop),
-                remaining = end - start;
+        const V start = get(at.scalar + s_tn), end = P::load(stop), remaining = end - start,
+                wanted = min(P::load(h), P::broadcast(b.max_step));
         // Also where start + wanted rounds to the end, or to a few units in the last place before
         // it: no step has length 0.
         const auto clipped =
@@ -158,7 +184,8 @@ class Group : ReductionLanes<V, Method, Executor> {
         const auto pivots =
             get(at.scalar + s_pivot) >= P::broadcast(1e-10) * get(at.scalar + s_ghinv);
         const auto small = err2 <= P::broadcast(1.0);
-        const unsigned accepted = active & bits(small & (valid > zero) & pivots);
+        const unsigned good = active & bits(small & (valid > zero) & pivots),
+                       again = Base::look(good, t_new, h_step), accepted = good & ~again;
 
         // A finite positive argument for the logarithm whatever the step did.
         const V log_error = coarse_log2(select(
@@ -171,11 +198,13 @@ class Group : ReductionLanes<V, Method, Executor> {
         P::store(growth, select(accept_mask, P::broadcast(Controller::largest), P::broadcast(1.0)));
         P::store(steps, P::load(steps) + select(accept_mask, P::broadcast(1.0), zero));
 
-        const unsigned refused = active & ~accepted;
+        const unsigned refused = active & ~good;
         if (refused) reject(refused, bits(small), bits(pivots), h_step);
-        if (accepted == 0) return;
+        if (again) take_again(again);
+        const unsigned standing = landed & ~accepted;
+        if (accepted == 0) return cross_events(standing & active);
 
-        const unsigned at_event = accepted & bits(clipped);
+        const unsigned at_event = accepted & (bits(clipped) | landed);
         std::int64_t sample_before[W];
         for_each(accepted, [&](int l) { sample_before[l] = sample[l]; });
         Base::sample_within(accepted, t_new, h_step, at_event);
@@ -188,6 +217,7 @@ class Group : ReductionLanes<V, Method, Executor> {
             put(at.yn + k, select(accept_mask, get(at.ynew + k), get(at.yn + k)));
         put(at.scalar + s_tn, select(accept_mask, t_new, start));
         moved |= accepted;
+        if (at.n_surfaces > 0) settle_sides(accepted, settled & ~at_event);
         const auto over = P::load(steps) + P::load(rejected) >= P::broadcast(b.max_steps);
         const auto done =
             (P::load(next_sample) > P::broadcast(1.7e308)) & (t_new >= Base::windows_end());
@@ -196,8 +226,27 @@ class Group : ReductionLanes<V, Method, Executor> {
         troubled &= ~accepted;
         const unsigned complete = bits(done);
         for_each(ended, [&](int l) { finish(l, has(complete, l) ? success : step_limit); });
-        const unsigned crossing = at_event & active;
+        const unsigned crossing = (at_event | standing) & active;
         if (crossing) cross_events(crossing);
+    }
+
+    // Lanes whose step goes over a surface: it should end there.
+    TEORELL_HD void take_again(unsigned lanes) {
+        for_each(lanes, [this](int l) {
+            h[l] = Base::target[l];
+            rejected[l] += 1.0;
+            if (steps[l] + rejected[l] >= b.max_steps) finish(l, step_limit);
+        });
+    }
+
+    // After a step that has ended: sides that have changed without an effect.
+    TEORELL_HD void settle_sides(unsigned taken, unsigned changed) {
+        Base::leave_bands(taken);
+        for_each(changed,
+                 [this](int l) { record.arrive(patient[l], sample[l], -1, -1, values_of(l)); });
+        Base::change_sides(changed);
+        for_each(changed,
+                 [this](int l) { record.leave(patient[l], sample[l], event[l], values_of(l)); });
     }
 
     TEORELL_HD void reject(unsigned refused, unsigned small, unsigned pivots, V h_step) {
@@ -205,12 +254,14 @@ class Group : ReductionLanes<V, Method, Executor> {
         P::store(step, h_step);
         P::store(err2, get(at.scalar + s_err2));
         P::store(valid, get(at.scalar + s_valid));
+        unsigned undefined = 0;
+        Base::give_up_landing(refused);
         for_each(refused, [&](int l) {
             rejected[l] += 1.0;
             const bool finite = err2[l] < 1e200 && valid[l] != 0.0;
             const bool below_zero = finite && has(small, l) && valid[l] < 0.0;
             if (!finite)
-                h[l] = 0.25 * step[l];
+                h[l] = 0.25 * step[l], undefined |= 1u << l;
             else if (!has(pivots, l))
                 h[l] = 0.5 * step[l];
             else if (below_zero)
@@ -226,6 +277,7 @@ class Group : ReductionLanes<V, Method, Executor> {
             else if (steps[l] + rejected[l] >= b.max_steps)
                 finish(l, step_limit);
         });
+        Base::cross_here(undefined & active);
     }
 
     // --- first step after the start or an event
@@ -249,10 +301,12 @@ class Group : ReductionLanes<V, Method, Executor> {
         const std::int64_t i = patient[l];
         const double nan = infinity - infinity;
         b.status[i] = status;
+        if (status == sliding && b.condition != nullptr) b.condition[i] = Base::torn_at(l);
         b.failure_time[i] = status == success ? nan : tn(l);
         b.steps[i] = static_cast<std::int64_t>(steps[l]);
         b.rejected[i] = static_cast<std::int64_t>(rejected[l]);
         Base::end_reductions(l, status == success);
+        record.end(i, status == success);
         for (; b.values != nullptr && sample[l] < n_samples[l]; ++sample[l])
             for (int o = 0; o < at.n_out; ++o) Base::row(l)[o] = nan;
         // The empty lane idles on a harmless state until a patient takes it.

@@ -21,6 +21,12 @@ struct Growing {
         size += count;
         return data + size - count;
     }
+    void release() {
+        std::free(data);
+        data = nullptr;
+        size = room = 0;
+    }
+    std::int64_t bytes() const { return room * static_cast<std::int64_t>(sizeof(T)); }
 
   private:
     bool grow(std::int64_t count) {

@@ -35,10 +35,17 @@ struct Layout {
     std::int32_t block, ukept, ubar, lam, ynbar, coefbar, paramsbar, outbar, ysbar, outcoef;
     // Of forward sensitivities.
     std::int32_t z, ydot, yndot, udot, coefdot, paramsdot, outdot, entries, entries_ft;
+    // Of surfaces: distances, at the nodes of a step, their rates, tolerances; how near is on it;
+    // sides and rates of states to compare; cotangents of distances, states, coefficients;
+    // tangents.
+    std::int32_t g, gnodes, grate, gtol, band, gside, gf, gbar, gybar, gcoefbar, gdot;
+    // Of declared events: conditions that hold now, and that held; what actions give, how fast
+    // that changes; cotangents of what they give, of states and coefficients; tangents.
+    std::int32_t when, was, act, actrate, actbar, aybar, acoefbar, actdot;
     // Scratch, and the end of all regions.
     std::int32_t temp, slots;
-    std::int32_t n_const, n_coef, n, n_ft, n_out, n_params, n_switches, rates, n_rates, stages,
-        n_entries, n_outcoef;
+    std::int32_t n_const, n_coef, n, n_ft, n_out, n_params, n_switches, n_surfaces, n_events,
+        n_actions, rates, n_rates, stages, n_entries, n_outcoef;
 };
 
 // Places within the scalar region.
@@ -56,6 +63,9 @@ enum Scalar : std::int32_t {
 };
 
 constexpr int max_stages = 8;
+
+// What changes at a surface: rates, their slopes alone, or whether an action is taken.
+enum SurfaceKind : std::uint8_t { of_jump = 0, of_kink = 1, of_action = 2 };
 
 // Everything of a model that the time loop needs; plain pointers, so that it serves host and device
 // alike.
@@ -77,7 +87,22 @@ struct Programs {
     const std::uint8_t* controlled;  // [n]
     const std::uint8_t* is_signed;   // [n]
     double inverse_n_controlled;
-    const double* switch_before;  // [n_switches]
+    const double* switch_before;  // [n_switches] those of time, then the sides of surfaces
+    // Conditions on states: distances from their surfaces (t, y, coef -> g), and how fast these
+    // change (t, y, f, coef -> grate).
+    const std::int32_t* surfaces;
+    const std::int32_t* surface_rates;
+    const std::int32_t* surface_states;  // [n_surface_states] states that the distances read
+    std::int32_t n_surface_states;
+    const std::uint8_t* surface_kinds;  // [n_surfaces] of SurfaceKind
+    // Declared events: their conditions (coef -> when), what their actions give (t, y, coef -> act)
+    // and how fast that changes (t, y, f, coef -> actrate).
+    const std::int32_t* conditions;
+    const std::int32_t* actions;
+    const std::int32_t* action_rates;
+    const std::int32_t* action_events;   // [n_actions] whose they are
+    const std::int32_t* action_states;   // [n_actions] what they change
+    const std::int32_t* event_surfaces;  // [n_events] one of those its condition reads, or -1
 
     // Derivatives: empty programs unless the model was lowered for them.
     // solve_transposed and stage_vjp, regions block and u moved to a stage's.
@@ -87,6 +112,8 @@ struct Programs {
     const std::int32_t* outputs_vjp;
     const std::int32_t* initial_vjp;
     const std::int32_t* prepare_vjp;
+    const std::int32_t* surfaces_vjp;  // t, y, coef, gbar -> gybar, gcoefbar
+    const std::int32_t* actions_vjp;   // t, y, coef, actbar -> aybar, acoefbar
     // stage_jvp and solve with region f moved to that stage's udot.
     const std::int32_t* stage_jvp[max_stages];
     const std::int32_t* stage_solve_dot[max_stages];
@@ -94,6 +121,8 @@ struct Programs {
     const std::int32_t* outputs_jvp;
     const std::int32_t* initial_jvp;
     const std::int32_t* prepare_jvp;
+    const std::int32_t* surfaces_jvp;  // t, y, ydot, coef, coefdot -> gdot
+    const std::int32_t* actions_jvp;   // t, y, ydot, coef, coefdot -> actdot
     // [n_entries][3] row, column of the Jacobian; number of the column.
     const std::int32_t* entries;
     const std::int32_t* output_coefs;  // [n_outcoef]

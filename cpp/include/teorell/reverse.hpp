@@ -34,6 +34,17 @@ class Reverse : ReverseReductions<V, Method, Executor> {
     void run(std::int64_t first, std::int64_t count, const double* slopes,
              std::int64_t slopes_first, const std::int64_t* slope_strides) {
         next_patient = first, end_patient = first + count;
+        walk(slopes, slopes_first, slope_strides);
+    }
+
+    // All patients whose tapes are kept, with other threads.
+    void run(KeptTapes& kept, Run& all, const double* slopes, const std::int64_t* slope_strides) {
+        Base::source = &kept, Base::shared = &all;
+        walk(slopes, 0, slope_strides);
+    }
+
+  private:
+    void walk(const double* slopes, std::int64_t slopes_first, const std::int64_t* slope_strides) {
         Base::cotangent = slopes, Base::cotangent_first = slopes_first,
         Base::strides = slope_strides;
         for (;;) {
@@ -44,10 +55,10 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         flush();
     }
 
-  private:
     double* pending;
     std::int64_t fresh[W];  // the first step whose state the ring holds
     std::int64_t waiting[W];
+    double by_action[W];  // d L / d time of the actions since the last crossing or event
     int n_waiting = 0;
 
     // --- patients into lanes
@@ -57,7 +68,9 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         while (active != all) {
             for (int l = 0; l < W; ++l) {
                 if (has(active, l)) continue;
-                const auto solved = [this](std::int64_t i) { return b.status[i] == success; };
+                const auto solved = [this](std::int64_t i) {
+                    return b.status[i] == success && tape.holds(i);
+                };
                 if (next_staged == n_staged && !Base::stage_patients(true, solved)) return;
                 begin(l, next_staged++);
             }
@@ -71,6 +84,7 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         fresh[l] = record[l] + 1 - tape.ring_steps();
         sample[l] = Base::sample_count(patient[l]);
         Base::seat_reductions(l);
+        by_action[l] = 0.0;
         Base::set_rates(l, stretch[l]);
         for (int k = 0; k < at.n_coef; ++k) lane(at.coefbar + k, l) = 0.0;
         for (int k = 0; k < at.n; ++k) lane(at.lam + k, l) = 0.0;
@@ -153,18 +167,29 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         const std::int64_t from = Base::first_event(l);
         lane(at.scalar + s_tn, l) = s.t;
         if (!b.before) Base::samples_here(l, s.sample_before, tape.after(*of[l], stretch[l]));
-        bool changed = false;  // a parameter or a switch
+        // A parameter, a switch or a side.
+        bool changed = at.n_surfaces > 0 && Base::sides_change(l);
+        if (s.acted >= 0) {
+            act_back(l, s.acted, changed);
+        } else if (s.crossed >= 0) {
+            pass_back(l, s.crossed);
+        } else if (changed) {
+            hand_in(l, false);
+            forget_coefficients(l);
+        }
         for (std::int64_t e = from; e < s.event; ++e)
             changed = changed || Base::changes_parameters(b.event_kinds[e]);
         if (g.event_time != nullptr && s.event > from) {
             go_before(l, changed);
             event_times(l, from, s.event);
+            g.event_time[Base::row(l, s.event - 1)] += by_action[l];
             if (g.reduced != nullptr) {
                 go_before(l, changed);
                 Base::reductions_at_events(l, from, s.event);
             }
             if (changed) Base::set_parameters(l, stretch[l]);
         }
+        if (s.acted < 0) by_action[l] = 0.0;
         for (std::int64_t e = s.event - 1; e >= from; --e) uncross(l, e);
         go_before(l, changed);
         if (b.before) Base::samples_here(l, s.sample_before, tape.before(*of[l], stretch[l]));
@@ -175,6 +200,67 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         for (int k = 0; k < at.n; ++k) g.initial[patient[l] * at.n + k] = lane(at.lam + k, l);
         hand_in(l, true);
         Base::leave(l);
+    }
+
+    void forget_coefficients(int l) {
+        for (int k = 0; k < at.n_coef - at.n_rates; ++k) lane(at.coefbar + k, l) = 0.0;
+    }
+
+    // One lane over the surface that it passes at time t*, where its state is continuous: of
+    //     dy+ = dy- + (f- - f+) dt*,   dt* = -(g_y dy- + g_p dp) / (g_t + g_y f-)
+    // the transpose (Hairer, Norsett & Wanner, Solving ODEs I, II.6).
+    void pass_back(int l, std::int32_t surface) {
+        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.after(*of[l], stretch[l])[k];
+        Base::right_hand_side(l, execute);
+        for (int k = 0; k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
+        hand_in(l, false);
+        forget_coefficients(l);
+        go_before(l, true);
+        Base::right_hand_side(l, execute);
+        double by_time = by_action[l];
+        for (int k = 0; k < at.n; ++k)
+            by_time += lane(at.lam + k, l) * (lane(at.f + k, l) - lane(at.ynew + k, l));
+        if (g.reduced != nullptr) by_time += Base::extrema_moved(l);
+        if (by_time == 0.0) return;  // a kink: it does not matter when
+        const double rate = Base::distance_rate(l, surface);
+        for (int k = 0; k < at.n_surfaces; ++k) put(at.gbar + k, P::broadcast(0.0));
+        lane(at.gbar + surface, l) = -by_time / rate;
+        interpret<V>(m.surfaces_vjp, ws);
+        for (int k = 0; k < at.n; ++k) lane(at.lam + k, l) += lane(at.gybar + k, l);
+        for (int k = 0; k < at.n_coef; ++k) lane(at.coefbar + k, l) += lane(at.gcoefbar + k, l);
+    }
+
+    // One lane over an action y+ = r(t*, y-), whose time t* moves with what has led to it: the
+    // transpose of
+    //     dy+ = r_y dy- + r_p dp + (r_y f- + r_t - f+) dt*
+    void act_back(int l, std::int32_t event, bool sides_changed) {
+        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.after(*of[l], stretch[l])[k];
+        double by_time = 0.0;
+        Base::right_hand_side(l, execute);
+        for (int k = 0; k < at.n; ++k) by_time -= lane(at.lam + k, l) * lane(at.f + k, l);
+        if (g.reduced != nullptr) Base::add_integrands(l, -1.0, by_time);
+        if (sides_changed) {
+            hand_in(l, false);
+            forget_coefficients(l);
+            go_before(l, true);
+        }
+        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
+        if (g.reduced != nullptr) Base::add_integrands(l, 1.0, by_time);
+        Base::right_hand_side(l, execute);
+        interpret<V>(m.action_rates, ws);
+        for (int a = 0; a < at.n_actions; ++a) put(at.actbar + a, P::broadcast(0.0));
+        for (int a = 0; a < at.n_actions; ++a) {
+            if (m.action_events[a] != event) continue;
+            double& bar = lane(at.lam + m.action_states[a], l);
+            by_time += bar * lane(at.actrate + a, l);
+            lane(at.actbar + a, l) = bar;
+            bar = 0.0;
+        }
+        for (int k = 0; k < at.n; ++k) by_time += lane(at.lam + k, l) * lane(at.f + k, l);
+        interpret<V>(m.actions_vjp, ws);
+        for (int k = 0; k < at.n; ++k) lane(at.lam + k, l) += lane(at.aybar + k, l);
+        for (int k = 0; k < at.n_coef; ++k) lane(at.coefbar + k, l) += lane(at.acoefbar + k, l);
+        by_action[l] += by_time;
     }
 
     // Rates and parameters as they were before the stretch.
@@ -229,6 +315,7 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         for (std::int64_t e = from; e < to; ++e) {
             for (int k = 0; k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
             Base::apply(l, e);
+            if (e + 1 == to && at.n_surfaces > 0) Base::set_parameters(l, stretch[l]);
             Base::right_hand_side(l, execute);
             const bool forgets = b.event_kinds[e] == reset;
             double sum = 0.0;

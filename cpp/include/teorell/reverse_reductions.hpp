@@ -72,6 +72,30 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
         }
     }
 
+    // d L / d time of a crossing by the extrema that stand at it.
+    double extrema_moved(int l) const {
+        double sum = 0.0;
+        for (int k = 0; k < r.count; ++k) {
+            const Mark& found = of[l]->marks.data[k];
+            if (found.step < 0 || !in_window(r.window(k, patient[l]), current(l).t)) continue;
+            const bool before = found.step + 1 == current(l).first_step && found.theta == 1.0,
+                       after = found.step == current(l).first_step && found.theta == 0.0;
+            if (before || after) sum += reduced(l, k) * found.factor;
+        }
+        return sum;
+    }
+
+    // What integrals read at yn, times their cotangents.
+    void add_integrands(int l, double sign, double& sum) {
+        Base::outputs_of_lane(l, execute);
+        for (int k = 0; k < r.count; ++k) {
+            const double* window = r.window(k, patient[l]);
+            if (is_integral(r.kinds[k]) && in_window(window, current(l).t))
+                sum += sign * reduced(l, k) *
+                       integrand(r.kinds[k], lane(at.out + r.outputs[k], l), window[2]);
+        }
+    }
+
   private:
     const Reductions& r;
     std::int64_t mark[W], piece[W];  // the next crossing and the next piece of a step, going back
@@ -120,16 +144,6 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
         for (int o = 0; o < at.n_out; ++o) put(at.outbar + o, P::broadcast(0.0));
         for_each(due, [&](int l) { lane(at.outbar + r.outputs[k], l) = reduced(l, k); });
         pull_back_inside(due, P::load(theta));
-    }
-
-    void add_integrands(int l, double sign, double& sum) {
-        Base::outputs_of_lane(l, execute);
-        for (int k = 0; k < r.count; ++k) {
-            const double* window = r.window(k, patient[l]);
-            if (is_integral(r.kinds[k]) && in_window(window, current(l).t))
-                sum += sign * reduced(l, k) *
-                       integrand(r.kinds[k], lane(at.out + r.outputs[k], l), window[2]);
-        }
     }
 };
 

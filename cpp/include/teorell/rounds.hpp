@@ -16,8 +16,15 @@ constexpr std::int64_t patients_a_round = 6 * Pack<V>::width;
 // The patients of a round.
 struct ShortQueue {
     Run& shared;
+    const KeptTapes* kept;  // of patients that need not be solved again; or null
+    const std::int32_t* status;
     std::int64_t coming, end;
-    std::int64_t next() { return coming < end ? coming++ : -1; }
+    std::int64_t next() {
+        if (kept != nullptr)
+            while (coming < end && !(kept->tapes[coming].dropped && status[coming] == success))
+                ++coming;
+        return coming < end ? coming++ : -1;
+    }
     bool cancelled() const { return is_cancelled(shared); }
     void finished() { add_finished(shared, 1); }
 };
@@ -26,10 +33,11 @@ struct ShortQueue {
 // holds those of the round alone.
 template <class V, class Method, class Executor, class Along>
 void by_rounds(const Programs& programs, Batch& part, Tape& tape, Executor executor, Run& run,
-               double* workspace, double* nodes, bool own_values, Along along) {
+               double* workspace, double* nodes, bool own_values, Along along,
+               const KeptTapes* kept = nullptr) {
     constexpr std::int64_t round = patients_a_round<V>;
     double* staging = workspace + static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
-    ShortQueue queue{run, 0, 0};
+    ShortQueue queue{run, kept, part.status, 0, 0};
     Group<V, Method, Executor, ShortQueue, Tape> group(programs, part, executor, queue, workspace,
                                                        staging, nodes, tape);
     for (;;) {
@@ -37,6 +45,11 @@ void by_rounds(const Programs& programs, Batch& part, Tape& tape, Executor execu
         if (first >= run.patients) return;
         const std::int64_t count = run.patients - first < round ? run.patients - first : round;
         queue.coming = first, queue.end = first + count;
+        if (kept != nullptr) {
+            const std::int64_t some = queue.next();
+            if (some < 0) continue;
+            queue.coming = some;
+        }
         tape.begin(first);
         if (own_values) part.values_first = first;
         group.run();
@@ -58,10 +71,11 @@ inline std::int64_t most_rows(const Batch& batch, std::int64_t round) {
     return most;
 }
 
-// Gradients. workspace: 3 * [slots][W], and nodes as for Group.
+// Gradients. workspace: 3 * [slots][W], and nodes as for Group. kept: what a forward solve has
+// recorded of the same batch, or null; batch.status is then that of this solve.
 template <class V, class Method, class Executor>
 void pull_back(const Programs& programs, const Batch& batch, const Gradient& gradient,
-               Executor executor, Run& run, double* workspace) {
+               Executor executor, Run& run, double* workspace, KeptTapes* kept) {
     const auto size = static_cast<std::int64_t>(programs.at.slots) * Pack<V>::width;
     const std::int64_t n_out = programs.at.n_out, strides[3] = {batch.n_times * n_out, n_out, 1};
     Batch part = batch;
@@ -70,7 +84,14 @@ void pull_back(const Programs& programs, const Batch& batch, const Gradient& gra
     const Doubles memory(2 * values);
     double* slopes = memory.data + values;
     if (by_loss) part.values = memory.data;
-    Tape tape(programs.at, patients_a_round<V>, gradient.recorded_steps, batch.reductions.count);
+    if (kept != nullptr) {
+        const Tape tape(programs.at, *kept, batch.reductions.count);
+        Reverse<V, Method, Executor>(programs, part, gradient, executor, tape, workspace,
+                                     workspace + size, workspace + 2 * size)
+            .run(*kept, run, gradient.cotangent, gradient.strides);
+    }
+    Tape tape(programs.at, patients_a_round<V>, gradient.recorded_steps, batch.reductions.count,
+              kept);
     if (memory.data == nullptr || tape.full()) return give_up(run);
     Reverse<V, Method, Executor> reverse(programs, part, gradient, executor, tape, workspace,
                                          workspace + size, workspace + 2 * size);
@@ -83,7 +104,8 @@ void pull_back(const Programs& programs, const Batch& batch, const Gradient& gra
                 reverse.run(first, count, slopes, first, strides);
             else
                 cancel(run);
-        });
+        },
+        kept);
 }
 
 // Forward sensitivities. workspace: 2 * [slots][W], and nodes as for Group.
@@ -102,6 +124,7 @@ void push_forward(const Programs& programs, const Batch& batch, const Tangents& 
     Batch part = batch;
     Forward<V, Method, Executor> forward(programs, part, tangents, executor, tape, workspace,
                                          workspace + size, carried, carried + dots);
+    if (forward.without_memory()) return give_up(run);
     by_rounds<V, Method>(
         programs, part, tape, executor, run, workspace, workspace + 2 * size, false,
         [&](std::int64_t first, std::int64_t count) { forward.run(first, count); });

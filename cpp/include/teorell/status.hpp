@@ -15,7 +15,8 @@ enum Status : std::int32_t {
     negative = 5,
     cancelled = 6,
     no_steady_state = 7,  // found before the core runs, by simulation/steady_state.py
-    n_status = 8
+    sliding = 8,
+    n_status = 9
 };
 
 inline const char* status_sentence(int status) {
@@ -23,7 +24,8 @@ inline const char* status_sentence(int status) {
     case success: return "success";
     case not_finite_at_start:
         return "the right-hand side or its Jacobian is not finite at the start; check initial "
-               "values and divisions by zero";
+               "values and divisions by zero (a power of time below 0, as that of a Weibull shape "
+               "below 1, is infinite at time 0)";
     case became_not_finite:
         return "the solution became infinite or undefined; check for unbounded growth, or "
                "logarithms and roots of negative values";
@@ -39,6 +41,10 @@ inline const char* status_sentence(int status) {
         return "no steady state: there is none where more is given than can leave, where what is "
                "given cannot leave or where the states oscillate; elsewhere the search has not "
                "found it; give the doses one by one to see";
+    case sliding:
+        return "a condition on states has no side to be on: the rates of each side lead back to "
+               "the "
+               "other; write what holds between the two, or give the condition two thresholds";
     case cancelled: return "the run was cancelled before this patient was finished";
     default: return "unknown status";
     }

@@ -2,6 +2,9 @@
 // time, length and state, and what held between events. States are kept for the latest steps alone
 // (a ring); of older ones, the start of every stretch, from where they are computed again. So
 // memory does not grow with the number of steps, but for 24 bytes each.
+//
+// Or the tapes of all patients are kept until their gradient is asked for (KeptTapes), with all
+// states, as long as they fit a budget; who does not fit is solved again.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +28,9 @@ struct Stretch {
     double t;
     // Cursors after its events; before and after samples.
     std::int64_t first_step, event, sample_before, sample_after;
+    // What happens at its start: the surface that the solution passes, the declared event whose
+    // action is taken; -1: none.
+    std::int32_t crossed, acted;
 };
 
 // A point on which a reduction depends: its extremum, or where the output crosses its threshold.
@@ -48,13 +54,78 @@ struct PatientTape {
     Growing<Mark> marks;
     Growing<Stretch> stretches;
     Growing<double> values;
-    double* ring = nullptr;  // [step % ring_steps][state]
+    double* ring = nullptr;    // [step % ring_steps][state]
+    Growing<double> states;    // of a tape that is kept: the memory of its ring, of all steps
+    std::int64_t charged = 0;  // bytes of it that the budget has given
+    bool dropped = false;      // of a tape to keep: it is not here
+
+    template <class Do>
+    void each_array(Do act) {
+        act(steps), act(pieces), act(marks), act(stretches), act(values), act(states);
+    }
+    void release() {
+        each_array([](auto& array) { array.release(); });
+        charged = 0;
+    }
 };
+
+// The tapes of all patients of a call, and how much memory they may still take.
+struct KeptTapes {
+    std::int64_t patients, bytes_left, next;  // next: the first patient not yet reversed
+    PatientTape* tapes;                       // [room]
+    std::int64_t room;
+};
+
+inline void* new_kept() { return std::calloc(1, sizeof(KeptTapes)); }
+
+inline void free_kept(void* given) {
+    auto* kept = static_cast<KeptTapes*>(given);
+    for (std::int64_t i = 0; i < kept->room; ++i) kept->tapes[i].release();
+    std::free(kept->tapes);
+    std::free(kept);
+}
+
+// For another call, which takes the memory over that is there: pages that are new to a process cost
+// as much as a solve. False where there is no memory.
+inline bool prepare_kept(void* given, std::int64_t patients, std::int64_t bytes) {
+    auto* kept = static_cast<KeptTapes*>(given);
+    if (patients > kept->room) {
+        const auto size = static_cast<std::size_t>(patients) * sizeof(PatientTape);
+        auto* larger = static_cast<PatientTape*>(std::realloc(kept->tapes, size));
+        if (larger == nullptr) return false;
+        std::memset(static_cast<void*>(larger + kept->room), 0,
+                    static_cast<std::size_t>(patients - kept->room) * sizeof(PatientTape));
+        kept->tapes = larger;
+        kept->room = patients;
+    }
+    kept->patients = patients;
+    kept->bytes_left = bytes;
+    for (std::int64_t i = 0; i < kept->room; ++i) {
+        PatientTape& p = kept->tapes[i];
+        p.each_array([](auto& array) { array.size = 0; });
+        p.dropped = false;
+        if (p.charged > kept->bytes_left) p.release();
+        kept->bytes_left -= p.charged;
+    }
+    return true;
+}
+
+// From the first patient on they are to be reversed; how many have their tape here.
+inline std::int64_t rewind_kept(void* given) {
+    auto* kept = static_cast<KeptTapes*>(given);
+    std::int64_t there = 0;
+    for (std::int64_t i = 0; i < kept->patients; ++i) there += kept->tapes[i].dropped ? 0 : 1;
+    kept->next = 0;
+    return there;
+}
 
 class Tape {
   public:
-    Tape(const Layout& at, std::int64_t patients, std::int64_t ring_steps, int reductions)
+    // kept: tapes that are elsewhere, of patients that are not to be solved again.
+    Tape(const Layout& at, std::int64_t patients, std::int64_t ring_steps, int reductions,
+         const KeptTapes* kept = nullptr)
         : at_(at),
+          elsewhere_(kept),
           count_(patients),
           ring_steps_(ring_steps),
           reductions_(reductions),
@@ -66,18 +137,28 @@ class Tape {
         for (std::int64_t i = 0; i < patients && !full_; ++i)
             patients_[i].ring = ring_ + i * ring_steps * at.n;
     }
+    // The tapes that are kept, to record or to walk along; several threads may do so, each with
+    // patients of its own.
+    Tape(const Layout& at, KeptTapes& kept, int reductions)
+        : at_(at),
+          count_(kept.patients),
+          ring_steps_(all_steps),
+          reductions_(reductions),
+          kept_(&kept),
+          patients_(kept.tapes) {}
     Tape(const Tape&) = delete;
     Tape& operator=(const Tape&) = delete;
     ~Tape() {
-        for (std::int64_t i = 0; i < count_ && patients_ != nullptr; ++i) {
-            std::free(patients_[i].steps.data);
-            std::free(patients_[i].marks.data);
-            std::free(patients_[i].pieces.data);
-            std::free(patients_[i].stretches.data);
-            std::free(patients_[i].values.data);
-        }
+        if (kept_ != nullptr) return;
+        for (std::int64_t i = 0; i < count_ && patients_ != nullptr; ++i) patients_[i].release();
         std::free(patients_);
         std::free(ring_);
+    }
+
+    // Is the patient's record here, or to be made here?
+    bool holds(std::int64_t patient) const {
+        if (kept_ != nullptr) return !kept_->tapes[patient].dropped;
+        return elsewhere_ == nullptr || elsewhere_->tapes[patient].dropped;
     }
 
     // There was no memory left: nothing more is recorded, and what is here is of no use.
@@ -117,19 +198,22 @@ class Tape {
     // --- recording; `lane(slot)` is a slot's value in the lane of the patient
 
     template <class Lane>
-    void arrive(std::int64_t patient, std::int64_t sample, Lane lane) {
-        if (full_) return;
+    void arrive(std::int64_t patient, std::int64_t sample, std::int32_t crossed, std::int32_t acted,
+                Lane lane) {
+        if (full_ || of(patient).dropped) return;
         PatientTape& p = of(patient);
-        add(p.stretches, Stretch{lane(at_.scalar + s_tn), p.steps.size, 0, sample, sample});
-        double* values = p.values.extend(stretch_size());
-        full_ = full_ || values == nullptr;
-        if (full_) return;
+        if (kept_ != nullptr && p.stretches.size == 0)
+            for (int k = 0; k < reductions_; ++k) add(p.marks, Mark{-1, 0.0, 0.0, k});
+        add(p.stretches,
+            Stretch{lane(at_.scalar + s_tn), p.steps.size, 0, sample, sample, crossed, acted});
+        double* values = extend(p.values, stretch_size());
+        if (!charge(p)) return;
         for (int k = 0; k < at_.n; ++k) values[k] = lane(at_.yn + k);
     }
 
     template <class Lane>
     void leave(std::int64_t patient, std::int64_t sample, std::int64_t event, Lane lane) {
-        if (full_) return;
+        if (full_ || of(patient).dropped) return;
         PatientTape& p = of(patient);
         const std::int64_t last = p.stretches.size - 1;
         p.stretches.data[last].sample_after = sample;
@@ -144,49 +228,99 @@ class Tape {
     template <class Lane>
     void step(std::int64_t patient, double h, std::int64_t sample, std::int64_t sample_before,
               std::int64_t event, Lane lane) {
-        if (full_) return;
+        if (full_ || of(patient).dropped) return;
         PatientTape& p = of(patient);
         if (p.steps.size - p.stretches.data[p.stretches.size - 1].first_step == ring_steps_) {
-            arrive(patient, sample_before, lane);
+            arrive(patient, sample_before, -1, -1, lane);
             leave(patient, sample_before, event, lane);
         }
-        double* state = this->state(p, p.steps.size);
-        for (int k = 0; k < at_.n; ++k) state[k] = lane(at_.yn + k);
+        const std::int64_t place = p.steps.size;
+        if (kept_ != nullptr) {
+            extend(p.states, at_.n);
+            p.ring = p.states.data;
+        }
         add(p.steps, StepRecord{lane(at_.scalar + s_tn), h, sample});
+        if (!charge(p)) return;
+        double* state = this->state(p, place);
+        for (int k = 0; k < at_.n; ++k) state[k] = lane(at_.yn + k);
+    }
+
+    // The patient's simulation is over. Of one that failed nothing is kept.
+    void end(std::int64_t patient, bool succeeded) {
+        if (kept_ == nullptr || of(patient).dropped) return;
+        if (!succeeded) drop(of(patient));
     }
 
     // Of the step that is recorded next.
     void piece(std::int64_t patient, double start, double width) {
-        if (full_) return;
+        if (full_ || of(patient).dropped) return;
         PatientTape& p = of(patient);
         add(p.pieces, Piece{p.steps.size, start, width});
+        charge(p);
     }
     void extremum(std::int64_t patient, int reduction, double theta, double slope) {
-        if (full_) return;
+        if (full_ || of(patient).dropped) return;
         PatientTape& p = of(patient);
         p.marks.data[reduction] = {p.steps.size, theta, slope, reduction};
     }
     void crossing(std::int64_t patient, int reduction, double theta, double factor) {
-        if (full_) return;
+        if (full_ || of(patient).dropped) return;
         PatientTape& p = of(patient);
         add(p.marks, Mark{p.steps.size, theta, factor, reduction});
+        charge(p);
     }
 
   private:
+    static constexpr std::int64_t all_steps = std::int64_t{1} << 40;  // more than anybody takes
+
     const Layout& at_;
+    const KeptTapes* elsewhere_ = nullptr;
     std::int64_t count_, ring_steps_, first_ = 0;
     int reductions_;
     bool full_ = false;
+    bool missing_ = false;    // memory for what was last recorded
+    std::int64_t grown_ = 0;  // bytes that it took, until they are charged
+    KeptTapes* kept_ = nullptr;
     PatientTape* patients_;
-    double* ring_;
+    double* ring_ = nullptr;
 
     template <class T>
+    T* extend(Growing<T>& array, std::int64_t count) {
+        const std::int64_t before = array.bytes();
+        T* place = array.extend(count);
+        grown_ += array.bytes() - before;
+        missing_ = missing_ || place == nullptr;
+        return place;
+    }
+    template <class T>
     void add(Growing<T>& to, const T& record) {
-        T* place = to.extend(1);
-        if (place == nullptr)
-            full_ = true;
-        else
-            *place = record;
+        T* place = extend(to, 1);
+        if (place != nullptr) *place = record;
+        if (kept_ == nullptr) full_ = full_ || missing_;
+    }
+
+    // False where there was no memory: all is of no use then, or of a tape to keep this patient's.
+    bool charge(PatientTape& p) {
+        if (kept_ == nullptr) {
+            full_ = full_ || missing_;
+            return !full_;
+        }
+        if (grown_ != 0) {
+            p.charged += grown_;
+            const std::int64_t left =
+                __atomic_sub_fetch(&kept_->bytes_left, grown_, __ATOMIC_RELAXED);
+            missing_ = missing_ || left < 0;
+            grown_ = 0;
+        }
+        if (missing_) drop(p);
+        return !p.dropped;
+    }
+
+    void drop(PatientTape& p) {
+        __atomic_add_fetch(&kept_->bytes_left, p.charged, __ATOMIC_RELAXED);
+        p.release();
+        p.dropped = true;
+        missing_ = false;
     }
 
     static PatientTape* new_patients(std::int64_t count) {
@@ -198,11 +332,12 @@ class Tape {
 // The forward solve alone records nothing.
 struct NoTape {
     template <class Lane>
-    TEORELL_HD void arrive(std::int64_t, std::int64_t, Lane) {}
+    TEORELL_HD void arrive(std::int64_t, std::int64_t, std::int32_t, std::int32_t, Lane) {}
     template <class Lane>
     TEORELL_HD void leave(std::int64_t, std::int64_t, std::int64_t, Lane) {}
     template <class Lane>
     TEORELL_HD void step(std::int64_t, double, std::int64_t, std::int64_t, std::int64_t, Lane) {}
+    TEORELL_HD void end(std::int64_t, bool) {}
     TEORELL_HD void piece(std::int64_t, double, double) {}
     TEORELL_HD void extremum(std::int64_t, int, double, double) {}
     TEORELL_HD void crossing(std::int64_t, int, double, double) {}

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "reductions.hpp"
+#include "run.hpp"
 #include "status.hpp"
 #include "tape.hpp"
 
@@ -32,6 +33,22 @@ class TapeWalk : protected WorkspaceLanes<V> {
     std::int64_t staged[W];
     int n_staged = 0, next_staged = 0;
     unsigned active = 0;
+    // Where patients come from a few at a time, instead of all at once.
+    KeptTapes* source = nullptr;
+    Run* shared = nullptr;
+
+    // More patients from there; false where there are none.
+    bool take_patients() {
+        if (source == nullptr || is_cancelled(*shared)) return false;
+        next_patient = __atomic_fetch_add(&source->next, W, __ATOMIC_RELAXED);
+        if (next_patient >= b.patients) return next_patient = end_patient = b.patients, false;
+        end_patient = next_patient + W < b.patients ? next_patient + W : b.patients;
+        std::int64_t done = 0;
+        for (std::int64_t i = next_patient; i < end_patient; ++i)
+            done += tape.holds(i) || b.status[i] != success ? 1 : 0;
+        add_finished(*shared, done);
+        return true;
+    }
 
     const Stretch& current(int l) const { return of[l]->stretches.data[stretch[l]]; }
     std::int64_t first_event(int l) const {
@@ -44,8 +61,10 @@ class TapeWalk : protected WorkspaceLanes<V> {
     template <class Wanted>
     bool stage_patients(bool from_the_end, Wanted wanted) {
         n_staged = next_staged = 0;
-        for (; n_staged < W && next_patient < end_patient; ++next_patient)
+        for (; n_staged < W; ++next_patient) {
+            if (next_patient >= end_patient && !take_patients()) break;
             if (wanted(next_patient)) staged[n_staged++] = next_patient;
+        }
         if (n_staged == 0) return false;
         for (int l = 0; l < W; ++l) {
             const std::int64_t i = staged[l < n_staged ? l : 0];
@@ -86,6 +105,23 @@ class TapeWalk : protected WorkspaceLanes<V> {
         return k < at.n_params ? b.columns[k][i * b.column_strides[k]]
                                : m.switch_before[k - at.n_params];
     }
+    // Do sides of surfaces change at the start of the stretch?
+    bool sides_change(int l) const {
+        for (int k = at.n_params + at.n_switches - at.n_surfaces; k < at.n_params + at.n_switches;
+             ++k) {
+            const double now = parameter(patient[l], stretch[l], k),
+                         before = parameter(patient[l], stretch[l] - 1, k);
+            if (now != before && (now == now || before == before)) return true;
+        }
+        return false;
+    }
+
+    // How fast the distance of one lane, at tn and yn, changes with the rates in region f.
+    double distance_rate(int l, int surface) const {
+        interpret<V>(m.surface_rates, ws);
+        return lane(at.grate + surface, l);
+    }
+
     void set_rates(int l, std::int64_t which) {
         for (int k = 0; k < at.n_rates; ++k)
             lane(at.rates + k, l) = which < 0 ? 0.0 : tape.rates(*of[l], which)[k];

@@ -6,10 +6,10 @@ tangent). What these two would have to give next, second derivatives, does not e
 and nothing is zero in silence. Under torch.vmap the mapped dimension becomes more patients, so one
 call solves all of them. (autograd_compiled.py serves torch.compile.)
 
-The Functions know one type, float64 on the CPU, of shape () or (patients,), which NumPy reads where
-it lies; torch converts others, and its conversion has a derivative. Under a transform nobody can
-read a tensor before `forward` runs: all here looks at shapes and types alone, and `Problem.solve`,
-called by `forward`, looks at the values.
+The Functions know one type, float64 on the CPU, of shape () or (patients,), or (rows,) of a column
+of doses, which NumPy reads where it lies; torch converts others, and its conversion has a
+derivative. Under a transform nobody can read a tensor before `forward` runs: all here looks at
+shapes and types alone, and `Problem.solve`, called by `forward`, looks at the values.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
+from teorell.derivatives.kept_memory import kept_memory
 from teorell.derivatives.once import Last
 from teorell.errors import InputError
 from teorell.torch_compile import eager
@@ -44,6 +45,7 @@ class Trace:
 
     arrays: list[Array]
     raw: Raw
+    keep: int = 0  # bytes of accepted steps to keep for the backward pass
 
 
 def solve(problem: Problem, given: Sequence[Array | Tensor]) -> tuple[Tensor, Tensor, Trace]:
@@ -56,11 +58,19 @@ def solve(problem: Problem, given: Sequence[Array | Tensor]) -> tuple[Tensor, Te
     Raises InputError as Problem.solve does; a derivative of second order raises NotImplementedError
     when it is asked for.
     """
-    trace = Trace()
     inputs = [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in given]
-    values, reduced = Simulate.apply(problem, trace, *inputs)
+    values, reduced, trace = simulated(problem, inputs)
     wanted = common_type([x for x in given if isinstance(x, Tensor)])
     return values.to(wanted), reduced.to(wanted), trace
+
+
+def simulated(problem: Problem, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Trace]:
+    """The same of float64 tensors, in float64; steps are kept where a backward pass may come."""
+    trace = Trace()
+    if torch.is_grad_enabled() and any(x.requires_grad for x in inputs):
+        trace.keep = kept_memory()
+    values, reduced = Simulate.apply(problem, trace, *inputs)
+    return values, reduced, trace
 
 
 def common_type(tensors: Sequence[Tensor]) -> torch.dtype:
@@ -83,6 +93,11 @@ def constant(value: Any, what: str) -> Array:
             f"{what} is a tensor with a derivative, or mapped over (only parameters and the "
             f"numbers of a regimen can be). Give {what}.detach()."
         )
+    if value.device.type != "cpu":
+        raise InputError(
+            f"{what} lies on device {value.device} (this version computes on the CPU, and moves "
+            f"nothing by itself). Give {what}.cpu()."
+        )
     return numpy_of(value)
 
 
@@ -96,12 +111,14 @@ class Simulate(Function):
     @eager
     def forward(problem: Problem, trace: Trace, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         trace.arrays = [numpy_of(x) for x in inputs]
-        trace.raw = problem.solve(trace.arrays)
+        trace.raw = problem.solve(trace.arrays, trace.keep)
         return torch.from_numpy(trace.raw.values), torch.from_numpy(trace.raw.reduced)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        ctx.problem, _, *tensors = inputs
+        ctx.problem, trace, *tensors = inputs
+        # of these inputs alone: under vmap an outer trace has been of all runs
+        ctx.kept = trace.raw.kept if trace.keep else None
         ctx.shapes = [each.shape for each in output]
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
@@ -116,7 +133,7 @@ class Simulate(Function):
         both = (
             zero.expand(s) if c is None else c for c, s in zip(cotangents, ctx.shapes, strict=True)
         )
-        return None, None, *PullBack.apply(ctx.problem, *both, *ctx.saved_tensors)
+        return None, None, *PullBack.apply(ctx.problem, ctx.kept, *both, *ctx.saved_tensors)
 
     @staticmethod
     def jvp(
@@ -144,11 +161,11 @@ class PullBack(Last):
     @staticmethod
     @eager
     def forward(
-        problem: Problem, cotangent: Tensor, reduced: Tensor, *inputs: Tensor
+        problem: Problem, kept: Raw | None, cotangent: Tensor, reduced: Tensor, *inputs: Tensor
     ) -> tuple[Tensor, ...]:
         of_reductions = numpy_of(reduced) if problem.reductions else None
         gradients, _ = problem.pull_back(
-            [numpy_of(x) for x in inputs], numpy_of(cotangent), of_reductions
+            [numpy_of(x) for x in inputs], numpy_of(cotangent), of_reductions, kept=kept
         )
         return tuple(torch.from_numpy(np.asarray(each)) for each in gradients)
 
@@ -157,20 +174,21 @@ class PullBack(Last):
         info: Any,
         dims: tuple[int | None, ...],
         problem: Problem,
+        kept: Raw | None,
         cotangent: Tensor,
         reduced: Tensor,
         *inputs: Tensor,
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         size = info.batch_size
-        shared = [x.ndim == (dim is not None) for x, dim in zip(inputs, dims[3:], strict=True)]
+        shared = [x.ndim == (dim is not None) for x, dim in zip(inputs, dims[4:], strict=True)]
         # What the patients of a run share has one gradient a run: it is spread over the patients
         # here, and summed over them below.
-        folded = fold(problem, size, inputs, dims[3:], spread=True)
+        folded = fold(problem, size, inputs, dims[4:], spread=True)
         both = (
             batched(x, dim, size).flatten(0, 1)
-            for x, dim in zip((cotangent, reduced), dims[1:3], strict=True)
+            for x, dim in zip((cotangent, reduced), dims[2:4], strict=True)
         )
-        of_patients = PullBack.apply(problem.repeat(size), *both, *folded)
+        of_patients = PullBack.apply(problem.repeat(size), None, *both, *folded)
         of_runs = [each.unflatten(0, (size, -1)) for each in of_patients]
         gradients = [g.sum(-1) if one else g for g, one in zip(of_runs, shared, strict=True)]
         return tuple(gradients), (0,) * len(inputs)
@@ -254,12 +272,12 @@ def fold(
         None if x is None else batched(x, dim, size) for x, dim in zip(tensors, dims, strict=True)
     ]
     patients = problem.patients_of([x.shape[1:] for x in runs if x is not None])
+    lengths = problem.lengths(patients)
     folded: list[Tensor | None] = []
-    for x, run, dim in zip(tensors, runs, dims, strict=True):
+    for k, (x, run, dim) in enumerate(zip(tensors, runs, dims, strict=True)):
         if x is None or run is None or (dim is None and x.ndim == 0 and not spread):
             folded.append(x)
         else:
-            folded.append(
-                (run if run.ndim == 2 else run[:, None].expand(size, patients)).reshape(-1)
-            )
+            length = lengths[k % len(lengths)]
+            folded.append((run if run.ndim == 2 else run[:, None].expand(size, length)).reshape(-1))
     return folded

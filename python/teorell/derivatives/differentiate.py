@@ -29,6 +29,7 @@ from teorell.errors import InputError, count, suggestion
 from teorell.model import Model
 from teorell.results.gradient import Gradient
 from teorell.results.solution import Solution
+from teorell.schedule.dose_columns import DoseColumns
 from teorell.schedule.regimen import Given, Regimen
 from teorell.simulation.given import problem_of
 from teorell.simulation.inputs import Input, given_fields, lines_of
@@ -93,17 +94,19 @@ def value_and_grad(
     Raises InputError and TypeError as teorell.simulate does, and for a loss that does not fit.
     """
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
-    names = model.parameter_names if wrt is None else tuple(_keys(wrt))
+    names = model.parameter_names if wrt is None else _elements(model, _keys(wrt))
     doses = [entry for entry in problem.inputs if entry.kind == "dose"]
     problem = problem.by([*(_entry(problem, name) for name in names), *doses])
     patients = problem.patients_of([array.shape for array in problem.given])
-    shape, own = problem.shape(patients), problem.own_times
+    shape, own = problem.shape(patients), problem.own_rows
     if isinstance(loss, Mapping):
         value, (gradients, raw) = _sum_over_patients(
             problem, patients, weighted_reductions(loss, problem.reductions, patients)
         )
     elif not callable(loss):
-        value, (gradients, raw) = _sum_over_patients(problem, patients, weighted(loss, shape, own))
+        value, (gradients, raw) = _sum_over_patients(
+            problem, patients, weighted(loss, shape, problem.own_times)
+        )
     elif by_patient:
         value, (gradients, raw) = _sum_over_patients(
             problem, patients, told(loss, problem.reductions)
@@ -115,7 +118,7 @@ def value_and_grad(
         number, slope, bars = told(loss, problem.reductions)(solution.values, solution.reduced)
         value = float(shaped(number, (), "value"))
         rows = good[of_row].reshape(-1, *[1] * (len(shape) - 1))
-        slope = np.where(rows, slope_of(slope, shape), 0.0)
+        slope = problem.counted(np.where(rows, slope_of(slope, shape), 0.0))
         if bars is not None:
             bars = finite(np.where(good[:, None], bars, 0.0), np.arange(patients))
         gradients, raw = problem.pull_back(problem.given, finite(slope, of_row), bars)
@@ -134,7 +137,8 @@ def jacobian(
 ) -> Jacobian:
     """The solution and its forward sensitivities: derivatives of all values by a few numbers.
 
-    wrt: names of parameters, and (line, field) for a number of the regimen, such as (0, "amount").
+    wrt: names of parameters, and (line, field) for a number of the regimen, such as (0, "amount");
+        of doses as columns (k, field), of dose k of each patient, in the order of its rows.
         A number that differs by patient is each patient's own; a parameter that changes over time
         moves in all its values alike. Other arguments are as for teorell.simulate, in NumPy.
 
@@ -142,7 +146,7 @@ def jacobian(
     infusion so short that it is a bolus.
     """
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
-    keys = _keys(wrt)
+    keys = _elements(model, _keys(wrt))
     problem = problem.by([_entry(problem, key) for key in keys])
     raw, derivatives, reduced = problem.jacobian(problem.given)
     solution = labelled(problem, raw)
@@ -231,6 +235,15 @@ def _keys(wrt: Sequence[Key] | Key) -> tuple[Key, ...]:
     return keys
 
 
+def _elements(model: Model, keys: Sequence[Key]) -> tuple[Key, ...]:
+    """The keys, with the elements of a vector parameter in its place."""
+    vectors = model.parameter_vectors
+    found: list[Key] = []
+    for key in keys:
+        found.extend(vectors.get(key, (key,)) if isinstance(key, str) else (key,))
+    return tuple(found)
+
+
 def _entry(problem: Problem, key: Key) -> Input:
     """The input that a key names."""
     if isinstance(key, str):
@@ -246,10 +259,13 @@ def _entry(problem: Problem, key: Key) -> Input:
             f"{key!r} is no number to differentiate by (a name is). Give 'cl', or (0, 'amount') "
             "for a dose."
         )
+    if isinstance(problem.regimen, DoseColumns):
+        return _of_columns(problem.regimen, key)
     if not isinstance(problem.regimen, Regimen | None):
         raise InputError(
-            f"no derivative by {key!r} (the doses of a list of regimens have none in this "
-            "version). Give one Regimen for all patients, whose numbers are (patients,) arrays."
+            f"no derivative by {key!r} (the doses of a list of regimens have none of their own). "
+            "Give Regimen.columns, or one Regimen for all patients, whose numbers are (patients,) "
+            "arrays."
         )
     lines = lines_of(problem.regimen)
     line, name = key
@@ -267,6 +283,24 @@ def _entry(problem: Problem, key: Key) -> Input:
     return Input("dose", name, line)
 
 
+def _of_columns(columns: DoseColumns, key: tuple[Any, Any]) -> Input:
+    """The input that (k, field) names: dose k of each patient, in the order of its rows."""
+    number, name = key
+    rows, *_ = columns.checked
+    most = int(np.bincount(columns.owner[rows], minlength=1).max())
+    if not isinstance(number, int) or not 0 <= number < most:
+        raise InputError(
+            f"unknown dose {number!r} (a patient has {most} at most, counted from 0). Give (0, "
+            "'amount')."
+        )
+    if name not in columns.numbers:
+        raise InputError(
+            f"unknown column {name!r} of doses (there are others). "
+            f"{suggestion(str(name), tuple(columns.numbers))}"
+        )
+    return Input("dose", name, number)
+
+
 def _sum_over_patients(
     problem: Problem, patients: int, loss: Loss
 ) -> tuple[float, tuple[list[Array], RawGradient]]:
@@ -274,14 +308,15 @@ def _sum_over_patients(
 
     One pass over the patients; those that failed count for nothing.
     """
-    parts, own = np.zeros(patients), problem.own_times
+    parts, own = np.zeros(patients), problem.own_rows
 
     def slopes(values: Array, reduced: Array, of: NDArray[np.int64]) -> tuple[Array, Array | None]:
         value, slope, bars = loss(values, reduced, of)
         parts[of] = shaped(value, of.shape, "value")
         of_row = of if own is None else own.patient[own.rows_of(of)]
         of_reductions = None if bars is None else finite(bars, of)
-        return finite(slope_of(slope, values.shape), of_row), of_reductions
+        counted = problem.counted(slope_of(slope, values.shape), of)
+        return finite(counted, of_row), of_reductions
 
     found = problem.pull_back(problem.given, slopes=slopes)
     return total(parts), found

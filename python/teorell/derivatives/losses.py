@@ -23,8 +23,8 @@ Loss: TypeAlias = Callable[..., tuple[Any, Any, Array | None]]
 def weighted(weights: ArrayLike, shape: tuple[int, ...], times: RecordTimes | None = None) -> Loss:
     """sum(weights * values) as a loss by patient; InputError where the weights do not fit.
 
-    shape: of the values. times: where each patient has its own, and so the values are
-    (samples, outputs).
+    shape: of the values. times: where each patient has its own. In a place without a sample a
+    weight counts for nothing.
     """
     array = _real(weights, "weights")
     try:
@@ -43,13 +43,16 @@ def weighted(weights: ArrayLike, shape: tuple[int, ...], times: RecordTimes | No
     def loss(
         values: Array, reduced: Array, patients: NDArray[np.int64]
     ) -> tuple[Array, Array, None]:
-        if times is not None:
+        if times is not None and times.width is None:
             slope = spread[times.rows_of(patients)]
             total = np.zeros(len(patients))
             np.add.at(total, times.among(patients), (slope * values).sum(axis=1))
             return total, slope, None
         slope = spread[patients]
-        return (slope * values).reshape(len(values), -1).sum(axis=1), slope, None
+        product = slope * values
+        if times is not None:
+            product[~times.taken(patients)] = 0.0
+        return product.reshape(len(values), -1).sum(axis=1), slope, None
 
     return loss
 

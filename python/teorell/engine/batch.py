@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = [
     "METHOD",
     "NO_STEADY_STATE",
     "RTOL",
+    "SLIDING",
     "Batch",
     "Infusions",
     "Options",
@@ -36,7 +38,7 @@ __all__ = [
 
 # What a simulation takes that is not told otherwise.
 RTOL, ATOL, METHOD, MAX_STEPS = 1e-6, 1e-9, "rodas5p", 1_000_000
-NO_STEADY_STATE = 7  # the core's number (status.hpp)
+NO_STEADY_STATE, SLIDING = 7, 8  # the core's numbers (status.hpp)
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,7 @@ class Options:
     atol: Array
     method: str = METHOD
     max_steps: int = MAX_STEPS
+    max_step: float = inf  # no step is longer
     threads: int | None = None
     before: bool = False
     executor: str | None = None
@@ -183,6 +186,8 @@ class Outcome:
     failure_time: Array  # (patients,) NaN where there was no failure
     steps: NDArray[np.int64]  # (patients,) accepted steps
     rejected: NDArray[np.int64]  # (patients,) rejected steps
+    # (patients,) the number of the condition at which a patient failed with status 8, else -1
+    condition: NDArray[np.int32] | None = None
 
     @property
     def success(self) -> NDArray[np.bool_]:
@@ -205,6 +210,12 @@ class Raw(Outcome):
     reduced: Array
     reached: Array  # (patients, reductions) when an extremum is reached first, else NaN
     infusions: Infusions | None = None  # when they ran
+    kept: Any = None  # the accepted steps in the core, for the gradient of the same batch
+
+    @property
+    def solved(self) -> dict[str, Any]:
+        """The fields but for values and kept steps, by name."""
+        return {**self.went, "reduced": self.reduced, "reached": self.reached}
 
 
 @dataclass(frozen=True, kw_only=True)

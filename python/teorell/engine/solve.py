@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -20,6 +21,7 @@ from teorell.engine.batch import (
     Tangents,
 )
 from teorell.engine.executors import available_threads, choose_executor, selected_isa
+from teorell.engine.kept_steps import KeptSteps
 from teorell.engine.step_code import machine_code
 from teorell.lowering.program import PROGRAMS
 from teorell.progress import Progress
@@ -34,16 +36,25 @@ RECORDED = 32 * 2**20
 _models: WeakKeyDictionary[Programs, Any] = WeakKeyDictionary()
 
 
-def solve(batch: Batch, *, progress: Progress | None = None, **options: Any) -> Raw:
+def solve(batch: Batch, *, progress: Progress | None = None, keep: int = 0, **options: Any) -> Raw:
     """Solves every patient. Inputs are taken as valid: teorell.simulate checks them.
 
+    keep: bytes that the accepted steps may take, which `pull_back` then need not take again; of
+        patients that do not fit nothing is kept.
     options: those of `Options`.
     Raises ValueError for an unknown method or instruction set; KeyboardInterrupt on Ctrl-C;
     whatever `progress` raises.
     """
-    raw = _empty(batch, (*batch.rows_shape, batch.programs.layout.n_out))
-    _call(batch, Options(**options), raw, progress)
-    return raw
+    raw, chosen = (
+        _empty(batch, (*batch.rows_shape, batch.programs.layout.n_out)),
+        Options(**options),
+    )
+    if not keep:
+        _call(batch, chosen, raw, progress)
+        return raw
+    kept = KeptSteps(selected_isa(chosen.isa), batch.patients, keep)
+    _call(batch, chosen, raw, progress, kept=kept.core)
+    return replace(raw, kept=kept)
 
 
 def pull_back(
@@ -54,6 +65,7 @@ def pull_back(
     slopes: SlopesOfGroup | None = None,
     progress: Progress | None = None,
     recorded_steps: int | None = None,
+    solved: Raw | None = None,
     **options: Any,
 ) -> RawGradient:
     """The discrete adjoint: from the cotangent of the values to those of all that goes in.
@@ -64,10 +76,14 @@ def pull_back(
     slopes: in place of both, a function that is called for a few patients at a time, none of whom
         failed.
     recorded_steps: states kept of each patient, for tests.
+    solved: what `solve` returned of the same batch and options, its steps kept.
     """
     layout, timeline, n = batch.programs.layout, batch.timeline, batch.patients
     rows = (n, len(timeline.time)) if batch.shared_timeline else (len(timeline.time),)
     raw = _empty(batch, (0, 0, 0))
+    kept = None if solved is None else solved.kept
+    if solved is not None and kept is not None:
+        raw = Raw(values=raw.values, **{name: each.copy() for name, each in solved.solved.items()})
     if slopes is not None and batch.summary:
         reduced = np.zeros((n, len(batch.summary)))
     bars: dict[str, Any] = {
@@ -85,7 +101,14 @@ def pull_back(
     }
     if slopes is not None:
         gradient["loss"] = _of_group(batch, slopes, raw, gradient["reduced"])
-    _call(batch, Options(**options), raw, progress, gradient=gradient)
+    _call(
+        batch,
+        Options(**options),
+        raw,
+        progress,
+        gradient=gradient,
+        kept=None if kept is None else kept.core,
+    )
     return RawGradient(**vars(raw), **bars)
 
 
@@ -160,6 +183,7 @@ def _empty(batch: Batch, shape: tuple[int, ...]) -> Raw:
         failure_time=np.empty(n),
         steps=np.empty(n, np.int64),
         rejected=np.empty(n, np.int64),
+        condition=np.full(n, -1, np.int32),
         reduced=np.empty((n, reductions)),
         reached=np.empty((n, reductions)),
     )
@@ -173,6 +197,7 @@ def _call(
     *,
     gradient: dict[str, Any] | None = None,
     tangents: dict[str, Any] | None = None,
+    kept: Any = None,
 ) -> None:
     """The one call of the core for simulations; fills `raw`, and what the two records hold."""
     isa = selected_isa(options.isa)
@@ -201,6 +226,7 @@ def _call(
         rtol=options.rtol,
         atol=options.atol,
         max_steps=float(options.max_steps),
+        max_step=options.max_step,
         before=options.before and (own is None or own.events is None),
         values=raw.values,
         **raw.went,
@@ -208,6 +234,7 @@ def _call(
         progress=progress,
         gradient=gradient,
         tangents=tangents,
+        kept=kept,
     )
 
 
@@ -238,8 +265,15 @@ def _core_model(programs: Programs) -> Any:
         output_states=np.ascontiguousarray(programs.output_states, dtype=np.int32),
         controlled=np.ascontiguousarray(programs.controlled, dtype=np.uint8),
         is_signed=np.ascontiguousarray(programs.signed, dtype=np.uint8),
-        switch_before=np.array([s.before for s in programs.switches], dtype=np.float64),
+        switch_before=np.array(
+            [s.before for s in programs.switches] + [0.0] * len(programs.conditions), np.float64
+        ),
         entries=np.ascontiguousarray(programs.entries.reshape(-1), dtype=np.int32),
         output_coefs=np.ascontiguousarray(programs.output_coefs, dtype=np.int32),
         sampled_states=np.ascontiguousarray(programs.sampled_states, dtype=np.int32),
+        surface_states=np.ascontiguousarray(programs.surface_states, dtype=np.int32),
+        surface_kinds=np.array([surface.kind for surface in programs.conditions], dtype=np.uint8),
+        action_events=np.array([action.event for action in programs.assigned], dtype=np.int32),
+        action_states=np.array([action.state for action in programs.assigned], dtype=np.int32),
+        event_surfaces=np.array(programs.event_surfaces, dtype=np.int32),
     )

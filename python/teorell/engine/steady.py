@@ -90,6 +90,7 @@ def find_steady_states(
         rtol=given.rtol,
         atol=given.atol,
         max_steps=float(given.max_steps),
+        max_step=given.max_step,
         search={**vars(search), **vars(found)},
     )
     return found

@@ -47,12 +47,12 @@ def emit_factor(e: Emitter, method: Mapping[str, Any]) -> None:
             e.store(at.top + k, e.maximum(e.load(at.top + k), e.unary("fabs", y)))
     e.run(e.programs.jacobian_lu)
     for k in range(at.n_lu):
-        e.store(at.lu + k, e.values[at.lu + k])
-    e.store(at.scalar + PIVOT, e.values[at.scalar + PIVOT])
+        e.store(at.lu + k, e.get(at.lu + k))
+    e.store(at.scalar + PIVOT, e.get(at.scalar + PIVOT))
     if at.n_ft:
         e.run(e.programs.df_dt)
         for k in range(at.n_ft):
-            e.store(at.ft + k, e.values[at.ft + k])
+            e.store(at.ft + k, e.get(at.ft + k))
 
 
 def emit_combine(

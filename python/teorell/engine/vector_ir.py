@@ -8,7 +8,7 @@ operation.
 from __future__ import annotations
 
 import struct
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ __all__ = ["CHUNK", "Emitter", "Target", "adds_previous_stage", "module"]
 
 # states that one function combines: a step's code stays small enough for the instruction cache
 CHUNK = 32
+LONG, PIECE = 8192, 64  # words of a program that is cut, and instructions of its pieces
+PLACE = "?"  # in place of the name of the function that calls a piece
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,10 @@ class Emitter:
         # slots that lie where another argument of the function points
         self.regions: dict[range, str] = {}
         self.count = 0
+        self.target = target
+        self.parts: list[str] = []  # functions that the body calls
+        # slots that no function writes: LLVM need not order their loads among all stores
+        self.fixed = range(0)
         first = self.layout.const
         self.constants = {first + i: float(c) for i, c in enumerate(programs.constants)}
 
@@ -86,7 +92,10 @@ class Emitter:
 
     def load(self, slot: int) -> str:
         """The value of a slot in memory, whatever was set here."""
-        return self.new(f"load {self.pack}, ptr {self.address(slot)}, align {self.width * 8}")
+        fixed = ", !invariant.load !0" if slot in self.fixed else ""
+        return self.new(
+            f"load {self.pack}, ptr {self.address(slot)}, align {self.width * 8}{fixed}"
+        )
 
     def store(self, slot: int, value: str) -> None:
         self.lines.append(
@@ -134,11 +143,49 @@ class Emitter:
     # --- programs
 
     def run(self, code: NDArray[np.int32], stored: Container[int] = ()) -> None:
-        """Emit a program; what it writes is in `values` afterwards.
+        """Emit a program; `get` has what it writes afterwards.
 
-        The slots `stored` are in memory as well: storing at once frees the register.
+        The slots `stored` are in memory as well: storing at once frees the register. A long program
+        is cut into functions: the time that LLVM takes grows faster than their length.
         """
-        for item in instructions(code):
+        if len(code) > LONG:
+            self._run_pieces(list(instructions(code)))
+        else:
+            self._run(instructions(code), stored)
+
+    def _run_pieces(self, items: list[Instruction]) -> None:
+        """Emit functions of PIECE instructions and their calls; values are in memory between."""
+        pieces = [items[first : first + PIECE] for first in range(0, len(items), PIECE)]
+        written = {item.dst for item in items}
+        for slot in set().union(*map(_reads, items)) & self.values.keys():
+            self.store(slot, self.values[slot])  # it may be in a register alone
+        temporaries = range(self.layout.temp, self.layout.temp + self.layout.n_temp)
+        later: set[int] = set()  # temporaries that a later piece reads before it writes them
+        kept: list[set[int]] = []
+        for piece in reversed(pieces):
+            kept.append(written.difference(temporaries) | later)
+            for item in reversed(piece):
+                later.discard(item.dst)
+                later.update(slot for slot in _reads(item) if slot in temporaries)
+        for piece, stored in zip(pieces, reversed(kept), strict=True):
+            part = Emitter(self.programs, self.target)
+            part.regions = self.regions
+            part.fixed = range(self.layout.coef, self.layout.coef + self.layout.n_coef)
+            part._run(piece, stored)
+            arguments = ["ptr noalias %ws", *(f"ptr noalias {base}" for base in self._bases)]
+            name = f"{PLACE}{len(self.parts)}"
+            self.parts.append(part.define(name, ", ".join(arguments)))
+            given = ", ".join(["ptr %ws", *(f"ptr {base}" for base in self._bases)])
+            self.lines.append(f"  call void @{name}({given})")
+        for slot in written & self.values.keys():
+            del self.values[slot]
+
+    @property
+    def _bases(self) -> list[str]:
+        return list(dict.fromkeys(self.regions.values()))
+
+    def _run(self, items: Iterable[Instruction], stored: Container[int]) -> None:
+        for item in items:
             if item.op == Op.SUM:
                 self.values[item.dst] = self.sum(item)
             else:
@@ -214,9 +261,22 @@ class Emitter:
     ) -> str:
         """The text of the function with all that has been emitted as its body."""
         scope = "internal " if internal else ""
-        return "\n".join(
-            [f"define {scope}void @{name}({arguments}) #0 {{", *self.lines, "  ret void", "}", ""]
+        text = "\n".join(
+            [
+                *self.parts,
+                f"define {scope}void @{name}({arguments}) #0 {{",
+                *self.lines,
+                "  ret void",
+                "}",
+                "",
+            ]
         )
+        return text.replace(f"@{PLACE}", f"@{name}.") if name[0] != PLACE[0] else text
+
+
+def _reads(item: Instruction) -> set[int]:
+    """The slots that an instruction reads."""
+    return {*item.operands, *(slot for pair in (*item.plus, *item.minus) for slot in pair)}
 
 
 def module(functions: list[str], target: Target) -> str:
@@ -230,6 +290,7 @@ def module(functions: list[str], target: Target) -> str:
             f"declare {pack} @llvm.fma.v{w}f64({pack}, {pack}, {pack})",
             "",
             *functions,
+            "!0 = !{}",
             # alignstack: spilled registers would else lie across cache lines, and stall.
             f"attributes #0 = {{ noinline nounwind alignstack={w * 8} "
             f'"min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}" }}',

@@ -20,8 +20,9 @@ from teorell.lowering.derivatives import (
 from teorell.lowering.factorise import factorise
 from teorell.lowering.layout import Layout
 from teorell.lowering.linear import Form, Forms
-from teorell.lowering.program import PROGRAMS, Programs
+from teorell.lowering.program import PROGRAMS, Action, Programs, Surface, Switch
 from teorell.lowering.sparsity import Factors, elimination_blocks, symbolic_factors
+from teorell.lowering.surfaces import with_surfaces
 from teorell.lowering.switches import with_switches
 from teorell.lowering.values import Symbols, Terms, Values, parameter_values
 from teorell.model.expression import Expression, leaves
@@ -29,7 +30,7 @@ from teorell.model.expression import Expression, leaves
 if TYPE_CHECKING:
     from teorell.model import Model
 
-__all__ = ["lower"]
+__all__ = ["lower", "surfaces_of"]
 
 
 def lower(
@@ -52,21 +53,19 @@ def lower(
     known = model.outputs()
     chosen = tuple(known) if outputs is None else tuple(outputs)
     _check_names(model, chosen, tuple(infused))
-    names, declared = model.state_names, model.derivatives()
-    rates, exprs, arrivals = with_arrivals(
-        [declared[name] for name in names], [known[name] for name in chosen]
-    )
-    rates, switches = with_switches(rates)
-    parameters = (*model.parameter_names, *map(arrival_name, arrivals))
+    names, events = model.state_names, model.events
+    parts = _parts(model, [known[name] for name in chosen])
+    switches, conditions = parts.switches, parts.conditions
+    parameters = (*model.parameter_names, *map(arrival_name, parts.arrivals))
     constants = Constants()
     builders = {name: Builder(constants) for name in PROGRAMS}
     step, hoisted, touched, pairs = _fill(
-        builders, constants, model, parameters, rates, exprs, infused, derivatives
+        builders, constants, model, parameters, parts, infused, derivatives
     )
 
     columns_of = list(dict.fromkeys(column for _, column in pairs))
     entries = [(row, column, columns_of.index(column)) for row, column in pairs]
-    read = {leaf.name for expr in exprs for leaf in leaves(expr) if leaf.op == "state"}
+    read = {leaf.name for expr in parts.outputs for leaf in leaves(expr) if leaf.op == "state"}
     n_temp = max([builder.schedule() for builder in builders.values()])
     layout = Layout.of(
         n_const=len(constants.values),
@@ -76,7 +75,10 @@ def lower(
         n_ft=len(step.in_time),
         n_out=len(chosen),
         n_params=len(parameters),
-        n_switches=len(switches),
+        n_switches=len(switches) + len(conditions),
+        n_surfaces=len(conditions),
+        n_events=len(events),
+        n_actions=len(parts.actions),
         n_temp=n_temp,
         stages=stages,
         one=constants.slot(1.0),
@@ -102,9 +104,14 @@ def lower(
         controlled=np.array([state.controlled for state in states], dtype=np.uint8),
         signed=np.array([state.signed for state in states], dtype=np.uint8),
         switches=switches,
+        conditions=conditions,
+        assigned=tuple(
+            [Action(k, names.index(name)) for k, event in enumerate(events) for name in event.then]
+        ),
+        event_surfaces=tuple([_surface_of(when, len(switches)) for when in parts.whens]),
         state_names=tuple(names),
         parameter_names=parameters,
-        arrivals=arrivals,
+        arrivals=parts.arrivals,
         output_names=chosen,
         order=tuple([state for block in step.factors.blocks for state in block]),
         jacobian_pattern=tuple([(i, j) for i, row in enumerate(step.columns) for j in row]),
@@ -112,13 +119,55 @@ def lower(
     )
 
 
+def surfaces_of(model: Model) -> tuple[Surface, ...]:
+    """The surfaces of conditions on states, in their order."""
+    return _parts(model, []).conditions
+
+
+class _Parts(NamedTuple):
+    """The expressions of a model: what is known at an event alone counts as a parameter."""
+
+    rates: Sequence[Expression]
+    whens: Sequence[Expression]  # the conditions of declared events
+    actions: Sequence[Expression]  # what these assign
+    outputs: Sequence[Expression]
+    switches: tuple[Switch, ...]
+    conditions: tuple[Surface, ...]
+    arrivals: tuple[str, ...]  # the states whose times after doses are read
+
+
+def _parts(model: Model, outputs: Sequence[Expression]) -> _Parts:
+    """Times after doses, conditions on time and conditions on states taken out, in this order."""
+    rates, events = list(model.derivatives().values()), model.events
+    whens = [event.when for event in events]
+    actions = [expr for event in events for expr in event.then.values()]
+    given, outputs, arrivals = with_arrivals([*rates, *whens, *actions], outputs)
+    waited = len(rates) + len(whens)
+    split, switches = with_switches(given[:waited])
+    split, conditions = with_surfaces(split, len(switches), len(events))
+    return _Parts(
+        rates=split[: len(rates)],
+        whens=split[len(rates) :],
+        actions=given[waited:],
+        outputs=outputs,
+        switches=switches,
+        conditions=conditions,
+        arrivals=arrivals,
+    )
+
+
+def _surface_of(when: Expression, switches: int) -> int:
+    """A surface that a condition reads, -1 if there is none: it is of time alone."""
+    sides = [int(leaf.name) - switches for leaf in leaves(when) if leaf.op == "switch"]
+    return max(sides, default=-1) if max(sides, default=-1) >= 0 else -1
+
+
 def _fill(
     builders: Mapping[str, Builder],
     constants: Constants,
     model: Model,
     parameters: Sequence[str],
-    rates: Sequence[Expression],
-    outputs: Sequence[Expression],
+    parts: _Parts,
     infused: Sequence[str],
     derivatives: str | None,
 ) -> tuple[_Step, tuple[Expression, ...], list[int], list[tuple[int, int]]]:
@@ -127,16 +176,24 @@ def _fill(
     Returns what those of a step are made of; what prepare computes; the coefficients that
     outputs_vjp has cotangents of; (row, column) of the Jacobian that have second derivatives.
     """
-    names, starts = model.state_names, model.initials()
+    names, starts, rates = model.state_names, model.initials(), parts.rates
     initials = [starts[name] for name in names]
     forms, symbols = Forms(rates, names), Symbols(names, parameters)
     infusions = {symbols.states[name]: k for k, name in enumerate(infused)}
 
     # First the programs that read coefficients: each may add to the table of forms.coefficients.
     step = _step_programs(builders, forms, symbols, rates, infusions, derivatives == "vjp")
-    for program, region, exprs in (("outputs", "out", outputs), ("initial", "y", initials)):
+    for program, region, exprs in (("outputs", "out", parts.outputs), ("initial", "y", initials)):
         values = Values(builders[program], forms, symbols)
         store_all(values, [forms.of(expr) for expr in exprs], region)
+    surfaces = [forms.of(condition.distance) for condition in parts.conditions]
+    store_all(Values(builders["surfaces"], forms, symbols), surfaces, "g")
+    _total_rates(Values(builders["surface_rates"], forms, symbols), surfaces, "grate")
+    actions = [forms.of(expr) for expr in parts.actions]
+    store_all(Values(builders["actions"], forms, symbols), actions, "act")
+    _total_rates(Values(builders["action_rates"], forms, symbols), actions, "actrate")
+    holds = [forms.of(when) for when in parts.whens]
+    store_all(Values(builders["event_conditions"], forms, symbols), holds, "when")
     d = Differentiable(
         forms=forms,
         symbols=symbols,
@@ -144,8 +201,10 @@ def _fill(
         rates=[forms.of(rate) for rate in rates],
         infusions=infusions,
         in_time=step.in_time,
-        outputs=[forms.of(expr) for expr in outputs],
+        outputs=[forms.of(expr) for expr in parts.outputs],
         initials=[forms.of(expr) for expr in initials],
+        surfaces=surfaces,
+        actions=actions,
     )
     touched = vjp_programs(d, builders) if derivatives == "vjp" else []
     if derivatives == "jvp":
@@ -235,3 +294,17 @@ def _rhs(values: Values, rates: Sequence[Expression], infusions: Mapping[int, in
         if row in infusions:
             terms.singles.append(values.builder.slot("rate", infusions[row]))
         values.builder.store(terms.value(values.builder, values.builder.slot("f", row)), "f", row)
+
+
+def _total_rates(values: Values, forms: Sequence[Form], region: str) -> None:
+    """How fast forms change, with the rates of the states in region f."""
+    b = values.builder
+    for k, form in enumerate(forms):
+        total = Terms()
+        for symbol, slope in values.forms.gradient_of(form).items():
+            value = values.terms(slope).value(b)
+            if symbol.op == "time":
+                total.singles.append(value)
+            else:
+                total.add(1, value, b.slot("f", values.symbols.states[symbol.name]))
+        b.store(total.value(b), region, k)

@@ -39,6 +39,8 @@ class Differentiable:
     in_time: Mapping[int, Form]  # rows of df/dt
     outputs: Sequence[Form]
     initials: Sequence[Form]  # [state]
+    surfaces: Sequence[Form]
+    actions: Sequence[Form]
 
     @property
     def n(self) -> int:
@@ -134,6 +136,16 @@ def vjp_programs(d: Differentiable, builders: Mapping[str, Builder]) -> list[int
     for (region, k), bar in bars.items():
         b.store(bar.value(b), *(("ysbar", k) if region == "y" else ("outcoef", touched.index(k))))
 
+    for forms, name, region, bar_of, y_of, coef_of in (
+        (d.surfaces, "surfaces_vjp", "g", "gbar", "gybar", "gcoefbar"),
+        (d.actions, "actions_vjp", "act", "actbar", "aybar", "acoefbar"),
+    ):
+        trace, b = d.trace(forms, region), builders[name]
+        seeds = _seeds(trace, b, bar_of)
+        bars = pull_back(trace, b, trace.copy(b), seeds, _is_one_of("y", "coef"))
+        for (of, k), bar in bars.items():
+            b.store(bar.value(b), y_of if of == "y" else coef_of, k)
+
     initial = d.trace(d.initials, "y")
     b = builders["initial_vjp"]
     values, seeds = initial.copy(b), _seeds(initial, b, "lam")
@@ -213,6 +225,8 @@ def tangent_programs(d: Differentiable, builders: Mapping[str, Builder]) -> None
     both = {"entries": "entries", "entries_ft": "entries_ft"}
     _jvp(builders["second_jvp"], d.second(), both)
     _jvp(builders["outputs_jvp"], d.trace(d.outputs, "out"), {"out": "outdot"})
+    _jvp(builders["surfaces_jvp"], d.trace(d.surfaces, "g"), {"g": "gdot"})
+    _jvp(builders["actions_jvp"], d.trace(d.actions, "act"), {"act": "actdot"})
     _jvp(builders["initial_jvp"], d.trace(d.initials, "y"), {"y": "yndot"})
 
 

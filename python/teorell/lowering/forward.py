@@ -10,7 +10,7 @@ from collections.abc import Callable
 from teorell.lowering.builder import Builder, Pair, Record, Slot
 from teorell.lowering.elementary import FUNCTIONS
 from teorell.lowering.program import Op
-from teorell.lowering.reverse import Cotangent, pow_slopes
+from teorell.lowering.reverse import Cotangent, finite_at_zero, pow_slopes, sqrt_slope
 from teorell.lowering.trace import Recorder
 
 __all__ = ["push_forward"]
@@ -58,10 +58,14 @@ def _step(
         return b.select(first, dx, full[1])
     if op == Op.SELECT:
         return b.select(xs[0], full[1], full[2])
+    if op == "side":
+        return b.select(xs[0], full[1], full[2])
     if op == Op.ABS:
         return b.select(b.op(Op.LT, xs[0], zero), b.neg(dx), dx)
     if op == Op.SQRT:
         return b.div(b.mul(dx, b.constant(0.5)), y)
+    if op == "time_sqrt":
+        return b.mul(dx, sqrt_slope(b, y))
     if op == "exp":
         return b.mul(dx, y)
     if op == "log":
@@ -72,8 +76,10 @@ def _step(
         return b.mul(dx, FUNCTIONS["cos"](b, xs[0]))
     if op == "cos":
         return b.neg(b.mul(dx, FUNCTIONS["sin"](b, xs[0])))
-    if op == "pow":
+    if op in ("pow", "time_pow"):
         by_base, by_exponent = pow_slopes(b, xs[0], xs[1], y, trace.exponent(operands[1]))
+        if op == "time_pow":
+            by_base = finite_at_zero(b, xs[0], xs[1], by_base)
         plus_terms = [
             (slope, dot)
             for slope, dot in zip((by_base, by_exponent), dots, strict=True)

@@ -50,6 +50,25 @@ class Layout:
     outdot: int
     entries: int
     entries_ft: int
+    g: int
+    gnodes: int
+    grate: int
+    gtol: int
+    band: int
+    gside: int
+    gf: int
+    gbar: int
+    gybar: int
+    gcoefbar: int
+    gdot: int
+    when: int
+    was: int
+    act: int
+    actrate: int
+    actbar: int
+    aybar: int
+    acoefbar: int
+    actdot: int
     temp: int
     slots: int
     n_const: int
@@ -59,7 +78,10 @@ class Layout:
     n_ft: int
     n_out: int
     n_params: int
-    n_switches: int
+    n_switches: int  # those of time, then the sides of surfaces
+    n_surfaces: int
+    n_events: int
+    n_actions: int
     n_temp: int
     stages: int
     one: int  # slot that holds 1.0
@@ -86,6 +108,9 @@ class Layout:
         n_columns: int = 0,
         n_output_states: int = 0,
         n_outcoef: int = 0,
+        n_surfaces: int = 0,
+        n_events: int = 0,
+        n_actions: int = 0,
     ) -> Layout:
         """Regions one after the other; those of derivatives are empty unless they are asked for."""
         vjp, jvp = int(derivatives == "vjp"), int(derivatives == "jvp")
@@ -123,6 +148,25 @@ class Layout:
             "outdot": jvp * n_out,
             "entries": n_entries,
             "entries_ft": (vjp + jvp) * n_ft,
+            "g": n_surfaces,
+            "gnodes": 5 * n_surfaces,
+            "grate": n_surfaces,
+            "gtol": n_surfaces,
+            "band": n_surfaces,
+            "gside": n_surfaces,
+            "gf": n * (n_surfaces > 0),
+            "gbar": vjp * n_surfaces,
+            "gybar": vjp * n * (n_surfaces > 0),
+            "gcoefbar": vjp * n_coef * (n_surfaces > 0),
+            "gdot": jvp * n_surfaces,
+            "when": n_events,
+            "was": n_events,
+            "act": n_actions,
+            "actrate": n_actions,
+            "actbar": vjp * n_actions,
+            "aybar": vjp * n * (n_actions > 0),
+            "acoefbar": vjp * n_coef * (n_actions > 0),
+            "actdot": jvp * n_actions,
             "temp": n_temp,
         }
         starts, slots = {}, 0
@@ -140,6 +184,9 @@ class Layout:
             n_out=n_out,
             n_params=n_params,
             n_switches=n_switches,
+            n_surfaces=n_surfaces,
+            n_events=n_events,
+            n_actions=n_actions,
             n_temp=n_temp,
             stages=stages,
             one=one,

@@ -19,15 +19,24 @@ from teorell.lowering.layout import Layout
 from teorell.model.expression import Expression
 
 __all__ = [
-    "JVP", "PROGRAMS", "SCALARS", "VJP", "Instruction", "Op", "Programs", "Switch", "Words",
-    "instructions", "slots_read",
+    "ACTION", "JUMP", "JVP", "KINK", "PROGRAMS", "SCALARS", "VJP", "Action", "Instruction", "Op",
+    "Programs", "Surface", "Switch", "Words", "instructions", "slots_read",
 ]  # fmt: skip
 
 Words = NDArray[np.int32]
 
-VJP = ("solve_transposed", "stage_vjp", "second_vjp", "outputs_vjp", "initial_vjp", "prepare_vjp")
-JVP = ("stage_jvp", "second_jvp", "outputs_jvp", "initial_jvp", "prepare_jvp")
-PROGRAMS = ("prepare", "initial", "rhs", "df_dt", "jacobian_lu", "solve", "outputs", *VJP, *JVP)
+VJP = (
+    "solve_transposed", "stage_vjp", "second_vjp", "outputs_vjp", "initial_vjp", "prepare_vjp",
+    "surfaces_vjp", "actions_vjp",
+)  # fmt: skip
+JVP = (
+    "stage_jvp", "second_jvp", "outputs_jvp", "initial_jvp", "prepare_jvp", "surfaces_jvp",
+    "actions_jvp",
+)  # fmt: skip
+PROGRAMS = (
+    "prepare", "initial", "rhs", "df_dt", "jacobian_lu", "solve", "outputs", "surfaces",
+    "surface_rates", "event_conditions", "actions", "action_rates", *VJP, *JVP,
+)  # fmt: skip
 # region scalar, which has room for 12
 SCALARS = ("t", "tn", "h", "hinv", "ghinv", "rtol", "err2", "pivot", "valid")
 
@@ -78,6 +87,26 @@ class Switch:
     after: float
 
 
+@dataclass(frozen=True)
+class Surface:
+    """Where a condition on states changes: where the distance, an expression, passes zero."""
+
+    distance: Expression
+    condition: Expression  # as the model says it
+    kind: int  # JUMP, KINK or ACTION
+
+
+JUMP, KINK, ACTION = 0, 1, 2
+"""What changes at a surface: rates, their slopes alone, or whether an action is taken."""
+
+
+class Action(NamedTuple):
+    """What an event gives a state; both by number."""
+
+    event: int
+    state: int
+
+
 @dataclass(frozen=True, eq=False)
 class Programs:
     """A lowered model: everything an executor needs, as integers and float64."""
@@ -91,17 +120,26 @@ class Programs:
     jacobian_lu: Words
     solve: Words
     outputs: Words
+    surfaces: Words
+    surface_rates: Words
+    event_conditions: Words
+    actions: Words
+    action_rates: Words
     solve_transposed: Words  # this and the next are empty unless derivatives is "vjp"
     stage_vjp: Words
     second_vjp: Words
     outputs_vjp: Words
     initial_vjp: Words
     prepare_vjp: Words
+    surfaces_vjp: Words
+    actions_vjp: Words
     stage_jvp: Words  # these are empty unless derivatives is "jvp"
     second_jvp: Words
     outputs_jvp: Words
     initial_jvp: Words
     prepare_jvp: Words
+    surfaces_jvp: Words
+    actions_jvp: Words
     derivatives: str | None
     # (n_entries, 3) of the entries of the Jacobian with second derivatives: row, column, and the
     # number of the column among theirs
@@ -113,6 +151,9 @@ class Programs:
     controlled: NDArray[np.uint8]  # (n,)
     signed: NDArray[np.uint8]  # (n,)
     switches: tuple[Switch, ...]
+    conditions: tuple[Surface, ...]  # their sides follow the switches
+    assigned: tuple[Action, ...]
+    event_surfaces: tuple[int, ...]  # a surface that each event's condition reads, or -1
     state_names: tuple[str, ...]
     parameter_names: tuple[str, ...]  # those of the model, then one for each of arrivals
     arrivals: tuple[str, ...]  # states whose last dose is read
@@ -125,6 +166,12 @@ class Programs:
     def sampled_states(self) -> Words:
         """(n,) the states whose values outputs_vjp reads."""
         first, read = self.layout.y, slots_read(self.outputs_vjp)
+        return np.array([k for k in range(self.layout.n) if first + k in read], dtype=np.int32)
+
+    @property
+    def surface_states(self) -> Words:
+        """(n,) the states that the distances from surfaces read."""
+        first, read = self.layout.y, slots_read(self.surfaces)
         return np.array([k for k in range(self.layout.n) if first + k in read], dtype=np.int32)
 
     @property

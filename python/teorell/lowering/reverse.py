@@ -18,7 +18,7 @@ from teorell.lowering.program import Op
 from teorell.lowering.trace import Recorder
 from teorell.lowering.values import Terms
 
-__all__ = ["Cotangent", "pull_back"]
+__all__ = ["Cotangent", "finite_at_zero", "pow_slopes", "pull_back", "sqrt_slope"]
 
 
 class Cotangent(Terms):
@@ -158,6 +158,8 @@ class _Reverse:
         elif op == Op.SQRT:
             t = b.div(b.mul(w, b.constant(0.5)), y)
             self.add(a, sign, self.guarded(w, t) if below else t, below)
+        elif op == "time_sqrt":
+            self.times(a, sign, w, sqrt_slope(b, y), below)
         elif op == "exp":
             self.times(a, sign, w, y, below)
         elif op == "log":
@@ -169,10 +171,15 @@ class _Reverse:
             self.times(a, sign, w, FUNCTIONS["cos"](b, xs[0]), below)
         elif op == "cos":
             self.times(a, -sign, w, FUNCTIONS["sin"](b, xs[0]), below)
-        elif op == "pow":
+        elif op in ("pow", "time_pow"):
             base, exponent = pow_slopes(b, xs[0], xs[1], y, self.trace.exponent(operands[1]))
+            if op == "time_pow":
+                base = finite_at_zero(b, xs[0], xs[1], base)
             self.times(a, sign, w, base, below)
             self.times(operands[1], sign, w, exponent, below)
+        elif op == "side":
+            self.add(operands[1], sign, b.select(xs[0], w, zero), True)
+            self.add(operands[2], sign, b.select(xs[0], zero, w), True)
         elif op not in (Op.LT, Op.LE):
             raise AssertionError(f"no derivative of instruction {op}")
 
@@ -201,3 +208,16 @@ def pow_slopes(b: Builder, x: int, y: int, value: int, exponent: float | None) -
     if exponent is not None:
         return by_base, zero
     return by_base, b.select(b.op(Op.LT, zero, x), b.mul(value, FUNCTIONS["log"](b, x)), zero)
+
+
+def finite_at_zero(b: Builder, x: int, y: int, slope: int) -> int:
+    """The slope of x^y by x, or 0 where it is infinite: at x = 0 for y < 1 (calculus.py)."""
+    zero = b.constant(0.0)
+    steep = b.select(b.op(Op.LE, b.one, y), slope, zero)
+    return b.select(b.op(Op.LT, zero, x), slope, steep)
+
+
+def sqrt_slope(b: Builder, root: int) -> int:
+    """The slope of a square root of time, given its value; 0 at 0."""
+    zero = b.constant(0.0)
+    return b.select(b.op(Op.LT, zero, root), b.div(b.constant(0.5), root), zero)

@@ -11,13 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from teorell.lowering.program import Switch
-from teorell.model.expression import Expression, constant, leaves, make, symbol, topological
+from teorell.model.expression import Expression, leaves, make, symbol, topological
+from teorell.model.timing import Affine, affine, changes_with, in_parts
 
 __all__ = ["with_switches"]
-
-Affine = tuple[float, Expression]  # k, c of k * time + c
-
-_ZERO = constant(0.0)
 
 
 def with_switches(exprs: Sequence[Expression]) -> tuple[list[Expression], tuple[Switch, ...]]:
@@ -26,21 +23,33 @@ def with_switches(exprs: Sequence[Expression]) -> tuple[list[Expression], tuple[
     A symbol's name is the position of its switch.
     """
     replaced: dict[Expression, Expression] = {}
-    affine: dict[Expression, Affine | None] = {}
+    forms: dict[Expression, Affine | None] = {}
     switches: dict[tuple[Expression, float], Switch] = {}
-    for node in topological(exprs):
-        new = node
-        if any(replaced[arg] is not arg for arg in node.args):
-            new = make(node.op, tuple([replaced[arg] for arg in node.args]))
-        replaced[node] = new
-        affine[node] = _affine(node, [affine[arg] for arg in node.args])
-        if node.op in ("lt", "le"):
-            switch = _switch(affine[node.args[0]], affine[node.args[1]])
+
+    def replace(roots: Sequence[Expression]) -> None:
+        for node in topological(roots):
+            if node in replaced:
+                continue
+            new = node
+            if any(replaced[arg] is not arg for arg in node.args):
+                new = make(node.op, tuple([replaced[arg] for arg in node.args]))
+            replaced[node] = new
+            forms[node] = affine(node, [forms[arg] for arg in node.args])
+            if node.op not in ("lt", "le"):
+                continue
+            switch = _switch(forms[node.args[0]], forms[node.args[1]])
             if switch is not None:
                 key = (switch.threshold, switch.before)
                 switches.setdefault(key, switch)
                 place = {each: k for k, each in enumerate(switches)}[key]
                 replaced[node] = symbol("switch", str(place))
+            elif changes_with(node, "time") and not changes_with(node, "state"):
+                part = in_parts(node.op, *node.args)
+                if part is not None:
+                    replace([part])
+                    replaced[node] = replaced[part]
+
+    replace(exprs)
     return [replaced[expr] for expr in exprs], tuple(switches.values())
 
 
@@ -54,32 +63,3 @@ def _switch(left: Affine | None, right: Affine | None) -> Switch | None:
     if any(leaf.op != "parameter" for leaf in leaves(bound)):
         return None
     return Switch(bound / (early[0] - late[0]), before, 1.0 - before)
-
-
-def _affine(node: Expression, inner: list[Affine | None]) -> Affine | None:
-    """(k, c) if the node is k * time + c, else None; inner: the same of its operands.
-
-    k is a number, and c of parameters only; c is simplified lightly.
-    """
-    if node.op == "time":
-        return 1.0, _ZERO
-    if node.op == "state":
-        return None
-    if any(part is None for part in inner):
-        return None
-    parts = [part for part in inner if part is not None]
-    if all(part[0] == 0.0 for part in parts):
-        return 0.0, node
-    if node.op == "neg":
-        return -parts[0][0], -parts[0][1]
-    if node.op == "add":
-        return parts[0][0] + parts[1][0], parts[0][1] + parts[1][1]
-    if node.op == "sub":
-        return parts[0][0] - parts[1][0], parts[0][1] - parts[1][1]
-    if node.op == "mul":
-        for (k, c), factor in ((parts[0], node.args[1]), (parts[1], node.args[0])):
-            if factor.op == "constant":
-                return k * factor.value, c * factor
-    if node.op == "div" and node.args[1].op == "constant":
-        return parts[0][0] / node.args[1].value, parts[0][1] / node.args[1]
-    return None

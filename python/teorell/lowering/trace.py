@@ -58,8 +58,12 @@ class Recorder(Builder):
                 continue
             op, operands, plus, minus = record
             args = [values[operand] if operand >= 0 else -1 for operand in operands]
-            if op == "pow":
+            if op in ("pow", "time_pow"):
                 values.append(power(b, args[0], args[1], self.exponent(operands[1])))
+            elif op == "time_sqrt":
+                values.append(b.op(Op.SQRT, args[0]))
+            elif op == "side":
+                values.append(args[3])
             elif isinstance(op, str):
                 values.append(FUNCTIONS[op](b, args[0]))
             elif op == Op.SUM:

@@ -12,6 +12,7 @@ from teorell.lowering.coefficients import Coefficient, Coefficients
 from teorell.lowering.elementary import FUNCTIONS, power
 from teorell.lowering.linear import ONE, Form, Forms
 from teorell.lowering.program import Op
+from teorell.model.calculus import of_time
 from teorell.model.expression import Expression
 
 __all__ = ["Symbols", "Terms", "Values", "parameter_values"]
@@ -25,6 +26,9 @@ _OPS = {
 def emit(builder: Builder, node: Expression, args: Sequence[int]) -> int:
     """The instructions of one operation on given operands."""
     op = node.op
+    timed = op in ("sqrt", "pow") and of_time(node.args[0])
+    if op == "sqrt" and timed:
+        return builder.call("time_sqrt", lambda b, x: b.op(Op.SQRT, x), *args)
     if op in _OPS:
         return builder.op(_OPS[op], *args)
     if op == "add":
@@ -45,9 +49,12 @@ def emit(builder: Builder, node: Expression, args: Sequence[int]) -> int:
             if op == "and"
             else builder.select(args[0], yes, second)
         )
+    if op == "side":
+        return builder.call("side", lambda b, first, x, y, value: value, *args)
     if op == "pow":
         exponent = node.args[1].value if node.args[1].op == "constant" else None
-        return builder.call("pow", lambda b, x, y: power(b, x, y, exponent), *args)
+        name = "time_pow" if timed else "pow"
+        return builder.call(name, lambda b, x, y: power(b, x, y, exponent), *args)
     return builder.call(op, FUNCTIONS[op], args[0])
 
 
@@ -124,7 +131,7 @@ class Values:
     def __init__(self, builder: Builder, forms: Forms, symbols: Symbols) -> None:
         self.builder = builder
         self.forms = forms
-        self._symbols = symbols
+        self.symbols = symbols
         self._known: dict[Expression, int] = {}
 
     def coefficient(self, coefficient: Coefficient) -> tuple[int, int]:
@@ -192,7 +199,7 @@ class Values:
                 known[node] = (
                     emit(self.builder, node, args)
                     if args
-                    else self._symbols.slot(self.builder, node)
+                    else self.symbols.slot(self.builder, node)
                 )
             else:
                 known[node] = self.terms(form).value(self.builder)

@@ -3,18 +3,25 @@
 Where a function has no derivative, one side is taken, the same everywhere in Teorell:
 abs at 0 has derivative +1; min and max where both agree take the second operand; `where` takes the
 branch it selects; comparisons have derivative 0; pow(a, b) has derivative 0 with respect to b where
-a <= 0.
+a <= 0. A power or root of time alone whose slope is infinite at 0 (t ** 0.5, Weibull's shapes below
+2) has slope 0 there: time passes the point at once, and a step needs no more than a finite number.
 """
 
 from __future__ import annotations
 
 from teorell.errors import ModelError
-from teorell.model.graph import SYMBOLS, Expression, constant
+from teorell.model.graph import SYMBOLS, Expression, constant, leaves
 from teorell.model.simplify import select, unary
 
-__all__ = ["derivative"]
+__all__ = ["derivative", "of_time"]
 
 _ZERO = constant(0.0)
+
+
+def of_time(node: Expression) -> bool:
+    """Does a node change with time, and with no state?"""
+    kinds = {leaf.op for leaf in leaves(node)}
+    return "time" in kinds and "state" not in kinds
 
 
 def derivative(expr: Expression, symbol: Expression) -> Expression:
@@ -52,7 +59,7 @@ def derivative(expr: Expression, symbol: Expression) -> Expression:
 def _rule(node: Expression, inner: list[Expression]) -> Expression:
     """The chain rule at one node, given the derivatives of its operands."""
     op, args = node.op, node.args
-    if all(d is _ZERO for d in (inner[1:] if op == "where" else inner)):
+    if all(d is _ZERO for d in (inner[1:] if op in ("where", "side") else inner)):
         return _ZERO
     a, da = args[0], inner[0]
     if len(args) == 1:
@@ -72,7 +79,7 @@ def _rule(node: Expression, inner: list[Expression]) -> Expression:
         return select(a < b, da, db)
     if op == "max":
         return select(b < a, da, db)
-    if op == "where":
+    if op in ("where", "side"):
         return select(a, db, inner[2])
     return _ZERO  # lt le and or
 
@@ -86,7 +93,8 @@ def _unary_rule(op: str, node: Expression, a: Expression, da: Expression) -> Exp
     if op == "log":
         return da / a
     if op == "sqrt":
-        return da / (2.0 * node)
+        slope = da / (2.0 * node)
+        return select(0.0 < a, slope, _ZERO) if of_time(a) else slope  # noqa: SIM300
     if op == "tanh":
         return (1.0 - node * node) * da
     if op == "sin":
@@ -103,6 +111,8 @@ def _pow_rule(
 ) -> Expression:
     """The chain rule at node = a ** b, given the derivatives of `a` and `b`."""
     result = b * a ** (b - 1.0) * da if da is not _ZERO else _ZERO
+    if result is not _ZERO and of_time(a):
+        result = select((0.0 < a) | (1.0 <= b), result, _ZERO)  # noqa: SIM300
     if db is _ZERO:
         return result
     # a^b log(a) is 0 * -inf at a = 0, its limit for b > 0 is 0; of a select both branches are

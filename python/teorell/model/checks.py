@@ -52,6 +52,7 @@ class CheckedEquations(Equations):
         check_identifier(name, kind)
         taken: dict[str, Collection[str]] = {
             "parameter": self._parameters,
+            "vector parameter": self.parameter_vectors,
             "state": self._states,
             "definition": self._definitions,
         }

@@ -16,6 +16,7 @@ from teorell.model.expression import Expression
 __all__ = [
     "LONG_AGO",
     "Dosing",
+    "Event",
     "Flow",
     "Parameter",
     "Rate",
@@ -101,6 +102,14 @@ class Dosing:
     bioavailability: Expression | None = None
     rate: Expression | None = None
     duration: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Where the condition `when` becomes true, states take the values in `then`, by name."""
+
+    when: Expression
+    then: Mapping[str, Expression]
 
 
 def check_identifier(name: object, kind: str) -> None:

@@ -16,6 +16,7 @@ from teorell.model.expression import (
     symbol,
     to_text,
 )
+from teorell.model.timing import looked_for
 
 __all__ = ["describe"]
 
@@ -77,12 +78,26 @@ def describe(model: Equations) -> str:
             if value is not None:
                 doses.append((name, f"{what} =", text(value)))
     parts += _section("Doses", doses)
+    changes = [
+        (f"{name} becomes", text(value), f"where {text(event.when)}")
+        for event in model.events
+        for name, value in event.then.items()
+    ]
+    parts += _section("Events", changes)
+    conditions = [event.when for event in model.events]
+    passed = looked_for([*model.derivatives().values(), *conditions])
+    parts += _section(
+        "Conditions that a long step may pass over twice (bound the steps with max_step=)",
+        [(text(condition),) for condition in passed],
+    )
     parts += _jacobian(model)
     try:
         balance = str(check_conservation(model, warn=False))
     except ModelError as error:
         balance = str(error)
     parts += ["", "Mass balance", *[f"  {line}" for line in balance.splitlines()]]
+    if model.events:
+        parts.append("  Events change states beside it.")
     return "\n".join(parts)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.model.declarations import Dosing, Flow, Parameter, Rate, State, look_up
+from teorell.model.declarations import Dosing, Event, Flow, Parameter, Rate, State, look_up
 from teorell.model.expression import Expression, constant, pack, symbol
 
 __all__ = ["Equations"]
@@ -25,12 +25,14 @@ class Equations:
         self.name = name
         self.time_unit = time_unit
         self._parameters: dict[str, Parameter] = {}
+        self._vectors: dict[str, tuple[str, ...]] = {}  # name -> the parameters that it is made of
         self._states: dict[str, State] = {}
         self._terms: list[Flow | Rate] = []
         self._definitions: dict[str, Expression] = {}
         self._outputs: dict[str, Expression] = {}
         self._output_units: dict[str, str] = {}
         self._dosing: dict[str, Dosing] = {}
+        self._events: list[Event] = []
         self._cached: dict[str, Any] = {}  # what has been derived since the last change
 
     @property
@@ -44,6 +46,11 @@ class Equations:
         return np.array(
             [parameter.default for parameter in self._parameters.values()], dtype=np.float64
         )
+
+    @property
+    def parameter_vectors(self) -> Mapping[str, tuple[str, ...]]:
+        """name -> the names of the parameters that a vector is made of, in its order."""
+        return MappingProxyType(getattr(self, "_vectors", {}))
 
     def parameter_info(self, name: str) -> Parameter:
         """Default, unit, bounds and description of a parameter; ModelError for an unknown name."""
@@ -99,6 +106,11 @@ class Equations:
     def dosing_rules(self) -> Mapping[str, Dosing]:
         """How doses behave, by the name of the state; states without rules are not in it."""
         return MappingProxyType(self._dosing)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The declared events, in their order; a model pickled before there were any has none."""
+        return tuple(getattr(self, "_events", ()))
 
     def derivatives(self) -> dict[str, Expression]:
         """d state/dt by state name, in the unit of the state per time.
@@ -172,5 +184,8 @@ class Equations:
             lines += [
                 ("dosing", name, *map(number, (d.lag, d.bioavailability, d.rate, d.duration)))
             ]
+        for event in self.events:
+            then = [(name, number(expr)) for name, expr in event.then.items()]
+            lines += [("event", number(event.when), *then)]
         records, roots = pack(exprs)
         return "\n".join([repr(line) for line in (*lines, ("roots", *roots), *records)])

@@ -27,6 +27,7 @@ _MEANING: dict[str, Function] = {
     "and": lambda a, b: np.where((a != 0.0) & (b != 0.0), 1.0, 0.0),
     "or": lambda a, b: np.where((a != 0.0) | (b != 0.0), 1.0, 0.0),
     "not": lambda a: np.where(a != 0.0, 0.0, 1.0),
+    "side": lambda first, a, b, value: value,
     "where": lambda c, a, b: np.where(c != 0.0, a, b),
 }  # fmt: skip
 

@@ -11,8 +11,9 @@ It is data, not code.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from teorell.errors import ModelError, count
 from teorell.html import html_table
@@ -20,6 +21,7 @@ from teorell.model.balance import Conservation, check_conservation
 from teorell.model.checks import CheckedEquations, checked_default
 from teorell.model.declarations import (
     Dosing,
+    Event,
     Flow,
     Parameter,
     Rate,
@@ -29,8 +31,9 @@ from teorell.model.declarations import (
 )
 from teorell.model.description import describe
 from teorell.model.expression import Expression, Operand, constant, symbol, to_text
+from teorell.model.timing import changes_with
 
-__all__ = ["Dosing", "Flow", "Model", "ModelError", "Parameter", "Rate", "State"]
+__all__ = ["Dosing", "Event", "Flow", "Model", "ModelError", "Parameter", "Rate", "State"]
 
 
 class Model(CheckedEquations):
@@ -109,6 +112,34 @@ class Model(CheckedEquations):
         self._parameters[name] = Parameter(name, value, unit, low, high, description)
         self._cached.clear()
         return symbol("parameter", name)
+
+    def parameter_vector(self, name: str, default: Iterable[float]) -> tuple[Expression, ...]:
+        """Declare a parameter that is a vector, such as the weights of a network; returns symbols.
+
+        default: its numbers, one at least. Its elements are parameters called name_0, name_1, ...
+        `simulate` takes it whole, (elements,) for all patients or (patients, elements), an array or
+        a torch tensor, and gradients come back in this shape. ModelError if a name is taken or a
+        number is not finite.
+        """
+        numbers = list(default)
+        if not numbers:
+            raise ModelError(
+                f"the vector parameter {name!r} has no elements (nothing could be given). Give one "
+                "number at least."
+            )
+        self._check_new(name, "vector parameter")
+        names = tuple([f"{name}_{k}" for k in range(len(numbers))])
+        for each in names:
+            self._check_new(each, "parameter")
+        checked = [
+            checked_default(each, x, -math.inf, math.inf)[0]
+            for each, x in zip(names, numbers, strict=True)
+        ]
+        for each, value in zip(names, checked, strict=True):
+            self._parameters[each] = Parameter(each, value)
+        self._vectors = {**self.parameter_vectors, name: names}
+        self._cached.clear()
+        return tuple([symbol("parameter", each) for each in names])
 
     def states(
         self,
@@ -226,6 +257,63 @@ class Model(CheckedEquations):
         self._output_units[name] = text(unit, f"unit of {name!r}")
         self._outputs[name] = checked
         self._cached.clear()
+
+    def level(
+        self, name: str, initial: Operand = 0.0, unit: str = "", description: str = ""
+    ) -> Expression:
+        """Declare a number that events change and nothing else: its symbol.
+
+        It is a state without a rate, of any sign, whose error does not count. initial: an
+        expression of parameters.
+        """
+        return self.state(
+            name, initial, unit=unit, signed=True, controlled=False, description=description
+        )
+
+    def event(self, when: Expression, then: Mapping[Any, Operand]) -> None:
+        """Change states where a condition becomes true: at that time, found inside a step.
+
+        when: a condition on states, time and parameters. It acts each time it turns from false to
+        true, by the course of the states or by a dose, and not where it is true from the start.
+        then: {state or level: expression}; all expressions are of the values before. Where several
+        events are due at once the one declared first acts first, and the next sees what it left.
+        A dose as action is {gut: gut + amount}. ModelError for what is no condition, what cannot
+        change, and what is no state.
+        """
+        condition = self._checked(when, "condition of an event")
+        if condition.op not in ("lt", "le", "and", "or", "not"):
+            raise ModelError(
+                f"condition {to_text(condition, limit=60)} of an event (it is no comparison, so it "
+                "does not turn true). Compare states or the time, as in x < 0.5."
+            )
+        if not changes_with(condition, "state", "time"):
+            raise ModelError(
+                f"condition {to_text(condition, limit=60)} of an event depends on no state and not "
+                "on time (it never changes). Compare a state, or the time."
+            )
+        if not isinstance(then, Mapping) or not then:
+            raise ModelError(
+                "an event without an action (nothing would change). Give then={state: expression}."
+            )
+        actions: dict[str, Expression] = {}
+        for target, value in then.items():
+            name = self._assignable(target)
+            if name in actions:
+                raise ModelError(
+                    f"an event changes {name!r} twice (it takes one value). Leave one out."
+                )
+            actions[name] = self._checked(value, f"value that an event gives {name!r}")
+        self._events = [*self.events, Event(condition, actions)]
+        self._cached.clear()
+
+    def _assignable(self, target: Any) -> str:
+        """The name of a state that an event may change."""
+        if isinstance(target, Expression) and target.op == "parameter":
+            raise ModelError(
+                f"an event changes parameter {target.name!r} (a parameter is given from outside). "
+                "Declare model.level(name, initial), which events may change."
+            )
+        return self._state_name(target, "what an event changes")
 
     def dosing(
         self,

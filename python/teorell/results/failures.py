@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,26 +31,38 @@ class SimulationError(RuntimeError):
         return type(self), (str(self), self.patients)
 
 
-def raise_failures(
-    result: str,
-    status: NDArray[np.int32],
-    failure_time: Array,
-    steps: NDArray[np.int64],
-    time_unit: str,
-    parameters: Mapping[str, Array],
-) -> None:
+class Went(Protocol):
+    """How the simulation of each patient went, (patients,) each, and what belongs to it."""
+
+    @property
+    def status(self) -> NDArray[np.int32]: ...
+    @property
+    def failure_time(self) -> Array: ...
+    @property
+    def steps(self) -> NDArray[np.int64]: ...
+    @property
+    def condition(self) -> NDArray[np.int32] | None: ...
+    @property
+    def conditions(self) -> tuple[str, ...]: ...
+    @property
+    def time_unit(self) -> str: ...
+
+
+def raise_failures(result: str, went: Went, parameters: Mapping[str, Array]) -> None:
     """Raise SimulationError if any patient failed.
 
-    result: what to call the thing that has the status. status, failure_time, steps: (patients,).
+    result: what to call the thing that has the status. went: how each patient's simulation went.
     parameters: those that the user gave, each () or (patients,), among which to look for unusual
     values.
     """
-    failed = np.flatnonzero(status)
+    failed = np.flatnonzero(went.status)
     if failed.size:
         unusual = unusual_parameters(failed[:SHOWN], parameters)
         listed = f"numpy.flatnonzero({result}.status) lists them"
-        rows = (status[failed], failure_time[failed], steps[failed])
-        raise failure(status.size, failed, *rows, time_unit, unusual, listed)
+        rows = (went.status[failed], went.failure_time[failed], went.steps[failed])
+        at = [] if went.condition is None else went.condition[failed[:SHOWN]].tolist()
+        where = [went.conditions[k] if 0 <= k < len(went.conditions) else "" for k in at]
+        raise failure(went.status.size, failed, *rows, went.time_unit, unusual, listed, where)
 
 
 def failure(
@@ -61,11 +74,13 @@ def failure(
     time_unit: str,
     unusual: Sequence[Sequence[str]],
     listed: str,
+    where: Sequence[str] = (),
 ) -> SimulationError:
     """The error that says who failed of so many patients, and why.
 
     failed: their numbers, and for each its status, failure_time and steps. unusual: for each of the
-    first `SHOWN` what `unusual_parameters` says. listed: where to find them all.
+    first `SHOWN` what `unusual_parameters` says. listed: where to find them all. where: for each of
+    them the condition at which it failed, "" where it was none.
     """
     from teorell.engine.executors import STATUS
 
@@ -80,6 +95,7 @@ def failure(
         lines.append(
             f"  patient {failed[row]}: status {status[row]} {when} after "
             f"{count(int(steps[row]), 'step')}"
+            + (f"; condition {where[row]}" if row < len(where) and where[row] else "")
             + (f"; unusual: {', '.join(strange)}" if strange else "")
         )
     if failed.size > SHOWN:

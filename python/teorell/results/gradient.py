@@ -15,14 +15,15 @@ __all__ = ["DoseGradient", "Gradient"]
 
 @dataclass(frozen=True, eq=False)
 class DoseGradient:
-    """d loss / d the numbers of a line of the regimen.
+    """d loss / d the numbers of a line of the regimen, or of doses as columns.
 
-    Each has the shape in which it was given, () or (patients,); None is a number that the line does
+    Each has the shape in which it was given, () or (patients,), of columns (rows,) or (patients,
+    doses) with 0 where there is no dose; None is a number that the line does
     not have. By the duration or rate of an infusion so short that it is a bolus there is no
     derivative: NaN.
     """
 
-    into: str  # "" for a reset
+    into: str  # "" for a reset, and for columns
     amount: Array | None
     time: Array
     every: Array | None = None
@@ -43,20 +44,21 @@ class Gradient(Outcome):
     initial: Mapping[str, Array]  # state -> (patients,), by the state at time 0 before any dose
     model: str = ""  # its name
     time_unit: str = ""
+    conditions: tuple[str, ...] = ()  # on states, where one made a patient fail
     given: Mapping[str, Array] = field(default_factory=dict)  # the parameters themselves
     of_doses: tuple[DoseGradient, ...] | None = ()  # None for a list of regimens, or a table
 
     @property
     def doses(self) -> tuple[DoseGradient, ...]:
-        """One record a line of the regimen.
+        """One record a line of the regimen; of columns one record, of arrays as they were given.
 
         InputError for a list or a table: their doses have no derivatives here.
         """
         if self.of_doses is None:
             raise InputError(
-                "no gradient by the doses of a list of regimens or a table (this version has it "
-                "for one regimen). Give one Regimen for all patients, whose numbers are "
-                "(patients,) arrays."
+                "no gradient by the doses of a list of regimens or a table (they have none of "
+                "their own). Give Regimen.columns, or one Regimen for all patients, whose numbers "
+                "are (patients,) arrays."
             )
         return self.of_doses
 
@@ -65,9 +67,7 @@ class Gradient(Outcome):
 
         It says who, why, what to do, and what is unusual about them.
         """
-        raise_failures(
-            "gradient", self.status, self.failure_time, self.steps, self.time_unit, self.given
-        )
+        raise_failures("gradient", self, self.given)
 
     def __repr__(self) -> str:
         failed = int((self.status != 0).sum())

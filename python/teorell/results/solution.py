@@ -29,21 +29,23 @@ __all__ = ["SimulationError", "Solution"]
 class Solution(Outcome):
     """Curves of a population, and how each patient's simulation went.
 
-    Each output is in its declared unit. Where each patient had times of its own, values is
-    (samples, outputs), patient after patient: those of patient i are the rows offsets[i] to
-    offsets[i + 1] - 1.
+    Each output is in its declared unit. Where each patient had a list of times of its own, values
+    is (samples, outputs), patient after patient: those of patient i are the rows offsets[i] to
+    offsets[i + 1] - 1. Where times were an array (patients, times), values has its shape, and NaN
+    where it has NaN.
     """
 
     # (patients, times, outputs), NumPy, or a torch tensor where one was given; NaN after a failure
     values: Any
-    times: Array  # (times,) or (samples,) in `time_unit`
+    times: Array  # (times,), (samples,) or (patients, times) in `time_unit`
     outputs: tuple[str, ...]
     model: str = ""  # its name
     time_unit: str = ""
+    conditions: tuple[str, ...] = ()  # on states, where one made a patient fail
     units: tuple[str, ...] = ()  # of the outputs, "" where not declared
     # name -> what the user gave, () or (patients,) or Stepwise, in declared units
     parameters: Mapping[str, Any] | None = None
-    # (patients + 1,) where each patient has times of its own
+    # (patients + 1,) where each patient has a list of times of its own
     offsets: NDArray[np.int64] | None = None
     # name -> (patients,); NaN where a failure cut its window
     reductions: Mapping[str, Any] = field(default_factory=dict)
@@ -53,12 +55,16 @@ class Solution(Outcome):
 
     @property
     def time(self) -> Array:
-        """(samples,) the time of each row of `values`; (times,) where patients share a grid."""
+        """(samples,) the time of each row of `values`; (times,) where patients share a grid, and
+        (patients, times) where they were given so.
+        """
         return self.times
 
     @property
     def patient(self) -> NDArray[np.int64]:
-        """(samples,) the patient of each row of `values`; (patients,) where all share one grid."""
+        """(samples,) the patient of each row of `values`; (patients,) where values has patients as
+        its first dimension.
+        """
         if self.offsets is None:
             return np.arange(self.status.size)
         return np.repeat(np.arange(self.status.size), np.diff(self.offsets))
@@ -89,11 +95,12 @@ class Solution(Outcome):
     def __repr__(self) -> str:
         failed = int((self.status != 0).sum())
         parts = [count(self.status.size, "patient")]
-        if self.times.size:
-            span = f"{self.times.min():g} to {self.times.max():g} {self.time_unit}".rstrip()
-            what = "time" if self.offsets is None else "sample"
+        at = self.times[~np.isnan(self.times)]
+        if at.size:
+            span = f"{at.min():g} to {at.max():g} {self.time_unit}".rstrip()
+            what = "time" if self.offsets is None and self.times.ndim == 1 else "sample"
             parts += [
-                f"{count(self.times.size, what)} from {span}",
+                f"{count(at.size, what)} from {span}",
                 f"outputs {', '.join(self.outputs)}",
             ]
         if self.reductions:
@@ -120,12 +127,10 @@ class Solution(Outcome):
         It says who, why, what to do, and what is unusual about them.
         """
         known = self.parameters or {}
-        raise_failures(
-            "solution", self.status, self.failure_time, self.steps, self.time_unit, known
-        )
+        raise_failures("solution", self, known)
 
     def to_dataframe(self) -> Any:
-        """A tidy pandas DataFrame: a row for each patient and time.
+        """A tidy pandas DataFrame: a row for each patient and time (none where a time is NaN).
 
         Columns are patient, time, and one for each output; where a population or an event table
         told who the patients are, id, and after the outputs their covariates. `patient` counts from
@@ -139,12 +144,12 @@ class Solution(Outcome):
                 "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
             ) from error
         self._check_free("patient", "time")
-        grid = self.offsets is None
         self._check_people()
-        columns: dict[str, Any] = {
-            "patient": np.repeat(self.patient, self.times.size) if grid else self.patient,
-            "time": np.tile(self.times, self.status.size) if grid else self.times.copy(),
-        }
+        columns: dict[str, Any] = {"patient": self.patient, "time": self.times.copy()}
+        if self.offsets is None:
+            shape = (self.status.size, self.times.shape[-1])
+            columns["patient"] = np.repeat(self.patient, shape[1])
+            columns["time"] = np.broadcast_to(self.times, shape).flatten()
         units = {"time": self.time_unit}
         labels: dict[str, Any] = {}
         if self.people is not None:
@@ -155,6 +160,8 @@ class Solution(Outcome):
         columns |= {name: self.array[..., k].flatten() for k, name in enumerate(self.outputs)}
         units |= dict(zip(self.outputs, self.units, strict=False))
         frame = pd.DataFrame(columns | labels, copy=False)
+        if self.times.ndim == 2:
+            frame = frame[~np.isnan(columns["time"])].reset_index(drop=True)
         frame.attrs["units"] = {name: unit for name, unit in units.items() if unit}
         return frame
 
@@ -164,8 +171,9 @@ class Solution(Outcome):
         The others are reductions, status, failure_time, steps and rejected. Where a population or
         an event table told who the patients are, id and covariates are coordinates (patient,).
         Where each patient has times of its own, the outputs are (sample,), with coordinates
-        sample_patient and time. Units are attributes, `units`. ImportError without xarray,
-        InputError if two of these would have one name.
+        sample_patient and time, or (patient, sample), with a coordinate time, as the times were
+        given. Units are attributes, `units`. ImportError without xarray, InputError if two of
+        these would have one name.
         """
         try:
             import xarray as xr
@@ -176,7 +184,9 @@ class Solution(Outcome):
         per_patient = ("status", "failure_time", "steps", "rejected")
         self._check_free("patient", "time", *per_patient, *self.reductions)
         units = self.units or ("",) * len(self.outputs)
-        dimensions = ("patient", "time") if self.offsets is None else ("sample",)
+        dimensions: tuple[str, ...] = ("patient", "time" if self.times.ndim == 1 else "sample")
+        if self.offsets is not None:
+            dimensions = ("sample",)
         variables: dict[str, Any] = {
             name: (dimensions, self.array[..., k], {"units": unit} if unit else {})
             for k, (name, unit) in enumerate(zip(self.outputs, units, strict=True))
@@ -188,7 +198,7 @@ class Solution(Outcome):
         variables |= {name: (("patient",), getattr(self, name)) for name in per_patient}
         of_time = {"units": self.time_unit} if self.time_unit else {}
         coordinates: dict[str, Any] = {"patient": np.arange(self.status.size)}
-        coordinates["time"] = (dimensions[-1:], self.times, of_time)
+        coordinates["time"] = (dimensions[-self.times.ndim :], self.times, of_time)
         if self.people is not None:
             self._check_people(*per_patient, *self.reductions)
             for name, column in self._labels().items():
@@ -272,11 +282,11 @@ class Solution(Outcome):
 
     def _check_grid(self, what: str) -> None:
         """InputError if each patient has times of its own; what: what needs one grid."""
-        if self.offsets is not None:
+        if self.offsets is not None or self.times.ndim == 2:
             raise InputError(
                 f"{what} of samples that each patient has at times of its own (one grid is "
-                "needed). Simulate on one grid, or take the rows of a patient: "
-                "values[offsets[i]:offsets[i + 1]]."
+                "needed). Simulate on one grid, or take the values of a patient: "
+                f"{'values[i]' if self.offsets is None else 'values[offsets[i]:offsets[i + 1]]'}."
             )
 
     def _labels(self) -> dict[str, NDArray[Any]]:

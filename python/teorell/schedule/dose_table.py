@@ -23,6 +23,7 @@ __all__ = [
     "DoseTable",
     "from_equilibrium",
     "in_time",
+    "table_of_columns",
     "table_of_lines",
     "table_of_regimens",
     "without_late",
@@ -54,6 +55,8 @@ class DoseTable(Rows):
     order: NDArray[np.int64] | None = None
     # (rows,) the first of the doses that the row gives; None: dose 0 of each
     skip: NDArray[np.int64] | None = None
+    # (rows,) the place of each in the columns that it was given in; -1: in none
+    given: NDArray[np.int64] | None = None
 
     @property
     def begins(self) -> NDArray[np.int64]:
@@ -92,7 +95,7 @@ def table_of_lines(lines: Sequence[Dose], states: tuple[str, ...], patients: int
             column[:, k] = value
     codes = np.array([_codes(line, states) for line in lines], np.int64).reshape(-1, 4)
     offsets = np.arange(shape[0] + 1, dtype=np.int64) * len(lines)
-    return _table(states, offsets, np.tile(codes.T, shape[0]), columns.reshape(4, -1))
+    return table_of_columns(states, offsets, np.tile(codes.T, shape[0]), columns.reshape(4, -1))
 
 
 def table_of_regimens(regimens: Sequence[Sequence[Dose]], states: tuple[str, ...]) -> DoseTable:
@@ -111,7 +114,7 @@ def table_of_regimens(regimens: Sequence[Sequence[Dose]], states: tuple[str, ...
     codes = np.array([_codes(line, states) for line in every_line], np.int64).reshape(-1, 4)
     counts = lengths[which]
     entry = spread((np.cumsum(lengths) - lengths)[which], counts)
-    return _table(states, offsets_of(counts), codes[entry].T, numbers[entry].T)
+    return table_of_columns(states, offsets_of(counts), codes[entry].T, numbers[entry].T)
 
 
 def from_equilibrium(table: DoseTable) -> DoseTable:
@@ -140,6 +143,7 @@ def from_equilibrium(table: DoseTable) -> DoseTable:
         extent=column(table.extent, 0.0),
         doses=column(table.doses, 1),
         order=column(order, -1),
+        given=None if table.given is None else column(table.given, -1),
     )
 
 
@@ -154,7 +158,7 @@ def _codes(line: Dose, states: tuple[str, ...]) -> tuple[int, int, int, int]:
     return -1 if line.kind == RESET else states.index(line.into), line.kind, line.steady, line.doses
 
 
-def _table(
+def table_of_columns(
     states: tuple[str, ...], offsets: NDArray[np.int64], codes: NDArray[np.int64], numbers: Array
 ) -> DoseTable:
     """From `_codes` (4, rows) and `_numbers` (4, rows) of all rows.

@@ -1,4 +1,8 @@
-"""Sample times: one grid for all patients, or of each patient its own."""
+"""Sample times: one grid for all patients, or of each patient its own.
+
+A patient's own come as rows that follow each other, or as an array with a row a patient, padded
+with NaN. Samples are rows in both: of an array, `width` says how many places a patient has.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from teorell.arrays import Array, numbers
 from teorell.errors import InputError
 from teorell.rows import Rows, check_rows, falls, offsets_of
 
-__all__ = ["RecordTimes", "ragged_times", "sample_times"]
+__all__ = ["RecordTimes", "padded_times", "ragged_times", "sample_times"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +28,42 @@ class RecordTimes(Rows):
     offsets: NDArray[np.int64]  # (patients + 1,)
     # (samples,) place among the patient's records; None: samples= decides ties
     order: NDArray[np.int64] | None = None
+    # places of a patient where times were given as an array; its first ones are the samples
+    width: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the values but for outputs: (samples,), or (patients, width)."""
+        return (self.times.size,) if self.width is None else (self.patients, self.width)
+
+    @property
+    def array(self) -> Array:
+        """The times in this shape, NaN in the places without a sample."""
+        return self.in_places(self.times)
+
+    def taken(self, patients: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.bool_]:
+        """(k, width) which places of these patients have a sample."""
+        assert self.width is not None
+        result: NDArray[np.bool_] = np.arange(self.width) < self.counts[patients][:, None]
+        return result
+
+    def in_places(self, rows: Array, patients: NDArray[np.int64] | slice = slice(None)) -> Array:
+        """Rows (samples, ...) of these patients, as an array (k, width, ...) if times came as one.
+
+        Places without a sample have NaN.
+        """
+        if self.width is None:
+            return rows
+        taken = self.taken(patients)
+        if taken.all():
+            return rows.reshape(*taken.shape, *rows.shape[1:])
+        result = np.full((*taken.shape, *rows.shape[1:]), np.nan)
+        result[taken] = rows
+        return result
+
+    def rows_in(self, places: Array, patients: NDArray[np.int64] | slice = slice(None)) -> Array:
+        """The rows (samples, ...) of what `in_places` returns; what stands elsewhere is left."""
+        return places if self.width is None else places[self.taken(patients)]
 
     @property
     def patient(self) -> NDArray[np.int64]:
@@ -58,8 +98,42 @@ def ragged_times(times: Iterable[ArrayLike]) -> RecordTimes:
     return RecordTimes(np.concatenate([np.zeros(0), *each]), offsets)
 
 
+def padded_times(times: NDArray[Any]) -> RecordTimes:
+    """Sample times from an array (patients, times): each row ascending, >= 0, then NaN.
+
+    InputError for anything else.
+    """
+    missing = np.isnan(times) if times.dtype.kind == "f" else np.zeros(times.shape, np.bool_)
+    if not times.shape[1]:
+        raise InputError(
+            f"times have shape {times.shape} (nothing would be returned). Give at least one time."
+        )
+    if isinstance(times, np.ma.MaskedArray):
+        raise InputError(
+            "times are a masked array (places without a sample are NaN here). Give "
+            "times.filled(numpy.nan)."
+        )
+    inside = np.flatnonzero((missing[:, :-1] & ~missing[:, 1:]).any(axis=1))
+    if inside.size:
+        raise InputError(
+            f"times of patient {inside[0]} have NaN before a time (NaN fills the row of a patient "
+            "with fewer samples, after them). Sort each row: numpy.sort(times, axis=1)."
+        )
+    at = np.array(numbers(times[~missing], "times"))
+    offsets = offsets_of((~missing).sum(axis=1))
+    negative = at < 0.0
+    back = falls(at, offsets) | negative
+    if back.any():
+        patient = int(np.searchsorted(offsets, np.argmax(back), side="right")) - 1
+        raise InputError(
+            f"times of patient {patient} are negative or unsorted (time starts at 0). Sort each "
+            "row: numpy.sort(times, axis=1)."
+        )
+    return RecordTimes(at, offsets, width=times.shape[1])
+
+
 def sample_times(times: object) -> Array | RecordTimes:
-    """Times as float64 of shape (times,), or one sequence a patient, checked: finite, >= 0,
+    """Times as float64 of shape (times,), or of each patient its own, checked: finite, >= 0,
     ascending.
     """
     if isinstance(times, RecordTimes):
@@ -76,11 +150,13 @@ def sample_times(times: object) -> Array | RecordTimes:
     ):
         return ragged_times(times)
     dimensions = _dimensions(times)
+    if dimensions == 2 and isinstance(times, np.ndarray):
+        return padded_times(times)
     if dimensions != 1:
         raise InputError(
             f"times have {'no' if dimensions == 0 else dimensions} dimensions (all patients share "
-            "one sequence of times, or each has its own). Give numpy.linspace(0, 24, 97), or a "
-            "list of such, one a patient."
+            "one sequence of times, or each has its own). Give numpy.linspace(0, 24, 97), a list "
+            "of such, one a patient, or an array (patients, times)."
         )
     at = np.array(numbers(times, "times"))  # a copy: the solution keeps it
     if not at.size:
@@ -123,7 +199,13 @@ def _checked(times: RecordTimes) -> RecordTimes:
             f"times of patient {patient} are unsorted (row {row} of {at.size} goes back). Sort "
             "them, those of one time by their order."
         )
-    return RecordTimes(at, offsets, order)
+    width = times.width
+    if width is not None and (width < 1 or times.counts.max() > width):
+        raise InputError(
+            f"the width of the times is {width!r} (a patient has {times.counts.max()} of them). "
+            "Give the number of columns of the array, or None."
+        )
+    return RecordTimes(at, offsets, order, width)
 
 
 def _dimensions(value: object) -> int:

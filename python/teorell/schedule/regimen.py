@@ -29,6 +29,7 @@ from teorell.schedule.dose import (
     steady_code,
     told,
 )
+from teorell.schedule.dose_columns import DoseColumns, columns_of
 from teorell.schedule.dose_table import DoseTable, table_of_lines, table_of_regimens
 from teorell.torch_compile import eager
 
@@ -126,6 +127,39 @@ class Regimen:
 
     @staticmethod
     @eager
+    def columns(
+        amount: Any,
+        into: Any,
+        time: Any = 0.0,
+        duration: Any = None,
+        rate: Any = None,
+        every: Any = None,
+        doses: Any = 1,
+        steady_state: bool | str = False,
+        patient: Any = None,
+        patients: int | None = None,
+    ) -> DoseColumns:
+        """The doses of each patient as columns, what a list of regimens says without its objects.
+
+        patient: (rows,) whose each dose is, from 0, and `patients` how many there are, some perhaps
+        without a dose; None: as many as are named. Then columns are (rows,). Without it they are
+        (patients, doses), whose rows end in NaN, in amount and time, where a patient has fewer.
+        amount, time, duration, rate, every: such columns, or one number for all doses; arrays or
+        torch tensors, in the units that `bolus` and `infusion` take. A dose whose duration and rate
+        are 0 or not given goes in at once, and no gradient reaches that 0; "modelled" as for
+        `infusion`. into: the state or its name, or a column of these. doses: how often each is
+        given, a number or a column of integers. steady_state: as for `bolus`, for all.
+
+        Each number has a gradient, row by row. Rows of a patient count in their order. Raises
+        InputError as `bolus` and `infusion` do, for columns that differ in shape, and for unknown
+        patients.
+        """
+        return columns_of(
+            amount, into, time, duration, rate, every, doses, steady_state, patient, patients
+        )
+
+    @staticmethod
+    @eager
     def reset(time: Any = 0.0) -> Regimen:
         """At `time`, () or (patients,), all states return to their initial values (EVID = 3 of
         NONMEM).
@@ -161,7 +195,7 @@ class Regimen:
         )
 
 
-Given = Regimen | DoseTable | Sequence[Regimen | None] | None
+Given = Regimen | DoseColumns | DoseTable | Sequence[Regimen | None] | None
 
 
 def check_regimen(given: object, states: Sequence[str]) -> list[tuple[str, int]]:
@@ -174,6 +208,11 @@ def check_regimen(given: object, states: Sequence[str]) -> list[tuple[str, int]]
     if given is None or isinstance(given, Regimen):
         _check_states(given, states, "")
         return [] if given is None else list(given.sizes())
+    if isinstance(given, DoseColumns):
+        for name in given.names:
+            if name:
+                _check_state(name, states, "")
+        return [("the table of doses", given.patients)]
     if isinstance(given, DoseTable):
         check_rows(given, "the table of doses")
         if given.into.size and not -1 <= given.into.min() <= given.into.max() < len(given.states):
@@ -211,7 +250,7 @@ def check_regimen(given: object, states: Sequence[str]) -> list[tuple[str, int]]
         if one is not None and any(line.has_tensors() for line in one.lines):
             raise InputError(
                 f"the regimen of patient {patient} holds a tensor (in a list, each regimen is of "
-                "numbers). Give .item() of it, or one Regimen for all with (patients,) tensors."
+                "numbers). Give .item() of it, or Regimen.columns for all patients."
             )
         for what, size in () if one is None else one.sizes():
             raise InputError(
@@ -223,17 +262,24 @@ def check_regimen(given: object, states: Sequence[str]) -> list[tuple[str, int]]
 
 def _check_states(regimen: Regimen | None, states: Sequence[str], whose: str) -> None:
     for line in () if regimen is None else regimen.lines:
-        if line.kind != RESET and line.into not in states:
-            raise InputError(
-                f"unknown compartment {line.into!r} in the regimen{whose} (it is no state of the "
-                f"model). {suggestion(line.into, states)}"
-            )
+        if line.kind != RESET:
+            _check_state(line.into, states, whose)
+
+
+def _check_state(into: str, states: Sequence[str], whose: str) -> None:
+    if into not in states:
+        raise InputError(
+            f"unknown compartment {into!r} in the regimen{whose} (it is no state of the "
+            f"model). {suggestion(into, states)}"
+        )
 
 
 def dosed_states(given: Given) -> set[str]:
     """The states that doses go into; `given` has been checked."""
     if isinstance(given, DoseTable):
         return {name for k, name in enumerate(given.states) if (given.into == k).any()}
+    if isinstance(given, DoseColumns):
+        return {name for name in given.names if name}
     each = [given] if given is None or isinstance(given, Regimen) else given
     distinct = {id(one): one.lines for one in each if one is not None}
     return {line.into for lines in distinct.values() for line in lines if line.into}
@@ -243,6 +289,8 @@ def dose_table(given: Given, states: tuple[str, ...], patients: int) -> DoseTabl
     """The doses of what the user gave: one regimen, a list with one a patient, a table, or None."""
     if isinstance(given, DoseTable):
         return given
+    if isinstance(given, DoseColumns):
+        return given.table(states)
     if given is None or isinstance(given, Regimen):
         return table_of_lines((given or Regimen()).lines, states, patients)
     nothing: tuple[Dose, ...] = ()

@@ -16,7 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from teorell.arrays import Array
 from teorell.engine.batch import RawGradient, Tangents
+from teorell.rows import spread
 from teorell.schedule.covariates import Moments, rows_at
+from teorell.schedule.dose import BY_DURATION, BY_RATE
+from teorell.schedule.dose_columns import DoseColumns
 from teorell.schedule.dosing_rules import like
 from teorell.schedule.timeline_derivatives import (
     change_rows,
@@ -50,7 +53,9 @@ class CallDerivatives:
         value, time = _rows_first(raw.event_value), _rows_first(raw.event_time)
         bars = pull_back_rows(self.call.doses, self.call.timeline, value, time, self.call.switches)
         found = {
-            name: np.array(raw.parameters[:, k]) for k, name in enumerate(self.call.columns.names)
+            # views: what they are of takes as much memory as all of them
+            name: raw.parameters[:, k]
+            for k, name in enumerate(self.call.columns.names)
         }
         steps = {name: np.zeros(len(s.values)) for name, s in self.call.columns.steps.items()}
         if self.call.steady is not None:
@@ -88,7 +93,39 @@ class CallDerivatives:
         if entry.kind == "parameter":
             return steps[entry.name] if entry.name in steps else found[entry.name]
         name = "extent" if entry.name in ("duration", "rate") else entry.name
-        return self._of_line(self.call.doses.to_records(numbers[name]), entry.line)
+        records = self.call.doses.to_records(numbers[name])
+        if isinstance(self.call.regimen, DoseColumns):
+            result = np.zeros(self.call.regimen.rows)
+            mine, place = self._column_records(entry)
+            result[place] = records[mine]
+            return result
+        return self._of_line(records, entry.line)
+
+    def _column_records(self, entry: Input) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The records that read an entry of columns of doses, and the place of each in these."""
+        doses, table = self.call.doses, self.call.doses.table
+        assert table.given is not None
+        kinds = {"duration": BY_DURATION, "rate": BY_RATE}
+        reads = (table.given >= 0) & (table.kind == kinds.get(entry.name, table.kind))
+        if entry.line >= 0:  # that dose of each patient
+            reads &= self._number_of_patient[table.given] == entry.line
+        place = np.full(doses.records, -1)
+        place[np.arange(len(reads)) if doses.record is None else doses.record] = np.where(
+            reads, table.given, -1
+        )
+        mine = np.flatnonzero(place >= 0)
+        return mine, place[mine]
+
+    @cached_property
+    def _number_of_patient(self) -> NDArray[np.int64]:
+        """(rows of the columns of doses,) which of its patient's doses each is; -1: no dose."""
+        columns = self.call.regimen
+        assert isinstance(columns, DoseColumns)
+        rows, *_ = columns.checked
+        counts = np.bincount(columns.owner[rows], minlength=columns.patients)
+        result = np.full(columns.rows, -1)
+        result[rows] = spread(np.zeros_like(counts), counts)
+        return result
 
     def _of_line(self, rows: Array, line: int) -> Array:
         """(patients,) of what stands in the records of one line."""
@@ -240,7 +277,12 @@ class CallDerivatives:
         numbers = {name: np.zeros((doses.records, *trail)) for name in names}
         for entry, dot in of_lines.items():
             name = "extent" if entry.name in ("duration", "rate") else entry.name
-            numbers[name][self._line_rows(entry.line)] = dot
+            if isinstance(self.call.regimen, DoseColumns):
+                mine, place = self._column_records(entry)
+                by = place if entry.line < 0 else self.call.regimen.owner[place]
+                numbers[name][mine] = dot[by] if dot.ndim else dot
+            else:
+                numbers[name][self._line_rows(entry.line)] = dot
         numbers = {name: doses.from_records(dot) for name, dot in numbers.items()}
         of_rules = {
             name: np.zeros(shape) for name in ("lag", "bioavailability", "rate", "duration")

@@ -38,6 +38,7 @@ class CoreCall:
     switches: tuple[SwitchTimes, ...]
     steady: SteadyStates | None
     equilibrium: bool
+    regimen: Given
 
     @property
     def timeline(self) -> Timeline:
@@ -126,7 +127,7 @@ def core_call(
     )
     at = samples_of(times, timeline) if isinstance(times, RecordTimes) else times
     batch = Batch(programs, everything, patients, timeline, at, summary)
-    return CoreCall(batch, columns, doses, switches, steady, equilibrium)
+    return CoreCall(batch, columns, doses, switches, steady, equilibrium, regimen)
 
 
 @dataclass(frozen=True)

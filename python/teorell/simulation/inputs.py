@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from teorell.schedule.dose import RESET, Dose
+from teorell.schedule.dose_columns import DoseColumns
 from teorell.schedule.regimen import Given, Regimen
 from teorell.simulation.parameters import ParameterColumns
 
@@ -13,11 +14,11 @@ __all__ = ["Input", "given_fields", "inputs_of", "lines_of"]
 
 
 class Input(NamedTuple):
-    """A number that may vary: a parameter, or a field of a line of a regimen that all share."""
+    """A number that may vary: a parameter, a field of a line of a regimen, or a column of doses."""
 
     kind: str  # "parameter" or "dose"
     name: str  # of the parameter, or of the field: amount, time, every, duration or rate
-    line: int = -1  # of the regimen; -1 for a parameter
+    line: int = -1  # of the regimen; of columns each patient's dose, -1 for all; -1: a parameter
 
 
 def inputs_of(columns: ParameterColumns, regimen: Given) -> Iterator[Input]:
@@ -25,6 +26,9 @@ def inputs_of(columns: ParameterColumns, regimen: Given) -> Iterator[Input]:
     for name in columns.names:
         if name in columns.given:
             yield Input("parameter", name)
+    if isinstance(regimen, DoseColumns):
+        for name in regimen.numbers:
+            yield Input("dose", name)
     for number, line in enumerate(lines_of(regimen)):
         for name in given_fields(line):
             yield Input("dose", name, number)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from teorell.lowering import Programs
 
 __all__ = [
+    "IN_THE_END",
     "check_autonomous",
     "flow",
     "flows_of",
@@ -102,7 +103,15 @@ def flows_of(doses: Doses, rows: NDArray[np.int64], names: tuple[str, ...]) -> t
 
 
 def check_autonomous(model: Model) -> None:
-    """InputError for a model whose equations contain the time: it repeats nothing."""
+    """InputError for a model whose equations contain the time: it repeats nothing.
+
+    Likewise for one with events, whose state after an interval need not be reached again.
+    """
+    if model.events:
+        raise InputError(
+            f"doses are at steady state, and model {model.name!r} declares events (the search for "
+            "what repeats itself does not know them). Give the doses one by one."
+        )
     for name, rate in model.derivatives().items():
         if any(leaf.op == "time" for leaf in leaves(rate)):
             raise InputError(

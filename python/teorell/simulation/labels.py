@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from teorell.arrays import Array
+from teorell.engine.batch import SLIDING
+from teorell.model import Model
+from teorell.model.expression import to_text
 from teorell.results.gradient import DoseGradient, Gradient
 from teorell.results.solution import Solution
 from teorell.schedule.covariates import Stepwise
+from teorell.schedule.dose_columns import DoseColumns
 from teorell.schedule.record_times import RecordTimes
 from teorell.schedule.regimen import Regimen
 from teorell.simulation.inputs import Input, given_fields, lines_of
@@ -37,14 +43,15 @@ def labelled(
     for entry, array in zip(problem.inputs, arrays, strict=False):
         if entry.kind == "parameter":
             given[entry.name] = array
-    own = problem.own_times
+    own = problem.own_rows
     return Solution(
         values=raw.values if values is None else values,
-        times=at.times if isinstance(at, RecordTimes) else at,
+        times=at.array if isinstance(at, RecordTimes) else at,
         outputs=outputs,
         **raw.went,
         model=model.name,
         time_unit=model.time_unit,
+        conditions=_conditions(model, raw),
         units=tuple(model.output_unit(name) for name in outputs),
         parameters={**given, **problem.columns.steps},
         offsets=None if own is None else own.offsets,
@@ -59,8 +66,15 @@ def gradient_of(problem: Problem, gradients: Sequence[Array], raw: RawGradient) 
     """The Gradient of a problem from the derivatives by its inputs and what the core returned."""
     model, lines = problem.model, lines_of(problem.regimen)
     by_input = dict(zip(problem.inputs, gradients, strict=True))
-    doses = None
-    if isinstance(problem.regimen, Regimen | None):
+    doses: tuple[DoseGradient, ...] | None = None
+    if isinstance(problem.regimen, DoseColumns):
+        columns = {
+            entry.name: problem.regimen.as_given(each)
+            for entry, each in by_input.items()
+            if entry.kind == "dose"
+        }
+        doses = (DoseGradient("", **columns),)
+    elif isinstance(problem.regimen, Regimen | None):
         fields: list[dict[str, Any]] = [
             {"amount": None}
             | {name: by_input[Input("dose", name, k)] for name in given_fields(line)}
@@ -70,13 +84,33 @@ def gradient_of(problem: Problem, gradients: Sequence[Array], raw: RawGradient) 
             DoseGradient(line.into, **each) for line, each in zip(lines, fields, strict=True)
         )
     return Gradient(
-        parameters={
-            entry.name: each for entry, each in by_input.items() if entry.kind == "parameter"
-        },
+        parameters=_with_vectors(
+            model,
+            {entry.name: each for entry, each in by_input.items() if entry.kind == "parameter"},
+        ),
         initial={name: raw.initial[:, k] for k, name in enumerate(model.state_names)},
         **raw.went,
         model=model.name,
         time_unit=model.time_unit,
+        conditions=_conditions(model, raw),
         given=problem.columns.as_given,
         of_doses=doses,
     )
+
+
+def _conditions(model: Model, raw: Raw) -> tuple[str, ...]:
+    """The conditions on states as the model says them, where a patient failed at one."""
+    if not (raw.status == SLIDING).any():
+        return ()
+    from teorell.lowering.assemble import surfaces_of
+
+    return tuple(to_text(surface.condition, limit=200) for surface in surfaces_of(model))
+
+
+def _with_vectors(model: Model, by_name: Mapping[str, Array]) -> dict[str, Array]:
+    """Gradients by name, those of the elements of a vector as one array, (..., elements)."""
+    result = dict(by_name)
+    for name, elements in model.parameter_vectors.items():
+        if all(each in result for each in elements):
+            result[name] = np.stack([result.pop(each) for each in elements], axis=-1)
+    return result

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from teorell.arrays import Array, check_bounds, is_tensor, numbers_or_tensor
-from teorell.errors import InputError, suggestion
+from teorell.errors import InputError, count, suggestion
 from teorell.model import Model
 from teorell.patients import Patients, patients_of
 from teorell.schedule.covariates import Stepwise, checked_steps
 
-__all__ = ["ParameterColumns", "check_people", "parameter_columns", "parameter_table"]
+__all__ = [
+    "ParameterColumns", "check_people", "elementwise", "parameter_columns", "parameter_table",
+]  # fmt: skip
 
 
 RECORDS = ("TIME", "EVID", "AMT", "DV", "ADDL")  # columns of event tables
@@ -62,7 +64,7 @@ def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
     """
     names = tuple(model.parameter_names)
     check_people(model, parameters)
-    table = parameter_table(parameters, names)
+    table = elementwise(model, parameter_table(parameters, names))
     known = set(names)
     for name in table:
         if name not in known:
@@ -99,6 +101,38 @@ def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
         values.append(column)
     given = frozenset(str(name) for name in table)
     return ParameterColumns(names, tuple(values), given, steps, patients_of(parameters))
+
+
+def elementwise(model: Model, table: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Parameters by name, with the elements of each vector in its place.
+
+    A vector is (elements,), of all patients, or (patients, elements); InputError for another shape.
+    """
+    vectors = model.parameter_vectors
+    if not vectors.keys() & table.keys():
+        return table
+    result: dict[Any, Any] = {}
+    for name, value in table.items():
+        if name not in vectors:
+            result[name] = value
+            continue
+        array = value if is_tensor(value) else np.asanyarray(value)
+        elements = vectors[name]
+        if array.ndim not in (1, 2) or array.shape[-1] != len(elements):
+            raise InputError(
+                f"parameter {name!r} has shape {tuple(array.shape)} (it is a vector of "
+                f"{count(len(elements), 'element')}). Give ({len(elements)},), or (patients, "
+                f"{len(elements)})."
+            )
+        given = [each for each in elements if each in table]
+        if given:
+            raise InputError(
+                f"parameter {given[0]!r} is given beside {name!r}, of which it is an element "
+                "(which is meant?). Give one of them."
+            )
+        columns = array.unbind(-1) if is_tensor(value) else np.moveaxis(array, -1, 0)
+        result.update(zip(elements, columns, strict=True))
+    return result
 
 
 def check_people(model: Model, parameters: object) -> None:

@@ -19,6 +19,7 @@ from teorell.arrays import Array, agree, check_bounds, numbers
 from teorell.errors import InputError
 from teorell.model import Model
 from teorell.progress import Progress, reporting
+from teorell.schedule.dose_columns import DoseColumns
 from teorell.schedule.dose_table import DoseTable
 from teorell.schedule.record_times import RecordTimes
 from teorell.schedule.regimen import Given, Regimen, check_regimen
@@ -43,9 +44,9 @@ patients: values (k, times, outputs) or (rows, outputs), reductions (k, reductio
 class Problem:
     """What `simulate` was given, checked; of torch tensors only type and shape.
 
-    Arrays that methods take are float64, () or (patients,), of any stride, one an input; the number
-    of patients follows from them. Each is checked as `simulate` does, unless it is the one in
-    `given`: InputError says what does not fit.
+    Arrays that methods take are float64, () or (patients,), or () or (rows,) of a column of doses,
+    of any stride, one an input; the number of patients follows from them. Each is checked as
+    `simulate` does, unless it is the one in `given`: InputError says what does not fit.
     """
 
     model: Model
@@ -72,11 +73,27 @@ class Problem:
 
     def shape(self, patients: int) -> tuple[int, ...]:
         """Of the values: (patients, times, outputs), or (samples, outputs) where each patient has
-        times of its own.
+        a list of times of its own.
         """
         if isinstance(self.times, RecordTimes):
-            return self.times.times.size, len(self.outputs)
+            return *self.times.shape, len(self.outputs)
         return patients, self.times.size, len(self.outputs)
+
+    @property
+    def own_rows(self) -> RecordTimes | None:
+        """The sample times, where each patient has its own and values are rows, not an array."""
+        own = self.own_times
+        return own if own is not None and own.width is None else None
+
+    def counted(self, slope: Array, patients: NDArray[np.int64] | None = None) -> Array:
+        """A slope of the values of some patients, None for all, with 0 in places without a sample,
+        whatever stands there.
+        """
+        own = self.own_times
+        if own is None or own.width is None:
+            return slope
+        taken = own.taken(slice(None) if patients is None else patients)
+        return np.where(taken[..., None], slope, 0.0)
 
     def by(self, inputs: Sequence[Input]) -> Problem:
         """The same as a function of other inputs; the rest is as the user gave it."""
@@ -92,7 +109,9 @@ class Problem:
                 "are not mapped). Write a loop over the runs."
             )
         regimen, at, reductions = self.regimen, self.times, self.reductions.repeated(times)
-        if isinstance(regimen, DoseTable):
+        if isinstance(regimen, DoseColumns):
+            regimen = regimen.repeated(times)
+        elif isinstance(regimen, DoseTable):
             regimen = regimen.repeated(times) if regimen.patients > 1 else regimen
         elif not isinstance(regimen, Regimen | None):
             regimen = list(regimen) * times
@@ -110,6 +129,8 @@ class Problem:
             return self.times.patients
         if self.columns.people is not None:
             return len(self.columns.people)
+        if isinstance(self.regimen, DoseColumns):
+            return self.regimen.patients
         if isinstance(self.regimen, DoseTable) and self.regimen.patients > 1:
             return self.regimen.patients
         if not isinstance(self.regimen, Regimen | DoseTable | None):
@@ -127,22 +148,36 @@ class Problem:
         own += [(size,) for _, size in self.reductions.sizes()]
         return next((shape[0] for shape in (*free, *fixed, *own) if len(shape)), 1)
 
-    def solve(self, arrays: Sequence[Array]) -> Raw:
-        """The values (patients, times, outputs), and how each patient went."""
+    def lengths(self, patients: int) -> list[int]:
+        """How many values each input has where it is an array: one a patient, or one a dose."""
+        rows = self.regimen.rows if isinstance(self.regimen, DoseColumns) else patients
+        return [rows if entry.kind == "dose" else patients for entry in self.inputs]
+
+    def solve(self, arrays: Sequence[Array], keep: int = 0) -> Raw:
+        """The values (patients, times, outputs), and how each patient went.
+
+        keep: bytes that the accepted steps may take, so that pull_back need not solve again.
+        """
         call = self._call(arrays)
         from teorell.engine.solve import solve
 
         with reporting(self.progress, call.batch.patients) as report:
-            raw = solve(call.batch, progress=report, **self.options)
+            raw = solve(call.batch, progress=report, keep=keep, **self.options)
+        core = replace(raw, status=raw.status.copy(), failure_time=raw.failure_time.copy())
         call.report(raw)
-        return replace(self._of_outputs(raw), infusions=call.timeline.infusions)
+        of_outputs = self._of_outputs(raw)
+        return replace(of_outputs, infusions=call.timeline.infusions, kept=core if keep else None)
 
     def _of_outputs(self, raw: Raw) -> Raw:
         """Without the outputs that only reductions read, and with the times that they are asked
         for.
         """
-        values = raw.values[..., : len(self.outputs)]
+        values = self._in_places(raw.values[..., : len(self.outputs)])
         return replace(raw, values=values, reduced=self.reductions.read(raw.reduced, raw.reached))
+
+    def _in_places(self, rows: Array) -> Array:
+        own = self.own_times
+        return rows if own is None else own.in_places(rows)
 
     def pull_back(
         self,
@@ -151,19 +186,21 @@ class Problem:
         reduced: Array | None = None,
         *,
         slopes: SlopesOfOutputs | None = None,
+        kept: Raw | None = None,
     ) -> tuple[list[Array], RawGradient]:
         """d scalar / d each input, in the shape of its array, and what the core says.
 
         cotangent: (patients, times, outputs), d scalar / d values. reduced: (patients, reductions),
         that of the reductions; None is 0. Or in place of both `slopes`, a function that is called
-        for a few patients at a time. A number that patients share has the sum over them, exactly
+        for a few patients at a time. kept: that of what `solve` returned for the same arrays. A
+        number that patients share has the sum over them, exactly
         rounded, whatever their order. A patient that failed contributes zero. By the duration or
         rate of an infusion so short that it is a bolus there is no derivative: NaN.
         """
         call = self._call(arrays, "vjp")
         from teorell.engine.solve import pull_back
 
-        n = len(self.outputs)
+        n, own = len(self.outputs), self.own_times
         extra = call.batch.programs.layout.n_out - n
 
         def with_extra(slope: Array) -> Array:
@@ -173,19 +210,24 @@ class Problem:
             values: Array, found: Array, reached: Array, of: NDArray[np.int64]
         ) -> tuple[Array, Array | None]:
             assert slopes is not None
-            slope, bars = slopes(values[..., :n], self.reductions.read(found, reached), of)
+            shown = values[..., :n] if own is None else own.in_places(values[..., :n], of)
+            slope, bars = slopes(shown, self.reductions.read(found, reached), of)
+            slope = slope if own is None else own.rows_in(slope, of)
             if bars is not None:
                 self.reductions.check_differentiable(bars)
             return with_extra(slope), bars
 
         if reduced is not None:
             self.reductions.check_differentiable(reduced)
+        if cotangent is not None and own is not None:
+            cotangent = own.rows_in(cotangent)
         with reporting(self.progress, call.batch.patients) as report:
             raw = pull_back(
                 call.batch,
                 None if cotangent is None else with_extra(cotangent),
                 reduced,
                 slopes=None if slopes is None else of_group,
+                solved=kept,
                 progress=report,
                 **self.options,
             )
@@ -231,7 +273,8 @@ class Problem:
                 call.batch, tangents, progress=report, **self.options
             )
         call.report(raw)
-        return self._of_outputs(raw), derivatives[..., : len(self.outputs), :], reduced
+        of_values = self._in_places(derivatives[..., : len(self.outputs), :])
+        return self._of_outputs(raw), of_values, reduced
 
     def _changes(self, entry: Input) -> bool:
         """Is the input a parameter that changes over time? A number of a dose may have its name."""
@@ -242,6 +285,9 @@ class Problem:
             return self.columns.steps[entry.name].values
         if entry.kind == "parameter":
             return self.columns.values[self.columns.names.index(entry.name)]
+        if isinstance(self.regimen, DoseColumns):
+            column: Array = self.regimen.numbers[entry.name]
+            return column
         value: Array = getattr(lines_of(self.regimen)[entry.line], entry.name)
         return value
 
@@ -271,7 +317,9 @@ class Problem:
                 column = steps[entry.name].first
             values[self.columns.names.index(entry.name)] = column
         columns, regimen = replace(self.columns, values=tuple(values), steps=steps), self.regimen
-        if fields:
+        if fields and isinstance(regimen, DoseColumns):
+            regimen = regimen.filled(fields[-1])
+        elif fields:
             lines = enumerate(lines_of(self.regimen))
             regimen = Regimen(
                 tuple(line.filled(fields[k]) if k in fields else line for k, line in lines)
@@ -304,7 +352,9 @@ def patient_count(
     InputError if they do not, or states of the regimen are unknown.
     """
     sizes = check_regimen(regimen, model.state_names)
-    own = [("the list of times", times.patients)] if isinstance(times, RecordTimes) else []
+    own = []
+    if isinstance(times, RecordTimes):
+        own = [(f"the {'list' if times.width is None else 'array'} of times", times.patients)]
     return agree([*columns.sizes(), *sizes, *own, *reductions.sizes()]) or 1
 
 

@@ -19,7 +19,8 @@ from teorell.arrays import Array
 from teorell.engine.batch import Summary
 from teorell.errors import InputError, suggestion
 from teorell.model import Model
-from teorell.model.expression import Expression, derivative, leaves
+from teorell.model.expression import Expression, derivative, leaves, topological
+from teorell.model.timing import changes_with
 from teorell.schedule.record_times import RecordTimes
 from teorell.simulation.windows import window_of
 
@@ -114,6 +115,8 @@ class Reductions:
     bounds: tuple[tuple[Array, Array, Array], ...]
     # is the output of each linear in the states, with constant coefficients?
     linear: tuple[bool, ...]
+    # does the output of each jump where a condition on states changes?
+    jumps: tuple[bool, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -188,7 +191,7 @@ class Reductions:
         }
 
     def check_differentiable(self, cotangent: Array | None = None) -> None:
-        """InputError if a derivative of a Tmax is asked for.
+        """InputError if a derivative of a Tmax is asked for, or of an integral over jumps.
 
         cotangent: (patients, reductions), where a column of zeros asks for none; None asks for all.
         """
@@ -197,6 +200,13 @@ class Reductions:
                 raise InputError(
                     f"no derivative of {self.keys[k]!r} (the time of a maximum has none where it "
                     "jumps from one peak to another). Leave it out, or use Cmax."
+                )
+        for key, one, jumps in zip(self.keys, self.asked, self.jumps, strict=True):
+            wanted = cotangent is None or np.any(cotangent[:, self.keys.index(key)] != 0.0)
+            if jumps and wanted and isinstance(one, AUC | TimeAbove):
+                raise InputError(
+                    f"no derivative of {key!r} (its output jumps where a state passes a threshold, "
+                    "and the time of that moves). Let a state of the model integrate it."
                 )
 
 
@@ -244,6 +254,7 @@ def reductions_of(
         outputs=tuple(names),
         bounds=tuple(bounds),
         linear=tuple(known[name] for name in names),
+        jumps=tuple(_jumps(model.outputs()[name]) for name in names),
     )
 
 
@@ -251,9 +262,18 @@ def _is_linear(output: Expression) -> bool:
     """Whether an output is linear in the states, with coefficients that do not change."""
     if any(leaf.op in ("time", "after_dose") for leaf in leaves(output)):
         return False
+    if _jumps(output):
+        return False
     states = [leaf for leaf in leaves(output) if leaf.op == "state"]
     slopes = [derivative(output, state) for state in states]
     return not any(leaf.op in ("state", "time") for slope in slopes for leaf in leaves(slope))
+
+
+def _jumps(output: Expression) -> bool:
+    """Does an output compare states?"""
+    return any(
+        node.op in ("lt", "le") and changes_with(node, "state") for node in topological([output])
+    )
 
 
 def _output(model: Model, one: Reduction, outputs: Sequence[str] | str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ def solver_options(
     threads: int | None = None,
     samples: str = "after",
     max_steps: int = MAX_STEPS,
+    max_step: float | None = None,
     progress: bool | Progress | None = None,
     executor: str | None = None,
 ) -> dict[str, Any]:
@@ -57,6 +59,7 @@ def solver_options(
     if threads is not None:
         _whole(threads, "threads", "one thread is the least")
     _whole(max_steps, "max_steps", "one step is the least")
+    longest = _longest(max_step)
     if progress is not None and not isinstance(progress, bool) and not callable(progress):
         raise InputError(
             f"progress is {progress!r} (it reports how far it is). Give True, or a callable(done, "
@@ -67,6 +70,7 @@ def solver_options(
         "atol": tolerances,
         "method": method,
         "max_steps": int(max_steps),
+        "max_step": longest,
         "threads": threads,
         "before": samples == "before",
         "executor": executor,
@@ -135,6 +139,19 @@ def _tolerances(model: Model, rtol: float, atol: object) -> Array:
             "1e-9."
         )
     return np.array(np.broadcast_to(absolute, (len(names),)))
+
+
+def _longest(max_step: float | None) -> float:
+    """The longest step allowed, in the model's time unit; infinite for None."""
+    if max_step is None:
+        return math.inf
+    length = numbers(max_step, "max_step")
+    if length.ndim or not length > 0.0:
+        raise InputError(
+            f"max_step is {max_step!r} (the longest step that the solver may take has a positive "
+            "length). Give one number in the model's time unit, or None for no bound."
+        )
+    return float(length)
 
 
 def _whole(value: object, name: str, reason: str) -> None:

@@ -9,6 +9,7 @@ AUC or an excreted amount, have no steady state: they start at zero.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.engine.batch import NO_STEADY_STATE
+from teorell.errors import InputError
 from teorell.model import Model
 from teorell.model.evaluate import evaluate_all
 from teorell.model.expression import symbol
@@ -26,6 +28,7 @@ from teorell.schedule.timeline import timeline_of
 from teorell.schedule.timeline_rows import pending
 from teorell.simulation.flows import Flows
 from teorell.simulation.interval import (
+    IN_THE_END,
     check_autonomous,
     flows_of,
     given_rows,
@@ -65,6 +68,11 @@ def steady_states(
     check_autonomous(model)
     names = model.state_names
     flows, horizon = flows_of(doses, rows, names)
+    if horizon.max() >= IN_THE_END and options["max_step"] < math.inf:
+        raise InputError(
+            f"max_step is {options['max_step']:g} and a steady state is that of a constant input "
+            f"(which the solver follows for {IN_THE_END:g} time units). Leave max_step out."
+        )
     into = {names[k] for k in flows.table.into[flows.table.kind != BOLUS]}
     infused = tuple(name for name in names if name in into)
     programs = programs_of(of_states(model), names, infused, derivatives)

@@ -19,6 +19,7 @@ from teorell.errors import InputError
 from teorell.model import Model
 from teorell.patients import Patients, patients_of
 from teorell.schedule.covariates import Stepwise
+from teorell.schedule.dose_columns import DoseColumns
 from teorell.schedule.dose_table import DoseTable
 from teorell.schedule.regimen import Given, Regimen, check_regimen, dose_table
 from teorell.simulation.parameters import check_people, parameter_columns, parameter_table
@@ -107,7 +108,9 @@ def population_of(model: Model, parameters: Any, regimen: Any, patients: int | N
     people = patients_of(parameters)
     sizes = [] if callable(known) else list(_sizes(known))
     sizes += [] if people is None else [("the population", len(people))]
-    foreign = hasattr(regimen, "part") and not isinstance(regimen, Regimen | DoseTable)
+    foreign = hasattr(regimen, "part") and not isinstance(
+        regimen, Regimen | DoseColumns | DoseTable
+    )
     if not callable(regimen) and not foreign:
         _check_no_tensors(regimen)
         sizes += check_regimen(regimen, model.state_names)
@@ -163,7 +166,10 @@ def _columns(parameters: object, names: Sequence[str] = ()) -> dict[str, Any]:
 
 def _check_no_tensors(regimen: object) -> None:
     """InputError if a regimen holds torch tensors."""
-    if isinstance(regimen, Regimen) and any(line.has_tensors() for line in regimen.lines):
+    tensors = isinstance(regimen, DoseColumns) and regimen.has_tensors()
+    if isinstance(regimen, Regimen):
+        tensors = any(line.has_tensors() for line in regimen.lines)
+    if tensors:
         raise InputError(
             "the regimen holds a torch tensor (a store holds no derivatives). Give "
             ".detach().numpy() of it."

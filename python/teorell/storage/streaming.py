@@ -122,8 +122,10 @@ def simulate_to(
         reductions times may be None: then no curve is stored.
     parameters, regimen: as for teorell.simulate, sliced and never copied whole; a regimen may be
         any object whose `.part(start, stop)` is what simulate takes for the patients start to
-        stop - 1. Either may be a function of (start, stop) instead. It is called in this process,
-        and has to give the same patients whenever it is asked.
+        stop - 1. Or an EventTable in place of the parameters, which has the doses too; its subjects
+        are sampled at `times`, and these see all that happens at them. Either may be a function of
+        (start, stop) instead. It is called in this process, and has to give the same patients
+        whenever it is asked.
     patients: how many there are, where only functions could tell.
     chunk: patients simulated at once; None is 64 MB of values.
     executor: None runs here, on all threads. Or an object whose `submit(function, *args)` returns
@@ -146,10 +148,13 @@ def simulate_to(
             "times are a torch tensor (a store holds no derivatives). Give .numpy() of them."
         )
     if isinstance(parameters, EventTable):
-        raise InputError(
-            "an event table has times of each subject (a store has one grid for all). Give "
-            "events.parameters, events.regimen and one sequence of times."
-        )
+        if times is None:
+            raise InputError(
+                "an event table has times of each subject (a store has one grid for all). Give "
+                "times= beside it, one sequence for all subjects."
+            )
+        from_table(parameters, regimen, None)  # refuses doses beside it
+        parameters, regimen = parameters.parameters, parameters.regimen
     from_table(None, regimen, times)  # refuses tables
     whole = problem_of(model, None, None, times, outputs, progress=progress, **options)
     if executor is not None:
