@@ -69,7 +69,8 @@ struct Flows {
         batch.event_kinds = event_kinds.data(), batch.event_targets = event_targets.data();
         batch.event_offsets = offsets.data(), batch.event_offset_stride = 1;
         batch.times = ends.data();
-        batch.rtol = 1e-7, batch.atol = atol.data(), batch.max_steps = 1e5, batch.before = true;
+        batch.rtol = 1e-7, batch.atol = atol.data(), batch.max_steps = 1e5;
+        batch.max_step = HUGE_VAL, batch.before = true;
         const tl::Solver solver{model.view, {}};
         const tl::IntervalFlows flows{solver, solver, batch, inside.data(), kept.data(), 2};
         const tl::Search search{start.data(), least.data(),   positive.data(), rhythmic.data(),
