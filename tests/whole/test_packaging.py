@@ -102,6 +102,12 @@ def test_the_citation_is_that_of_this_version() -> None:
     assert re.findall(r"^  - name: (.*)$", citation, re.MULTILINE) == [authors]
 
 
+def test_the_page_of_a_package_index_links_to_no_file() -> None:
+    page = (ROOT / declared("readme")).read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]*)\)|(?:src|href)=[\"']([^\"']*)", page)
+    assert [link for link in links if not "".join(link).startswith("https://")] == []
+
+
 @pytest.fixture(scope="module")
 def extension() -> Path:
     import teorell
