@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdlib>
+#include <exception>
 #include <limits>
 #include <memory>
 #include <new>
@@ -16,7 +17,7 @@ namespace teorell {
 using Numbers = std::vector<std::int64_t>;  // of flows
 
 // The run was cancelled by its watch.
-struct Cancelled {};
+struct Cancelled : std::exception {};
 
 class FlowRunner {
   public:
@@ -40,6 +41,8 @@ class FlowRunner {
                       &std::free) {
         if (directions_ == nullptr) throw std::bad_alloc();
     }
+    FlowRunner(const FlowRunner&) = delete;
+    FlowRunner& operator=(const FlowRunner&) = delete;
 
     // The flows `which` from points: `from(k)` of flow k, (m,).
     template <class From>

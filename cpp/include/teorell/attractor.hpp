@@ -25,7 +25,7 @@ constexpr std::int32_t searched = -1;         // the status of what is not found
 
 // What all flows share.
 struct SearchSettings {
-    int m;                         // states
+    dense::Index m;                // states
     double rtol;                   // that was asked for
     const double* least;           // [m] below this size an error counts as absolute
     const std::uint8_t* positive;  // [m] 1: the state cannot be negative
@@ -256,7 +256,7 @@ class Attractor {
   private:
     static constexpr double infinity = std::numeric_limits<double>::infinity();
     const SearchSettings& s;
-    int m;
+    dense::Index m;
     const double* start;
     // Where x leads to; the step from x, and the residual that it follows from.
     double *value, *step, *residual, *best_x, *last_x;

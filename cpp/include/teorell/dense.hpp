@@ -4,10 +4,13 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <utility>
 
 namespace teorell::dense {
+
+using Index = std::ptrdiff_t;  // of rows and columns: products of two are offsets
 
 inline bool all_finite(long count, const double* a) {
     bool finite = true;
@@ -16,7 +19,7 @@ inline bool all_finite(long count, const double* a) {
 }
 
 // In four partial sums.
-inline double dot(int n, const double* a, const double* b) {
+inline double dot(Index n, const double* a, const double* b) {
     double sums[4] = {};
     int i = 0;
     for (; i + 4 <= n; i += 4)
@@ -26,22 +29,22 @@ inline double dot(int n, const double* a, const double* b) {
 }
 
 // to += factor * row
-inline void add(int n, double factor, const double* row, double* to) {
+inline void add(Index n, double factor, const double* row, double* to) {
     for (int j = 0; j < n; ++j) to[j] += factor * row[j];
 }
 
-inline void set_identity(int n, double* a) {
+inline void set_identity(Index n, double* a) {
     for (int i = 0; i < n * n; ++i) a[i] = 0.0;
     for (int i = 0; i < n; ++i) a[i * n + i] = 1.0;
 }
 
 // y = A x of A (rows, columns).
-inline void multiply(int rows, int columns, const double* a, const double* x, double* y) {
+inline void multiply(Index rows, Index columns, const double* a, const double* x, double* y) {
     for (int i = 0; i < rows; ++i) y[i] = dot(columns, a + i * columns, x);
 }
 
 // C = A B of A (rows, inner), B (inner, columns).
-inline void multiply(int rows, int inner, int columns, const double* a, const double* b,
+inline void multiply(Index rows, Index inner, Index columns, const double* a, const double* b,
                      double* c) {
     for (int i = 0; i < rows; ++i) {
         double* row = c + i * columns;
@@ -51,8 +54,8 @@ inline void multiply(int rows, int inner, int columns, const double* a, const do
 }
 
 // C = A' B of A (inner, rows), B (inner, columns).
-inline void multiply_transposed(int rows, int inner, int columns, const double* a, const double* b,
-                                double* c) {
+inline void multiply_transposed(Index rows, Index inner, Index columns, const double* a,
+                                const double* b, double* c) {
     for (int i = 0; i < rows * columns; ++i) c[i] = 0.0;
     for (int k = 0; k < inner; ++k)
         for (int i = 0; i < rows; ++i)
@@ -61,7 +64,7 @@ inline void multiply_transposed(int rows, int inner, int columns, const double* 
 
 // A X = B of A (n, n), B (n, columns), which becomes X; A is used up. By elimination with row
 // pivots. Where A is singular, or anything is not finite, X is NaN and the answer false.
-inline bool solve(int n, double* a, int columns, double* b) {
+inline bool solve(Index n, double* a, Index columns, double* b) {
     bool regular = all_finite(static_cast<long>(n) * columns, b);
     for (int k = 0; k < n && regular; ++k) {
         int best = k;
@@ -90,14 +93,14 @@ inline bool solve(int n, double* a, int columns, double* b) {
 }
 
 // The inverse of A (n, n), which is used up.
-inline bool invert(int n, double* a, double* inverse) {
+inline bool invert(Index n, double* a, double* inverse) {
     set_identity(n, inverse);
     return solve(n, a, n, inverse);
 }
 
 // Orthonormal rows q (count, n) that span those of A, which is used up; count <= n. By
 // Householder's reflections, so also of rows that are zero or depend on one another.
-inline void orthonormal_rows(int count, int n, double* a, double* q) {
+inline void orthonormal_rows(int count, Index n, double* a, double* q) {
     const auto reflect = [=](int j, double* to, int from) {
         const double *mirror = a + j * n + j, length2 = dot(n - j, mirror, mirror);
         for (int i = from; i < count && length2 > 0.0; ++i) {
@@ -118,8 +121,8 @@ inline void orthonormal_rows(int count, int n, double* a, double* q) {
 // Rotates the rows of A (rows, columns) until they are orthogonal (one-sided Jacobi: Hestenes, J.
 // SIAM 6, 1958, 51): their lengths are the singular values. u (rows, rows), or null: the rows of it
 // become the left singular vectors.
-inline void orthogonalise_rows(int rows, int columns, double* a, double* u) {
-    const auto rotate = [](int n, double c, double s, double* x, double* y) {
+inline void orthogonalise_rows(Index rows, Index columns, double* a, double* u) {
+    const auto rotate = [](Index n, double c, double s, double* x, double* y) {
         for (int j = 0; j < n; ++j) {
             const double old = x[j];
             x[j] = c * old - s * y[j];

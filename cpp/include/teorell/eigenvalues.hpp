@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <utility>
 
@@ -12,7 +13,7 @@ namespace teorell::dense {
 class Eigenvalues {
   public:
     // a: (n, n), used up; real, imaginary: (n,), in conjugate pairs.
-    Eigenvalues(int n, double* a, double* real, double* imaginary)
+    Eigenvalues(std::ptrdiff_t n, double* a, double* real, double* imaginary)
         : n(n), a(a), real(real), imaginary(imaginary) {}
 
     // False: none were found, as where an entry is not finite.
@@ -41,7 +42,7 @@ class Eigenvalues {
   private:
     static constexpr int most_tries = 60;  // for one eigenvalue
     static constexpr double epsilon = std::numeric_limits<double>::epsilon();
-    int n;
+    std::ptrdiff_t n;
     double *a, *real, *imaginary;
 
     double& at(int i, int j) const { return a[i * n + j]; }

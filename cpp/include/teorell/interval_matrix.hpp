@@ -19,7 +19,7 @@ class IntervalMatrix {
     }
     static std::int64_t work_memory(std::int64_t m) { return 3 * m * m + 13 * m; }
 
-    IntervalMatrix(int m, double* memory, double* projection)
+    IntervalMatrix(dense::Index m, double* memory, double* projection)
         : m(m),
           left(memory),
           inverse(left + m * m),
@@ -50,7 +50,7 @@ class IntervalMatrix {
     // From what M makes of orthonormal directions (d, m), each state in its size, and zero beside
     // them: seen (d, m).
     void set_along(const double* directions, const double* seen, const double* size) {
-        constexpr int d = most_directions;
+        constexpr dense::Index d = most_directions;
         double few[d * d], inside[d * d];
         for (int k = 0; k < d; ++k) {
             dense::multiply(d, m, seen, directions + k * m, modes + k * d);
@@ -143,7 +143,7 @@ class IntervalMatrix {
 
   private:
     static constexpr int most_terms = most_directions + 10, dense_form = -1;
-    int m;               // states
+    dense::Index m;      // states
     double* left;        // (m, m) I - M + P, unless M is known in part
     double* inverse;     // (m, m) of that, and what steps have shown since, in the dense form
     double* projection;  // (m, m) P, zero at first

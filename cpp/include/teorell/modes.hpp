@@ -25,7 +25,7 @@ inline std::int64_t modes_memory(std::int64_t m) { return 2 * m * m + 4 * m; }
 // size: (m,) of the states. rhythmic: states may oscillate by themselves, which a solver damps. No
 // mode is suspicious where |M| v < v for a v > 0 (Berman & Plemmons, Nonnegative Matrices in the
 // Mathematical Sciences, 1994, chapter 6).
-inline bool suspicious(int m, const double* matrix, const double* size, bool rhythmic,
+inline bool suspicious(dense::Index m, const double* matrix, const double* size, bool rhythmic,
                        double* work) {
     double *system = work, *slowness = work + m * m, *imaginary = slowness + m;
     for (int i = 0; i < m; ++i) {
@@ -51,8 +51,8 @@ inline bool suspicious(int m, const double* matrix, const double* size, bool rhy
 // The projection P (m, m) on the modes that keep what they have, zero where there is none: I - M +
 // P is regular, and P r is what moves totals that should stay. size: (m,) of the states. The answer
 // is whether there is one.
-inline bool neutral_modes(int m, const double* matrix, const double* size, double* projection,
-                          double* work) {
+inline bool neutral_modes(dense::Index m, const double* matrix, const double* size,
+                          double* projection, double* work) {
     double *scaled = work, *left = work + m * m;
     for (int i = 0; i < m * m; ++i) projection[i] = 0.0;
     if (!dense::all_finite(m * m, matrix)) return false;
@@ -73,7 +73,7 @@ inline bool neutral_modes(int m, const double* matrix, const double* size, doubl
 }
 
 // Do all modes of M (m, m), without those that keep what they have, die out? M is used up.
-inline bool attracts(int m, double* matrix, double* work) {
+inline bool attracts(dense::Index m, double* matrix, double* work) {
     double *real = work, *imaginary = work + m;
     if (!dense::Eigenvalues(m, matrix, real, imaginary).find()) return false;
     constexpr double most = 1.0 - 0.1 * kept_mode;
