@@ -104,9 +104,9 @@ from teorell.storage.lock import locked
 from pathlib import Path
 with locked(Path(sys.argv[1])):
     if os.fork() == 0:
+        print("ready", flush=True)  # it has let go of what it inherited
         time.sleep(60)
         os._exit(0)
-    print("ready", flush=True)
     time.sleep(60)
 """
 
