@@ -27,9 +27,10 @@ from teorell.lowering.program import PROGRAMS
 from teorell.progress import Progress
 
 if TYPE_CHECKING:
+    from teorell.engine.compile import MachineCode
     from teorell.lowering import Programs
 
-__all__ = ["core_model", "pull_back", "push_forward", "solve"]
+__all__ = ["addresses", "core_model", "pull_back", "push_forward", "solve"]
 
 # bytes of a thread for the states of accepted steps; what does not fit is computed again
 RECORDED = 32 * 2**20
@@ -211,7 +212,7 @@ def _call(
         core_model(batch.programs),
         isa=isa,
         method=options.method,
-        code=None if code is None else (*code.addresses, code.width),
+        code=addresses(code),
         threads=available_threads() if options.threads is None else options.threads,
         columns=[np.asarray(each) for each in batch.columns],
         patients=batch.patients,
@@ -236,6 +237,11 @@ def _call(
         tangents=tangents,
         kept=kept,
     )
+
+
+def addresses(code: MachineCode | None) -> tuple[int, ...] | None:
+    """Machine code as the core takes it."""
+    return None if code is None else (*code.addresses, code.width)
 
 
 def core_model(programs: Programs) -> Any:

@@ -12,11 +12,10 @@ from teorell import _core
 from teorell.arrays import Array
 from teorell.engine.batch import Batch, Options
 from teorell.engine.executors import available_threads, choose_executor, selected_isa
-from teorell.engine.solve import core_model
+from teorell.engine.solve import addresses, core_model
 from teorell.engine.step_code import machine_code
 
 if TYPE_CHECKING:
-    from teorell.engine.compile import MachineCode
     from teorell.lowering import Programs
 
 __all__ = ["Attractors", "Search", "find_steady_states"]
@@ -76,8 +75,8 @@ def find_steady_states(
         core_model(tangent_programs),
         isa=isa,
         method=given.method,
-        code=_addresses(code),
-        tangent_code=_addresses(tangent_code),
+        code=addresses(code),
+        tangent_code=addresses(tangent_code),
         threads=available_threads() if given.threads is None else given.threads,
         columns=[np.asarray(each) for each in batch.columns],
         patients=batch.patients,
@@ -94,8 +93,3 @@ def find_steady_states(
         search={**vars(search), **vars(found)},
     )
     return found
-
-
-def _addresses(code: MachineCode | None) -> tuple[int, ...] | None:
-    """Machine code as the core takes it."""
-    return None if code is None else (*code.addresses, code.width)
