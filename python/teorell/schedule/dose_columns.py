@@ -220,7 +220,7 @@ class DoseColumns:
 
 
 def columns_of(
-    amount: Any, into: Any, time: Any, duration: Any, rate: Any, every: Any, doses: Any,
+    amount: Any, into: Any, time: Any, *, duration: Any, rate: Any, every: Any, doses: Any,
     steady_state: Any, patient: Any, patients: int | None,
 ) -> DoseColumns:  # fmt: skip
     """What `Regimen.columns` was given, checked as far as it can be read."""

@@ -123,7 +123,21 @@ class Regimen:
                     (line_of(amount, into, time, every, doses, kind=kind, steady=steady),)
                 )
         kind = BY_RATE if duration is None else BY_DURATION
-        return Regimen((line_of(amount, into, time, every, doses, duration, rate, kind, steady),))
+        return Regimen(
+            (
+                line_of(
+                    amount,
+                    into,
+                    time,
+                    every,
+                    doses,
+                    duration=duration,
+                    rate=rate,
+                    kind=kind,
+                    steady=steady,
+                ),
+            )
+        )
 
     @staticmethod
     @eager
@@ -155,7 +169,16 @@ class Regimen:
         patients.
         """
         return columns_of(
-            amount, into, time, duration, rate, every, doses, steady_state, patient, patients
+            amount,
+            into,
+            time,
+            duration=duration,
+            rate=rate,
+            every=every,
+            doses=doses,
+            steady_state=steady_state,
+            patient=patient,
+            patients=patients,
         )
 
     @staticmethod
