@@ -23,13 +23,13 @@ STEPS: Steps = {
             "        case transfer: lane(at.yn, l) -= value; [[fallthrough]];\n",
         )
     ],
-    "cpp/include/teorell/reverse.hpp": [
+    "cpp/include/teorell/reverse_events.hpp": [
         before(
             "        if (kind == bolus)",
             "        if (kind == transfer) value = lane(at.lam + target, l) - lane(at.lam, l);\n",
         )
     ],
-    "cpp/include/teorell/forward.hpp": [
+    "cpp/include/teorell/forward_events.hpp": [
         before(
             "            if (kind == bolus)",
             "            if (kind == transfer)\n"
