@@ -89,7 +89,7 @@ class ForwardEvents : protected ForwardReductions<V, Method, Executor> {
         for (std::int64_t d = 0; d < g.directions; ++d) prepare_tangents(l, d);
     }
 
-    // The tangents over a surface, as ReverseEvents::pass_back has them.
+    // The tangents over a surface, as Reverse::pass_back has them.
     void pass(int l, std::int32_t surface) {
         Base::right_hand_side(l, execute);
         for (int k = 0; k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
@@ -117,7 +117,7 @@ class ForwardEvents : protected ForwardReductions<V, Method, Executor> {
                 g.event_time == nullptr || to == from ? 0.0 : Base::time_dot(l, d, to - 1);
     }
 
-    // The tangents through an action, as ReverseEvents::act_back has them.
+    // The tangents through an action, as Reverse::act_back has them.
     void act(int l, std::int32_t event) {
         if (r.count > 0) Base::integrals_beside(l, 1.0, shifts.data);
         Base::right_hand_side(l, execute);
