@@ -1,25 +1,19 @@
 """Compounds of the Open Systems Pharmacology model library as drugs.
 
-Numbers of its entries are often fitted: what a drug made of them tells is a reproduction, not a
-prediction.
+An entry is a dict as in `osp_model_library_compounds.json`: names of alternatives with
+quantities [value, unit], pKa, and processes with parameters. Numbers there are often fitted: what a
+drug made of them tells is a reproduction, not a prediction.
 """
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from teorell.errors import InputError, InputWarning, suggestion
-from teorell.io.osp_entries import (
-    acids_and_bases,
-    alternative,
-    checked_alternatives,
-    mapping,
-    processes_of,
-    read_entries,
-    sequence,
-)
 from teorell.io.osp_processes import Cleared, cleared
 from teorell.io.units import converted
 from teorell.pbpk.absorption.gut_wall import escaping_cyp3a4, rate_over_surface
@@ -30,9 +24,11 @@ from teorell.pbpk.partition.interstitial import effective_molar_mass, intestinal
 from teorell.pbpk.partition.pksim_standard import cells_to_water_from_lipophilicity
 from teorell.physiology.reference_adults import HAEMATOCRIT, REFERENCE
 from teorell.physiology.tissue_composition import read_composition
+from teorell.tables import check_text
 
 __all__ = ["read_compound", "read_entries"]
 
+LARGEST = 1 << 26  # bytes of a file of entries
 METHODS_THERE = {
     "Rodgers and Rowland": "rodgers_rowland",
     "Poulin and Theil": "poulin_theil",
@@ -69,25 +65,38 @@ def read_compound(
     name = entry.get("compound")
     if not isinstance(name, str) or not name.strip():
         raise InputError(f"entry has the compound {name!r} (a name is needed). Is it an entry?")
-    chosen = checked_alternatives(alternatives, name)
+    chosen = _check_alternatives(alternatives, name)
 
     log_p = converted(
-        alternative(entry, "logP", "Lipophilicity", chosen, name), "log", f"{name}, logP"
+        _alternative(entry, "logP", "Lipophilicity", chosen, name), "log", f"{name}, logP"
     )
     fu = converted(
-        alternative(entry, "fu", "Fraction unbound (plasma, reference value)", chosen, name),
+        _alternative(entry, "fu", "Fraction unbound (plasma, reference value)", chosen, name),
         "fraction",
         f"{name}, fu",
     )
-    acids, bases = acids_and_bases(entry.get("pKa"), name)
-    told = mapping(entry.get("params"), f"{name}, params")
+    acids, bases = _pkas(entry.get("pKa"), name)
+    told = _mapping(entry.get("params"), f"{name}, params")
     if "Molecular weight" not in told:
         raise InputError(f"{name} has no 'Molecular weight' (in params). Add it.")
     mass = converted(told["Molecular weight"], "molar mass", f"{name}, Molecular weight")
-    permeability = _permeability(entry, told, log_p, mass, chosen, name)
+    halogens = [
+        converted(told.get(atom, [0.0, None]), "ratio", f"{name}, {atom}")
+        for atom in ("F", "Cl", "Br", "I")
+    ]
+    # cm/min
+    permeability = float(intestinal_permeability(log_p, effective_molar_mass(mass, *halogens))) * 10
+    if entry.get("Pint"):
+        permeability = converted(
+            _alternative(
+                entry, "Pint", "Specific intestinal permeability (transcellular)", chosen, name
+            ),
+            "permeability",
+            f"{name}, Pint",
+        )
     ratio = _ratio(Chemistry(log_p, fu, acids, bases))
     result = cleared(
-        processes_of(sequence(entry.get("processes"), f"{name}, processes"), processes, name),
+        _chosen(_sequence(entry.get("processes"), f"{name}, processes"), processes, name),
         name=name, fu=fu, ratio=ratio,
     )  # fmt: skip
     _warn(name, result)
@@ -121,25 +130,100 @@ def read_compound(
     )
 
 
-def _permeability(
-    entry: Mapping[str, Any],
-    told: Mapping[str, Any],
-    log_p: float,
-    molar_mass: float,
-    chosen: Mapping[str, str],
-    name: str,
-) -> float:
-    """Of the intestinal wall, cm/min: as the entry has it, else by logP and molar mass."""
-    halogens = [
-        converted(told.get(atom, [0.0, None]), "ratio", f"{name}, {atom}")
-        for atom in ("F", "Cl", "Br", "I")
-    ]
-    of_size = float(intestinal_permeability(log_p, effective_molar_mass(molar_mass, *halogens)))
-    if not entry.get("Pint"):
-        return of_size * 10
-    quantity = "Specific intestinal permeability (transcellular)"
-    given = alternative(entry, "Pint", quantity, chosen, name)
-    return converted(given, "permeability", f"{name}, Pint")
+def read_entries(path: str | Path) -> dict[str, Mapping[str, Any]]:
+    """The entries of a file such as `osp_model_library_compounds.json`, by compound; of one that
+    stands there twice, the first.
+
+    InputError, with the place, for a file that cannot be read, is larger than LARGEST, or is no
+    JSON list of entries.
+    """
+    place = Path(path)
+    text = check_text(place, "a JSON file", "Save the entries as JSON in UTF-8.")
+    if place.is_file():
+        if place.stat().st_size > LARGEST:
+            raise InputError(
+                f"{place} has more than {LARGEST:,} bytes (a library has a few hundred thousand). "
+                "Is it another file?"
+            )
+        text = place.read_text(encoding="utf-8-sig")
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{place}, line {error.lineno}, column {error.colno}: no JSON ({error.msg}). Is the "
+            "file whole?"
+        ) from None
+    except RecursionError:
+        raise InputError(
+            f"{place} is nested too deeply (an entry has five levels). Is it another file?"
+        ) from None
+    entries: dict[str, Mapping[str, Any]] = {}
+    for k, entry in enumerate(_sequence(content, str(place))):
+        name = _mapping(entry, f"{place}, entry {k}").get("compound")
+        if not isinstance(name, str):
+            raise InputError(f"{place}, entry {k} has no compound (a name is needed). Add it.")
+        entries.setdefault(name, entry)
+    return entries
+
+
+def _mapping(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where} is {value!r:.60} (names with values are needed). Correct it.")
+    return value
+
+
+def _sequence(value: object, where: str) -> Sequence[Any]:
+    if value is None:
+        return ()
+    if not isinstance(value, (list, tuple)):
+        raise InputError(f"{where} is {value!r:.60} (a list is needed). Correct it.")
+    return value
+
+
+def _check_alternatives(given: Mapping[str, str] | None, name: str) -> Mapping[str, str]:
+    known = ("logP", "fu", "Pint")
+    for key in given or {}:
+        if key not in known:
+            raise InputError(
+                f"{name}: alternatives of {key!r} (there are those of {', '.join(known)}). "
+                f"{suggestion(str(key), known)}"
+            )
+    return given or {}
+
+
+def _alternative(
+    entry: Mapping[str, Any], key: str, quantity: str, chosen: Mapping[str, str], name: str
+) -> object:
+    rows = [_mapping(row, f"{name}, {key}") for row in _sequence(entry.get(key), f"{name}, {key}")]
+    if not rows:
+        raise InputError(f"{name} has no {key} (no model without it). Add it.")
+    if key in chosen:
+        found = [row for row in rows if row.get("name") == chosen[key]]
+        if not found:
+            names = [str(row.get("name")) for row in rows]
+            raise InputError(
+                f"{name}: unknown alternative {chosen[key]!r} of {key} (there are {len(rows)}). "
+                f"{suggestion(chosen[key], names)}"
+            )
+    else:
+        found = [row for row in rows if row.get("default")] or rows
+    if quantity not in found[0]:
+        raise InputError(f"{name}, {key} has no {quantity!r} (its number). Add it.")
+    return found[0][quantity]
+
+
+def _pkas(given: object, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    groups: dict[str, list[float]] = {"acid": [], "base": []}
+    for row in _sequence(given, f"{name}, pKa"):
+        pair = _sequence(row, f"{name}, pKa")
+        kind = str(pair[0]).casefold() if pair else ""
+        if len(pair) != 2 or kind not in groups:
+            raise InputError(
+                f"{name}, pKa is {row!r} (a kind and a number are needed). Write ['Acid', 4.5] or "
+                "['Base', 9.0]."
+            )
+        groups[kind].append(converted([pair[1], None], "ratio", f"{name}, pKa"))
+    return tuple(groups["acid"]), tuple(groups["base"])
 
 
 def _ratio(drug: Chemistry) -> float:
@@ -151,7 +235,7 @@ def _ratio(drug: Chemistry) -> float:
 
 def _method(entry: Mapping[str, Any], name: str) -> str | None:
     """The method of partition coefficients that the compound was fitted with."""
-    for each in sequence(entry.get("methods"), f"{name}, methods"):
+    for each in _sequence(entry.get("methods"), f"{name}, methods"):
         kind, _, method = str(each).partition(" - ")
         if "partition" in kind.casefold():
             if method not in METHODS_THERE:
@@ -161,6 +245,50 @@ def _method(entry: Mapping[str, Any], name: str) -> str | None:
                 )
             return METHODS_THERE[method]
     return None
+
+
+def _label(process: Mapping[str, Any]) -> str:
+    kind = {
+        "GlomerularFiltration": "Glomerular Filtration",
+        "LiverClearance": "Total Hepatic Clearance",
+        "KidneyClearance": "Renal Clearances",
+    }
+    what = process.get("molecule") or kind.get(str(process.get("type")), process.get("type"))
+    return f"{what}-{process.get('source')}"
+
+
+def _chosen(
+    rows: Iterable[Any], wanted: Sequence[str] | None, name: str
+) -> list[tuple[str, Mapping[str, Any]]]:
+    labelled = [
+        (_label(row), row) for row in (_mapping(each, f"{name}, processes") for each in rows)
+    ]
+    if isinstance(wanted, str):
+        wanted = (wanted,)
+    if wanted is not None:
+        labels = [label for label, _ in labelled]
+        for each in wanted:
+            if each not in labels:
+                raise InputError(
+                    f"{name}: unknown process {each!r} (there are {len(labels)}). "
+                    f"{suggestion(str(each), labels)}"
+                )
+        return [(label, row) for label, row in labelled if label in wanted]
+    kept: list[tuple[str, Mapping[str, Any]]] = []
+    groups: dict[tuple[object, ...], list[tuple[str, Mapping[str, Any]]]] = {}
+    for label, row in labelled:
+        kind = str(row.get("type"))
+        metabolic = kind.startswith(("Metabolization", "rCYP450"))
+        key = (row.get("molecule"),) if metabolic and row.get("molecule") else (label, kind)
+        groups.setdefault(key, []).append((label, row))
+    for group in groups.values():
+        with_kcat = [each for each in group if "kcat" in _mapping(each[1].get("params"), name)]
+        kept += with_kcat or ([group[0]] if _metabolic(group[0][1]) else group)
+    return kept
+
+
+def _metabolic(row: Mapping[str, Any]) -> bool:
+    return str(row.get("type")).startswith(("Metabolization", "rCYP450"))
 
 
 def _warn(name: str, result: Cleared) -> None:
