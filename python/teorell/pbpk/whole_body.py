@@ -16,6 +16,7 @@ from teorell.pbpk.absorption.lumen import Lumen
 from teorell.pbpk.absorption.permeability import TRANSIT_SEGMENTS
 from teorell.pbpk.drug import Drug
 from teorell.pbpk.drug_parameters import ParametersOfDrug, saturable
+from teorell.pbpk.elimination.bound_uptake import unbound_in_liver
 from teorell.pbpk.elimination.filtration import GLOMERULAR_FILTRATION, filtered
 from teorell.pbpk.elimination.liver import LIVERS, check_liver
 from teorell.pbpk.partition.methods import check_composition, of_organs
@@ -177,7 +178,8 @@ def whole_body(
     # a kg^0.75, so that nothing filtered changes no bit
     renal = of_drug.renal + filtered(of_drug.filtered, fu, filtration / metabolic_weight)
     model.flow(amount["kidney"], urine, renal * metabolic_weight / ratio * leaving["kidney"])
-    clearing = fu / ratio * of_drug.clint * mass["liver"] * whole
+    unbound = unbound_in_liver(fu, of_drug.plasma_to_liver)
+    clearing = unbound / ratio * of_drug.clint * mass["liver"] * whole
     if liver != "well_stirred":
         clearing = LIVERS[liver](clearing, through_liver)
     model.flow(amount["liver"], liver_loss, clearing * leaving["liver"])
@@ -185,7 +187,7 @@ def whole_body(
         model.flow(
             amount["liver"],
             liver_loss,
-            of_drug.saturable_rate(fu / ratio * leaving["liver"]) * mass["liver"] * whole,
+            of_drug.saturable_rate(unbound / ratio * leaving["liver"]) * mass["liver"] * whole,
         )
     model.flow(venous, amount["lung"], output * c_venous)
     model.flow(amount["lung"], arterial, output * leaving["lung"])
