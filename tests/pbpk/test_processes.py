@@ -20,8 +20,12 @@ from teorell.pbpk.elimination.in_vitro import (
     unbound_with_hepatocytes,
 )
 from teorell.pbpk.elimination.liver import LIVERS, extraction, intrinsic
+from teorell.physiology.composition import DENSITIES
 from teorell.physiology.reference_adults import (
+    BLOOD_DENSITY,
+    BLOOD_MASS,
     CARDIAC_OUTPUT,
+    MASS,
     REFERENCE,
     hepatic_flow,
 )
@@ -210,3 +214,39 @@ def test_transit_through_seven_segments() -> None:
     assert absorption_rate(1.75) == pytest.approx(2 * 1e-4 * 3600)
     with pytest.raises(tl.InputError, match="unknown model of absorption 'tranzit'"):
         pbpk.whole_body(drug, absorption="tranzit")
+
+
+def test_where_blood_is_drawn() -> None:
+    """Infused for long, a drug is as high in an arm as in its artery; once it wanes the arm is
+    above the blood that the liver has cleared, and by no more than what the liver takes.
+    """
+    drug = replace(SOLUBLE, liver_clint=200.0)
+    model, sites = pbpk.whole_body(drug), ["cp", "cp_arm", "cp_arterial"]
+    hours = 400.0
+    infused = tl.Regimen.infusion(1000.0, into="venous", duration=hours)
+    late = tl.simulate(model, None, infused, [hours - 1.0], sites, **TIGHT).values[0, 0]
+    np.testing.assert_allclose(late, late[0], rtol=1e-9)
+
+    after = tl.simulate(model, None, infused, [hours + 5.0, hours + 6.0], sites, **TIGHT).values[0]
+    ratio = after[:, 1] / after[:, 0]
+    assert ratio[0] == pytest.approx(ratio[1], rel=1e-3)  # one rate of decay
+    share = extraction("well_stirred", 0.5 / 0.8 * 200.0 * REFERENCE["liver"].mass.man,
+                       hepatic_flow())  # fmt: skip
+    assert 1.02 < ratio[1] < 1.0 / (1.0 - share)
+
+    # by hand: what leaves muscle and skin, each in equilibrium with its tissue, by their flows
+    names = ("muscle", "skin")
+    seen = tl.simulate(
+        model, None, infused, [hours + 5.0], ["cp_arm", "c_muscle", "c_skin"], **TIGHT
+    ).values[0, 0]
+    table = pbpk.partition_coefficients(drug, methods="berezhkovskiy")
+    blood = BLOOD_MASS.man / BLOOD_DENSITY
+    total, flows = 0.0, 0.0
+    for name, concentration in zip(names, seen[1:], strict=True):
+        tissue = MASS[name].man / DENSITIES[name]
+        held = REFERENCE[name].blood * blood
+        volume = table[name]["berezhkovskiy"] * tissue / drug.ratio + held
+        flow = REFERENCE[name].flow.man
+        total += flow * concentration * (tissue + held) / volume
+        flows += flow
+    assert seen[0] == pytest.approx(total / flows / drug.ratio, rel=1e-12)
