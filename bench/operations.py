@@ -51,7 +51,7 @@ def instructions(assembly: str) -> dict[str, Counter[str]]:
 
 def machine_instructions(programs: Programs, isa: str) -> dict[str, Counter[str]]:
     target = target_for(isa)
-    source = step_code.emit_step(programs, executors.tableau("rodas5p"), target)
+    source = step_code.emit(programs, executors.tableau("rodas5p"), target)
     return instructions(llvm_machine(target).emit_assembly(llvm.parse_assembly(source)))
 
 

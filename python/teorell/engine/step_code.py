@@ -23,7 +23,7 @@ from teorell.memo import Memo
 if TYPE_CHECKING:
     from teorell.lowering import Programs
 
-__all__ = ["FUNCTIONS", "emit_outputs", "emit_step", "machine_code"]
+__all__ = ["FUNCTIONS", "emit", "emit_outputs", "machine_code"]
 
 # compiled modules a process keeps; a run that uses one keeps it alive by itself
 _kept: Memo[MachineCode] = Memo(128)
@@ -141,7 +141,7 @@ def emit_finish(e: Emitter, method: Mapping[str, Any]) -> None:
     e.store(at.scalar + VALID, e.choose(e.compare("oeq", all_finite, zero), valid, zero))
 
 
-def emit_step(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
+def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
     """The LLVM IR module with the functions STEP, each void(double* scalar).
 
     All stages share one function for rhs and solve, and combinations come in functions of CHUNK
@@ -198,8 +198,8 @@ def emit_outputs(programs: Programs, target: Target) -> str:
 
 def emit_derivatives(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
     """The LLVM IR module with those of DERIVATIVES that the programs are for."""
-    emit = emit_reverse if programs.derivatives == "vjp" else emit_tangent
-    return module(list(emit(programs, method, target)), target)
+    functions = emit_reverse if programs.derivatives == "vjp" else emit_tangent
+    return module(list(functions(programs, method, target)), target)
 
 
 def machine_code(programs: Programs, method: str, isa: str) -> MachineCode:
@@ -208,29 +208,37 @@ def machine_code(programs: Programs, method: str, isa: str) -> MachineCode:
     A step is shared by all programs whose step is the same: models that differ in their numbers, in
     how `prepare` computes coefficients, or in their outputs.
     """
-    target = target_for(isa)
 
     def made(
-        names: tuple[str, ...], text: Callable[[], str], *key: str
+        names: tuple[str, ...], text: Callable[[Target], str], *key: str
     ) -> tuple[dict[str, int], MachineCode]:
-        code = _kept.get((*key, isa), lambda: compiled(text, key, names, target))
+        def make() -> MachineCode:
+            target = target_for(isa)
+            return compiled(lambda: text(target), key, names, target)
+
+        code = _kept.get((*key, isa), make)
         return dict(zip(names, code.addresses, strict=True)), code
 
     modules = [
         made(
             STEP,
-            lambda: emit_step(programs, tableau(method), target),
+            lambda target: emit(programs, tableau(method), target),
             "step",
             programs.step_digest,
             method,
         ),
-        made(OUTPUTS, lambda: emit_outputs(programs, target), "outputs", programs.outputs_digest),
+        made(
+            OUTPUTS,
+            lambda target: emit_outputs(programs, target),
+            "outputs",
+            programs.outputs_digest,
+        ),
     ]
     if programs.derivatives is not None:
         modules.append(
             made(
                 DERIVATIVES,
-                lambda: emit_derivatives(programs, tableau(method), target),
+                lambda target: emit_derivatives(programs, tableau(method), target),
                 "derivatives",
                 programs.digest,
                 method,
@@ -239,6 +247,6 @@ def machine_code(programs: Programs, method: str, isa: str) -> MachineCode:
     found = {name: address for addresses, _ in modules for name, address in addresses.items()}
     return MachineCode(
         tuple(found.get(name, 0) for name in FUNCTIONS),
-        target.width,
+        modules[0][1].width,
         tuple(engine for _, code in modules for engine in code.engines),
     )
