@@ -1,15 +1,15 @@
 """AUC and Cmax of httk's chemicals, predicted from in vitro measurements, against CvTdb.
 
-    python bench/chemicals.py [--data ../shared/data] [--kinds]
+    python bench/chemicals.py [--data ../shared/data] [--partition METHOD] [--kinds]
 
 Every chemical of `teorell.pbpk.chemical` that CvTdb (US EPA; Sayre et al. 2020, Sci Data 7:122) has
 in vivo, told twice: by the fits that httk 2.7 carries (invivo_pk_summary: one- and two-compartment
 fits at 1 mg/kg), and by non-compartmental analysis of each study. One fixed configuration: measured
-fu and hepatocyte clearance (of the rat for rats, where there is one), Rodgers & Rowland,
-well-stirred liver, what albumin gives to hepatocytes, filtration, first-order absorption, bodies
-by `tl.Body.of`. Prints RMSLE (root mean square of log10 predicted / observed), a 95 % interval by
-resampling chemicals, n, and by species and route, beside what httk publishes of itself
-(`httk_performance_history.csv`).
+fu and hepatocyte clearance (of the rat for rats, where there is one), the model's own default of
+partition coefficients (--partition for another), well-stirred liver, what albumin gives to
+hepatocytes, filtration, first-order absorption, bodies by `tl.Body.of`. Prints RMSLE (root mean
+square of log10 predicted / observed), a 95 % interval by resampling chemicals, n, and by species
+and route, beside what httk publishes of itself (`httk_performance_history.csv`).
 
 How httk counts, as its `benchmark_httk` and `calc_tkstats` are written (httk 2.7.0): chemicals that
 its own model takes (`domain`); every dose oral, for the route stays at its default; the AUC of the
@@ -32,10 +32,11 @@ from typing import NamedTuple
 
 import numpy as np
 import teorell as tl
-from teorell.pbpk import chemical, parameters_of, whole_body
+from teorell.pbpk import METHODS, chemical, parameters_of, whole_body
 from teorell.pbpk.drug import Drug
 from teorell.pbpk.drug_fields import PLASMA_PH
 from teorell.pbpk.elimination.in_vitro import CELLS_OF_ANIMALS
+from teorell.pbpk.partition.methods import DEFAULT_METHOD
 from teorell.physiology.reference_adults import BODY_WEIGHT
 from teorell.physiology.tissue_composition import read_composition
 from teorell.tables import aligned
@@ -62,7 +63,7 @@ class Row(NamedTuple):
     drug: Drug
 
 
-def main(data: Path, kinds: bool) -> None:
+def main(data: Path, partition: str, kinds: bool) -> None:
     """Simulate, compare, print."""
     inside = domain(data)
     for title, rows in (
@@ -70,8 +71,9 @@ def main(data: Path, kinds: bool) -> None:
         ("fits, Cmax at the first sample", fits(data, first=True)),
         ("non-compartmental analyses", analyses(data)),
     ):
-        found, left_out = compared(rows)
-        counted = [row for row in compared(rows, all_oral=True)[0] if row.chemical in inside]
+        found, left_out = compared(rows, partition)
+        oral, _ = compared(rows, partition, all_oral=True)
+        counted = [row for row in oral if row.chemical in inside]
         print(f"{title}\n{results(found, inside, counted)}")
         print("left out:", ", ".join(f"{name} ({n})" for name, n in left_out.items()), "\n")
         if kinds:
@@ -80,7 +82,9 @@ def main(data: Path, kinds: bool) -> None:
         print(bounds(fits(data), analyses(data)))
 
 
-def compared(rows: list[dict[str, str]], all_oral: bool = False) -> tuple[list[Row], Counter]:
+def compared(
+    rows: list[dict[str, str]], partition: str = DEFAULT_METHOD, all_oral: bool = False
+) -> tuple[list[Row], Counter]:
     """All comparisons; reason -> how many are left out. all_oral: whatever the route was."""
     found: list[Row] = []
     left_out: Counter = Counter()
@@ -97,7 +101,7 @@ def compared(rows: list[dict[str, str]], all_oral: bool = False) -> tuple[list[R
             cells = CELLS_OF_ANIMALS.get(species, drug.cells_per_gram)
             known.append((replace(drug, cells_per_gram=cells), row))
         if known:
-            found += predicted(species, known, all_oral, left_out)
+            found += predicted(species, known, partition, all_oral, left_out)
     return found, left_out
 
 
@@ -233,10 +237,12 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def predicted(species: str, rows: list, all_oral: bool, left_out: Counter) -> list[Row]:
+def predicted(
+    species: str, rows: list, partition: str, all_oral: bool, left_out: Counter
+) -> list[Row]:
     """Two comparisons a row."""
     options = {
-        "partition": "rodgers_rowland",
+        "partition": partition,
         "composition": read_composition(species=species),
     }
     drugs = [drug for drug, _ in rows]
@@ -305,6 +311,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--partition", choices=METHODS, default=DEFAULT_METHOD)
     parser.add_argument("--kinds", action="store_true", help="who carries the error")
     options = parser.parse_args()
-    main(options.data, options.kinds)
+    main(options.data, options.partition, options.kinds)
