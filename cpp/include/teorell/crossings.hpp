@@ -4,7 +4,7 @@
 #pragma once
 
 #include "first_step.hpp"
-#include "surfaces.hpp"
+#include "sliding.hpp"
 
 TEORELL_BEGIN
 
@@ -14,8 +14,8 @@ constexpr double most_crossings = 1e4;  // between two events
 // Lanes, each perhaps at a crossing. Executor: as for Group. Where there is no surface nothing is
 // done.
 template <class V, class Method, class Executor>
-class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
-    using Base = SurfaceLanes<V, Method, Executor>;
+class CrossingLanes : protected SlidingLanes<V, Method, Executor> {
+    using Base = SlidingLanes<V, Method, Executor>;
     using P = Pack<V>;
 
   protected:
@@ -24,6 +24,7 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
     using Base::distances_at_start, Base::distances_at_node, Base::rates_at, Base::rates_at_start,
         Base::tolerances, Base::clear_of, Base::room_of, Base::passes, Base::flip, Base::side_after;
     using Base::side, Base::side_of, Base::side_slot, Base::change_side, Base::node;
+    using Base::slides, Base::holding, Base::held, Base::release, Base::drawn_over, Base::hold;
     using Base::W, Base::m, Base::at, Base::b;
 
     unsigned landed = 0;   // lanes whose step ends at a crossing, or that stand at one
@@ -32,16 +33,18 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
 
     double target[W];  // length of the step that is taken again
 
-    // The surface that a lane passes at tn; -1: none, or it has stood on it since its last event,
-    // so that the time does not move.
+    // The surface that a lane passes at tn, after all of them if it has held the lane before; -1:
+    // none, or it has stood on it since its last event, so that the time does not move.
     TEORELL_HD std::int32_t crossed(int l) const {
-        return has(landed, l) && side(l, surface[l]) != 0.0 ? surface[l] : -1;
+        if (!has(landed, l) || side(l, surface[l]) == 0.0) return -1;
+        return surface[l] + (held(l, surface[l]) ? at.n_surfaces : 0);
     }
 
     TEORELL_HD void seat_sides(int l) {
         landed &= ~(1u << l), landing &= ~(1u << l), torn &= ~(1u << l);
         crossings[l] = stride[l] = 0.0, crossed_last[l] = -1;
-        for (int k = 0; k < at.n_surfaces; ++k) lane(at.band + k, l) = 0.0;
+        slides &= ~(1u << l), holding &= ~(1u << l);
+        for (int k = 0; k < at.n_surfaces; ++k) lane(at.band + k, l) = 0.0, release(l, k);
     }
 
     // The sides of lanes at tn, from the state there, after events or an action; where they stand
@@ -58,7 +61,7 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
                     if (after_action) on |= 1u << l;
                     continue;
                 }
-                lane(at.band + k, l) = 0.0;
+                lane(at.band + k, l) = 0.0, release(l, k);
                 if (g == 0.0) on |= 1u << l;
                 changed |= change_side(l, k, side_of(g)) ? 1u << l : 0u;
             }
@@ -78,7 +81,7 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
         for_each(near, [&](int l) {
             for (int k = 0; k < at.n_surfaces; ++k) passing |= passes(l, k) <= 1.0 ? 1u << l : 0u;
         });
-        if (passing == 0) return 0;
+        if (passing == 0) return draw(accepted), 0;
         P::store(length, h_step);
         const unsigned quiet = passing & ~landing;
         if (quiet != 0) {
@@ -87,7 +90,21 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
         }
         unsigned again = 0;
         for_each(passing & ~settled, [&](int l) { again |= land(l) ? 1u << l : 0u; });
+        draw(accepted & ~again);
         return again;
+    }
+
+    // Lanes that have passed a surface, and that another holds which they have not been taken back
+    // to: at that now.
+    TEORELL_HD unsigned next_surface(unsigned passed) {
+        passed &= slides & ~torn;
+        if (passed == 0) return 0;
+        distances_at_start();
+        unsigned more = 0;
+        for_each(passed, [&](int l) {
+            more |= stand_at(l, drawn_over(l, surface[l] + 1, at.g, 1)) ? 1u << l : 0u;
+        });
+        return more;
     }
 
     // Lanes whose step was refused have no crossing in it.
@@ -112,18 +129,19 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
     // One lane at its crossing: to the other side.
     TEORELL_HD void cross_surface(int l) {
         const int k = surface[l];
+        const bool jump = m.surface_kinds[k] == of_jump;
         rates_at_start();
         const double before = lane(at.grate + k, l);
+        keep_rates();
         change_side(l, k, to[l]);
         Base::prepare_again();
         rates_at_start();
         const double after = lane(at.grate + k, l);
-        tolerances(at.yn, get(at.scalar + s_tn));
-        distances_at_start();
+        find_tolerances();
         const double off = 1.000001 * abs(lane(at.g + k, l)), tolerance = lane(at.gtol + k, l);
         lane(at.band + k, l) = off > tolerance ? off : tolerance;
-        const bool back = to[l] * before > 0.0 && to[l] * after < 0.0 &&
-                          abs(after) * stride[l] > 100.0 * tolerance;
+        const bool back = to[l] * before > 0.0 && to[l] * after < 0.0,
+                   much = jump || abs(after) * stride[l] > 100.0 * tolerance;
         // The same surface again without a step between: changes have come to a limit.
         const bool again = crossed_last[l] == k && crossed_at[l] == tn(l);
         if (m.surface_kinds[k] == of_kink) {
@@ -133,8 +151,11 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
                 const double g = abs(lane(node(k, i), l));
                 if (g > lane(at.band + k, l)) lane(at.band + k, l) = g;
             }
-        } else if (back || again || !count_change(l)) {
+        } else if (again || !count_change(l) ||
+                   (back && much && !(jump && hold(l, k, before, after, stride[l])))) {
             tear(l, k);
+        } else if (!back) {
+            release(l, k);
         }
         crossed_last[l] = k, crossed_at[l] = tn(l);
     }
@@ -152,6 +173,9 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
         for (int k = 0; k < at.n_surfaces; ++k) {
             const V band = get(at.band + k), last = get(side_slot(k)) * get(node(k, n_nodes - 1));
             put(at.band + k, select(mask, select(last > band, zero, band), band));
+            if (slides != 0)
+                put(at.push + k,
+                    select(mask, select(last > band, zero, get(at.push + k)), get(at.push + k)));
         }
     }
 
@@ -279,6 +303,17 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
         target[l] = 0.25 * length[l];  // to where the distance becomes, or ceases to be, a number
         return true;
     }
+    // Lanes at the end of their step, on the wrong side of a surface that holds them.
+    TEORELL_HD void draw(unsigned lanes) {
+        for_each(lanes & slides & ~landed, [this](int l) {
+            if (stand_at(l, drawn_over(l, 0, node(0, n_nodes - 1), n_nodes))) landed |= 1u << l;
+        });
+    }
+    TEORELL_HD bool stand_at(int l, int k) {
+        if (k < 0) return false;
+        surface[l] = k, to[l] = -side(l, k);
+        return true;
+    }
     TEORELL_HD bool arrive(int l) {
         landing &= ~(1u << l), landed |= 1u << l;
         return false;
@@ -296,11 +331,24 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
             const double way = way_from(k, l);
             if (way == 0.0 || way != way || !change_side(l, k, way)) continue;
             Base::prepare_again();
-            if (m.surface_kinds[k] == of_kink || way * way_from(k, l) >= 0.0) continue;
+            const bool kink = m.surface_kinds[k] == of_kink;
+            if (kink || way * way_from(k, l) >= 0.0) continue;
+            const double before = lane(at.grate + k, l);
+            keep_rates();
             change_side(l, k, -way);
             Base::prepare_again();
-            if (way * way_from(k, l) > 0.0) tear(l, k);
+            if (way * way_from(k, l) <= 0.0) continue;
+            const double after = lane(at.grate + k, l);
+            find_tolerances();
+            if (!hold(l, k, before, after, Base::infinity)) tear(l, k);
         }
+    }
+    TEORELL_HD void keep_rates() {
+        for (int i = 0; i < at.n; ++i) put(at.gf + i, get(at.f + i));
+    }
+    TEORELL_HD void find_tolerances() {
+        tolerances(at.yn, get(at.scalar + s_tn));
+        distances_at_start();
     }
     TEORELL_HD double way_from(int k, int l) {
         rates_at_start();

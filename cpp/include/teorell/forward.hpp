@@ -214,16 +214,24 @@ class Forward : ForwardReductions<V, Method, Executor> {
     }
 
     // The tangents over a surface, as Reverse::pass_back has them.
-    void pass(int l, std::int32_t surface) {
+    void pass(int l, std::int32_t crossed) {
+        const int surface = Base::surface_of(crossed);
+        Base::right_hand_side(l, execute);
+        const double before = Base::distance_rate(l, surface);
+        Base::set_parameters(l, stretch[l]);
+        Base::right_hand_side(l, execute);
+        const double after = Base::distance_rate(l, surface);
+        const bool held = Base::is_held(l, surface, before, after);
+        const double rate = Base::passing_rate(l, crossed, before, after);
+        Base::set_parameters(l, stretch[l] - 1);
         Base::right_hand_side(l, execute);
         for (int k = 0; k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
-        const double rate = Base::distance_rate(l, surface);
         for (std::int64_t d = 0; d < g.directions; ++d) {
             load(d);
             for (int k = 0; k < at.n; ++k) put(at.ydot + k, get(at.yndot + k));
             interpret<V>(m.surfaces_jvp, ws);
             shifts.data[d] = -lane(at.gdot + surface, l) / rate;
-            if (r.count > 0) Base::extrema_at_events(l, d, shifts.data[d], shifts.data[d]);
+            if (r.count > 0 && !held) Base::extrema_at_events(l, d, shifts.data[d], shifts.data[d]);
         }
         change_parameters(l);
         Base::right_hand_side(l, execute);

@@ -137,23 +137,26 @@ class Group : ActionLanes<V, Method, Executor> {
             for_each(passing, [this](int l) { Base::cross_surface(l); });
             for_each(others, [this](int l) { Base::apply_events(l, Base::last_event_now(l)); });
             Base::find_sides(others);
-            landed &= ~passing;
+            landed = (landed & ~passing) | Base::next_surface(passing);
             Base::note_conditions(left);
             if (!b.before)
-                Base::sample_here((others | without_event(acting | passing)) & ~due & ~torn);
+                Base::sample_here((others | without_event(acting | passing)) & ~due & ~torn &
+                                  ~(passing & landed));
             for_each(left, [this](int l) {
                 record.leave(patient[l], sample[l], event[l], values_of(l));
             });
             for_each(left & torn, [this](int l) { finish(l, sliding); });
             for_each(left, [&](int l) {
-                if (has(active & due, l)) return;
+                if (has(active & (due | (passing & landed)), l)) return;
                 if (has(active, l) && sample[l] == n_samples[l] && Base::windows_over(l))
                     finish(l, success);
                 const double now = tn(l);
                 if (!has(active, l) || stop[l] > now + event_tolerance(now)) left &= ~(1u << l);
             });
         }
-        if (lanes & active) first_step(lanes & active);
+        const unsigned going = lanes & active, held = Base::keep_pace(going);
+        if (going & ~held) first_step(going & ~held);
+        for_each(held, [this](int l) { h[l] = h[l] < Base::pace[l] ? h[l] : Base::pace[l]; });
     }
 
     TEORELL_HD unsigned without_event(unsigned lanes) const {

@@ -38,7 +38,7 @@ struct Layout {
     // Of surfaces: distances, at the nodes of a step, their rates, tolerances; how near is on it;
     // sides and rates of states to compare; cotangents of distances, states, coefficients;
     // tangents.
-    std::int32_t g, gnodes, grate, gtol, band, gside, gf, gbar, gybar, gcoefbar, gdot;
+    std::int32_t g, gnodes, grate, gtol, band, push, gside, gf, gbar, gybar, gcoefbar, gdot;
     // Of declared events: conditions that hold now, and that held; what actions give, how fast
     // that changes; cotangents of what they give, of states and coefficients; tangents.
     std::int32_t when, was, act, actrate, actbar, aybar, acoefbar, actdot;

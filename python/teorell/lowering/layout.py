@@ -55,6 +55,7 @@ class Layout:
     grate: int
     gtol: int
     band: int
+    push: int
     gside: int
     gf: int
     gbar: int
@@ -153,6 +154,7 @@ class Layout:
             "grate": n_surfaces,
             "gtol": n_surfaces,
             "band": n_surfaces,
+            "push": n_surfaces,
             "gside": n_surfaces,
             "gf": n * (n_surfaces > 0),
             "gbar": vjp * n_surfaces,
