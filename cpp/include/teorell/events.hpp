@@ -13,7 +13,8 @@ enum EventKind : std::int32_t {
     infusion_end = 2,
     switch_over = 3,
     reset = 4,  // no infusion runs any more; an infusion that it stops has no row for its end
-    parameter_change = 5  // holds from here on; at time 0 what `initial` made of the columns stays
+    parameter_change = 5,  // holds from here on; at time 0 what `initial` made of the columns stays
+    given = 6  // a bolus that is part of a start: of the conditions that hold after it none acts
 };
 enum ResetTarget : std::int32_t { to_zero = 0, to_initial = 1 };
 }  // namespace teorell
@@ -59,7 +60,8 @@ class EventLanes : protected WorkspaceLanes<V> {
             const std::int32_t target = b.event_targets[event[l]];
             const double value = b.event_values[event[l]];
             switch (b.event_kinds[event[l]]) {
-            case bolus: lane(at.yn + target, l) += value; break;
+            case bolus:
+            case given: lane(at.yn + target, l) += value; break;
             case infusion_start:
                 lane(at.rates + target, l) += value, running[l] += value > 0.0;
                 break;

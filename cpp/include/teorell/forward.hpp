@@ -193,7 +193,7 @@ class Forward : ForwardReductions<V, Method, Executor> {
             const std::int64_t at_row =
                 d * g.event_strides[0] + patient[l] * g.event_strides[1] + e;
             const double value = g.event_value == nullptr ? 0.0 : g.event_value[at_row];
-            if (kind == bolus) ydot(carried, d, target)[l] += value;
+            if (kind == bolus || kind == given) ydot(carried, d, target)[l] += value;
             if (kind == infusion_start) ratedot(d, target)[l] += value;
             if (kind == infusion_end) ratedot(d, target)[l] -= value;
             if (kind == reset) forget(l, d, target);

@@ -135,7 +135,7 @@ class Group : ActionLanes<V, Method, Executor> {
                            others = left & ~acting & ~passing;
             for_each(acting, [this](int l) { Base::act(l); });
             for_each(passing, [this](int l) { Base::cross_surface(l); });
-            for_each(others, [this](int l) { Base::apply_events(l, Base::last_event_now(l)); });
+            for_each(others, [this](int l) { Base::apply_events(l, Base::events_at_once(l)); });
             Base::find_sides(others);
             landed = (landed & ~passing) | Base::next_surface(passing);
             Base::note_conditions(left);

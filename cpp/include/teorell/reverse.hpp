@@ -278,7 +278,7 @@ class Reverse : ReverseReductions<V, Method, Executor> {
     void uncross(int l, std::int64_t e) {
         const std::int32_t target = b.event_targets[e], kind = b.event_kinds[e];
         double& value = g.event_value[Base::row(l, e)];
-        if (kind == bolus) value = lane(at.lam + target, l);
+        if (kind == bolus || kind == given) value = lane(at.lam + target, l);
         if (kind == infusion_start) value = lane(at.coefbar + at.rates - at.coef + target, l);
         if (kind == infusion_end) value = -lane(at.coefbar + at.rates - at.coef + target, l);
         if (kind == reset) {

@@ -189,7 +189,8 @@ class TapeWalk : protected WorkspaceLanes<V> {
         const std::int32_t target = b.event_targets[e];
         const double value = b.event_values[e];
         switch (b.event_kinds[e]) {
-        case bolus: lane(at.yn + target, l) += value; break;
+        case bolus:
+        case given: lane(at.yn + target, l) += value; break;
         case infusion_start: lane(at.rates + target, l) += value; break;
         case infusion_end: lane(at.rates + target, l) -= value; break;
         case switch_over:

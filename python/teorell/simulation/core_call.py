@@ -130,6 +130,7 @@ def core_call(
     return CoreCall(batch, columns, doses, switches, steady, equilibrium, regimen)
 
 
+        acting=bool(model.events),
 @dataclass(frozen=True)
 class _Read:
     """The values that parameters have at moments."""
