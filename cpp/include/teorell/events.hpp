@@ -37,7 +37,8 @@ class EventLanes : protected WorkspaceLanes<V> {
 
     alignas(Base::alignment) double stop[W];  // the time of the next event
     std::int64_t patient[W], event[W], event_end[W];
-    int running[W];  // infusions that have started and not ended
+    int running[W];      // infusions that have started and not ended
+    unsigned steep = 0;  // lanes at whose last event a power of time begins (FirstStep)
 
     TEORELL_HD void seat_events(int l, std::int64_t i) {
         patient[l] = i;
@@ -45,6 +46,7 @@ class EventLanes : protected WorkspaceLanes<V> {
         event_end[l] = b.event_offsets[i * b.event_offset_stride + 1];
         for (int k = 0; k < at.n_rates; ++k) lane(at.rates + k, l) = 0.0;
         running[l] = 0;
+        steep &= ~(1u << l);
         note_next_event(l);
     }
 
@@ -55,6 +57,7 @@ class EventLanes : protected WorkspaceLanes<V> {
     // All that happens at tn, up to event `end`.
     TEORELL_HD void apply_events(int l, std::int64_t end) {
         const double now = tn(l), latest = now + event_tolerance(now);
+        steep &= ~(1u << l);
         bool stale = false;  // a parameter has changed since the coefficients were prepared
         for (; event[l] < end && b.event_times[event[l]] <= latest; ++event[l]) {
             const std::int32_t target = b.event_targets[event[l]];
@@ -68,6 +71,7 @@ class EventLanes : protected WorkspaceLanes<V> {
             case infusion_end: end_infusion(l, target, value); break;
             case switch_over:
                 lane(at.params + at.n_params + target, l) = value, stale = true;
+                if (m.steep != nullptr && m.steep[target] != 0) steep |= 1u << l;
                 break;
             case parameter_change: lane(at.params + target, l) = value, stale = true; break;
             case reset:

@@ -137,6 +137,7 @@ class Group : ActionLanes<V, Method, Executor> {
             for_each(passing, [this](int l) { Base::cross_surface(l); });
             for_each(others, [this](int l) { Base::apply_events(l, Base::events_at_once(l)); });
             Base::find_sides(others);
+            Base::steep &= ~(acting | passing);
             landed = (landed & ~passing) | Base::next_surface(passing);
             Base::note_conditions(left);
             if (!b.before)
@@ -199,6 +200,10 @@ class Group : ActionLanes<V, Method, Executor> {
         const V h_next = h_step * step_factor<V, Method>(log_error, limit);
         P::store(h, select(P::from_bits(active), h_next, P::broadcast(1.0)));
         P::store(growth, select(accept_mask, P::broadcast(Controller::largest), P::broadcast(1.0)));
+        for_each(accepted & Base::steep, [this](int l) {
+            const double most = steep_growth(b.rtol);
+            growth[l] = growth[l] < most ? growth[l] : most;
+        });
         P::store(steps, P::load(steps) + select(accept_mask, P::broadcast(1.0), zero));
 
         const unsigned refused = active & ~good;
@@ -291,6 +296,10 @@ class Group : ActionLanes<V, Method, Executor> {
         P::store(h, select(mask, first.h, P::load(h)));
         P::store(growth,
                  select(mask, P::broadcast(Controller::largest_after_first), P::load(growth)));
+        for_each(lanes & Base::steep, [this](int l) {
+            h[l] *= 10.0 * b.rtol < 1.0 ? 10.0 * b.rtol : 1.0;
+            growth[l] = steep_growth(b.rtol);
+        });
         for_each(lanes, [&](int l) {
             negatives[l] = 0;
             if (!has(first.finite, l))

@@ -88,6 +88,9 @@ struct Programs {
     const std::uint8_t* is_signed;   // [n]
     double inverse_n_controlled;
     const double* switch_before;  // [n_switches] those of time, then the sides of surfaces
+    // [n_switches] or null; 1: where it changes a power of time begins whose slope by its exponent
+    // is infinite there.
+    const std::uint8_t* steep;
     // Conditions on states: distances from their surfaces (t, y, coef -> g), and how fast these
     // change (t, y, f, coef -> grate).
     const std::int32_t* surfaces;

@@ -85,6 +85,7 @@ class Switch:
     threshold: Expression
     before: float
     after: float
+    steep: bool = False  # a power of time begins there whose exponent is a parameter
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ step crosses the jump (Ellison, Math. Comput. Simul. 23, 1981, on why it must no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace as changed
 
 from teorell.lowering.program import Switch
 from teorell.model.expression import Expression, leaves, make, symbol, topological
+from teorell.model.calculus import of_time
 from teorell.model.timing import Affine, affine, changes_with, in_parts
 
 __all__ = ["with_switches"]
@@ -20,7 +22,9 @@ __all__ = ["with_switches"]
 def with_switches(exprs: Sequence[Expression]) -> tuple[list[Expression], tuple[Switch, ...]]:
     """Expressions with `switch` symbols for conditions on time alone, and these switches.
 
-    A symbol's name is the position of its switch.
+    A symbol's name is the position of its switch. stepping: parameters that change over time; what
+    changes at a time that depends on one stays a condition. Where a power of time begins is a
+    switch too, which nothing reads: its slope by the exponent is infinite there.
     """
     replaced: dict[Expression, Expression] = {}
     forms: dict[Expression, Affine | None] = {}
@@ -50,7 +54,20 @@ def with_switches(exprs: Sequence[Expression]) -> tuple[list[Expression], tuple[
                     replaced[node] = replaced[part]
 
     replace(exprs)
-    return [replaced[expr] for expr in exprs], tuple(switches.values())
+    begins = [
+        node.args[0] <= 0.0
+        for node in topological(exprs)
+        if node.op == "pow" and of_time(node.args[0]) and leaves(node.args[1])
+    ]
+    replace(begins)
+    steep = {
+        int(leaf.name)
+        for begin in begins
+        for leaf in leaves(replaced[begin])
+        if leaf.op == "switch"
+    }
+    found = [changed(each, steep=k in steep) for k, each in enumerate(switches.values())]
+    return [replaced[expr] for expr in exprs], tuple(found)
 
 
 def _switch(left: Affine | None, right: Affine | None) -> Switch | None:
