@@ -233,7 +233,9 @@ class Forward : ForwardReductions<V, Method, Executor> {
             shifts.data[d] = -lane(at.gdot + surface, l) / rate;
             if (r.count > 0 && !held) Base::extrema_at_events(l, d, shifts.data[d], shifts.data[d]);
         }
+        if (r.count > 0 && !held) Base::integrals_beside(l, 1.0, shifts.data);
         change_parameters(l);
+        if (r.count > 0 && !held) Base::integrals_beside(l, -1.0, shifts.data);
         Base::right_hand_side(l, execute);
         for (int k = 0; k < at.n; ++k) {
             const double jump = lane(at.ynew + k, l) - lane(at.f + k, l);

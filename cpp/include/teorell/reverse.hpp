@@ -215,6 +215,8 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
         Base::right_hand_side(l, execute);
         const double after = Base::distance_rate(l, surface);
+        double beside = 0.0;  // of integrals whose output jumps
+        if (g.reduced != nullptr) Base::add_integrands(l, -1.0, beside);
         for (int k = 0; k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
         hand_in(l, false);
         forget_coefficients(l);
@@ -222,7 +224,8 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         Base::right_hand_side(l, execute);
         const double before = Base::distance_rate(l, surface);
         const bool held = Base::is_held(l, surface, before, after);
-        double by_time = held ? 0.0 : by_action[l];
+        if (g.reduced != nullptr) Base::add_integrands(l, 1.0, beside);
+        double by_time = held ? 0.0 : by_action[l] + beside;
         for (int k = 0; k < at.n; ++k)
             by_time += lane(at.lam + k, l) * (lane(at.f + k, l) - lane(at.ynew + k, l));
         if (g.reduced != nullptr && !held) by_time += Base::extrema_moved(l);

@@ -29,7 +29,7 @@ def with_surfaces(
     """Expressions with `switch` symbols for the sides of surfaces, and these surfaces.
 
     switches: how many there are; the symbols of sides are numbered from there on. whens: how many
-    of the expressions, the last ones, are the conditions of actions.
+    of the expressions, the last ones, are conditions of actions, or outputs that are integrated.
     """
     found: list[Surface] = []
     numbers: dict[tuple[int, int], int] = {}  # by the identities of a and b

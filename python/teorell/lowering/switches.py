@@ -10,16 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace as changed
+from typing import TYPE_CHECKING
 
 from teorell.lowering.program import Switch
-from teorell.model.expression import Expression, leaves, make, symbol, topological
 from teorell.model.calculus import of_time
+from teorell.model.expression import Expression, leaves, make, symbol, topological
 from teorell.model.timing import Affine, affine, changes_with, in_parts
 
-__all__ = ["with_switches"]
+if TYPE_CHECKING:
+    from teorell.model import Model
+
+__all__ = ["names_in_conditions", "with_switches"]
 
 
-def with_switches(exprs: Sequence[Expression]) -> tuple[list[Expression], tuple[Switch, ...]]:
+def with_switches(
+    exprs: Sequence[Expression], stepping: Collection[str] = ()
+) -> tuple[list[Expression], tuple[Switch, ...]]:
     """Expressions with `switch` symbols for conditions on time alone, and these switches.
 
     A symbol's name is the position of its switch. stepping: parameters that change over time; what
@@ -41,7 +47,7 @@ def with_switches(exprs: Sequence[Expression]) -> tuple[list[Expression], tuple[
             forms[node] = affine(node, [forms[arg] for arg in node.args])
             if node.op not in ("lt", "le"):
                 continue
-            switch = _switch(forms[node.args[0]], forms[node.args[1]])
+            switch = _switch(forms[node.args[0]], forms[node.args[1]], stepping)
             if switch is not None:
                 key = (switch.threshold, switch.before)
                 switches.setdefault(key, switch)
@@ -70,13 +76,26 @@ def with_switches(exprs: Sequence[Expression]) -> tuple[list[Expression], tuple[
     return [replaced[expr] for expr in exprs], tuple(found)
 
 
-def _switch(left: Affine | None, right: Affine | None) -> Switch | None:
+def names_in_conditions(model: Model) -> frozenset[str]:
+    """The names of the parameters in conditions on time."""
+    whens = [event.when for event in model.events]
+    exprs = [*model.derivatives().values(), *whens, *model.outputs().values()]
+    return frozenset(
+        leaf.name
+        for node in topological(exprs)
+        if node.op in ("lt", "le") and changes_with(node, "time", "after_dose")
+        for leaf in leaves(node)
+        if leaf.op == "parameter"
+    )
+
+
+def _switch(left: Affine | None, right: Affine | None, stepping: Collection[str]) -> Switch | None:
     """left < right as a switch, if it is one."""
     if left is None or right is None or left[0] == right[0]:
         return None
     before = 1.0 if left[0] > right[0] else 0.0
     early, late = (left, right) if before else (right, left)  # early < late until the threshold
     bound = late[1] - early[1]
-    if any(leaf.op != "parameter" for leaf in leaves(bound)):
+    if any(leaf.op != "parameter" or leaf.name in stepping for leaf in leaves(bound)):
         return None
     return Switch(bound / (early[0] - late[0]), before, 1.0 - before)

@@ -337,6 +337,7 @@ class Problem:
             derivatives=derivatives,
             equilibrium=self.equilibrium,
             summary=self.reductions.summary(lowered),
+            located=self.reductions.located,
         )
 
 

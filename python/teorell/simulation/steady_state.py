@@ -79,7 +79,7 @@ def steady_states(
     programs = programs_of(of_states(model), names, infused, derivatives)
     given, kept = parameters(rows), lasting(model)
     columns = (*given, *arrival_columns(programs))
-    switches = switch_times(programs, columns, (), model.name)
+    switches = switch_times(programs, columns, model.name)
     timeline = timeline_of(
         flows,
         states={name: k for k, name in enumerate(names)},
