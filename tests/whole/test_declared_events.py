@@ -292,6 +292,85 @@ def test_mistakes() -> None:
     assert model.events == ()
     model.event(when=x < 0.5, then={"y": y + 1.0})
     assert "y becomes" in model.describe()
-    regimen = tl.Regimen.bolus(1.0, into="x", every=12.0, steady_state=True)
-    with pytest.raises(tl.InputError, match="declares events"):
-        tl.simulate(model, None, regimen, [1.0])
+
+
+def test_mistakes_of_equalities_and_infusions() -> None:
+    model = tl.Model("mistakes")
+    x, on = model.state("x", 1.0), model.level("on")
+    model.flow(x, None, x)
+    wrong: list[tuple[Any, Any, str]] = [
+        (x == 0.5, {on: 1.0}, "never found at it"),
+        ((on == 1.0) & (2.0 * x == on), {on: 0.0}, "never found at it"),
+        (x < 0.5, {x: tl.Infusion(1.0, 0.0)}, "must be above 0"),
+        (x < 0.5, {x: tl.Infusion(1.0, "long")}, "duration of an infusion"),
+        (x < 0.5, 3.0, "what an event does is a float"),
+        (x < 0.5, tl.Regimen.bolus(1.0, "x", every=2.0, doses=2), "one dose, at the time"),
+        (x < 0.5, tl.Regimen.bolus([1.0, 2.0], "x"), "one dose, at the time"),
+        (x < 0.5, tl.Regimen.infusion(1.0, "x", duration="modelled"), "how long it runs"),
+    ]
+    for when, then, message in wrong:
+        with pytest.raises(tl.ModelError, match=message):
+            model.event(when=when, then=then)
+    assert model.events == ()
+    assert model.state_names == ("x", "on")
+
+
+def test_an_equality_of_a_level() -> None:
+    model = tl.Model("count")
+    x, a, b = model.state("x", 1.0), model.level("a"), model.level("b")
+    model.flow(x, None, x)
+    model.event(when=x < 0.5, then={x: 1.0, a: a + 1.0})
+    model.event(when=a == 2.0, then={b: b + 10.0})
+    model.output("b", b)
+    times = np.log(2.0) * np.array([1.5, 2.5, 4.5])
+    np.testing.assert_allclose(tl.simulate(model, None, None, times)["b"][0], [0.0, 10.0, 10.0])
+
+
+@pytest.mark.parametrize("as_regimen", [False, True])
+def test_an_infusion_as_an_action(as_regimen: bool) -> None:
+    """x falls to a trough; from there on it is infused for a while, and falls again."""
+    model = tl.Model("infused")
+    k, trough, amount, long = model.parameters(k=0.4, trough=0.5, amount=1.2, long=2.0)
+    x = model.state("x", 2.0)
+    model.flow(x, None, k * x)
+    given = {x: tl.Infusion(amount, long)}
+    regimen = tl.Regimen.infusion(1.2, into="x", duration=2.0)
+    model.event(when=x < trough, then=regimen if as_regimen else given)
+    model.output("x", x)
+    times = np.array([2.0, 4.0, 5.4, 6.0, 7.0])
+    point = {"k": 0.4, "trough": 0.5} | ({} if as_regimen else {"amount": 1.2, "long": 2.0})
+
+    def exact(k: float, trough: float, amount: float = 1.2, long: float = 2.0) -> np.ndarray:
+        at, rest = np.log(2.0 / trough) / k, amount / long / k
+        during = rest + (trough - rest) * np.exp(-k * (times - at))
+        top = rest + (trough - rest) * np.exp(-k * long)
+        after = top * np.exp(-k * (times - at - long))
+        early = 2.0 * np.exp(-k * times)
+        return np.where(times < at, early, np.where(times < at + long, during, after))
+
+    solution = tl.simulate(model, point, None, times)
+    np.testing.assert_allclose(solution["x"][0], exact(**point), rtol=1e-5)
+    tangents = tl.jacobian(model, point, None, times, wrt=list(point), **TIGHT).derivatives
+    weights = np.random.default_rng(8).normal(size=(1, len(times), 1))
+    _, gradient = tl.value_and_grad(weights, model, point, None, times, **TIGHT)
+    for number, name in enumerate(point):
+        ends = [exact(**(point | {name: point[name] + h})) for h in (1e-6, -1e-6)]
+        np.testing.assert_allclose(
+            tangents[0, :, 0, number], (ends[0] - ends[1]) / 2e-6, rtol=1e-7, atol=1e-8
+        )
+        along = (weights[0, :, 0] * tangents[0, :, 0, number]).sum()
+        np.testing.assert_allclose(gradient.parameters[name], along, rtol=1e-10)
+
+
+def test_an_infusion_that_begins_while_one_runs() -> None:
+    """All of both is given, and they add up at a dose of the regimen."""
+    model = tl.Model("again")
+    x, y = model.state("x"), model.state("y")
+    model.flow(x, None, 0.5 * x)
+    model.event(when=x > 1.0, then={y: tl.Infusion(3.0, 4.0)})
+    model.output("y", y)
+    regimen = tl.Regimen.bolus(1.5, into="x", every=2.0, doses=2)
+    regimen = regimen + tl.Regimen.infusion(1.0, into="y", duration=1.0)
+    solution = tl.simulate(model, None, regimen, [1.0, 2.0, 3.0, 6.0, 9.0], rtol=1e-9)
+    # from 2 on what is left of the first, 1.5, and 3 are given until 6
+    np.testing.assert_allclose(solution["y"][0], [1.75, 2.5, 3.625, 7.0, 7.0], rtol=1e-8)

@@ -35,7 +35,7 @@ def test_rescue_doses_in_every_interval() -> None:
         top = dose / (1.0 - c)
         at = np.log(top / trough) / k
         late = (trough + extra) * np.exp(-k * (TIMES - at))
-        return np.where(TIMES < at, top * np.exp(-k * TIMES), late)
+        return np.where(at > TIMES, top * np.exp(-k * TIMES), late)
 
     point = {"k": 0.3, "trough": 0.5, "extra": 1.0}
     numbers = [*point.values(), 9.2, EVERY]
