@@ -110,6 +110,20 @@ def test_a_large_jump_is_refused_by_name() -> None:
             solution.raise_for_status()
 
 
+def test_a_jump_whose_effect_takes_a_way_round() -> None:
+    """The product of two amounts is held: the second follows the first, and for a long time."""
+    model = tl.Model("product")
+    q = model.parameter("q", 1.0 + 2.5e-5)
+    x, y = model.state("x", 0.1), model.state("y", 0.1)
+    model.flow(None, x, q * tl.where(x * y < 0.5, 1.0, 1.0 - 5e-5))
+    model.flow(x, y, x)
+    model.flow(y, None, 2.0 * y)
+    model.output("product", x * y)
+    solution = tl.simulate(model, None, None, [40.0, 100.0, 900.0], rtol=1e-5)
+    assert solution.status[0] == 0
+    np.testing.assert_allclose(solution["product"][0], 0.5, rtol=1e-4)
+
+
 def test_a_start_at_the_level() -> None:
     model = tl.Model("full from the start")
     q, jump = model.parameters(q=BALANCE, jump=JUMP)

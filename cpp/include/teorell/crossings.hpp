@@ -1,10 +1,9 @@
 // Where the solution passes a surface inside a step, the step is taken again to end there, the side
-// changes, and the next step starts anew. A change of sides that has no effect waits for the end of
-// the step.
+// changes, and the next step starts anew.
 #pragma once
 
 #include "first_step.hpp"
-#include "sliding.hpp"
+#include "quiet_changes.hpp"
 
 TEORELL_BEGIN
 
@@ -14,8 +13,8 @@ constexpr double most_crossings = 1e4;  // between two events
 // Lanes, each perhaps at a crossing. Executor: as for Group. Where there is no surface nothing is
 // done.
 template <class V, class Method, class Executor>
-class CrossingLanes : protected SlidingLanes<V, Method, Executor> {
-    using Base = SlidingLanes<V, Method, Executor>;
+class CrossingLanes : protected QuietLanes<V, Method, Executor> {
+    using Base = QuietLanes<V, Method, Executor>;
     using P = Pack<V>;
 
   protected:
@@ -25,7 +24,7 @@ class CrossingLanes : protected SlidingLanes<V, Method, Executor> {
         Base::tolerances, Base::clear_of, Base::room_of, Base::passes, Base::flip, Base::side_after;
     using Base::side, Base::side_of, Base::side_slot, Base::change_side, Base::node;
     using Base::slides, Base::holding, Base::held, Base::release, Base::drawn_over, Base::hold;
-    using Base::W, Base::m, Base::at, Base::b;
+    using Base::W, Base::m, Base::at, Base::b, Base::length, Base::without_effect;
 
     unsigned landed = 0;   // lanes whose step ends at a crossing, or that stand at one
     unsigned settled = 0;  // lanes whose sides change at the end of the step without an effect
@@ -151,7 +150,7 @@ class CrossingLanes : protected SlidingLanes<V, Method, Executor> {
                 const double g = abs(lane(node(k, i), l));
                 if (g > lane(at.band + k, l)) lane(at.band + k, l) = g;
             }
-        } else if (again || !count_change(l) ||
+        } else if (again || (!held(l, k) && !count_change(l)) ||
                    (back && much && !(jump && hold(l, k, before, after, stride[l])))) {
             tear(l, k);
         } else if (!back) {
@@ -191,80 +190,11 @@ class CrossingLanes : protected SlidingLanes<V, Method, Executor> {
     std::int32_t surface[W];  // that of the crossing
     std::int32_t culprit[W];
     int landings[W];
-    double done[W];  // up to where sides have been changed to see whether that has an effect
-    double to[W];    // the side after it
+    double to[W];  // the side after it
     std::int32_t crossed_last[W];
     double crossed_at[W];
-    double crossings[W];                        // since the last event
-    alignas(Base::alignment) double length[W];  // of the step
-    double stride[W];                           // before it was cut short
-
-    // Of lanes that pass surfaces those for which it is the same, within a tenth of the tolerance,
-    // when their sides change, one after the other, at the end of the step. A kink that is passed
-    // by no more than the tolerance counts as such; what an action waits for does not.
-    TEORELL_HD unsigned without_effect(unsigned lanes, V t_new) {
-        unsigned good = lanes, more = lanes;
-        for_each(lanes, [&](int l) {
-            for (int k = 0; k < at.n_surfaces; ++k)
-                if (passes(l, k) <= 1.0 && !may_be_quiet(l, k)) good &= ~(1u << l);
-            done[l] = -1.0;
-        });
-        more = good;
-        if (good == 0) return 0;
-        rates_at(at.ynew, t_new);
-        for (int k = 0; k < at.n; ++k) put(at.gf + k, get(at.f + k));
-        for (int k = 0; k < at.n_surfaces; ++k) put(at.gside + k, get(side_slot(k)));
-        while (more != 0) {
-            for_each(more, [&](int l) { more &= flip_next(l) ? ~0u : ~(1u << l); });
-            if (more == 0) break;
-            Base::prepare_again();
-            rates_at(at.ynew, t_new);
-            for_each(more, [&](int l) {
-                if (!rates_are_near(l)) good &= ~(1u << l), more &= ~(1u << l);
-            });
-        }
-        for (int k = 0; k < at.n_surfaces; ++k) put(side_slot(k), get(at.gside + k));
-        Base::prepare_again();
-        return good;
-    }
-
-    TEORELL_HD bool may_be_quiet(int l, int k) const {
-        double lack[n_nodes];
-        if (m.surface_kinds[k] == of_action) return false;
-        if (!room_of(l, k, lack)) return true;
-        for (double& each : lack) each = -each;
-        const Quartic curve(lack);
-        const bool there = lack[n_nodes - 1] > 0.0;
-        return (m.surface_kinds[k] == of_jump && there) ||
-               curve(curve.highest(0.0, 1.0)) <= lane(at.gtol + k, l);
-    }
-
-    // The sides of all surfaces that are passed up to the next that has not been; false: there is
-    // none. After a surface that is passed twice the side is again the one before.
-    TEORELL_HD bool flip_next(int l) {
-        double theta = 2.0;
-        for (int k = 0; k < at.n_surfaces; ++k) {
-            const double at_k = passes(l, k);
-            if (at_k > done[l] && at_k < theta) theta = at_k;
-        }
-        if (theta > 1.0) return false;
-        done[l] = theta;
-        for (int k = 0; k < at.n_surfaces; ++k) {
-            const double g = lane(node(k, n_nodes - 1), l);
-            if (passes(l, k) == theta && !(abs(g) <= lane(at.band + k, l)))
-                change_side(l, k, side_of(g));
-        }
-        return true;
-    }
-
-    TEORELL_HD bool rates_are_near(int l) const {
-        for (int k = 0; k < at.n; ++k) {
-            const double jump = length[l] * (lane(at.f + k, l) - lane(at.gf + k, l)),
-                         size = fma(b.rtol, abs(lane(at.ynew + k, l)), lane(at.atol + k, l));
-            if (!(abs(jump) <= 0.1 * size)) return false;
-        }
-        return true;
-    }
+    double crossings[W];  // since the last event
+    double stride[W];     // before it was cut short
 
     // A lane that passes a surface in its step. True: it takes the step again, to end there.
     TEORELL_HD bool land(int l) {

@@ -12,6 +12,7 @@ TEORELL_BEGIN
 
 constexpr double most_pushed = 1000.0;  // tolerances by which a surface may hold a solution back
 constexpr double band_width = 4.0;      // tolerances about it that count as on it
+constexpr double in_the_end = 1e9;      // units of time
 constexpr double clearly_more = 0.01;   // of the state: no such jump is followed
 
 // Lanes, each perhaps held by surfaces. Executor: as for Group.
@@ -64,7 +65,7 @@ class SlidingLanes : protected SurfaceLanes<V, Method, Executor> {
                      resolution = 1e-14 * abs(tn(l));
         if (rate * span > most && rate * span > clearly_more * scale) return false;
         if (!(tolerance > rate * resolution)) return false;
-        // How far off it would be by now: no further than to where the rates change their sign.
+        // How far off it would be by now, without the surface: no further than in the end.
         double& push = lane(at.push + k, l);
         const bool starts = push == 0.0;
         const double so_far = push + abs(off) + 1e-3 * tolerance;
@@ -85,25 +86,25 @@ class SlidingLanes : protected SurfaceLanes<V, Method, Executor> {
         0;            // lanes whose surface has not held them before: a step of half the length
     double limit[W];  // of a step in which a lane stays within the tolerance
 
-    // How fast a small distance that the jump itself makes would die out.
+    // The jump of the rates of one side over the distance to which it leads in the end, by the
+    // Jacobian: how fast a distance that it makes dies out; 0: it does not.
     TEORELL_HD double damping_of(int l, int k, double before, double after) {
-        const double tolerance = lane(at.gtol + k, l),
-                     step = b.rtol < 1e-7 ? 1e-7 / b.rtol * tolerance : tolerance;
-        alignas(Base::alignment) double jump[W];
         put(at.scalar + s_t, get(at.scalar + s_tn));
+        put(at.scalar + s_ghinv, P::broadcast(1.0 / in_the_end));
         for (int i = 0; i < at.n; ++i) {
-            const V f = get(at.f + i);
-            P::store(jump, (f - get(at.gf + i)) * P::broadcast(step / (after - before)));
             put(at.y + i, get(at.yn + i));
-            lane(at.y + i, l) += jump[l];
-            put(at.ynew + i, f);
-            put(at.f + i, P::broadcast(0.0));
+            put(at.u + i, get(at.f + i) - get(at.gf + i));
+            put(at.ynew + i, get(at.f + i));
         }
-        execute.rhs(ws);
+        interpret<V>(m.jacobian_lu, ws);
+        interpret<V>(m.stage_solve[0], ws);
+        for (int i = 0; i < at.n; ++i) put(at.f + i, P::broadcast(0.0));
         interpret<V>(m.surface_rates, ws);
-        const double there = lane(at.grate + k, l);
+        const double by_time = lane(at.grate + k, l);
+        for (int i = 0; i < at.n; ++i) put(at.f + i, get(at.u + i));
+        interpret<V>(m.surface_rates, ws);
+        const double damping = (after - before) / (lane(at.grate + k, l) - by_time);
         for (int i = 0; i < at.n; ++i) put(at.f + i, get(at.ynew + i));
-        const double damping = (after - there) / step;
         return damping > 0.0 ? damping : 0.0;
     }
 };

@@ -6,6 +6,7 @@ Patients and doses may be others.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from teorell.lowering.assemble import lower
 from teorell.lowering.program import Programs
@@ -33,7 +34,10 @@ def programs_of(
     located: as for `lower`.
     """
     timed = names_in_conditions(model) if stepping else frozenset()
-    more = {"stepping": tuple(sorted(timed.intersection(stepping))), "located": tuple(located)}
+    more: dict[str, Any] = {
+        "stepping": tuple(sorted(timed.intersection(stepping))),
+        "located": tuple(located),
+    }
     more = {word: names for word, names in more.items() if names}
     key = (model.content(), outputs, infused, derivatives, *more.items())
     return _kept.get(key, lambda: lower(model, outputs, infused, derivatives, **more))
