@@ -307,6 +307,8 @@ def test_mistakes_of_equalities_and_infusions() -> None:
         (x < 0.5, tl.Regimen.bolus(1.0, "x", every=2.0, doses=2), "one dose, at the time"),
         (x < 0.5, tl.Regimen.bolus([1.0, 2.0], "x"), "one dose, at the time"),
         (x < 0.5, tl.Regimen.infusion(1.0, "x", duration="modelled"), "how long it runs"),
+        (x < 0.5, tl.Regimen.bolus(1.0, "x") + tl.Regimen.bolus(2.0, "x"), "two doses into 'x'"),
+        (x < 0.5, tl.Regimen.none(), "without an action"),
     ]
     for when, then, message in wrong:
         with pytest.raises(tl.ModelError, match=message):

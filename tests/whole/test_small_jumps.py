@@ -124,6 +124,24 @@ def test_a_jump_whose_effect_takes_a_way_round() -> None:
     np.testing.assert_allclose(solution["product"][0], 0.5, rtol=1e-4)
 
 
+def test_an_area_of_an_output_that_jumps_there_too() -> None:
+    """What is asked for does not change what is small."""
+    model = gut(1)
+    w = tl.Model("asked")
+    q = w.parameter("q", BALANCE)
+    x = w.state("x")
+    w.flow(None, x, q * tl.where(x < FULL, 1.0, 1.0 - JUMP))
+    w.flow(x, None, K * x)
+    w.output("w", x)
+    w.output("low", tl.where(x < FULL, x, 0.0))
+    reductions = [tl.AUC("low", end=1.0)]
+    solution = tl.simulate(w, None, None, [1.0, 24.0], reductions=reductions)
+    assert solution.status[0] == 0
+    np.testing.assert_allclose(solution["w"][0, 1], FULL, rtol=4e-6)
+    gone = tl.simulate(model, {"q": BALANCE}, None, [1.0])["gone"][0, 0]
+    np.testing.assert_allclose(solution.reductions["auc_low"][0] * K, gone, rtol=1e-5)
+
+
 def test_a_start_at_the_level() -> None:
     model = tl.Model("full from the start")
     q, jump = model.parameters(q=BALANCE, jump=JUMP)

@@ -128,7 +128,7 @@ class CrossingLanes : protected QuietLanes<V, Method, Executor> {
     // One lane at its crossing: to the other side.
     TEORELL_HD void cross_surface(int l) {
         const int k = surface[l];
-        const bool jump = m.surface_kinds[k] == of_jump;
+        const bool jump = m.surface_kinds[k] == of_jump || m.surface_kinds[k] == of_output;
         rates_at_start();
         const double before = lane(at.grate + k, l);
         keep_rates();

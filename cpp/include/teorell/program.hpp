@@ -64,8 +64,9 @@ enum Scalar : std::int32_t {
 
 constexpr int max_stages = 8;
 
-// What changes at a surface: rates, their slopes alone, or whether an action is taken.
-enum SurfaceKind : std::uint8_t { of_jump = 0, of_kink = 1, of_action = 2 };
+// What changes at a surface: rates, their slopes alone, whether an action is taken, or an output
+// that is integrated (and perhaps rates).
+enum SurfaceKind : std::uint8_t { of_jump = 0, of_kink = 1, of_action = 2, of_output = 3 };
 
 // Everything of a model that the time loop needs; plain pointers, so that it serves host and device
 // alike.

@@ -52,7 +52,7 @@ class QuietLanes : protected SlidingLanes<V, Method, Executor> {
 
     TEORELL_HD bool may_be_quiet(int l, int k) const {
         double lack[n_nodes];
-        if (m.surface_kinds[k] == of_action) return false;
+        if (m.surface_kinds[k] >= of_action) return false;
         if (!room_of(l, k, lack)) return true;
         for (double& each : lack) each = -each;
         const Quartic curve(lack);

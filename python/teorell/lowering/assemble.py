@@ -124,9 +124,12 @@ def lower(
     )
 
 
-def surfaces_of(model: Model, stepping: Collection[str] = ()) -> tuple[Surface, ...]:
+def surfaces_of(
+    model: Model, stepping: Collection[str] = (), located: Collection[str] = ()
+) -> tuple[Surface, ...]:
     """The surfaces of conditions on states, in their order."""
-    return _parts(model, {}, stepping).conditions
+    known = model.outputs()
+    return _parts(model, {name: known[name] for name in located}, stepping, located).conditions
 
 
 class _Parts(NamedTuple):
@@ -156,7 +159,7 @@ def _parts(
     ends = [k for k, name in enumerate(chosen) if name in located]
     whole = [*given[:waited], *[outputs[k] for k in ends]]
     split, switches = with_switches(whole, stepping)
-    split, conditions = with_surfaces(split, len(switches), len(events) + len(ends))
+    split, conditions = with_surfaces(split, len(switches), len(events), len(ends))
     smooth = dict(zip(ends, split[waited:], strict=True))
     return _Parts(
         rates=split[: len(rates)],

@@ -40,13 +40,20 @@ def as_actions(then: Any) -> Mapping[Any, Any]:
             f"what an event does is a {type(then).__name__} (it says which states change). Give "
             "then={state: expression}, or a regimen."
         )
+    into = [line.into for line in lines]
+    twice = next((state for state in into if into.count(state) > 1), None)
+    if twice is not None:
+        raise ModelError(
+            f"an event gives two doses into {twice!r} (it changes a state once). Declare an event "
+            "for each, with the same condition."
+        )
     return {line.into: _dose(line) for line in lines}
 
 
 def _dose(line: Any) -> Any:
     """One line of a regimen as an action."""
-    numbers = {name: np.asarray(value) for name, value in line.arrays()}
-    plain = all(each.ndim == 0 and each.dtype.kind == "f" for each in numbers.values())
+    numbers = dict(line.arrays())
+    plain = all(isinstance(each, np.ndarray) and each.ndim == 0 for each in numbers.values())
     if not plain or line.doses != 1 or line.steady or numbers["time"] != 0.0 or not line.into:
         raise ModelError(
             f"{line!r} as the action of an event (it is one dose, at the time of the event, the "
@@ -77,7 +84,7 @@ def flowing(model: Any, name: str, dose: Infusion) -> dict[str, Expression]:
     rate = model.level(f"{name}_infusion{number}", description=f"rate of an infusion into {name}")
     left = model.level(f"{name}_left{number}", description=f"time that is left of it, {name}")
     model.flow(None, name, rate)
-    model.rate(left, -where(left > 0.0, 1.0, 0.0))
+    model.flow(left, None, where(left > 0.0, 1.0, 0.0))
     model.event(when=left <= 0.0, then={rate: 0.0, left: 0.0})
     duration = as_expression(dose.duration)
     return {rate.name: (dose.amount + rate * left) / duration, left.name: duration}

@@ -1,9 +1,9 @@
 """Numbers that sum up a curve, found while it is solved.
 
-No curve is stored, and no step is changed. Each concerns one output in a window of time. An
-extremum is that of the solution's dense output, also inside steps; an area is its integral. What
-happens at the start of a window lies in it, what happens at its end does not: the largest value up
-to the next dose is not that after it.
+No curve is stored, and no step is changed (but for integrals of an output that jumps, where a step
+ends). Each concerns one output in a window of time. An extremum is that of the solution's dense
+output, also inside steps; an area is its integral. What happens at the start of a window lies in
+it, what happens at its end does not: the largest value up to the next dose is not that after it.
 """
 
 from __future__ import annotations
