@@ -376,3 +376,104 @@ def test_an_infusion_that_begins_while_one_runs() -> None:
     solution = tl.simulate(model, None, regimen, [1.0, 2.0, 3.0, 6.0, 9.0], rtol=1e-9)
     # from 2 on what is left of the first, 1.5, and 3 are given until 6
     np.testing.assert_allclose(solution["y"][0], [1.75, 2.5, 3.625, 7.0, 7.0], rtol=1e-8)
+
+
+def by_scipy(p: dict[str, float], end: float) -> np.ndarray:
+    """The states x, y, z and on of the model below at a time, by SciPy's location of events."""
+    integrate = pytest.importorskip("scipy.integrate")
+
+    def rates(_: float, u: Any, above: bool) -> list[float]:
+        out = p["k"] * u[0] * (1.0 + 0.5 * u[3])
+        return [-out, out - p["k"] * u[1], u[1] * (1.0 if above else 0.2) - 0.4 * u[2], 0.0]
+
+    def low(_: float, u: Any) -> float:
+        return float(p["low"] - u[0] - 0.5 * u[1])
+
+    def high(_: float, u: Any) -> float:
+        return float(u[2] - p["high"])
+
+    def half(_: float, u: Any) -> float:
+        return float(u[0] - 0.9)
+
+    t, u = 0.0, np.array([1.5, 0.3, 0.0, 0.0])
+    while True:
+        above = bool(u[0] > 0.9) if abs(u[0] - 0.9) > 1e-9 else False
+        for event, way in ((low, 1.0), (high, 1.0), (half, -1.0 if above else 1.0)):
+            event.terminal, event.direction = True, way  # type: ignore[attr-defined]
+        found = integrate.solve_ivp(
+            lambda t, u, above=above: rates(t, u, above),
+            (t, end),
+            u,
+            events=(low, high, half),
+            method="DOP853",
+            rtol=1e-11,
+            atol=1e-13,
+        )
+        t, u = found.t[-1], found.y[:, -1].copy()
+        if found.status != 1:
+            return u
+        which = next(k for k in range(3) if len(found.t_events[k]))
+        if which == 0:
+            u[0] += p["more"]
+        elif which == 1:
+            u[2:] = [0.3 * u[2], 1.0 - u[3]]
+
+
+def test_against_the_location_of_events_by_scipy() -> None:
+    model = tl.Model("two events and a rate")
+    k, low, high, more = model.parameters(k=0.5, low=0.5, high=0.3, more=0.7)
+    x, y, z = model.state("x", 1.5), model.state("y", 0.3), model.state("z")
+    on = model.level("on")
+    model.flow(x, y, k * x * (1.0 + 0.5 * on))
+    model.flow(y, None, k * y)
+    model.flow(None, z, y * tl.where(x > 0.9, 1.0, 0.2))
+    model.flow(z, None, 0.4 * z)
+    model.event(when=x + 0.5 * y < low, then={x: x + more})
+    model.event(when=z > high, then={z: 0.3 * z, on: 1.0 - on})
+    for name, state in (("x", x), ("y", y), ("z", z), ("on", on)):
+        model.output(name, state)
+    rng = np.random.default_rng(12)
+    given = {
+        "k": rng.uniform(0.3, 0.9, 3),
+        "low": rng.uniform(0.4, 0.7, 3),
+        "high": rng.uniform(0.15, 0.35, 3),
+        "more": rng.uniform(0.3, 1.0, 3),
+    }
+    solution = tl.simulate(model, given, None, [3.0, 8.0], rtol=1e-10, atol=1e-12)
+    assert (solution.status == 0).all()
+    for row in range(3):
+        point = {name: float(each[row]) for name, each in given.items()}
+        for which, end in enumerate((3.0, 8.0)):
+            np.testing.assert_allclose(solution.values[row, which], by_scipy(point, end), atol=2e-8)
+    weights = rng.normal(size=(3, 2, 4))
+    weights[..., 3] = 0.0
+    _, gradient = tl.value_and_grad(weights, model, given, None, [3.0, 8.0], **TIGHT)
+    tangents = tl.jacobian(model, given, None, [3.0, 8.0], wrt=list(given), **TIGHT).derivatives
+    for number, name in enumerate(given):
+        along = (weights * tangents[..., number]).sum(axis=(1, 2))
+        size = np.abs(weights * tangents[..., number]).sum(axis=(1, 2)).max()
+        np.testing.assert_allclose(gradient.parameters[name], along, atol=1e-10 * size)
+        ends = [
+            tl.simulate(model, given | {name: given[name] + h}, None, [3.0, 8.0], **TIGHT).values
+            for h in (1e-6, -1e-6)
+        ]
+        slope = (weights * (ends[0] - ends[1])).sum(axis=(1, 2)) / 2e-6
+        np.testing.assert_allclose(along, slope, rtol=1e-6, atol=1e-6 * size)
+
+
+def test_thousands_of_events_between_two_doses() -> None:
+    """4,000 are counted right; beyond 5,000, each a crossing and an action, they have no end."""
+    model = tl.Model("clock")
+    speed = model.parameter("speed", 1.0)
+    x, ticks = model.state("x"), model.level("ticks")
+    model.flow(None, x, speed)
+    model.event(when=x > 1.0, then={x: x - 1.0, ticks: ticks + 1.0})
+    model.output("x", x)
+    model.output("ticks", ticks)
+    solution = tl.simulate(model, {"speed": [4000.5, 6000.5]}, None, [1.0])
+    assert solution.status.tolist() == [0, 8]
+    np.testing.assert_allclose(solution.values[0, 0], [0.5, 4000.0], rtol=1e-6)
+    with pytest.raises(tl.SimulationError, match=r"(?s)without an end.*condition 1 < x"):
+        solution.raise_for_status()
+    _, gradient = tl.value_and_grad(np.array([[[1.0, 0.0]]]), model, {"speed": 4000.5}, None, [1.0])
+    np.testing.assert_allclose(gradient.parameters["speed"], 1.0, rtol=1e-9)
