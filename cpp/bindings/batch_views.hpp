@@ -44,10 +44,10 @@ struct EventArrays {
   private:
     // What each kind acts on is there.
     void check_targets(const Layout& at) const {
-        const std::int32_t ends[] = {at.n,           at.n_rates,
-                                     at.n_rates,     at.n_switches - at.n_surfaces,
-                                     to_initial + 1, at.n_params};
-        check_range(kinds, "event_kinds", std::int64_t{parameter_change} + 1);
+        const std::int32_t ends[] = {
+            at.n,           at.n_rates,  at.n_rates, at.n_switches - at.n_surfaces,
+            to_initial + 1, at.n_params, at.n};
+        check_range(kinds, "event_kinds", std::int64_t{given} + 1);
         bool inside = true;
         for (std::int64_t e = 0; e < rows(); ++e)
             inside = inside && targets.data()[e] >= 0 && targets.data()[e] < ends[kinds.data()[e]];

@@ -14,15 +14,15 @@ namespace teorell::bindings {
 
 // The fields of Layout, in their order.
 inline py::tuple layout_fields() {
-    return py::make_tuple("const", "coef", "scalar", "y", "f", "lu", "yn", "ynew", "top", "atol",
-                          "u", "ft", "temp", "out", "params", "block", "ukept", "ubar", "lam",
-                          "ynbar", "coefbar", "paramsbar", "outbar", "ysbar", "outcoef", "z",
-                          "ydot", "yndot", "udot", "coefdot", "paramsdot", "outdot", "entries",
-                          "entries_ft", "g", "gnodes", "grate", "gtol", "band", "gside", "gf",
-                          "gbar", "gybar", "gcoefbar", "gdot", "when", "was", "act", "actrate",
-                          "actbar", "aybar", "acoefbar", "actdot", "slots", "n_const", "n_coef",
-                          "n", "n_ft", "n_out", "n_params", "n_switches", "n_surfaces", "n_events",
-                          "n_actions", "rates", "n_rates", "stages", "n_entries", "n_outcoef");
+    return py::make_tuple(
+        "const", "coef", "scalar", "y", "f", "lu", "yn", "ynew", "top", "atol", "u", "ft", "temp",
+        "out", "params", "block", "ukept", "ubar", "lam", "ynbar", "coefbar", "paramsbar", "outbar",
+        "ysbar", "outcoef", "z", "ydot", "yndot", "udot", "coefdot", "paramsdot", "outdot",
+        "entries", "entries_ft", "g", "gnodes", "grate", "gtol", "band", "push", "gside", "gf",
+        "gbar", "gybar", "gcoefbar", "gdot", "when", "was", "act", "actrate", "actbar", "aybar",
+        "acoefbar", "actdot", "slots", "n_const", "n_coef", "n", "n_ft", "n_out", "n_params",
+        "n_switches", "n_surfaces", "n_events", "n_actions", "rates", "n_rates", "stages",
+        "n_entries", "n_outcoef");
 }
 
 // Owns what Programs points into.
@@ -30,11 +30,11 @@ class Model {
   public:
     Model(const py::object& layout, const py::object& constants, const py::object& programs,
           const py::object& ft_rows, const py::object& output_states, const py::object& controlled,
-          const py::object& is_signed, const py::object& switch_before, const py::object& entries,
-          const py::object& output_coefs, const py::object& sampled_states,
-          const py::object& surface_states, const py::object& surface_kinds,
-          const py::object& action_events, const py::object& action_states,
-          const py::object& event_surfaces) {
+          const py::object& is_signed, const py::object& switch_before, const py::object& steep,
+          const py::object& entries, const py::object& output_coefs,
+          const py::object& sampled_states, const py::object& surface_states,
+          const py::object& surface_kinds, const py::object& action_events,
+          const py::object& action_states, const py::object& event_surfaces) {
         constexpr std::int64_t fields = sizeof(Layout) / sizeof(std::int32_t);
         std::memcpy(&view_.at, array_of<std::int32_t>(layout, "layout", {fields}).data(),
                     sizeof(Layout));
@@ -42,6 +42,7 @@ class Model {
         check_layout(at);
         constants_ = copy_of<double>(constants, "constants", at.n_const);
         switch_before_ = copy_of<double>(switch_before, "switch_before", at.n_switches);
+        steep_ = copy_of<std::uint8_t>(steep, "steep", at.n_switches);
         ft_rows_ = numbers_of(ft_rows, "ft_rows", at.n_ft, at.n);
         output_states_ = numbers_of(output_states, "output_states", -1, at.n);
         sampled_states_ = numbers_of(sampled_states, "sampled_states", -1, at.n);
@@ -72,7 +73,7 @@ class Model {
     std::vector<double> constants_, switch_before_;
     std::vector<std::int32_t> ft_rows_, output_states_, entries_, output_coefs_, sampled_states_,
         surface_states_, action_events_, action_states_, event_surfaces_;
-    std::vector<std::uint8_t> controlled_, signed_, surface_kinds_;
+    std::vector<std::uint8_t> controlled_, signed_, surface_kinds_, steep_;
     Programs view_{};
     bool adjoint_ = false, tangents_ = false;  // are there regions for derivatives?
 
@@ -104,6 +105,7 @@ class Model {
     void show_arrays() {
         view_.constants = constants_.data();
         view_.switch_before = switch_before_.data();
+        view_.steep = steep_.data();
         view_.ft_rows = ft_rows_.data();
         view_.output_states = output_states_.data();
         view_.n_output_states = static_cast<std::int32_t>(output_states_.size());

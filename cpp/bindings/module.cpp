@@ -200,12 +200,14 @@ PYBIND11_MODULE(_core, module) {
         .def(py::init<const py::object&, const py::object&, const py::object&, const py::object&,
                       const py::object&, const py::object&, const py::object&, const py::object&,
                       const py::object&, const py::object&, const py::object&, const py::object&,
-                      const py::object&, const py::object&, const py::object&, const py::object&>(),
+                      const py::object&, const py::object&, const py::object&, const py::object&,
+                      const py::object&>(),
              py::arg("layout"), py::arg("constants"), py::arg("programs"), py::arg("ft_rows"),
              py::arg("output_states"), py::arg("controlled"), py::arg("is_signed"),
-             py::arg("switch_before"), py::arg("entries"), py::arg("output_coefs"),
-             py::arg("sampled_states"), py::arg("surface_states"), py::arg("surface_kinds"),
-             py::arg("action_events"), py::arg("action_states"), py::arg("event_surfaces"));
+             py::arg("switch_before"), py::arg("steep"), py::arg("entries"),
+             py::arg("output_coefs"), py::arg("sampled_states"), py::arg("surface_states"),
+             py::arg("surface_kinds"), py::arg("action_events"), py::arg("action_states"),
+             py::arg("event_surfaces"));
     module.def("solve", &solve_batch, py::arg("model"), py::kw_only(), py::arg("isa"),
                py::arg("method"), py::arg("code"), py::arg("threads"), py::arg("columns"),
                py::arg("patients"), py::arg("event_times"), py::arg("event_kinds"),

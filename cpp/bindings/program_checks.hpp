@@ -73,7 +73,8 @@ inline void check_layout(const Layout& at) {
         at.n_switches >= at.n_surfaces && has_room(at.g, at.gnodes, at.n_surfaces) &&
         has_room(at.gnodes, at.grate, std::int64_t{n_nodes} * at.n_surfaces) &&
         has_room(at.grate, at.gtol, at.n_surfaces) && has_room(at.gtol, at.band, at.n_surfaces) &&
-        has_room(at.band, at.gside, at.n_surfaces) && has_room(at.gside, at.gf, at.n_surfaces) &&
+        has_room(at.band, at.push, at.n_surfaces) && has_room(at.push, at.gside, at.n_surfaces) &&
+        has_room(at.gside, at.gf, at.n_surfaces) &&
         has_room(at.gf, at.gbar, at.n_surfaces > 0 ? at.n : 0) &&
         has_room(at.when, at.was, at.n_events) && has_room(at.was, at.act, at.n_events) &&
         has_room(at.act, at.actrate, at.n_actions) &&

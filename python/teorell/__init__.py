@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from teorell.errors import InputError, InputWarning, ModelError
 from teorell.model import Model
+from teorell.model.actions import Infusion
 from teorell.model.expression import abs, cos, exp, hill, log, max, min, pow, sin, sqrt, tanh, where
 from teorell.model.network import mlp
 from teorell.moved import MOVED, open_doors
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AUC", "Additive", "Body", "Cmax", "Cmin", "Combined", "ConstraintSet", "EventTable", "Fit",
-    "Gradient", "InputError", "InputWarning", "Jacobian", "LogNormal", "Model", "ModelError",
-    "NCAWarning", "Normal", "Population", "Proportional", "Regimen", "SimulationError", "Solution",
-    "Stepwise", "Stored", "TimeAbove", "Tmax", "abs", "cos", "exp", "fit", "hill", "jacobian",
-    "jvp", "log", "max", "min", "mlp", "nca", "pow", "simulate", "simulate_to", "sin", "sqrt",
-    "stepwise", "tanh", "value_and_grad", "where",
+    "Gradient", "Infusion", "InputError", "InputWarning", "Jacobian", "LogNormal", "Model",
+    "ModelError", "NCAWarning", "Normal", "Population", "Proportional", "Regimen",
+    "SimulationError", "Solution", "Stepwise", "Stored", "TimeAbove", "Tmax", "abs", "cos", "exp",
+    "fit", "hill", "jacobian", "jvp", "log", "max", "min", "mlp", "nca", "pow", "simulate",
+    "simulate_to", "sin", "sqrt", "stepwise", "tanh", "value_and_grad", "where",
 ]  # fmt: skip
 
 

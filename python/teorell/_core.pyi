@@ -21,6 +21,7 @@ class Model:
         controlled: NDArray[np.uint8],
         is_signed: NDArray[np.uint8],
         switch_before: NDArray[np.float64],
+        steep: NDArray[np.uint8],
         entries: NDArray[np.int32],
         output_coefs: NDArray[np.int32],
         sampled_states: NDArray[np.int32],

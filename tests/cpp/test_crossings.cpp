@@ -67,6 +67,7 @@ enum : std::int32_t {  // slots; the regions of docs/programs.md
     grate = gnodes + 5,
     gtol,
     band,
+    push,
     gside,
     gf,
     gbar,
@@ -138,8 +139,8 @@ struct Model {
         at.n_const = 5, at.n_coef = 3, at.n = 1, at.n_out = 1, at.n_params = 2, at.n_switches = 1,
         at.rates = scalar, at.stages = 8;
         at.n_surfaces = 1, at.g = g, at.gnodes = gnodes, at.grate = grate, at.gtol = gtol,
-        at.band = band, at.gside = gside, at.gf = gf, at.gbar = gbar, at.gybar = gybar,
-        at.gcoefbar = gcoefbar, at.gdot = gdot;
+        at.band = band, at.push = push, at.gside = gside, at.gf = gf, at.gbar = gbar,
+        at.gybar = gybar, at.gcoefbar = gcoefbar, at.gdot = gdot;
         at.n_events = at.n_actions = has_event ? 1 : 0;
         at.when = when, at.was = was, at.act = act, at.actrate = actrate, at.actbar = actbar,
         at.aybar = aybar, at.acoefbar = acoefbar, at.actdot = actdot;

@@ -165,12 +165,19 @@ def test_bad_input_is_refused():
         tl.stepwise([0.0, 1.0], [1.0, 2.0, 3.0])
     with pytest.raises(InputError, match="finite"):
         tl.stepwise([0.0, 1.0], [1.0, np.nan])
+
+
+def test_a_condition_on_time_that_depends_on_a_parameter_that_changes():
+    """It changes when the time passes what the parameter is then."""
     model = tl.Model("windowed")
     tau = model.parameter("tau", 3.0)
     x = model.state("x", 1.0)
     model.flow(x, None, tl.where(model.time < tau, 0.1, 0.2) * x)
-    with pytest.raises(InputError, match="condition on time depends on it"):
-        tl.simulate(model, {"tau": tl.stepwise([0.0, 1.0], [1.0, 2.0])}, None, [1.0])
+    tau_by_time = tl.stepwise([0.0, 1.0, 4.0], [1.5, 2.0, 6.0])
+    solution = tl.simulate(model, {"tau": tau_by_time}, None, [1.9, 4.0, 8.0])
+    # until 2, and from 4 to 6
+    exact = np.exp([-0.19, -0.2 - 0.4, -0.2 - 0.4 - 0.2 - 0.4])
+    np.testing.assert_allclose(solution["x"][0], exact, rtol=1e-6)
 
 
 def test_a_failure_is_told_where_a_parameter_changes():

@@ -43,7 +43,7 @@ class Stage:
         monkeypatch.setattr("teorell.engine.executors.METHODS", ("rodas5p",))
         monkeypatch.setattr("teorell.lowering.recent.programs_of", self.lower)
 
-    def lower(self, model, outputs, infused, derivatives):
+    def lower(self, model, outputs, infused, derivatives=None, *more):
         self.called, self.infused = True, list(infused)
         return types.SimpleNamespace(
             parameter_names=model.parameter_names,

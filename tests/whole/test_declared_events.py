@@ -292,6 +292,188 @@ def test_mistakes() -> None:
     assert model.events == ()
     model.event(when=x < 0.5, then={"y": y + 1.0})
     assert "y becomes" in model.describe()
-    regimen = tl.Regimen.bolus(1.0, into="x", every=12.0, steady_state=True)
-    with pytest.raises(tl.InputError, match="declares events"):
-        tl.simulate(model, None, regimen, [1.0])
+
+
+def test_mistakes_of_equalities_and_infusions() -> None:
+    model = tl.Model("mistakes")
+    x, on = model.state("x", 1.0), model.level("on")
+    model.flow(x, None, x)
+    wrong: list[tuple[Any, Any, str]] = [
+        (x == 0.5, {on: 1.0}, "never found at it"),
+        ((on == 1.0) & (2.0 * x == on), {on: 0.0}, "never found at it"),
+        (x < 0.5, {x: tl.Infusion(1.0, 0.0)}, "must be above 0"),
+        (x < 0.5, {x: tl.Infusion(1.0, "long")}, "duration of an infusion"),
+        (x < 0.5, 3.0, "what an event does is a float"),
+        (x < 0.5, tl.Regimen.bolus(1.0, "x", every=2.0, doses=2), "one dose, at the time"),
+        (x < 0.5, tl.Regimen.bolus([1.0, 2.0], "x"), "one dose, at the time"),
+        (x < 0.5, tl.Regimen.infusion(1.0, "x", duration="modelled"), "how long it runs"),
+        (x < 0.5, tl.Regimen.bolus(1.0, "x") + tl.Regimen.bolus(2.0, "x"), "two doses into 'x'"),
+        (x < 0.5, tl.Regimen.none(), "without an action"),
+    ]
+    for when, then, message in wrong:
+        with pytest.raises(tl.ModelError, match=message):
+            model.event(when=when, then=then)
+    assert model.events == ()
+    assert model.state_names == ("x", "on")
+
+
+def test_an_equality_of_a_level() -> None:
+    model = tl.Model("count")
+    x, a, b = model.state("x", 1.0), model.level("a"), model.level("b")
+    model.flow(x, None, x)
+    model.event(when=x < 0.5, then={x: 1.0, a: a + 1.0})
+    model.event(when=a == 2.0, then={b: b + 10.0})
+    model.output("b", b)
+    times = np.log(2.0) * np.array([1.5, 2.5, 4.5])
+    np.testing.assert_allclose(tl.simulate(model, None, None, times)["b"][0], [0.0, 10.0, 10.0])
+
+
+@pytest.mark.parametrize("as_regimen", [False, True])
+def test_an_infusion_as_an_action(as_regimen: bool) -> None:
+    """x falls to a trough; from there on it is infused for a while, and falls again."""
+    model = tl.Model("infused")
+    k, trough, amount, long = model.parameters(k=0.4, trough=0.5, amount=1.2, long=2.0)
+    x = model.state("x", 2.0)
+    model.flow(x, None, k * x)
+    given = {x: tl.Infusion(amount, long)}
+    regimen = tl.Regimen.infusion(1.2, into="x", duration=2.0)
+    model.event(when=x < trough, then=regimen if as_regimen else given)
+    model.output("x", x)
+    times = np.array([2.0, 4.0, 5.4, 6.0, 7.0])
+    point = {"k": 0.4, "trough": 0.5} | ({} if as_regimen else {"amount": 1.2, "long": 2.0})
+
+    def exact(k: float, trough: float, amount: float = 1.2, long: float = 2.0) -> np.ndarray:
+        at, rest = np.log(2.0 / trough) / k, amount / long / k
+        during = rest + (trough - rest) * np.exp(-k * (times - at))
+        top = rest + (trough - rest) * np.exp(-k * long)
+        after = top * np.exp(-k * (times - at - long))
+        early = 2.0 * np.exp(-k * times)
+        return np.where(times < at, early, np.where(times < at + long, during, after))
+
+    solution = tl.simulate(model, point, None, times)
+    np.testing.assert_allclose(solution["x"][0], exact(**point), rtol=1e-5)
+    tangents = tl.jacobian(model, point, None, times, wrt=list(point), **TIGHT).derivatives
+    weights = np.random.default_rng(8).normal(size=(1, len(times), 1))
+    _, gradient = tl.value_and_grad(weights, model, point, None, times, **TIGHT)
+    for number, name in enumerate(point):
+        ends = [exact(**(point | {name: point[name] + h})) for h in (1e-6, -1e-6)]
+        np.testing.assert_allclose(
+            tangents[0, :, 0, number], (ends[0] - ends[1]) / 2e-6, rtol=1e-7, atol=1e-8
+        )
+        along = (weights[0, :, 0] * tangents[0, :, 0, number]).sum()
+        np.testing.assert_allclose(gradient.parameters[name], along, rtol=1e-10)
+
+
+def test_an_infusion_that_begins_while_one_runs() -> None:
+    """All of both is given, and they add up at a dose of the regimen."""
+    model = tl.Model("again")
+    x, y = model.state("x"), model.state("y")
+    model.flow(x, None, 0.5 * x)
+    model.event(when=x > 1.0, then={y: tl.Infusion(3.0, 4.0)})
+    model.output("y", y)
+    regimen = tl.Regimen.bolus(1.5, into="x", every=2.0, doses=2)
+    regimen = regimen + tl.Regimen.infusion(1.0, into="y", duration=1.0)
+    solution = tl.simulate(model, None, regimen, [1.0, 2.0, 3.0, 6.0, 9.0], rtol=1e-9)
+    # from 2 on what is left of the first, 1.5, and 3 are given until 6
+    np.testing.assert_allclose(solution["y"][0], [1.75, 2.5, 3.625, 7.0, 7.0], rtol=1e-8)
+
+
+def by_scipy(p: dict[str, float], end: float) -> np.ndarray:
+    """The states x, y, z and on of the model below at a time, by SciPy's location of events."""
+    integrate = pytest.importorskip("scipy.integrate")
+
+    def rates(_: float, u: Any, above: bool) -> list[float]:
+        out = p["k"] * u[0] * (1.0 + 0.5 * u[3])
+        return [-out, out - p["k"] * u[1], u[1] * (1.0 if above else 0.2) - 0.4 * u[2], 0.0]
+
+    def low(_: float, u: Any) -> float:
+        return float(p["low"] - u[0] - 0.5 * u[1])
+
+    def high(_: float, u: Any) -> float:
+        return float(u[2] - p["high"])
+
+    def half(_: float, u: Any) -> float:
+        return float(u[0] - 0.9)
+
+    t, u = 0.0, np.array([1.5, 0.3, 0.0, 0.0])
+    while True:
+        above = bool(u[0] > 0.9) if abs(u[0] - 0.9) > 1e-9 else False
+        for event, way in ((low, 1.0), (high, 1.0), (half, -1.0 if above else 1.0)):
+            event.terminal, event.direction = True, way  # type: ignore[attr-defined]
+        found = integrate.solve_ivp(
+            lambda t, u, above=above: rates(t, u, above),
+            (t, end),
+            u,
+            events=(low, high, half),
+            method="DOP853",
+            rtol=1e-11,
+            atol=1e-13,
+        )
+        t, u = found.t[-1], found.y[:, -1].copy()
+        if found.status != 1:
+            return u
+        which = next(k for k in range(3) if len(found.t_events[k]))
+        if which == 0:
+            u[0] += p["more"]
+        elif which == 1:
+            u[2:] = [0.3 * u[2], 1.0 - u[3]]
+
+
+def test_against_the_location_of_events_by_scipy() -> None:
+    model = tl.Model("two events and a rate")
+    k, low, high, more = model.parameters(k=0.5, low=0.5, high=0.3, more=0.7)
+    x, y, z = model.state("x", 1.5), model.state("y", 0.3), model.state("z")
+    on = model.level("on")
+    model.flow(x, y, k * x * (1.0 + 0.5 * on))
+    model.flow(y, None, k * y)
+    model.flow(None, z, y * tl.where(x > 0.9, 1.0, 0.2))
+    model.flow(z, None, 0.4 * z)
+    model.event(when=x + 0.5 * y < low, then={x: x + more})
+    model.event(when=z > high, then={z: 0.3 * z, on: 1.0 - on})
+    for name, state in (("x", x), ("y", y), ("z", z), ("on", on)):
+        model.output(name, state)
+    rng = np.random.default_rng(12)
+    given = {
+        "k": rng.uniform(0.3, 0.9, 3),
+        "low": rng.uniform(0.4, 0.7, 3),
+        "high": rng.uniform(0.15, 0.35, 3),
+        "more": rng.uniform(0.3, 1.0, 3),
+    }
+    solution = tl.simulate(model, given, None, [3.0, 8.0], rtol=1e-10, atol=1e-12)
+    assert (solution.status == 0).all()
+    for row in range(3):
+        point = {name: float(each[row]) for name, each in given.items()}
+        for which, end in enumerate((3.0, 8.0)):
+            np.testing.assert_allclose(solution.values[row, which], by_scipy(point, end), atol=2e-8)
+    weights = rng.normal(size=(3, 2, 4))
+    weights[..., 3] = 0.0
+    _, gradient = tl.value_and_grad(weights, model, given, None, [3.0, 8.0], **TIGHT)
+    tangents = tl.jacobian(model, given, None, [3.0, 8.0], wrt=list(given), **TIGHT).derivatives
+    for number, name in enumerate(given):
+        along = (weights * tangents[..., number]).sum(axis=(1, 2))
+        size = np.abs(weights * tangents[..., number]).sum(axis=(1, 2)).max()
+        np.testing.assert_allclose(gradient.parameters[name], along, atol=1e-10 * size)
+        ends = [
+            tl.simulate(model, given | {name: given[name] + h}, None, [3.0, 8.0], **TIGHT).values
+            for h in (1e-6, -1e-6)
+        ]
+        slope = (weights * (ends[0] - ends[1])).sum(axis=(1, 2)) / 2e-6
+        np.testing.assert_allclose(along, slope, rtol=1e-6, atol=1e-6 * size)
+
+
+def test_thousands_of_events_between_two_doses() -> None:
+    """4,000 are counted right; beyond 5,000, each a crossing and an action, they have no end."""
+    model = tl.Model("clock")
+    speed = model.parameter("speed", 1.0)
+    x, ticks = model.state("x"), model.level("ticks")
+    model.flow(None, x, speed)
+    model.event(when=x > 1.0, then={x: x - 1.0, ticks: ticks + 1.0})
+    model.output("x", x)
+    model.output("ticks", ticks)
+    solution = tl.simulate(model, {"speed": [4000.5, 6000.5]}, None, [1.0])
+    assert solution.status.tolist() == [0, 8]
+    np.testing.assert_allclose(solution.values[0, 0], [0.5, 4000.0], rtol=1e-6)
+    with pytest.raises(tl.SimulationError, match=r"(?s)without an end.*condition 1 < x"):
+        solution.raise_for_status()
+    _, gradient = tl.value_and_grad(np.array([[[1.0, 0.0]]]), model, {"speed": 4000.5}, None, [1.0])
+    np.testing.assert_allclose(gradient.parameters["speed"], 1.0, rtol=1e-9)

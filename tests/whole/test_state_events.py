@@ -210,23 +210,48 @@ def test_kinks_have_the_slope_of_their_side() -> None:
 
 
 def test_areas_under_an_output_that_jumps() -> None:
-    """The area is right; its derivative is that of a state, and refused for the output."""
+    """The area, and the time above a level, of outputs that jump where a state passes a threshold,
+    or at a time: their derivatives are those of a state that integrates them.
+    """
     model = tl.Model("flag")
-    k, thr = model.parameters(k=0.5, thr=1.0)
-    x, above = model.state("x", 2.0), model.state("above")
+    k, thr, late = model.parameters(k=0.5, thr=1.0, late=3.1)
+    x = model.state("x", 2.0)
     model.flow(x, None, k * x)
-    model.flow(None, above, tl.where(x > thr, 1.0, 0.0))
     model.output("flag", tl.where(x > thr, 1.0, 0.0))
-    model.output("above", above)
-    reductions = [tl.AUC("flag", end=6.0)]
-    solution = tl.simulate(model, None, None, [6.0], reductions=reductions)
-    exact_area = np.log(2.0) / 0.5
-    np.testing.assert_allclose(solution.reductions["auc_flag"], exact_area, rtol=1e-3)
-    np.testing.assert_allclose(solution["above"], exact_area, rtol=1e-6)
-    with pytest.raises(tl.InputError, match="Let a state of the model integrate it"):
-        tl.jacobian(model, {"thr": 1.0}, None, [6.0], wrt=["thr"], reductions=reductions)
-    slope = tl.jacobian(model, {"thr": 1.0}, None, [6.0], ["above"], wrt=["thr"], **TIGHT)
-    np.testing.assert_allclose(slope.derivatives.ravel(), -2.0, rtol=1e-8)
+    model.output("part", tl.where((x > thr) | (model.time > late), x * x, 0.1 * x))
+    point = {"k": 0.5, "thr": 1.0, "late": 3.1}
+    reductions = [
+        tl.AUC("flag", end=6.0),
+        tl.AUC("part", start=0.5, end=6.0),
+        tl.TimeAbove("part", threshold=0.5, end=6.0),
+    ]
+
+    def exact(k: float, thr: float, late: float) -> np.ndarray:
+        at, half = np.log(2.0 / thr) / k, np.log(2.0 / 0.5**0.5) / k
+
+        def squares(start: float, end: float) -> float:
+            return 2.0 / k * (np.exp(-2.0 * k * start) - np.exp(-2.0 * k * end))
+
+        low = 0.2 / k * (np.exp(-k * at) - np.exp(-k * late))
+        # x * x falls to 0.5 after x has passed the threshold, and before the time
+        assert at < half < late
+        return np.array([at, squares(0.5, at) + low + squares(late, 6.0), at])
+
+    for options in ({}, TIGHT):
+        solution = tl.simulate(model, point, None, [6.0], reductions=reductions, **options)
+        found = [float(each[0]) for each in solution.reductions.values()]
+        rtol = 20.0 * options.get("rtol", 1e-6)
+        np.testing.assert_allclose(found, exact(**point), rtol=rtol)
+    options = TIGHT | {"reductions": reductions}
+    jacobian = tl.jacobian(model, point, None, [6.0], wrt=list(point), **options)
+    sums = dict(zip(jacobian.of_reductions, (1.0, 0.4, -0.7), strict=True))
+    _, gradient = tl.value_and_grad(sums, model, point, None, [6.0], **options)
+    for number, name in enumerate(point):
+        ends = [exact(**(point | {name: point[name] + h})) for h in (1e-6, -1e-6)]
+        got = [each[0, number] for each in jacobian.of_reductions.values()]
+        np.testing.assert_allclose(got, (ends[0] - ends[1]) / 2e-6, rtol=1e-7, atol=1e-8)
+        along = np.dot(list(sums.values()), got)
+        np.testing.assert_allclose(gradient.parameters[name], along, rtol=1e-10, atol=1e-12)
 
 
 def test_a_kink_at_which_a_state_stands() -> None:

@@ -97,17 +97,56 @@ def test_weibull_release() -> None:
     shape = np.array([1.0, 1.2, 1.5, 1.9, 2.0, 3.1])
     solution = tl.simulate(model, {"b": shape}, None, [1.0])
     np.testing.assert_allclose(solution["d"][:, 0], 100.0 * np.exp(-(0.5**shape)), rtol=2e-6)
-    some = shape[1:4]
-    weights = np.ones((3, 1, 1))
-    _, gradient = tl.value_and_grad(weights, model, {"b": some}, None, [1.0], rtol=1e-9)
-    exact = -100.0 * np.exp(-(0.5**some)) * 0.5**some * np.log(0.5)
-    np.testing.assert_allclose(gradient.parameters["b"], exact, rtol=1e-6)
-    tangent = tl.jacobian(model, {"b": some}, None, [1.0], wrt=["b"], rtol=1e-9)
+    shape = np.append(shape, [1.0001, 1.01])
+    weights = np.ones((len(shape), 1, 1))
+    exact = -100.0 * np.exp(-(0.5**shape)) * 0.5**shape * np.log(0.5)
+    for rtol in (1e-4, 1e-6, 1e-9):
+        _, gradient = tl.value_and_grad(weights, model, {"b": shape}, None, [1.0], rtol=rtol)
+        # the slope of t^(b-1) by b, log(t) at b = 1, is followed as well from where t is 0
+        np.testing.assert_allclose(gradient.parameters["b"], exact, rtol=30.0 * rtol)
+        assert gradient.steps.max() < 300
+    tangent = tl.jacobian(model, {"b": shape}, None, [1.0], wrt=["b"], rtol=1e-9)
     np.testing.assert_allclose(tangent.derivatives.ravel(), gradient.parameters["b"], rtol=1e-11)
     below = tl.simulate(model, {"b": 0.7}, None, [1.0])
     assert below.status[0] == 1
     with pytest.raises(tl.SimulationError, match="a Weibull shape below 1"):
         below.raise_for_status()
+
+
+def test_release_that_begins_late() -> None:
+    """From a lag on that is a parameter; the steps are small at its start alone."""
+    model = tl.Model("late release")
+    b, lag = model.parameters(b=1.0, lag=0.7)
+    d = model.state("d", 100.0)
+    u = tl.max(model.time - lag, 0.0)
+    model.flow(d, None, tl.where(model.time < lag, 0.0, b * tl.pow(u, b - 1.0)) * d)
+    model.output("d", d)
+    times = np.array([0.5, 1.0, 3.0])
+    late = np.maximum(times - 0.7, 1e-300)
+    tangents = tl.jacobian(model, {"b": 1.0, "lag": 0.7}, None, times, wrt=["b", "lag"])
+    exact = np.where(times > 0.7, 100.0 * np.exp(-late), 100.0)
+    slope = np.where(times > 0.7, -exact * late * np.log(late), 0.0)
+    np.testing.assert_allclose(tangents.derivatives[0, :, 0, 0], slope, rtol=3e-5)
+    by_lag = np.where(times > 0.7, exact, 0.0)
+    np.testing.assert_allclose(tangents.derivatives[0, :, 0, 1], by_lag, rtol=3e-5)
+
+
+def test_a_scaled_time_and_a_parameter_that_changes() -> None:
+    """w time < c, where w changes over time: on, off where it changes, on again, off."""
+    model = tl.Model("scaled")
+    w, c = model.parameters(w=0.5, c=3.0)
+    y = model.state("y")
+    model.flow(None, y, tl.where(w * model.time < c, 1.0, 0.0))
+    model.output("y", y)
+    steps = tl.stepwise([0.0, 4.0, 5.0], [0.5, 1.0, 0.25])
+    times = [3.0, 4.5, 8.0, 13.0]
+    point = {"w": steps, "c": 3.0}
+    solution = tl.simulate(model, point, None, times)
+    np.testing.assert_allclose(solution["y"][0], [3.0, 4.0, 7.0, 11.0], rtol=1e-9)
+    tangent = tl.jacobian(model, point, None, times, wrt=["c"]).derivatives[0, :, 0, 0]
+    np.testing.assert_allclose(tangent, [0.0, 0.0, 0.0, 4.0], atol=1e-9)
+    _, gradient = tl.value_and_grad(np.ones((1, 4, 1)), model, point, None, times)
+    np.testing.assert_allclose(gradient.parameters["c"], 4.0, rtol=1e-9)
 
 
 def test_the_root_of_time() -> None:

@@ -1,10 +1,9 @@
 // Where the solution passes a surface inside a step, the step is taken again to end there, the side
-// changes, and the next step starts anew. A change of sides that has no effect waits for the end of
-// the step.
+// changes, and the next step starts anew.
 #pragma once
 
 #include "first_step.hpp"
-#include "surfaces.hpp"
+#include "quiet_changes.hpp"
 
 TEORELL_BEGIN
 
@@ -14,8 +13,8 @@ constexpr double most_crossings = 1e4;  // between two events
 // Lanes, each perhaps at a crossing. Executor: as for Group. Where there is no surface nothing is
 // done.
 template <class V, class Method, class Executor>
-class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
-    using Base = SurfaceLanes<V, Method, Executor>;
+class CrossingLanes : protected QuietLanes<V, Method, Executor> {
+    using Base = QuietLanes<V, Method, Executor>;
     using P = Pack<V>;
 
   protected:
@@ -24,7 +23,8 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
     using Base::distances_at_start, Base::distances_at_node, Base::rates_at, Base::rates_at_start,
         Base::tolerances, Base::clear_of, Base::room_of, Base::passes, Base::flip, Base::side_after;
     using Base::side, Base::side_of, Base::side_slot, Base::change_side, Base::node;
-    using Base::W, Base::m, Base::at, Base::b;
+    using Base::slides, Base::holding, Base::held, Base::release, Base::drawn_over, Base::hold;
+    using Base::W, Base::m, Base::at, Base::b, Base::length, Base::without_effect;
 
     unsigned landed = 0;   // lanes whose step ends at a crossing, or that stand at one
     unsigned settled = 0;  // lanes whose sides change at the end of the step without an effect
@@ -32,16 +32,18 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
 
     double target[W];  // length of the step that is taken again
 
-    // The surface that a lane passes at tn; -1: none, or it has stood on it since its last event,
-    // so that the time does not move.
+    // The surface that a lane passes at tn, after all of them if it has held the lane before; -1:
+    // none, or it has stood on it since its last event, so that the time does not move.
     TEORELL_HD std::int32_t crossed(int l) const {
-        return has(landed, l) && side(l, surface[l]) != 0.0 ? surface[l] : -1;
+        if (!has(landed, l) || side(l, surface[l]) == 0.0) return -1;
+        return surface[l] + (held(l, surface[l]) ? at.n_surfaces : 0);
     }
 
     TEORELL_HD void seat_sides(int l) {
         landed &= ~(1u << l), landing &= ~(1u << l), torn &= ~(1u << l);
         crossings[l] = stride[l] = 0.0, crossed_last[l] = -1;
-        for (int k = 0; k < at.n_surfaces; ++k) lane(at.band + k, l) = 0.0;
+        slides &= ~(1u << l), holding &= ~(1u << l);
+        for (int k = 0; k < at.n_surfaces; ++k) lane(at.band + k, l) = 0.0, release(l, k);
     }
 
     // The sides of lanes at tn, from the state there, after events or an action; where they stand
@@ -58,7 +60,7 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
                     if (after_action) on |= 1u << l;
                     continue;
                 }
-                lane(at.band + k, l) = 0.0;
+                lane(at.band + k, l) = 0.0, release(l, k);
                 if (g == 0.0) on |= 1u << l;
                 changed |= change_side(l, k, side_of(g)) ? 1u << l : 0u;
             }
@@ -78,7 +80,7 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
         for_each(near, [&](int l) {
             for (int k = 0; k < at.n_surfaces; ++k) passing |= passes(l, k) <= 1.0 ? 1u << l : 0u;
         });
-        if (passing == 0) return 0;
+        if (passing == 0) return draw(accepted), 0;
         P::store(length, h_step);
         const unsigned quiet = passing & ~landing;
         if (quiet != 0) {
@@ -87,7 +89,21 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
         }
         unsigned again = 0;
         for_each(passing & ~settled, [&](int l) { again |= land(l) ? 1u << l : 0u; });
+        draw(accepted & ~again);
         return again;
+    }
+
+    // Lanes that have passed a surface, and that another holds which they have not been taken back
+    // to: at that now.
+    TEORELL_HD unsigned next_surface(unsigned passed) {
+        passed &= slides & ~torn;
+        if (passed == 0) return 0;
+        distances_at_start();
+        unsigned more = 0;
+        for_each(passed, [&](int l) {
+            more |= stand_at(l, drawn_over(l, surface[l] + 1, at.g, 1)) ? 1u << l : 0u;
+        });
+        return more;
     }
 
     // Lanes whose step was refused have no crossing in it.
@@ -112,18 +128,19 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
     // One lane at its crossing: to the other side.
     TEORELL_HD void cross_surface(int l) {
         const int k = surface[l];
+        const bool jump = m.surface_kinds[k] == of_jump || m.surface_kinds[k] == of_output;
         rates_at_start();
         const double before = lane(at.grate + k, l);
+        keep_rates();
         change_side(l, k, to[l]);
         Base::prepare_again();
         rates_at_start();
         const double after = lane(at.grate + k, l);
-        tolerances(at.yn, get(at.scalar + s_tn));
-        distances_at_start();
+        find_tolerances();
         const double off = 1.000001 * abs(lane(at.g + k, l)), tolerance = lane(at.gtol + k, l);
         lane(at.band + k, l) = off > tolerance ? off : tolerance;
-        const bool back = to[l] * before > 0.0 && to[l] * after < 0.0 &&
-                          abs(after) * stride[l] > 100.0 * tolerance;
+        const bool back = to[l] * before > 0.0 && to[l] * after < 0.0,
+                   much = jump || abs(after) * stride[l] > 100.0 * tolerance;
         // The same surface again without a step between: changes have come to a limit.
         const bool again = crossed_last[l] == k && crossed_at[l] == tn(l);
         if (m.surface_kinds[k] == of_kink) {
@@ -133,8 +150,11 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
                 const double g = abs(lane(node(k, i), l));
                 if (g > lane(at.band + k, l)) lane(at.band + k, l) = g;
             }
-        } else if (back || again || !count_change(l)) {
+        } else if (again || (!held(l, k) && !count_change(l)) ||
+                   (back && much && !(jump && hold(l, k, before, after, stride[l])))) {
             tear(l, k);
+        } else if (!back) {
+            release(l, k);
         }
         crossed_last[l] = k, crossed_at[l] = tn(l);
     }
@@ -152,6 +172,9 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
         for (int k = 0; k < at.n_surfaces; ++k) {
             const V band = get(at.band + k), last = get(side_slot(k)) * get(node(k, n_nodes - 1));
             put(at.band + k, select(mask, select(last > band, zero, band), band));
+            if (slides != 0)
+                put(at.push + k,
+                    select(mask, select(last > band, zero, get(at.push + k)), get(at.push + k)));
         }
     }
 
@@ -167,80 +190,11 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
     std::int32_t surface[W];  // that of the crossing
     std::int32_t culprit[W];
     int landings[W];
-    double done[W];  // up to where sides have been changed to see whether that has an effect
-    double to[W];    // the side after it
+    double to[W];  // the side after it
     std::int32_t crossed_last[W];
     double crossed_at[W];
-    double crossings[W];                        // since the last event
-    alignas(Base::alignment) double length[W];  // of the step
-    double stride[W];                           // before it was cut short
-
-    // Of lanes that pass surfaces those for which it is the same, within a tenth of the tolerance,
-    // when their sides change, one after the other, at the end of the step. A kink that is passed
-    // by no more than the tolerance counts as such; what an action waits for does not.
-    TEORELL_HD unsigned without_effect(unsigned lanes, V t_new) {
-        unsigned good = lanes, more = lanes;
-        for_each(lanes, [&](int l) {
-            for (int k = 0; k < at.n_surfaces; ++k)
-                if (passes(l, k) <= 1.0 && !may_be_quiet(l, k)) good &= ~(1u << l);
-            done[l] = -1.0;
-        });
-        more = good;
-        if (good == 0) return 0;
-        rates_at(at.ynew, t_new);
-        for (int k = 0; k < at.n; ++k) put(at.gf + k, get(at.f + k));
-        for (int k = 0; k < at.n_surfaces; ++k) put(at.gside + k, get(side_slot(k)));
-        while (more != 0) {
-            for_each(more, [&](int l) { more &= flip_next(l) ? ~0u : ~(1u << l); });
-            if (more == 0) break;
-            Base::prepare_again();
-            rates_at(at.ynew, t_new);
-            for_each(more, [&](int l) {
-                if (!rates_are_near(l)) good &= ~(1u << l), more &= ~(1u << l);
-            });
-        }
-        for (int k = 0; k < at.n_surfaces; ++k) put(side_slot(k), get(at.gside + k));
-        Base::prepare_again();
-        return good;
-    }
-
-    TEORELL_HD bool may_be_quiet(int l, int k) const {
-        double lack[n_nodes];
-        if (m.surface_kinds[k] == of_action) return false;
-        if (!room_of(l, k, lack)) return true;
-        for (double& each : lack) each = -each;
-        const Quartic curve(lack);
-        const bool there = lack[n_nodes - 1] > 0.0;
-        return (m.surface_kinds[k] == of_jump && there) ||
-               curve(curve.highest(0.0, 1.0)) <= lane(at.gtol + k, l);
-    }
-
-    // The sides of all surfaces that are passed up to the next that has not been; false: there is
-    // none. After a surface that is passed twice the side is again the one before.
-    TEORELL_HD bool flip_next(int l) {
-        double theta = 2.0;
-        for (int k = 0; k < at.n_surfaces; ++k) {
-            const double at_k = passes(l, k);
-            if (at_k > done[l] && at_k < theta) theta = at_k;
-        }
-        if (theta > 1.0) return false;
-        done[l] = theta;
-        for (int k = 0; k < at.n_surfaces; ++k) {
-            const double g = lane(node(k, n_nodes - 1), l);
-            if (passes(l, k) == theta && !(abs(g) <= lane(at.band + k, l)))
-                change_side(l, k, side_of(g));
-        }
-        return true;
-    }
-
-    TEORELL_HD bool rates_are_near(int l) const {
-        for (int k = 0; k < at.n; ++k) {
-            const double jump = length[l] * (lane(at.f + k, l) - lane(at.gf + k, l)),
-                         size = fma(b.rtol, abs(lane(at.ynew + k, l)), lane(at.atol + k, l));
-            if (!(abs(jump) <= 0.1 * size)) return false;
-        }
-        return true;
-    }
+    double crossings[W];  // since the last event
+    double stride[W];     // before it was cut short
 
     // A lane that passes a surface in its step. True: it takes the step again, to end there.
     TEORELL_HD bool land(int l) {
@@ -279,6 +233,17 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
         target[l] = 0.25 * length[l];  // to where the distance becomes, or ceases to be, a number
         return true;
     }
+    // Lanes at the end of their step, on the wrong side of a surface that holds them.
+    TEORELL_HD void draw(unsigned lanes) {
+        for_each(lanes & slides & ~landed, [this](int l) {
+            if (stand_at(l, drawn_over(l, 0, node(0, n_nodes - 1), n_nodes))) landed |= 1u << l;
+        });
+    }
+    TEORELL_HD bool stand_at(int l, int k) {
+        if (k < 0) return false;
+        surface[l] = k, to[l] = -side(l, k);
+        return true;
+    }
     TEORELL_HD bool arrive(int l) {
         landing &= ~(1u << l), landed |= 1u << l;
         return false;
@@ -296,11 +261,24 @@ class CrossingLanes : protected SurfaceLanes<V, Method, Executor> {
             const double way = way_from(k, l);
             if (way == 0.0 || way != way || !change_side(l, k, way)) continue;
             Base::prepare_again();
-            if (m.surface_kinds[k] == of_kink || way * way_from(k, l) >= 0.0) continue;
+            const bool kink = m.surface_kinds[k] == of_kink;
+            if (kink || way * way_from(k, l) >= 0.0) continue;
+            const double before = lane(at.grate + k, l);
+            keep_rates();
             change_side(l, k, -way);
             Base::prepare_again();
-            if (way * way_from(k, l) > 0.0) tear(l, k);
+            if (way * way_from(k, l) <= 0.0) continue;
+            const double after = lane(at.grate + k, l);
+            find_tolerances();
+            if (!hold(l, k, before, after, Base::infinity)) tear(l, k);
         }
+    }
+    TEORELL_HD void keep_rates() {
+        for (int i = 0; i < at.n; ++i) put(at.gf + i, get(at.f + i));
+    }
+    TEORELL_HD void find_tolerances() {
+        tolerances(at.yn, get(at.scalar + s_tn));
+        distances_at_start();
     }
     TEORELL_HD double way_from(int k, int l) {
         rates_at_start();

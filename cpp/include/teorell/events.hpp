@@ -13,7 +13,8 @@ enum EventKind : std::int32_t {
     infusion_end = 2,
     switch_over = 3,
     reset = 4,  // no infusion runs any more; an infusion that it stops has no row for its end
-    parameter_change = 5  // holds from here on; at time 0 what `initial` made of the columns stays
+    parameter_change = 5,  // holds from here on; at time 0 what `initial` made of the columns stays
+    given = 6  // a bolus that is part of a start: of the conditions that hold after it none acts
 };
 enum ResetTarget : std::int32_t { to_zero = 0, to_initial = 1 };
 }  // namespace teorell
@@ -36,7 +37,8 @@ class EventLanes : protected WorkspaceLanes<V> {
 
     alignas(Base::alignment) double stop[W];  // the time of the next event
     std::int64_t patient[W], event[W], event_end[W];
-    int running[W];  // infusions that have started and not ended
+    int running[W];      // infusions that have started and not ended
+    unsigned steep = 0;  // lanes at whose last event a power of time begins (FirstStep)
 
     TEORELL_HD void seat_events(int l, std::int64_t i) {
         patient[l] = i;
@@ -44,6 +46,7 @@ class EventLanes : protected WorkspaceLanes<V> {
         event_end[l] = b.event_offsets[i * b.event_offset_stride + 1];
         for (int k = 0; k < at.n_rates; ++k) lane(at.rates + k, l) = 0.0;
         running[l] = 0;
+        steep &= ~(1u << l);
         note_next_event(l);
     }
 
@@ -54,18 +57,21 @@ class EventLanes : protected WorkspaceLanes<V> {
     // All that happens at tn, up to event `end`.
     TEORELL_HD void apply_events(int l, std::int64_t end) {
         const double now = tn(l), latest = now + event_tolerance(now);
+        steep &= ~(1u << l);
         bool stale = false;  // a parameter has changed since the coefficients were prepared
         for (; event[l] < end && b.event_times[event[l]] <= latest; ++event[l]) {
             const std::int32_t target = b.event_targets[event[l]];
             const double value = b.event_values[event[l]];
             switch (b.event_kinds[event[l]]) {
-            case bolus: lane(at.yn + target, l) += value; break;
+            case bolus:
+            case given: lane(at.yn + target, l) += value; break;
             case infusion_start:
                 lane(at.rates + target, l) += value, running[l] += value > 0.0;
                 break;
             case infusion_end: end_infusion(l, target, value); break;
             case switch_over:
                 lane(at.params + at.n_params + target, l) = value, stale = true;
+                if (m.steep != nullptr && m.steep[target] != 0) steep |= 1u << l;
                 break;
             case parameter_change: lane(at.params + target, l) = value, stale = true; break;
             case reset:

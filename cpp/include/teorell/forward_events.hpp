@@ -69,7 +69,7 @@ class ForwardEvents : protected ForwardReductions<V, Method, Executor> {
             const std::int64_t at_row =
                 d * g.event_strides[0] + patient[l] * g.event_strides[1] + e;
             const double value = g.event_value == nullptr ? 0.0 : g.event_value[at_row];
-            if (kind == bolus) ydot(carried, d, target)[l] += value;
+            if (kind == bolus || kind == given) ydot(carried, d, target)[l] += value;
             if (kind == infusion_start) ratedot(d, target)[l] += value;
             if (kind == infusion_end) ratedot(d, target)[l] -= value;
             if (kind == reset) forget(l, d, target);
@@ -90,18 +90,28 @@ class ForwardEvents : protected ForwardReductions<V, Method, Executor> {
     }
 
     // The tangents over a surface, as Reverse::pass_back has them.
-    void pass(int l, std::int32_t surface) {
+    void pass(int l, std::int32_t crossed) {
+        const int surface = Base::surface_of(crossed);
+        Base::right_hand_side(l, execute);
+        const double before = Base::distance_rate(l, surface);
+        Base::set_parameters(l, stretch[l]);
+        Base::right_hand_side(l, execute);
+        const double after = Base::distance_rate(l, surface);
+        const bool held = Base::is_held(l, surface, before, after);
+        const double rate = Base::passing_rate(l, crossed, before, after);
+        Base::set_parameters(l, stretch[l] - 1);
         Base::right_hand_side(l, execute);
         for (int k = 0; k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
-        const double rate = Base::distance_rate(l, surface);
         for (std::int64_t d = 0; d < g.directions; ++d) {
             load(d);
             for (int k = 0; k < at.n; ++k) put(at.ydot + k, get(at.yndot + k));
             interpret<V>(m.surfaces_jvp, ws);
             shifts.data[d] = -lane(at.gdot + surface, l) / rate;
-            if (r.count > 0) Base::extrema_at_events(l, d, shifts.data[d], shifts.data[d]);
+            if (r.count > 0 && !held) Base::extrema_at_events(l, d, shifts.data[d], shifts.data[d]);
         }
+        if (r.count > 0 && !held) Base::integrals_beside(l, 1.0, shifts.data);
         change_parameters(l);
+        if (r.count > 0 && !held) Base::integrals_beside(l, -1.0, shifts.data);
         Base::right_hand_side(l, execute);
         for (int k = 0; k < at.n; ++k) {
             const double jump = lane(at.ynew + k, l) - lane(at.f + k, l);

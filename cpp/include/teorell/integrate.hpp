@@ -135,25 +135,29 @@ class Group : ActionLanes<V, Method, Executor> {
                            others = left & ~acting & ~passing;
             for_each(acting, [this](int l) { Base::act(l); });
             for_each(passing, [this](int l) { Base::cross_surface(l); });
-            for_each(others, [this](int l) { Base::apply_events(l, Base::last_event_now(l)); });
+            for_each(others, [this](int l) { Base::apply_events(l, Base::events_at_once(l)); });
             Base::find_sides(others);
-            landed &= ~passing;
+            Base::steep &= ~(acting | passing);
+            landed = (landed & ~passing) | Base::next_surface(passing);
             Base::note_conditions(left);
             if (!b.before)
-                Base::sample_here((others | without_event(acting | passing)) & ~due & ~torn);
+                Base::sample_here((others | without_event(acting | passing)) & ~due & ~torn &
+                                  ~(passing & landed));
             for_each(left, [this](int l) {
                 record.leave(patient[l], sample[l], event[l], values_of(l));
             });
             for_each(left & torn, [this](int l) { finish(l, sliding); });
             for_each(left, [&](int l) {
-                if (has(active & due, l)) return;
+                if (has(active & (due | (passing & landed)), l)) return;
                 if (has(active, l) && sample[l] == n_samples[l] && Base::windows_over(l))
                     finish(l, success);
                 const double now = tn(l);
                 if (!has(active, l) || stop[l] > now + event_tolerance(now)) left &= ~(1u << l);
             });
         }
-        if (lanes & active) first_step(lanes & active);
+        const unsigned going = lanes & active, held = Base::keep_pace(going);
+        if (going & ~held) first_step(going & ~held);
+        for_each(held, [this](int l) { h[l] = h[l] < Base::pace[l] ? h[l] : Base::pace[l]; });
     }
 
     TEORELL_HD unsigned without_event(unsigned lanes) const {
@@ -196,6 +200,10 @@ class Group : ActionLanes<V, Method, Executor> {
         const V h_next = h_step * step_factor<V, Method>(log_error, limit);
         P::store(h, select(P::from_bits(active), h_next, P::broadcast(1.0)));
         P::store(growth, select(accept_mask, P::broadcast(Controller::largest), P::broadcast(1.0)));
+        for_each(accepted & Base::steep, [this](int l) {
+            const double most = steep_growth(b.rtol);
+            growth[l] = growth[l] < most ? growth[l] : most;
+        });
         P::store(steps, P::load(steps) + select(accept_mask, P::broadcast(1.0), zero));
 
         const unsigned refused = active & ~good;
@@ -288,6 +296,10 @@ class Group : ActionLanes<V, Method, Executor> {
         P::store(h, select(mask, first.h, P::load(h)));
         P::store(growth,
                  select(mask, P::broadcast(Controller::largest_after_first), P::load(growth)));
+        for_each(lanes & Base::steep, [this](int l) {
+            h[l] *= 10.0 * b.rtol < 1.0 ? 10.0 * b.rtol : 1.0;
+            growth[l] = steep_growth(b.rtol);
+        });
         for_each(lanes, [&](int l) {
             negatives[l] = 0;
             if (!has(first.finite, l))

@@ -42,7 +42,7 @@ struct Layout {
     // Of surfaces: distances, at the nodes of a step, their rates, tolerances; how near is on it;
     // sides and rates of states to compare; cotangents of distances, states, coefficients;
     // tangents.
-    std::int32_t g, gnodes, grate, gtol, band, gside, gf, gbar, gybar, gcoefbar, gdot;
+    std::int32_t g, gnodes, grate, gtol, band, push, gside, gf, gbar, gybar, gcoefbar, gdot;
     // Of declared events: conditions that hold now, and that held; what actions give, how fast
     // that changes; cotangents of what they give, of states and coefficients; tangents.
     std::int32_t when, was, act, actrate, actbar, aybar, acoefbar, actdot;
@@ -67,8 +67,9 @@ enum Scalar : std::int32_t {
 
 constexpr int max_stages = 8;
 
-// What changes at a surface: rates, their slopes alone, or whether an action is taken.
-enum SurfaceKind : std::uint8_t { of_jump = 0, of_kink = 1, of_action = 2 };
+// What changes at a surface: rates, their slopes alone, whether an action is taken, or an output
+// that is integrated (and perhaps rates).
+enum SurfaceKind : std::uint8_t { of_jump = 0, of_kink = 1, of_action = 2, of_output = 3 };
 
 // Everything of a model that the time loop needs; plain pointers, so that it serves host and device
 // alike.
@@ -91,6 +92,9 @@ struct Programs {
     const std::uint8_t* is_signed;   // [n]
     double inverse_n_controlled;
     const double* switch_before;  // [n_switches] those of time, then the sides of surfaces
+    // [n_switches] or null; 1: where it changes a power of time begins whose slope by its exponent
+    // is infinite there.
+    const std::uint8_t* steep;
     // Conditions on states: distances from their surfaces (t, y, coef -> g), and how fast these
     // change (t, y, f, coef -> grate).
     const std::int32_t* surfaces;

@@ -95,21 +95,29 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor> {
 
     // One lane over the surface that it passes at time t*, where its state is continuous: of
     //     dy+ = dy- + (f- - f+) dt*,   dt* = -(g_y dy- + g_p dp) / (g_t + g_y f-)
-    // the transpose (Hairer, Norsett & Wanner, Solving ODEs I, II.6).
-    void pass_back(int l, std::int32_t surface) {
-        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.after(*of[l], stretch[l])[k];
+    // the transpose (Hairer, Norsett & Wanner, Solving ODEs I, II.6). One that holds the solution
+    // takes it back by dt* = -(g_y dy- + g_p dp) / (g_y (f- - f+)), at a time that does not move.
+    void pass_back(int l, std::int32_t crossed) {
+        const int surface = Base::surface_of(crossed);
+        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
         Base::right_hand_side(l, execute);
+        const double after = Base::distance_rate(l, surface);
+        double beside = 0.0;  // of integrals whose output jumps
+        if (g.reduced != nullptr) Base::add_integrands(l, -1.0, beside);
         for (int k = 0; k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
         hand_in(l, false);
         forget_coefficients(l);
         go_before(l, true);
         Base::right_hand_side(l, execute);
-        double by_time = by_action[l];
+        const double before = Base::distance_rate(l, surface);
+        const bool held = Base::is_held(l, surface, before, after);
+        if (g.reduced != nullptr) Base::add_integrands(l, 1.0, beside);
+        double by_time = held ? 0.0 : by_action[l] + beside;
         for (int k = 0; k < at.n; ++k)
             by_time += lane(at.lam + k, l) * (lane(at.f + k, l) - lane(at.ynew + k, l));
-        if (g.reduced != nullptr) by_time += Base::extrema_moved(l);
+        if (g.reduced != nullptr && !held) by_time += Base::extrema_moved(l);
         if (by_time == 0.0) return;  // a kink: it does not matter when
-        const double rate = Base::distance_rate(l, surface);
+        const double rate = Base::passing_rate(l, crossed, before, after);
         for (int k = 0; k < at.n_surfaces; ++k) put(at.gbar + k, P::broadcast(0.0));
         lane(at.gbar + surface, l) = -by_time / rate;
         interpret<V>(m.surfaces_vjp, ws);
@@ -160,7 +168,7 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor> {
     void uncross(int l, std::int64_t e) {
         const std::int32_t target = b.event_targets[e], kind = b.event_kinds[e];
         double& value = g.event_value[Base::row(l, e)];
-        if (kind == bolus) value = lane(at.lam + target, l);
+        if (kind == bolus || kind == given) value = lane(at.lam + target, l);
         if (kind == infusion_start) value = lane(at.coefbar + at.rates - at.coef + target, l);
         if (kind == infusion_end) value = -lane(at.coefbar + at.rates - at.coef + target, l);
         if (kind == reset) {

@@ -42,9 +42,9 @@ inline const char* status_sentence(int status) {
                "given cannot leave or where the states oscillate; elsewhere the search has not "
                "found it; give the doses one by one to see";
     case sliding:
-        return "a condition on states has no side to be on: the rates of each side lead back to "
-               "the "
-               "other; write what holds between the two, or give the condition two thresholds";
+        return "a condition on states has no side to be on, or changes without an end: the rates "
+               "of each side, or what an event does, lead back to the other; write what holds "
+               "between the two, or give the condition two thresholds";
     case cancelled: return "the run was cancelled before this patient was finished";
     default: return "unknown status";
     }

@@ -10,6 +10,8 @@
 
 TEORELL_BEGIN
 
+constexpr double taken_back = 1.9;  // 2 would take it back to the other side for ever
+
 template <class V>
 class TapeWalk : protected WorkspaceLanes<V> {
   protected:
@@ -122,6 +124,26 @@ class TapeWalk : protected WorkspaceLanes<V> {
         return lane(at.grate + surface, l);
     }
 
+    // What a stretch says of a surface that is passed at its start: which it is, and whether it has
+    // held the lane before.
+    int surface_of(std::int32_t crossed) const { return crossed % at.n_surfaces; }
+
+    // The rate by which the time of a passing follows from the distance. Where the rates on both
+    // sides lead the lane back, the surface holds it (SlidingLanes): the distance is taken away
+    // along the difference of the rates. Within a step what moves across the surface grows; it is
+    // taken back so far that it is none in the mean.
+    double passing_rate(int l, std::int32_t crossed, double before, double after) const {
+        if (!is_held(l, surface_of(crossed), before, after)) return before;
+        return (before - after) / (crossed < at.n_surfaces ? 1.0 : taken_back);
+    }
+
+    // Do the rates on both sides of a surface lead a lane back to it, at the start of its stretch?
+    bool is_held(int l, int surface, double before, double after) const {
+        const int side = at.n_params + at.n_switches - at.n_surfaces + surface;
+        const double to = parameter(patient[l], stretch[l], side);
+        return to * before > 0.0 && to * after < 0.0;
+    }
+
     void set_rates(int l, std::int64_t which) {
         for (int k = 0; k < at.n_rates; ++k)
             lane(at.rates + k, l) = which < 0 ? 0.0 : tape.rates(*of[l], which)[k];
@@ -167,7 +189,8 @@ class TapeWalk : protected WorkspaceLanes<V> {
         const std::int32_t target = b.event_targets[e];
         const double value = b.event_values[e];
         switch (b.event_kinds[e]) {
-        case bolus: lane(at.yn + target, l) += value; break;
+        case bolus:
+        case given: lane(at.yn + target, l) += value; break;
         case infusion_start: lane(at.rates + target, l) += value; break;
         case infusion_end: lane(at.rates + target, l) -= value; break;
         case switch_over:

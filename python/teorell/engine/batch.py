@@ -48,7 +48,8 @@ class Timeline(Rows):
     offsets of shape (2,) means that all share one timeline.
     kind 0 bolus: y[target] += value; 1 infusion starts: rate[target] += value; 2 infusion ends:
     rate[target] -= value; 3 switch: switch[target] = value; 4 reset: rates 0, states 0 (target 0)
-    or initial (1); 5 parameter[target] = value.
+    or initial (1); 5 parameter[target] = value;
+    6 a bolus that is part of a start: of the conditions that hold after it none acts.
     target: a state for a bolus, an infused state, a switch, a parameter.
     """
 

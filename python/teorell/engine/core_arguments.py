@@ -85,6 +85,9 @@ def _core_model(programs: Programs) -> Any:
         switch_before=np.array(
             [s.before for s in programs.switches] + [0.0] * len(programs.conditions), np.float64
         ),
+        steep=np.array(
+            [s.steep for s in programs.switches] + [False] * len(programs.conditions), np.uint8
+        ),
         entries=np.ascontiguousarray(programs.entries.reshape(-1), dtype=np.int32),
         output_coefs=np.ascontiguousarray(programs.output_coefs, dtype=np.int32),
         sampled_states=np.ascontiguousarray(programs.sampled_states, dtype=np.int32),

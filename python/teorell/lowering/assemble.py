@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,7 +24,8 @@ from teorell.lowering.step_programs import Step, step_programs
 from teorell.lowering.surfaces import with_surfaces
 from teorell.lowering.switches import with_switches
 from teorell.lowering.values import Symbols, Terms, Values, parameter_values
-from teorell.model.expression import Expression, leaves
+from teorell.model.expression import Expression, constant, leaves
+from teorell.model.simplify import select
 
 if TYPE_CHECKING:
     from teorell.model import Model
@@ -41,6 +42,8 @@ def lower(
     infused: tuple[str, ...] = (),
     derivatives: str | None = None,
     stages: int = 8,
+    stepping: Collection[str] = (),
+    located: Collection[str] = (),
 ) -> Programs:
     """The programs of a model.
 
@@ -51,12 +54,14 @@ def lower(
     derivatives: None, "vjp" for the programs of the adjoint, "jvp" for those of forward
         sensitivities.
     stages: stages of the method, for the size of the workspace.
+    stepping: parameters that change over time. located: outputs that are smooth within a step, as
+        integrals of them need: where they jump a step ends.
     """
     known = model.outputs()
     chosen = tuple(known) if outputs is None else tuple(outputs)
     _check_names(model, chosen, tuple(infused))
     names, events = model.state_names, model.events
-    parts = _parts(model, [known[name] for name in chosen])
+    parts = _parts(model, {name: known[name] for name in chosen}, stepping, located)
     switches, conditions = parts.switches, parts.conditions
     parameters = (*model.parameter_names, *map(arrival_name, parts.arrivals))
     constants = Constants()
@@ -125,9 +130,12 @@ def lower(
     )
 
 
-def surfaces_of(model: Model) -> tuple[Surface, ...]:
+def surfaces_of(
+    model: Model, stepping: Collection[str] = (), located: Collection[str] = ()
+) -> tuple[Surface, ...]:
     """The surfaces of conditions on states, in their order."""
-    return _parts(model, []).conditions
+    known = model.outputs()
+    return _parts(model, {name: known[name] for name in located}, stepping, located).conditions
 
 
 class _Parts(NamedTuple):
@@ -142,20 +150,28 @@ class _Parts(NamedTuple):
     arrivals: tuple[str, ...]  # the states whose times after doses are read
 
 
-def _parts(model: Model, outputs: Sequence[Expression]) -> _Parts:
+def _parts(
+    model: Model,
+    chosen: Mapping[str, Expression],
+    stepping: Collection[str],
+    located: Collection[str] = (),
+) -> _Parts:
     """Times after doses, conditions on time and conditions on states taken out, in this order."""
     rates, events = list(model.derivatives().values()), model.events
     whens = [event.when for event in events]
     actions = [expr for event in events for expr in event.then.values()]
-    given, outputs, arrivals = with_arrivals([*rates, *whens, *actions], outputs)
+    given, outputs, arrivals = with_arrivals([*rates, *whens, *actions], list(chosen.values()))
     waited = len(rates) + len(whens)
-    split, switches = with_switches(given[:waited])
-    split, conditions = with_surfaces(split, len(switches), len(events))
+    ends = [k for k, name in enumerate(chosen) if name in located]
+    whole = [*given[:waited], *[outputs[k] for k in ends]]
+    split, switches = with_switches(whole, stepping)
+    split, conditions = with_surfaces(split, len(switches), len(events), len(ends))
+    smooth = dict(zip(ends, split[waited:], strict=True))
     return _Parts(
         rates=split[: len(rates)],
-        whens=split[len(rates) :],
+        whens=split[len(rates) : waited],
         actions=given[waited:],
-        outputs=outputs,
+        outputs=[smooth.get(k, output) for k, output in enumerate(outputs)],
         switches=switches,
         conditions=conditions,
         arrivals=arrivals,
@@ -198,7 +214,7 @@ def _fill(
     actions = [forms.of(expr) for expr in parts.actions]
     store_all(Values(builders["actions"], forms, symbols), actions, "act")
     _total_rates(Values(builders["action_rates"], forms, symbols), actions, "actrate")
-    holds = [forms.of(when) for when in parts.whens]
+    holds = [forms.of(select(when, constant(1.0), constant(0.0))) for when in parts.whens]
     store_all(Values(builders["event_conditions"], forms, symbols), holds, "when")
     d = Differentiable(
         forms=forms,

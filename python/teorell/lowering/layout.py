@@ -60,6 +60,7 @@ class Layout:
     grate: int
     gtol: int
     band: int
+    push: int
     gside: int
     gf: int
     gbar: int
@@ -167,6 +168,7 @@ class Layout:
             "grate": n_surfaces,
             "gtol": n_surfaces,
             "band": n_surfaces,
+            "push": n_surfaces,
             "gside": n_surfaces,
             "gf": n * (n_surfaces > 0),
             "gbar": vjp * n_surfaces,

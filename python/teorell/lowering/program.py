@@ -20,8 +20,8 @@ from teorell.lowering.layout import Layout
 from teorell.model.expression import Expression
 
 __all__ = [
-    "ACTION", "JUMP", "JVP", "KINK", "PROGRAMS", "SCALARS", "VJP", "Action", "Instruction", "Op",
-    "Programs", "Surface", "Switch", "Words", "instructions", "slots_read",
+    "ACTION", "JUMP", "JVP", "KINK", "OUTPUT", "PROGRAMS", "SCALARS", "VJP", "Action",
+    "Instruction", "Op", "Programs", "Surface", "Switch", "Words", "instructions", "slots_read",
 ]  # fmt: skip
 
 Words = NDArray[np.int32]
@@ -86,6 +86,7 @@ class Switch:
     threshold: Expression
     before: float
     after: float
+    steep: bool = False  # a power of time begins there whose exponent is a parameter
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,10 @@ class Surface:
 
     distance: Expression
     condition: Expression  # as the model says it
-    kind: int  # JUMP, KINK or ACTION
+    kind: int  # JUMP, KINK, ACTION or OUTPUT
 
 
-JUMP, KINK, ACTION = 0, 1, 2
+JUMP, KINK, ACTION, OUTPUT = 0, 1, 2, 3
 """What changes at a surface: rates, their slopes alone, or whether an action is taken."""
 
 

@@ -5,8 +5,12 @@ Patients and doses may be others.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
 from teorell.lowering.assemble import lower
 from teorell.lowering.program import Programs
+from teorell.lowering.switches import names_in_conditions
 from teorell.memo import Memo
 from teorell.model import Model
 
@@ -17,11 +21,23 @@ _kept: Memo[Programs] = Memo(16)
 
 
 def programs_of(
-    model: Model, outputs: tuple[str, ...], infused: tuple[str, ...], derivatives: str | None = None
+    model: Model,
+    outputs: tuple[str, ...],
+    infused: tuple[str, ...],
+    derivatives: str | None = None,
+    stepping: Collection[str] = (),
+    located: Collection[str] = (),
 ) -> Programs:
     """The programs of a model, by `lower`, remembered by what the model says.
 
-    A model that has been changed is another. outputs, infused, derivatives: as for `lower`.
+    A model that has been changed is another. outputs, infused, derivatives, stepping,
+    located: as for `lower`.
     """
-    key = (model.content(), outputs, infused, derivatives)
-    return _kept.get(key, lambda: lower(model, outputs, infused, derivatives))
+    timed = names_in_conditions(model) if stepping else frozenset()
+    more: dict[str, Any] = {
+        "stepping": tuple(sorted(timed.intersection(stepping))),
+        "located": tuple(located),
+    }
+    more = {word: names for word, names in more.items() if names}
+    key = (model.content(), outputs, infused, derivatives, *more.items())
+    return _kept.get(key, lambda: lower(model, outputs, infused, derivatives, **more))

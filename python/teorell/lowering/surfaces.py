@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from teorell.lowering.program import ACTION, JUMP, KINK, Surface
+from teorell.lowering.program import ACTION, JUMP, KINK, OUTPUT, Surface
 from teorell.model.expression import Expression, constant, make, symbol, topological
 from teorell.model.timing import changes_with
 
@@ -21,21 +21,24 @@ __all__ = ["with_surfaces"]
 
 _ZERO = constant(0.0)
 _KINKS = ("min", "max", "abs")
+_FIRST = (ACTION, OUTPUT, JUMP, KINK)  # what a surface is that is of several kinds
 
 
 def with_surfaces(
-    exprs: Sequence[Expression], switches: int, whens: int = 0
+    exprs: Sequence[Expression], switches: int, whens: int = 0, outputs: int = 0
 ) -> tuple[list[Expression], tuple[Surface, ...]]:
     """Expressions with `switch` symbols for the sides of surfaces, and these surfaces.
 
     switches: how many there are; the symbols of sides are numbered from there on. whens: how many
-    of the expressions, the last ones, are the conditions of actions.
+    of the expressions are the conditions of actions, and outputs: how many, the last ones, are
+    outputs that are integrated.
     """
     found: list[Surface] = []
     numbers: dict[tuple[int, int], int] = {}  # by the identities of a and b
     replaced: dict[Expression, Expression] = {}
 
-    waited = set(topological(exprs[len(exprs) - whens :]))
+    last = len(exprs) - outputs
+    waited, seen = set(topological(exprs[last - whens : last])), set(topological(exprs[last:]))
 
     def sign(a: Expression, b: Expression, kind: int, said: Expression) -> tuple[int, Expression]:
         """1 or -1, and the symbol of a side: their product is the sign of b - a."""
@@ -43,7 +46,7 @@ def with_surfaces(
         number = numbers.setdefault((id(a), id(b)) if way > 0 else (id(b), id(a)), len(found))
         if number == len(found):
             found.append(Surface(b - a, said, kind))
-        elif kind == ACTION or (kind == JUMP and found[number].kind == KINK):
+        elif _FIRST.index(kind) < _FIRST.index(found[number].kind):
             found[number] = Surface(found[number].distance, said, kind)
         return way, symbol("switch", str(switches + number))
 
@@ -55,6 +58,7 @@ def with_surfaces(
         if node.op in ("lt", "le", *_KINKS) and (timed or changes_with(new, "state")):
             a, b = (*new.args, _ZERO)[:2]
             kind = ACTION if node in waited else KINK if node.op in _KINKS else JUMP
+            kind = OUTPUT if kind == JUMP and node in seen else kind
             way, side = sign(a, b, kind, node)
             new = _kink(new, way, side) if node.op in _KINKS else _above(node.op, way, side)
         replaced[node] = new

@@ -11,12 +11,13 @@ It is data, not code.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from teorell.errors import ModelError, count
 from teorell.html import html_table
+from teorell.model.actions import Infusion, as_actions, flowing
 from teorell.model.balance import Conservation, check_conservation
 from teorell.model.checks import CheckedEquations, checked_default
 from teorell.model.declarations import (
@@ -30,7 +31,15 @@ from teorell.model.declarations import (
     text,
 )
 from teorell.model.description import describe
-from teorell.model.expression import Expression, Operand, constant, symbol, to_text
+from teorell.model.expression import (
+    Expression,
+    Operand,
+    constant,
+    leaves,
+    symbol,
+    to_text,
+    topological,
+)
 from teorell.model.timing import changes_with
 
 __all__ = ["Dosing", "Event", "Flow", "Model", "ModelError", "Parameter", "Rate", "State"]
@@ -270,14 +279,15 @@ class Model(CheckedEquations):
             name, initial, unit=unit, signed=True, controlled=False, description=description
         )
 
-    def event(self, when: Expression, then: Mapping[Any, Operand]) -> None:
+    def event(self, when: Expression, then: Any) -> None:
         """Change states where a condition becomes true: at that time, found inside a step.
 
         when: a condition on states, time and parameters. It acts each time it turns from false to
         true, by the course of the states or by a dose, and not where it is true from the start.
         then: {state or level: expression}; all expressions are of the values before. Where several
         events are due at once the one declared first acts first, and the next sees what it left.
-        A dose as action is {gut: gut + amount}. ModelError for what is no condition, what cannot
+        A dose as action is {gut: gut + amount}, an infusion {gut: tl.Infusion(amount, duration)};
+        or then is a regimen of such, by numbers. ModelError for what is no condition, what cannot
         change, and what is no state.
         """
         condition = self._checked(when, "condition of an event")
@@ -291,20 +301,54 @@ class Model(CheckedEquations):
                 f"condition {to_text(condition, limit=60)} of an event depends on no state and not "
                 "on time (it never changes). Compare a state, or the time."
             )
-        if not isinstance(then, Mapping) or not then:
+        self._check_lasts(condition)
+        chosen = {} if then is None else as_actions(then)
+        if not chosen:
             raise ModelError(
                 "an event without an action (nothing would change). Give then={state: expression}."
             )
         actions: dict[str, Expression] = {}
-        for target, value in then.items():
+        infusions: dict[str, Infusion] = {}
+        for target, value in chosen.items():
             name = self._assignable(target)
-            if name in actions:
+            if name in actions or name in infusions:
                 raise ModelError(
                     f"an event changes {name!r} twice (it takes one value). Leave one out."
                 )
-            actions[name] = self._checked(value, f"value that an event gives {name!r}")
+            if isinstance(value, Infusion):
+                infusions[name] = self._checked_infusion(name, value)
+            else:
+                actions[name] = self._checked(value, f"value that an event gives {name!r}")
+        for name, dose in infusions.items():
+            actions |= flowing(self, name, dose)
         self._events = [*self.events, Event(condition, actions)]
         self._cached.clear()
+
+    def _check_lasts(self, condition: Expression) -> None:
+        """ModelError for an equality of states that move: they pass it without being equal."""
+        for node in topological([condition]):
+            both = [{*part.args} if part.op == "le" else set() for part in node.args]
+            if node.op != "and" or not both[0] or both[0] != both[1]:
+                continue
+            moving = [leaf.name for leaf in leaves(node) if leaf.op == "state"]
+            if any(self._states[name].controlled for name in moving):
+                a, b = node.args[0].args
+                raise ModelError(
+                    f"condition {to_text(a, limit=40)} == {to_text(b, limit=40)} of an event (a "
+                    "state that moves passes a value, and is never found at it). Compare with < or "
+                    ">."
+                )
+
+    def _checked_infusion(self, name: str, dose: Infusion) -> Infusion:
+        where = f"of an infusion that an event gives into {name!r}"
+        amount = self._checked(dose.amount, f"amount {where}")
+        duration = self._checked(dose.duration, f"duration {where}")
+        if duration.op == "constant" and not duration.value > 0.0:
+            raise ModelError(
+                f"duration {where} is {duration.value:g} (it must be above 0). Correct it, or give "
+                "a dose at once, {state: state + amount}."
+            )
+        return Infusion(amount, duration)
 
     def _assignable(self, target: Any) -> str:
         """The name of a state that an event may change."""

@@ -17,6 +17,7 @@ from teorell.schedule.record_times import RecordTimes
 from teorell.schedule.switch_rows import SwitchTimes, switch_rows
 from teorell.schedule.ties import tied_together
 from teorell.schedule.timeline_rows import (
+    GIVEN,
     RESET,
     STATE,
     WINDOW,
@@ -44,6 +45,7 @@ def timeline_of(
     ongoing: bool = False,
     between: bool = False,
     arrivals: Mapping[str, int] | None = None,
+    acting: bool = False,
 ) -> Timeline:
     """The timeline of the patients of a table of doses, or of one schedule that all share.
 
@@ -54,6 +56,8 @@ def timeline_of(
     else.
     between: samples lie between events of one time: one that a reset undoes at once is seen there.
     arrivals: state -> the number of the parameter with the time of its last dose.
+    acting: the model has events. What holds in a steady state has held before, and none of them
+    acts.
     """
     into = {name: number for number, name in enumerate(doses.table.states)}
     of_states = {into[name]: number for name, number in (arrivals or {}).items() if name in into}
@@ -80,6 +84,8 @@ def timeline_of(
         name: np.concatenate([part[name] for part in parts]) for name in parts[0]
     }
     offsets = offsets_of(columns.pop("counts"))
+    if acting:
+        columns["kind"][columns["role"] == STATE] = GIVEN
     if not columns["order"].size:
         columns["order"] = None
     return Timeline(**columns, offsets=offsets)

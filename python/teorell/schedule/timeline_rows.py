@@ -31,7 +31,7 @@ __all__ = [
 
 
 # Kinds of rows, as the core numbers them (EventKind of events.hpp).
-BOLUS, INFUSION_START, INFUSION_END, SWITCH, RESET, PARAMETER = range(6)
+BOLUS, INFUSION_START, INFUSION_END, SWITCH, RESET, PARAMETER, GIVEN = range(7)
 # Roles, what a row comes from: dose `number` of a record, the start or end of that infusion, state
 # `number` at steady state, what empties a patient; that dose `number` comes in, came in before a
 # record at steady state, came in some time ago (arrival_rows.py); a change of a parameter, a

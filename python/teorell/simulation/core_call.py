@@ -84,11 +84,12 @@ def core_call(
     derivatives: str | None,
     equilibrium: bool,
     summary: Summary | None,
+    located: tuple[str, ...] = (),
 ) -> CoreCall:
     """Lower the model, find its switches, make the timeline.
 
     derivatives: None, "vjp" or "jvp", as for lowering.recent.programs_of. equilibrium: patients
-    begin where they come to rest without doses.
+    begin where they come to rest without doses. located: outputs whose jumps are ends of steps.
     Raises InputError where the threshold of a switch is not a number, and where rules of doses do
     not hold.
     """
@@ -101,10 +102,15 @@ def core_call(
     infusions = table.into[(table.kind != BOLUS) & (table.kind != RESET)]
     infused = {table.states[k] for k in np.unique(infusions)}
     programs = programs_of(
-        model, outputs, tuple(name for name in model.state_names if name in infused), derivatives
+        model,
+        outputs,
+        tuple(name for name in model.state_names if name in infused),
+        derivatives,
+        tuple(columns.steps),
+        located,
     )
     everything = (*columns.values, *arrival_columns(programs))
-    switches = switch_times(programs, everything, columns.steps, model.name)
+    switches = switch_times(programs, everything, model.name)
     table = _own_rows(table, model, columns, switches, patients)
     ends = _ends_of(times, summary, patients)
     table = without_late(table, ends if table.patients == patients else np.max(ends, keepdims=True))
@@ -124,6 +130,7 @@ def core_call(
         steady=None if steady is None else steady.found,
         between=isinstance(times, RecordTimes) and times.order is not None,
         arrivals=arrival_numbers(programs),
+        acting=bool(model.events),
     )
     at = samples_of(times, timeline) if isinstance(times, RecordTimes) else times
     batch = Batch(programs, everything, patients, timeline, at, summary)

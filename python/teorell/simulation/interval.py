@@ -103,15 +103,14 @@ def flows_of(doses: Doses, rows: NDArray[np.int64], names: tuple[str, ...]) -> t
 
 
 def check_autonomous(model: Model) -> None:
-    """InputError for a model whose equations contain the time: it repeats nothing.
-
-    Likewise for one with events, whose state after an interval need not be reached again.
-    """
-    if model.events:
-        raise InputError(
-            f"doses are at steady state, and model {model.name!r} declares events (the search for "
-            "what repeats itself does not know them). Give the doses one by one."
-        )
+    """InputError for a model whose equations contain the time: it repeats nothing."""
+    for event in model.events:
+        if any(leaf.op == "time" for e in (event.when, *event.then.values()) for leaf in leaves(e)):
+            raise InputError(
+                f"doses are at steady state, and an event of model {model.name!r} depends on time "
+                f"({event.when!r}: no interval is like the one before). Give the doses one by one, "
+                "or let a state count the time."
+            )
     for name, rate in model.derivatives().items():
         if any(leaf.op == "time" for leaf in leaves(rate)):
             raise InputError(
@@ -186,8 +185,8 @@ def _reached(names: set[str], reads: dict[str, set[str]]) -> set[str]:
 
 
 def _reads(model: Model) -> dict[str, set[str]]:
-    """State -> the states that its rate depends on."""
-    return {
+    """State -> the states that its rate depends on, or what events make of it."""
+    reads = {
         name: {
             leaf.name
             for leaf in leaves(rate)
@@ -195,6 +194,16 @@ def _reads(model: Model) -> dict[str, set[str]]:
         }
         for name, rate in model.derivatives().items()
     }
+    for event in model.events:
+        for name, value in event.then.items():
+            own = derivative(value, symbol("state", name)) is not constant(1.0)
+            states = {
+                leaf.name for e in (event.when, value) for leaf in leaves(e) if leaf.op == "state"
+            }
+            # what counts up goes on for ever, and need not be known
+            watched = any(leaf is symbol("state", name) for leaf in leaves(event.when))
+            reads[name] |= states if own or watched else states - {name}
+    return reads
 
 
 def of_states(model: Model) -> Model:
@@ -214,6 +223,8 @@ def _of_states(model: Model) -> Model:
         result.state(name, 0.0, unit=state.unit, signed=state.signed, controlled=state.controlled)
     for name, rate in model.derivatives().items():
         result.rate(name, rate)
+    for event in model.events:
+        result.event(event.when, event.then)
     return result
 
 

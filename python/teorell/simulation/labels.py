@@ -51,7 +51,7 @@ def labelled(
         **raw.went,
         model=model.name,
         time_unit=model.time_unit,
-        conditions=_conditions(model, raw),
+        conditions=_conditions(problem, raw),
         units=tuple(model.output_unit(name) for name in outputs),
         parameters={**given, **problem.columns.steps},
         offsets=None if own is None else own.offsets,
@@ -92,19 +92,20 @@ def gradient_of(problem: Problem, gradients: Sequence[Array], raw: RawGradient) 
         **raw.went,
         model=model.name,
         time_unit=model.time_unit,
-        conditions=_conditions(model, raw),
+        conditions=_conditions(problem, raw),
         given=problem.columns.as_given,
         of_doses=doses,
     )
 
 
-def _conditions(model: Model, raw: Raw) -> tuple[str, ...]:
+def _conditions(problem: Problem, raw: Raw) -> tuple[str, ...]:
     """The conditions on states as the model says them, where a patient failed at one."""
     if not (raw.status == SLIDING).any():
         return ()
     from teorell.lowering.assemble import surfaces_of
 
-    return tuple(to_text(surface.condition, limit=200) for surface in surfaces_of(model))
+    found = surfaces_of(problem.model, problem.columns.steps, problem.reductions.located)
+    return tuple(to_text(surface.condition, limit=200) for surface in found)
 
 
 def _with_vectors(model: Model, by_name: Mapping[str, Array]) -> dict[str, Array]:

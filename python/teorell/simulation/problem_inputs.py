@@ -193,6 +193,7 @@ class ProblemInputs:
             derivatives=derivatives,
             equilibrium=self.equilibrium,
             summary=self.reductions.summary(lowered),
+            located=self.reductions.located,
         )
 
 

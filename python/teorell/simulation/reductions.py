@@ -1,9 +1,9 @@
 """Numbers that sum up a curve, found while it is solved.
 
-No curve is stored, and no step is changed. Each concerns one output in a window of time. An
-extremum is that of the solution's dense output, also inside steps; an area is its integral. What
-happens at the start of a window lies in it, what happens at its end does not: the largest value up
-to the next dose is not that after it.
+No curve is stored, and no step is changed (but for integrals of an output that jumps, where a step
+ends). Each concerns one output in a window of time. An extremum is that of the solution's dense
+output, also inside steps; an area is its integral. What happens at the start of a window lies in
+it, what happens at its end does not: the largest value up to the next dose is not that after it.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Reductions:
     bounds: tuple[tuple[Array, Array, Array], ...]
     # is the output of each linear in the states, with constant coefficients?
     linear: tuple[bool, ...]
-    # does the output of each jump where a condition on states changes?
+    # does the output of each jump where a condition changes?
     jumps: tuple[bool, ...] = ()
 
     def __len__(self) -> int:
@@ -190,8 +190,18 @@ class Reductions:
             key: one.unit(model.output_unit(output), model.time_unit) for key, one, output in each
         }
 
+    @property
+    def located(self) -> tuple[str, ...]:
+        """The outputs that jump and are integrated: a step ends where they do."""
+        each = zip(self.asked, self.outputs, self.jumps, strict=True)
+        return tuple(
+            dict.fromkeys(
+                name for one, name, jumps in each if jumps and isinstance(one, AUC | TimeAbove)
+            )
+        )
+
     def check_differentiable(self, cotangent: Array | None = None) -> None:
-        """InputError if a derivative of a Tmax is asked for, or of an integral over jumps.
+        """InputError if a derivative of a Tmax is asked for.
 
         cotangent: (patients, reductions), where a column of zeros asks for none; None asks for all.
         """
@@ -200,13 +210,6 @@ class Reductions:
                 raise InputError(
                     f"no derivative of {self.keys[k]!r} (the time of a maximum has none where it "
                     "jumps from one peak to another). Leave it out, or use Cmax."
-                )
-        for key, one, jumps in zip(self.keys, self.asked, self.jumps, strict=True):
-            wanted = cotangent is None or np.any(cotangent[:, self.keys.index(key)] != 0.0)
-            if jumps and wanted and isinstance(one, AUC | TimeAbove):
-                raise InputError(
-                    f"no derivative of {key!r} (its output jumps where a state passes a threshold, "
-                    "and the time of that moves). Let a state of the model integrate it."
                 )
 
 
@@ -270,9 +273,10 @@ def _is_linear(output: Expression) -> bool:
 
 
 def _jumps(output: Expression) -> bool:
-    """Does an output compare states?"""
+    """Does an output compare states, or the time?"""
     return any(
-        node.op in ("lt", "le") and changes_with(node, "state") for node in topological([output])
+        node.op in ("lt", "le") and changes_with(node, "state", "time", "after_dose")
+        for node in topological([output])
     )
 
 

@@ -45,6 +45,7 @@ from teorell.simulation.switch_times import arrival_columns, arrival_numbers, sw
 __all__ = ["SteadyStates", "steady_states"]
 
 BLOCK = 2048  # records whose flows are followed at once,
+RETURNS = 100.0  # times the tolerance: how near to itself a state with events comes back
 ENTRIES = 4_000_000  # and entries of their matrices, at most
 
 
@@ -78,7 +79,7 @@ def steady_states(
     programs = programs_of(of_states(model), names, infused, derivatives)
     given, kept = parameters(rows), lasting(model)
     columns = (*given, *arrival_columns(programs))
-    switches = switch_times(programs, columns, (), model.name)
+    switches = switch_times(programs, columns, model.name)
     timeline = timeline_of(
         flows,
         states={name: k for k, name in enumerate(names)},
@@ -86,6 +87,7 @@ def steady_states(
         switches=switches,
         ongoing=True,
         arrivals=arrival_numbers(programs),
+        acting=bool(model.events),
     )
     flows_of_states = Flows(
         programs=programs,
@@ -142,10 +144,31 @@ def _found(
         found = flows.attractors(which, begin[which], positive, rhythmic[which], totals)
         states[kept, which], status[which] = found.states.T, found.status
         numbers = np.arange(records)[which]
+        if model.events:
+            _check_return(flows, numbers, states, status)
         _check_rest(model, flows, numbers[ever[which]], states, status)
         neutral = np.flatnonzero((found.keeps != 0) & (status[which] == 0))
         projection |= {first + k: np.array(found.projection[k]) for k in neutral.tolist()}
     return states, status, projection
+
+
+def _check_return(
+    flows: Flows, which: NDArray[np.int64], states: Array, status: NDArray[np.int32]
+) -> None:
+    """Take back the points of flows `which` that do not lead to themselves.
+
+    What an event does to a state may be what the search takes for a total that is kept.
+    """
+    which = which[status[which] == 0]
+    if not which.size:
+        return
+    x = np.ascontiguousarray(states[np.ix_(flows.kept, which)].T)
+    reached, how = flows.advance(x, which)
+    with np.errstate(invalid="ignore"):
+        near = np.abs(reached - x) <= RETURNS * flows.rtol * (np.abs(x) + flows.least)
+    moved = which[~near.all(axis=1) | (how != 0)]
+    status[moved] = NO_STEADY_STATE
+    states[np.ix_(flows.kept, moved)] = np.nan
 
 
 def _check_rest(

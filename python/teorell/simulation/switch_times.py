@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,12 +31,11 @@ def arrival_numbers(programs: Programs) -> dict[str, int]:
 
 
 def switch_times(
-    programs: Programs, columns: Sequence[Array], stepping: Collection[str], model: str
+    programs: Programs, columns: Sequence[Array], model: str
 ) -> tuple[SwitchTimes, ...]:
     """When the conditions on time change.
 
-    columns: of all parameters of the programs. stepping: those that change over time. InputError
-    where a change is not a number, or depends on more than one value of a parameter.
+    columns: of all parameters of the programs. InputError where a change is not a number.
     """
     values = dict(zip(_symbols(programs), columns, strict=True))
     found = []
@@ -48,12 +47,6 @@ def switch_times(
                 f"a condition on time in model {model!r} changes at {switch.threshold!r} (not "
                 f"a number for {count(undefined_at.size, 'patient')}, the first is patient "
                 f"{undefined_at[0]}). Check the parameters in it."
-            )
-        changing = sorted(leaf.name for leaf in leaves(switch.threshold) if leaf.name in stepping)
-        if changing:
-            raise InputError(
-                f"parameter {changing[0]!r} changes over time, and a condition on time depends on "
-                "it (when would it change?). Give it one value a patient."
             )
         arrivals = _arrivals_in(programs, switch.threshold)
         if not arrivals:
