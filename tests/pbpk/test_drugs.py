@@ -281,7 +281,7 @@ def test_table_of_partition_coefficients() -> None:
     frame = table.to_dataframe()
     assert frame.loc["liver", "schmitt"] == table["liver"]["schmitt"]
     assert pbpk.partition_coefficients("midazolam", species="rat").composition == {
-        "rodgers_rowland": "any", "poulin_theil": "rat", "berezhkovskiy": "rat", "schmitt": "any",
+        "rodgers_rowland": "any", "poulin_theil": "rat", "berezhkovskiy": "rat", "schmitt": "rat",
         "pksim_standard": "any",
     }  # fmt: skip
     # the model has the same, times the scale to the published volume

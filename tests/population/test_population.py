@@ -89,7 +89,7 @@ def test_identities(people: tl.Population) -> None:
     np.testing.assert_allclose(people["body_mass_index"], index, rtol=1e-15)
 
 
-@pytest.mark.parametrize("species", ["mouse", "rat", "rabbit", "dog", "beagle", "monkey"])
+@pytest.mark.parametrize("species", ["mouse", "rat", "rabbit", "dog", "beagle", "monkey", "minipig"])
 def test_identities_of_animals(species: str) -> None:
     animals = tl.Population.sample(500, species=species, seed=2)
     check_identities(animals)
@@ -325,7 +325,7 @@ def test_what_is_no_distribution(parameters: Any, correlations: Any, words: str)
         ({"age": "old"}, TypeError, "a number or two"),
         ({"sex": "x"}, tl.InputError, "sex is 'x'"),
         ({"species": "rabit"}, tl.InputError, "Did you mean 'rabbit'"),
-        ({"species": "minipig"}, tl.InputError, "no table of the minipig"),
+        ({"species": "pig"}, tl.InputError, "no table of the pig"),
         ({"species": "rat", "age": 3}, tl.InputError, "age of the rat"),
         ({"bmi": 25}, TypeError, "two numbers"),
         ({"bmi": (200, 300)}, tl.InputError, "bmi is 200"),

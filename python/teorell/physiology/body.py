@@ -102,11 +102,11 @@ class Body:
     @staticmethod
     def of(species: str, weight: float | None = None, table: str | Path | None = None) -> Body:
         """The body of a species: "human" (a man of 30 years), "mouse", "rat", "rabbit", "dog",
-        "beagle", "monkey".
+        "beagle", "monkey", "minipig" (many of its numbers are borrowed: see `sources`).
 
         weight: kg, None is the species' own, in the table. table: the path of a CSV file of your
         own, with the columns species, quantity, value, unit, source and the quantities of
-        teorell.physiology.animals.NEEDED, for example of the minipig, of which none is shipped.
+        teorell.physiology.animals.NEEDED, for example of the pig, of which none is shipped.
         InputError for an unknown species, a weight out of reason, or a table with a mistake.
         """
         if table is None:

@@ -12,7 +12,7 @@ from teorell.physiology.animals import ANIMALS, NEEDED
 __all__ = ["SPECIES", "WORDS", "check_species", "number_between", "sex_of"]
 
 SPECIES = ("human", *ANIMALS)
-WITHOUT = ("minipig", "pig", "cat", "cattle")  # which somebody may ask for
+WITHOUT = ("pig", "cat", "cattle")  # which somebody may ask for
 WORDS = {"male": 0, "female": 1, "man": 0, "woman": 1, "m": 0, "f": 1}
 
 

@@ -75,5 +75,23 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "with ageing, Age Ageing 28:29-33: 1445 mL/min below 45 years, 1020 above 75",
         "AA": "Janmahasatian et al. (2005), Quantification of lean bodyweight, Clin Pharmacokinet "
         "44:1051-1065",
+        "AB": "Jelsing, Hemmingsen & Pakkenberg (2006), The postnatal development of neocortical "
+        "neurons and glial cells in the Gottingen minipig and the domestic pig brain, J Exp Biol "
+        "209:1454-1462, table 2: five grown Gottingen minipigs of 37.9 kg, brain 79.0 g",
+        "AC": "Hepatic blood flow in adult Gottingen minipigs and pre-pubertal Danish Landrace x "
+        "Yorkshire pigs, Lab Anim 55:350-357 (2021), abstract: liver 0.58 kg, here at 37.9 kg; the "
+        "artery's part 12 % of the liver's flow, here of the pig's (AD): the 363 mL/min that were "
+        "measured are of anaesthesia and an open abdomen",
+        "AD": "Upton (2008), Organ weights and blood flows of sheep and pig for physiological "
+        "pharmacokinetic modelling, J Pharmacol Toxicol Methods 58:198-205, as quoted by Mi et al. "
+        "(2024) and Yang et al. (2025), PBPK models of aditoprim and matrine in pigs: cardiac "
+        "output 4.944 L/h/kg, here taken for a minipig's 37.9 kg, shares of it and of the weight, "
+        "blood 0.06 L/kg",
+        "AE": "Lin et al. (2020), Physiological parameter values for PBPK models in food-producing "
+        "animals, Part I: Cattle and swine, J Vet Pharmacol Ther 43:385-420, as quoted by the "
+        "swine models of its authors: haematocrit",
+        "AF": "Lin, Vahl & Riviere (2016), Human food safety implications of variation in food "
+        "animal drug metabolism, Sci Rep 6:27907, as quoted by Zhou et al. (2021), Pharmaceutics "
+        "13:602, table S1: lung",
     }
 )
