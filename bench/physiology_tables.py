@@ -104,7 +104,6 @@ NUMBERS = {
     "Urine": ("urine_per_weight", "mL/min/kg^0.75", 1.0),
     "Bile": ("bile_per_weight", "mL/min/kg^0.75", 1.0),
     "Average Body Temperature": ("temperature", "degC", 1.0),
-    "Small Intestine Mean Residence Time": ("small_intestinal_transit", "min", 1.0),
 }
 
 

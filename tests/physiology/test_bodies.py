@@ -20,9 +20,8 @@ from teorell.pbpk import THEOPHYLLINE, whole_body
 from teorell.physiology.checks import SPECIES
 from teorell.physiology.files import read_rows, shipped
 from teorell.physiology.growth import GROWN, reference_at
-from teorell.physiology.gut import gut
 from teorell.physiology.human import numbers_of_humans
-from teorell.physiology.maturation import ENZYMES, enzyme, filtration, kidney_maturity
+from teorell.physiology.maturation import filtration, kidney_maturity
 from teorell.physiology.reference_adults import CARDIAC_OUTPUT, MASS, REFERENCE
 from teorell.physiology.sources import SOURCES
 from teorell.physiology.vocabulary import (
@@ -176,29 +175,6 @@ def test_weight_goes_to_fat_first() -> None:
     assert stout["mass_liver"] > lean["mass_liver"]
 
 
-def test_enzymes_mature() -> None:
-    """CYP3A4 at a month and a year, from the formula of Johnson et al. (2006)."""
-    assert float(enzyme("CYP3A4").ontogeny(1.0)) == pytest.approx(1.0 / 1.31)
-    for name in ENZYMES:
-        one = enzyme(name)
-        assert float(one.ontogeny(30.0)) == pytest.approx(1.0, abs=0.06), name
-        steps = one.ontogeny(np.linspace(0.0, 30.0, 500))
-        assert (np.diff(steps) > 0.0).all(), name
-        assert set(one.sources.values()) <= set(SOURCES)
-    with pytest.raises(tl.InputError, match="Did you mean 'CYP3A4'"):
-        enzyme("CYP3A5")
-
-
-def test_the_gut() -> None:
-    """From the acid stomach to the left colon; transit through the small intestine is 199 min."""
-    found = gut()
-    assert found["small_intestine", "transit"].value == pytest.approx(199.0 / 60.0, abs=0.01)
-    along = ("stomach", "duodenum", "small_intestine_proximal", "small_intestine_distal")
-    values = [found[segment, "ph"].value for segment in along]
-    assert values == sorted(values)
-    assert found["caecum", "ph"].value < values[-1]
-
-
 def cited(source: str) -> str:
     """The letters that a source cites: those of "borrowed from the pig (AD)" are AD."""
     borrowed = re.fullmatch(r"borrowed from [a-z ]+ \(([A-Z]+)\)", source)
@@ -212,7 +188,8 @@ def test_sources_of_every_number() -> None:
         "haematocrit.csv": ("sex", "age_y", "quantity"),
         "human_ageing.csv": ("quantity", "from_y", "to_y"),
         "human_growth.csv": ("sex", "age_y", "quantity"),
-        "human_gut.csv": ("segment", "quantity"),
+        "gut.csv": ("species", "segment", "quantity"),
+        "transporters.csv": ("transporter", "quantity"),
     }
     for name, keys in tables.items():
         for row in read_rows(shipped(name), keys):

@@ -79,19 +79,60 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "neurons and glial cells in the Gottingen minipig and the domestic pig brain, J Exp Biol "
         "209:1454-1462, table 2: five grown Gottingen minipigs of 37.9 kg, brain 79.0 g",
         "AC": "Hepatic blood flow in adult Gottingen minipigs and pre-pubertal Danish Landrace x "
-        "Yorkshire pigs, Lab Anim 55:350-357 (2021), abstract: liver 0.58 kg, here at 37.9 kg; the "
-        "artery's part 12 % of the liver's flow, here of the pig's (AD): the 363 mL/min that were "
-        "measured are of anaesthesia and an open abdomen",
+        "Yorkshire pigs, Lab Anim 55:350-357 (2021), abstract: liver 0.58 kg, here at 37.9 kg; "
+        "the artery's part 12 % of the liver's flow, here of the pig's (AD): the 363 mL/min that "
+        "were measured are of anaesthesia and an open abdomen",
         "AD": "Upton (2008), Organ weights and blood flows of sheep and pig for physiological "
-        "pharmacokinetic modelling, J Pharmacol Toxicol Methods 58:198-205, as quoted by Mi et al. "
-        "(2024) and Yang et al. (2025), PBPK models of aditoprim and matrine in pigs: cardiac "
-        "output 4.944 L/h/kg, here taken for a minipig's 37.9 kg, shares of it and of the weight, "
-        "blood 0.06 L/kg",
-        "AE": "Lin et al. (2020), Physiological parameter values for PBPK models in food-producing "
-        "animals, Part I: Cattle and swine, J Vet Pharmacol Ther 43:385-420, as quoted by the "
-        "swine models of its authors: haematocrit",
+        "pharmacokinetic modelling, J Pharmacol Toxicol Methods 58:198-205, as quoted by Mi et "
+        "al. (2024) and Yang et al. (2025), PBPK models of aditoprim and matrine in pigs: "
+        "cardiac output 4.944 L/h/kg, here taken for a minipig's 37.9 kg, shares of it and of "
+        "the weight, blood 0.06 L/kg",
+        "AE": "Lin et al. (2020), Physiological parameter values for PBPK models in "
+        "food-producing animals, Part I: Cattle and swine, J Vet Pharmacol Ther 43:385-420, as "
+        "quoted by the swine models of its authors: haematocrit",
         "AF": "Lin, Vahl & Riviere (2016), Human food safety implications of variation in food "
         "animal drug metabolism, Sci Rep 6:27907, as quoted by Zhou et al. (2021), Pharmaceutics "
         "13:602, table S1: lung",
+        "AG": "Margaillan et al. (2015), Multiplexed targeted quantitative proteomics predicts "
+        "hepatic glucuronidation potential, Drug Metab Dispos 43:1331-1335, abstract: pmol per "
+        "mg of microsomal protein, UGT2B7 69; UGT1A1, 1A4, 2B4 and 2B15 30 to 34, here 32 each",
+        "AH": 'Paine et al. (2006), The human intestinal cytochrome P450 "pie", Drug Metab '
+        "Dispos 34:880-886, abstract: means of 31 donors, pmol per mg of microsomal protein; "
+        "CYP3A4 with CYP3A5",
+        "AI": "Paine et al. (1997), Characterization of interintestinal and intraintestinal "
+        "variations in human CYP3A-dependent metabolism, J Pharmacol Exp Ther 283:1552-1562, "
+        "abstract: medians, pmol of CYP3A per mg of microsomal protein",
+        "AJ": "Prasad et al. (2014), Interindividual variability in hepatic OATPs and "
+        "P-glycoprotein protein expression, Drug Metab Dispos 42:78-88: means of 64 livers, pmol "
+        "per mg of membrane protein",
+        "AK": "Helander & Fandriks (2014), Surface area of the digestive tract - revisited, "
+        "Scand J Gastroenterol 49:681-689, abstract: 5 m from mouth to anus, two thirds of it "
+        "small intestine; inner diameters 2.5 and 4.8 cm; folds; mucosa 32 m2 in all (stomach "
+        "and oesophagus counted with the small intestine), 2 of them of the large intestine",
+        "AL": "Carr & Toner (1984) and Daugherty & Mrsny (1999), as quoted in a textbook of drug "
+        "absorption: 5, 50 and 45 % of the length of the small intestine",
+        "AM": "Dellschaft et al., Small bowel water content assessed by MRI in health and "
+        "disease: a collation of single-centre studies, abstract: fasting, mean 82 (sd 65) mL",
+        "AN": "McConnell, Basit & Murdan (2008), Measurements of rat and mouse gastrointestinal "
+        "pH, fluid and lymphoid tissue, J Pharm Pharmacol 60:63-70, abstract: fasted",
+        "AO": "Merchant et al. (2011), Assessment of gastrointestinal pH, fluid and lymphoid "
+        "tissue in the guinea pig, rabbit and pig, Eur J Pharm Sci 42:3-10, abstract: fed; small "
+        "intestine 6.4 to 7.4 and, of the pig, 6.1 to 6.7: here the middle",
+        "AP": "Lui et al. (1986), Comparison of gastrointestinal pH in dogs and humans, J Pharm "
+        "Sci 75:271-274, abstract: fasted beagles",
+        "AQ": "Chen et al. (2008), Gastric pH and gastric residence time in fasted and fed "
+        "conscious cynomolgus monkeys, abstract: fasted, 1.9 to 2.2: here the middle",
+        "AR": "Ikegami et al. (2003), Suitability of the cynomolgus monkey as an animal model "
+        "for drug absorption studies, Biol Pharm Bull 26:1442-1447, abstract: fasted, 2.2 to 4.2 "
+        "h: here the middle",
+        "AS": "Henze et al. (2020), Characterization of gastrointestinal transit and luminal "
+        "conditions in pigs using a telemetric motility capsule, abstract: 2.3 to 4.0 h: here "
+        "the middle",
+        "AT": "Prasad et al. (2016), Ontogeny of hepatic drug transporters as quantified by "
+        "LC-MS/MS proteomics, Clin Pharmacol Ther 100:362-370, table 1: pmol per mg of membrane "
+        "protein",
+        "AU": "Harwood et al. (2019), meta-analysis of transporters in the gut of adult "
+        "Caucasians, Drug Metab Dispos, table 2: means, proximal jejunum, pmol per mg of "
+        "membrane protein",
     }
 )
