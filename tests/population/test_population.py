@@ -417,6 +417,39 @@ def test_some_of_the_people(people: tl.Population) -> None:
     np.testing.assert_array_equal(same["mass_liver"], people["mass_liver"][:3])
 
 
+def test_populations_together() -> None:
+    """People one after the other, with ids that tell them apart; what differs is refused."""
+    men = tl.Population.sample(3, age=(18, 80), sex="male", seed=1).with_covariates(arm=["a"] * 3)
+    women = tl.Population.sample(2, age=(18, 80), sex="female", seed=1).with_covariates(arm="b")
+    both = tl.Population.together([men, women])
+    assert both["female"].tolist() == [0.0, 0.0, 0.0, 1.0, 1.0]
+    assert both.ids.tolist() == [0, 1, 2, 3, 4]
+    assert both["arm"].tolist() == ["a", "a", "a", "b", "b"]
+    for name in men.columns:
+        np.testing.assert_array_equal(both[name][:3], men[name])
+        np.testing.assert_array_equal(both[name][3:], women[name])
+    assert tl.Population.together([men[[2, 1]], men[:1]]).ids.tolist() == [2, 1, 0]
+    assert tl.Population.together([men, women], ids=list("vwxyz")).ids.tolist() == list("vwxyz")
+    rats = tl.Population.sample(2, species="rat", seed=1).with_covariates(arm="b")
+    for some, words in (
+        ([], "no population"),
+        ([men, rats], "population 1 is of the species 'rat'"),
+        ([men, women.with_covariates(x=1.0)], "population 0 has no 'x' among its covariates"),
+        ([men.vary({"cl": (1.0, 0.1)}, seed=1, drug="a"), women], "of the drug ''"),
+        (
+            [
+                each.with_covariates(units={"x": unit}, x=1.0)
+                for each, unit in ((men, "mg"), (women, "g"))
+            ],
+            "'x' is in 'g' in population 1 and in 'mg'",
+        ),
+    ):
+        with pytest.raises(tl.InputError, match=words):
+            tl.Population.together(some)
+    with pytest.raises(TypeError, match="a dict among populations"):
+        tl.Population.together([men, {}])  # type: ignore[list-item]
+
+
 def test_covariates() -> None:
     some = tl.Population.sample(3, seed=1).with_covariates(genotype=["pm", "em", "em"], dose=2.0)
     assert some["genotype"].tolist() == ["pm", "em", "em"]

@@ -143,6 +143,22 @@ class Population:
         file = Path(path)
         return Population(**read_pksim(file)._asdict(), origin=f"read from {file.name}, of PK-Sim")
 
+    @staticmethod
+    def together(some: Iterable[Population], ids: ArrayLike | None = None) -> Population:
+        """The people of several populations, one after the other, as one.
+
+        ids: (n,) of all; None keeps theirs where these tell all people apart, and else counts from
+        0. InputError where they differ in species, drug, columns or units.
+        """
+        from teorell.population.together import parts_together
+
+        all_of_them = list(some)
+        told = parts_together(all_of_them, Population)
+        kept = np.concatenate([each.ids for each in all_of_them])
+        if ids is None and np.unique(kept).size == kept.size:
+            ids = kept
+        return Population(**told, ids=ids)
+
     def to_dataframe(self) -> Any:
         """A pandas DataFrame, a row a person: id, numbers, parameters, covariates; the unit of each
         column in `frame.attrs["units"]`. ImportError without pandas.
