@@ -6,14 +6,14 @@ Normals are made of two uniforms each (Box & Muller 1958, Ann Math Stat 29:610-6
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from teorell.errors import InputError
 
-__all__ = ["PEOPLE", "check_count", "check_seed", "normals", "rounds", "uniforms"]
+__all__ = ["PEOPLE", "check_count", "check_seed", "evenly", "normals", "rounds", "uniforms"]
 
 PEOPLE = 16384  # drawn at once: their columns stay in cache
 
@@ -41,6 +41,19 @@ def uniforms(seed: int, people: int, each: int) -> Iterator[NDArray[np.float64]]
     stream = np.random.Generator(np.random.Philox(seed))
     for start in range(0, people, PEOPLE):
         yield stream.random((min(PEOPLE, people - start), each))
+
+
+def evenly(
+    blocks: Iterable[NDArray[np.float64]], place: NDArray[np.int64], places: int
+) -> Iterator[NDArray[np.float64]]:
+    """Blocks of uniforms whose first number lies in the person's own of `places` equal parts of
+    [0, 1), which `rounds` tells.
+    """
+    start = 0
+    for block in blocks:
+        block[:, 0] = (place[start : start + len(block)] + block[:, 0]) / places
+        start += len(block)
+        yield block
 
 
 def rounds(seed: int, people: int, places: int) -> NDArray[np.int64]:

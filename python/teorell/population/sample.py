@@ -2,16 +2,16 @@
 do; and animals.
 
 A person has age, sex, weight, height, haematocrit and filtration rate of one of the survey's people
-(`donors.py`), so that these hang together as they do in people; nobody of the survey is taken again
-before all others were (`rounds`). Then comes a body by
-`teorell.physiology.human`, whose cardiac output, organs and flows are log-normal about what is
-typical of the person: cardiac output with the variation of (S), organs of (D), muscle of (W), flows
-of (D). Letters cite `teorell.physiology.sources`.
+(`donors.py`), so that these hang together as they do in people. They come in rounds: each of the
+survey's people once, or by its weights one of each equal part of all weight, before any is taken
+again. Then comes a body by `teorell.physiology.human`, whose cardiac output, organs and
+flows are log-normal about what is typical of the person: cardiac output with the variation of (S),
+organs of (D), muscle of (W), flows of (D). Letters cite `teorell.physiology.sources`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from teorell.physiology.vocabulary import (
     mass_share_of,
 )
 from teorell.population.donors import Wanted, chosen, donors
-from teorell.population.draws import normals, rounds, uniforms
+from teorell.population.draws import evenly, normals, rounds, uniforms
 
 __all__ = ["sampled_animals", "sampled_humans"]
 
@@ -45,7 +45,7 @@ MUSCLE_CV = 0.10  # at given height and weight: geometric standard deviation of 
 ANIMAL_WEIGHT_CV = 0.10  # taken to be: no survey of animals is at hand
 VARIED = [name for name in LEAN if name != "rest"]
 NORMALS = 6 + 1 + len(FLOWS) + len(VARIED)  # of a person
-EACH = 2 + 2 * NORMALS  # uniforms of a person: one within the donor's weight, one for the age
+EACH = 2 + 2 * NORMALS  # uniforms of a person: one for the donor, one for the age
 
 
 def sampled_humans(n: int, wanted: Wanted, seed: int, survey: bool) -> dict[str, Column]:
@@ -56,20 +56,8 @@ def sampled_humans(n: int, wanted: Wanted, seed: int, survey: bool) -> dict[str,
     """
     rows = chosen(wanted)
     edges = np.cumsum(donors().survey_weight[rows]) if survey else None
-    place = rounds(seed, n, rows.size)
-
-    def blocks() -> Iterator[dict[str, Column]]:
-        start = 0
-        for block in uniforms(seed, n, EACH):
-            own = place[start : start + len(block)]
-            if edges is not None:  # of equal parts of all weight
-                part = (own + block[:, 0]) / rows.size
-                own = np.searchsorted(edges, part * edges[-1], side="right")
-                own = np.minimum(own, rows.size - 1)
-            yield _people(block, rows[own], wanted)
-            start += len(block)
-
-    return _together(blocks(), n)
+    blocks = evenly(uniforms(seed, n, EACH), rounds(seed, n, rows.size), rows.size)
+    return _together((_people(block, rows, edges, wanted) for block in blocks), n)
 
 
 def sampled_animals(n: int, species: str, seed: int) -> dict[str, Column]:
@@ -114,9 +102,16 @@ def sampled_animals(n: int, species: str, seed: int) -> dict[str, Column]:
     return _together((some(block) for block in uniforms(seed, n, EACH)), n)
 
 
-def _people(block: Column, row: NDArray[np.int64], wanted: Wanted) -> dict[str, Column]:
-    """Some people, of uniforms (k, EACH), about the survey's rows (k,)."""
+def _people(
+    block: Column, rows: NDArray[np.int64], edges: Column | None, wanted: Wanted
+) -> dict[str, Column]:
+    """Some people, of uniforms (k, EACH)."""
     table, z = donors(), normals(block[:, 2:])
+    if edges is None:
+        place = (block[:, 0] * rows.size).astype(np.int64)
+    else:
+        place = np.searchsorted(edges, block[:, 0] * edges[-1], side="right")
+    row = rows[np.minimum(place, rows.size - 1)]
     female = table.female[row]
     age, grown = _age(table.age[row], block[:, 1], female, wanted)
 
