@@ -253,7 +253,7 @@ def test_the_shared_entries() -> None:
         pbpk.whole_body(drugs[0], partition="rodgers_rowland"),
         pbpk.parameters_of(drugs, partition="rodgers_rowland"),
         tl.Regimen.bolus(1.0, into="venous"),
-        [1.0, 24.0],
+        [1.0, 8.0],  # at 24 h omeprazole is below the solver's tolerance
         outputs=["cp"],
     )
     solution.raise_for_status()

@@ -140,7 +140,7 @@ def test_the_library_against_the_table_of_obach() -> None:
         (("acids,9.46", "acids,9_46"), "acids is '9_46'"),
         (("molar_mass,151.2", "molar_mass,"), "molar_mass is ''"),
         (("drug,quantity", "name,quantity"), "no column 'drug'"),
-        ((",9.46,", ",9.46,,"), "7 cells, and 6 columns"),
+        ((",9.46,", ",9.46,,"), "8 cells, and 7 columns"),
     ],
 )
 def test_mistakes_in_a_table(tmp_path: Path, change: tuple[str, str], message: str) -> None:

@@ -47,7 +47,7 @@ __all__ = ["whole_body"]
 
 # Mean residence of a drug in solution in the fasted stomach, 0.25 h: Agoram, Woltosz & Bolger
 # (2001), Adv Drug Deliv Rev 50:S41-S67 (after Yu, Lipka, Crison & Amidon 1996, Adv Drug Deliv Rev
-# 19:359-376).
+# 19:359-376; not checked against the paper).
 GASTRIC_EMPTYING = 4.0  # 1/h
 
 

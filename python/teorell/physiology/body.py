@@ -17,6 +17,7 @@ from teorell.physiology.animals import numbers_of_animal, table_of
 from teorell.physiology.checks import SPECIES, check_species, number_between, sex_of
 from teorell.physiology.growth import OLDEST, SEXES, reference_at
 from teorell.physiology.human import numbers_of_humans, too_light
+from teorell.physiology.sources import UNCHECKED
 from teorell.physiology.vocabulary import MORE, SHARES, VOCABULARY, unit
 
 __all__ = ["SPECIES", "Body"]
@@ -235,5 +236,6 @@ def _animal_source(name: str, rows: Mapping[str, Any]) -> str:
     }.get(name, name)  # fmt: skip
     for each in (own, own.replace("flow_share_", "flow_"), own.replace("mass_", "mass_share_")):
         if each in rows:
-            return str(rows[each].source)
+            row = rows[each]
+            return str(row.source) + (f" ({UNCHECKED})" if row.checked == UNCHECKED else "")
     return "what is left, or not told apart"

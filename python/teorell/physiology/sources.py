@@ -1,20 +1,48 @@
-"""Where the numbers of bodies come from: the letters that constants and constraints cite."""
+"""Where numbers come from: the letters that constants, tables and constraints cite, and the words
+that tell how a number was checked against its source (docs/sources.md).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["SOURCES"]
+__all__ = ["CHECKED", "SOURCES", "UNCHECKED"]
+
+UNCHECKED = "not checked against the paper"
+# word -> what was compared; a number has one of them, in the column `checked` of its table
+CHECKED: Mapping[str, str] = MappingProxyType(
+    {
+        "paper": "the paper itself, its abstract or its table, where these are public",
+        "httk": "the table of httk 2.7.4 (MIT), which names the paper",
+        "repeated": "other open models that name the paper and repeat the number",
+        "derived": "computed from rows that are here, by a program in bench/",
+        "assumed": "a choice, which no paper is said to support",
+        UNCHECKED: "taken as this source has it; nothing open was found to compare with",
+    }
+)
 
 SOURCES: Mapping[str, str] = MappingProxyType(
     {
-        "A": "ICRP Publication 89 (2002), Basic anatomical and physiological data, Ann ICRP "
-        "32(3-4): adult man of 73 kg and woman of 60 kg, organ masses without their blood (table "
-        "2.8); regional blood volumes, cardiac output and its distribution (chapter 7)",
+        "A": "ICRP Publication 89 (2002), Basic anatomical and physiological data for use in "
+        "radiological protection, Ann ICRP 32(3-4): sizes (table 2.9), organ masses without their "
+        "blood, adipose tissue without yellow marrow (2.8), blood and its distribution (2.12 to "
+        "2.14), cardiac output (2.39) and its distribution (2.40); adult man of 73 kg and woman "
+        "of 60 kg",
         "B": "Brown et al. (1997), Physiological parameter values for PBPK models, Toxicol Ind "
-        "Health 13:407-484, and the US EPA Physiological Parameters Database: tissue densities "
-        "(as in httk, tissue_data: MIT), the allometric exponent",
+        "Health 13:407-484, from the working group of the International Life Sciences Institute "
+        "(Birnbaum et al. 1994), as in httk 2.7, tissue_data (MIT): organ masses of mouse, rat "
+        "and dog; the allometric exponent. Tissue densities: US EPA Physiological Parameters "
+        "Database, as in the same table",
+        "B2": "httk 2.7, tissue_data (MIT), without a paper: brain, bone, lung and spleen of the "
+        "monkey are its human's shares, the rabbit's bone is its rat's",
+        "B3": "Reece (2015), Body temperature and its regulation, in: Dukes' Physiology of "
+        "Domestic Animals 14:149; Jordan (1995), Temperature regulation in laboratory rodents, J "
+        "Anat 186:228; Stammers (1926), The blood count and body temperature in normal rats, J "
+        "Physiol 61:329, as in httk 2.7, physiology_data (MIT)",
+        "B4": "Grandoni et al. (2019), Building in-house PBPK modelling tools for oral drug "
+        "administration from literature information, ADMET DMPK 7:4-21, as in httk 2.7, "
+        "physiology_data (MIT): residence in the small intestine",
         "C": "Poulin & Theil (2002), Prediction of pharmacokinetics prior to in vivo studies 1, J "
         "Pharm Sci 91:129-156: volume fractions of water, neutral lipids and phospholipids in "
         "human tissues and plasma",
@@ -22,8 +50,10 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "315:70-85: variation of organ masses and flows between people, and the masses about "
         "which they vary (as in httk, organ_mass_flow_reference_by_sex: MIT)",
         "G": "Davies & Morris (1993), Physiological parameters in laboratory animals and humans, "
-        "Pharm Res 10:1093-1095: filtration rate and haematocrit of a man of 70 kg (as in httk, "
-        "physiology_data: MIT)",
+        "Pharm Res 10:1093-1095, as in httk 2.7, physiology_data and tissue_data (MIT): "
+        "filtration rate and haematocrit of a man of 70 kg; animals' weight, blood, cardiac "
+        "output and its distribution, filtration, proteins, urine, bile; organ masses of rabbit "
+        "and monkey",
         "M": "Mosteller (1987), Simplified calculation of body-surface area, N Engl J Med 317:1098",
         "N": "NHANES 2013-2018 (CDC), adults, with survey weights (as in httk): 2.5 and 97.5 "
         "percentiles of body weight, height, body mass index, haematocrit, and of the CKD-EPI "
@@ -37,8 +67,8 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "artery, mL/min, divided here by the body weight^0.75",
         "H": "Evans et al. (1988), Measurement of gastrointestinal pH profiles in normal ambulant "
         "human subjects, Gut 29:1035-1041: means",
-        "I": "Dallman (1977), in Rudolph (ed.), Pediatrics, 16th ed.: mean haematocrit from birth "
-        "(cord blood) to half a year",
+        "I": "Dallman (1977), in Rudolph (ed.), Pediatrics, 16th ed., 1111: mean haematocrit from "
+        "birth (cord blood) to half a year",
         "J": "Johnson, Rostami-Hodjegan & Tucker (2006), Prediction of the clearance of eleven "
         "drugs and associated variability in neonates, infants and children, Clin Pharmacokinet "
         "45:931-956: plasma proteins and enzymes over age",
@@ -46,7 +76,9 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "Intern Med 150:604-612: CKD-EPI 2009, here without its factor of race; below 18 years "
         "Schwartz et al. (2009), New equations to estimate GFR in children with CKD, J Am Soc "
         "Nephrol 20:629-637",
-        "L": "httk 2.7 (MIT), physiology_data",
+        "L": "Yu & Amidon (1999), A compartmental absorption and transit model for estimating oral "
+        "drug absorption, Int J Pharm 186:119-125, as in httk 2.7, physiology_data (MIT): radius "
+        "of the small intestine",
         "O": "Agoram, Woltosz & Bolger (2001), Adv Drug Deliv Rev 50:S41-S67: fasted stomach",
         "P": "Davies & Shock (1950), Age changes in glomerular filtration rate, effective renal "
         "plasma flow, and tubular excretory capacity in adult males, J Clin Invest 29:496-507: per "

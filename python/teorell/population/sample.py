@@ -2,10 +2,12 @@
 do; and animals.
 
 A person has age, sex, weight, height, haematocrit and filtration rate of one of the survey's people
-(`donors.py`), drawn as often as its weights say, so that these hang together as they do in people,
-and then a body by `teorell.physiology.human`, whose cardiac output, organs and flows are log-normal
-about what is typical of the person: cardiac output with the variation of (S), organs of (D), muscle
-of (W), flows of (D). Letters cite `teorell.physiology.sources`.
+(`donors.py`), drawn as often as its weights say, so that these hang together as they do in people.
+They come in rounds: each of the survey's people once, or by its weights one of each equal part of
+all weight, before any is taken again. Then comes a body by `teorell.physiology.human`, whose
+cardiac output, organs and flows are log-normal about what is typical of the person: cardiac output
+with the variation of (S), organs of (D), muscle of (W), flows of (D). Letters cite
+`teorell.physiology.sources`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from teorell.physiology.vocabulary import (
     mass_share_of,
 )
 from teorell.population.donors import OLDEST, Chosen, Wanted, chosen, donors, filtration_left
-from teorell.population.draws import normals, uniforms
+from teorell.population.draws import evenly, normals, rounds, uniforms
 
 __all__ = ["sampled_animals", "sampled_humans"]
 
@@ -37,7 +39,8 @@ Column = NDArray[np.float64]
 # How far a person is from the one measured: standard deviations, of logarithms but for haematocrit.
 # They are a twentieth to a tenth of what people differ by, so that spread and correlations stay.
 BLUR_WEIGHT, BLUR_HEIGHT, BLUR_HAEMATOCRIT, BLUR_GFR = 0.02, 0.004, 0.003, 0.02
-# Below 1 and 12 years nothing was measured: about the typical, as (I) and adults of 18 to 30 vary
+# Below 1 and 12 years nothing was measured: about the typical, as (I; 42 to 60 % in cord blood) and
+# adults of 18 to 30 vary
 INFANT_HAEMATOCRIT_CV, CHILD_GFR_SD = 0.09, 0.15
 MUSCLE_CV = 0.10  # at given height and weight: geometric standard deviation of 1.1 (W)
 ANIMAL_WEIGHT_CV = 0.10  # taken to be: no survey of animals is at hand
@@ -53,7 +56,9 @@ def sampled_humans(n: int, wanted: Wanted, seed: int, survey: bool) -> dict[str,
     people as often as another. InputError if nobody measured is like those wanted.
     """
     likes = chosen(wanted, survey)
-    return _together((_people(block, likes, wanted) for block in uniforms(seed, n, EACH)), n)
+    people = likes.rows.size
+    blocks = evenly(uniforms(seed, n, EACH), rounds(seed, n, people), people)
+    return _together((_people(block, likes, wanted) for block in blocks), n)
 
 
 def sampled_animals(n: int, species: str, seed: int) -> dict[str, Column]:
