@@ -43,6 +43,8 @@ def simple(**numbers: object) -> Drug:
         ({"bases": (9.4, None)}, "a pKa of bases is None"),
         ({"log_p": 100.0}, "log_p is 100"),
         ({"molar_mass": 0.3}, "molar_mass is 0.3 .g/mol"),
+        ({"molar_mass": 10**400}, "molar_mass is 1000+ .a number is needed"),
+        ({"acids": (4.0, 10**400)}, "a pKa of acids is 1000"),
         ({"clearance": -1.0}, "clearance is -1"),
         ({"clearance": 500.0}, "not below the liver's blood flow"),
         ({"clearance": 80.0, "fraction_renal": 1.0, "blood_to_plasma": 0.5}, "kidney's blood"),

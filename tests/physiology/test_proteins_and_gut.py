@@ -90,3 +90,19 @@ def test_the_gut() -> None:
     assert gut("beagle") is gut("dog")
     with pytest.raises(tl.InputError, match="Did you mean 'rat'"):
         gut("rta")
+
+
+@pytest.mark.parametrize(
+    "age", [-1.0, np.nan, np.inf, "x", None, [1.0, -0.1], 10**400, [[1], [2, 3]]]
+)
+def test_what_is_no_age(age: object) -> None:
+    for protein in (enzyme("CYP3A4"), transporter("P-gp")):
+        with pytest.raises(tl.InputError, match="age is"):
+            protein.ontogeny(age)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [None, 3, [], "CYP3A"])
+def test_what_is_no_name(name: object) -> None:
+    for of, word in ((enzyme, "enzyme"), (transporter, "transporter"), (gut, "species")):
+        with pytest.raises(tl.InputError, match=f"unknown {word} "):
+            of(name)  # type: ignore[operator]

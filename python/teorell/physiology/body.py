@@ -16,14 +16,11 @@ from teorell.html import html_table
 from teorell.physiology.animals import numbers_of_animal, table_of
 from teorell.physiology.checks import SPECIES, check_species, number_between, sex_of
 from teorell.physiology.growth import OLDEST, SEXES, reference_at
-from teorell.physiology.human import numbers_of_humans, too_light
+from teorell.physiology.human import HEIGHTS, INDICES, numbers_of_humans, too_light
 from teorell.physiology.sources import UNCHECKED
 from teorell.physiology.vocabulary import MORE, SHARES, VOCABULARY, unit
 
 __all__ = ["SPECIES", "Body"]
-
-# of the reference height and body mass index of the age: what is nobody's
-HEIGHTS, INDICES = (0.5, 1.5), (0.4, 5.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +122,10 @@ class Body:
 
     @property
     def parameters(self) -> dict[str, float]:
-        """The numbers that `teorell.pbpk.whole_body` reads: body_weight, cardiac_index, shares."""
-        return {name: self.values[name] for name in SHARES}
+        """The numbers that `teorell.pbpk.whole_body` reads: body_weight, cardiac_index, shares,
+        haematocrit, glomerular_filtration.
+        """
+        return self.numbers((*SHARES, "haematocrit", "glomerular_filtration"))
 
     def numbers(self, names: Iterable[str]) -> dict[str, float]:
         """Those of the names that this body has."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.errors import InputError, suggestion
+from teorell.physiology.checks import check_ages
 from teorell.physiology.files import read_rows, shipped
 from teorell.physiology.growth import ageing
 from teorell.physiology.reference_adults import MOSTELLER, STANDARD_SURFACE
@@ -84,7 +85,7 @@ class Enzyme:
     def ontogeny(self, age: float | Column) -> Column:
         """The part of the adult's abundance in the liver at `age` (years): rise age^n / (half +
         age^n) plus what is there at birth (J); about 1 for adults. InputError for an enzyme of
-        which this is not known.
+        which this is not known, and what is no age.
         """
         if self.growth is None:
             known = [each.name for each in _enzymes().values() if each.growth is not None]
@@ -93,7 +94,7 @@ class Enzyme:
                 f"{', '.join(known)}). Give a number of your own."
             )
         rise, exponent, half, birth = self.growth
-        power = np.asarray(age, np.float64) ** exponent
+        power = check_ages(age) ** exponent
         return np.asarray(rise * power / (half + power) + birth)
 
 
@@ -127,7 +128,7 @@ ENZYMES = (
 
 def enzyme(name: str) -> Enzyme:
     """An enzyme of humans, one of ENZYMES. InputError for another name."""
-    if name not in _enzymes():
+    if not isinstance(name, str) or name not in _enzymes():
         raise InputError(
             f"unknown enzyme {name!r} (there is no table of it). {suggestion(str(name), ENZYMES)}"
         )

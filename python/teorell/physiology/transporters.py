@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.errors import InputError, suggestion
+from teorell.physiology.checks import check_ages
 from teorell.physiology.files import read_rows, shipped
 
 __all__ = ["TRANSPORTERS", "Transporter", "transporter"]
@@ -34,7 +35,8 @@ class Transporter:
 
     def ontogeny(self, age: float | Column) -> Column:
         """What is in the liver at `age` (years), over what is there at 30 years: of b + r a^n /
-        (h^n + a^n) (AT). InputError for a transporter of which this is not known.
+        (h^n + a^n) (AT). InputError for a transporter of which this is not known, and what is no
+        age.
         """
         if self.growth is None:
             raise InputError(
@@ -42,14 +44,15 @@ class Transporter:
                 f"{', '.join(_grown())}). Give a number of your own."
             )
         birth, rise, half, exponent = self.growth
-        power = np.array([30.0, *np.ravel(age)]) ** exponent
+        ages = check_ages(age)
+        power = np.array([30.0, *ages.ravel()]) ** exponent
         there = birth + rise * power / (half**exponent + power)
-        return np.reshape(there[1:] / there[0], np.shape(age))
+        return np.reshape(there[1:] / there[0], ages.shape)
 
 
 def transporter(name: str) -> Transporter:
     """A transporter, one of TRANSPORTERS. InputError for another name."""
-    if name not in _transporters():
+    if not isinstance(name, str) or name not in _transporters():
         raise InputError(
             f"unknown transporter {name!r} (there is no table of it). "
             f"{suggestion(str(name), TRANSPORTERS)}"
