@@ -149,32 +149,9 @@ class Solution(Outcome):
         `frame.attrs["units"]`. ImportError without pandas, InputError if there are no reductions,
         or two columns would have one name.
         """
-        try:
-            import pandas as pd  # type: ignore[import-untyped,unused-ignore]
-        except ImportError as error:
-            raise ImportError(
-                "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
-            ) from error
-        if not self.reductions:
-            raise InputError(
-                "the solution has no reductions (none was asked for). Simulate with reductions=."
-            )
-        columns: dict[str, Any] = {"patient": np.arange(self.status.size)}
-        labels: dict[str, Any] = {}
-        units = dict(self.reduction_units)
-        if self.people is not None:
-            taken = dict.fromkeys(self.reductions, "a reduction")
-            self.people.check_names({"patient": "a column of every result"} | taken)
-            labels = dict(self._labels())
-            columns["id"] = labels.pop("id")
-            units |= self.people.units
-        columns |= {
-            name: values.numpy(force=True) if is_tensor(values) else values
-            for name, values in self.reductions.items()
-        }
-        frame = pd.DataFrame(columns | labels)
-        frame.attrs["units"] = {name: unit for name, unit in units.items() if unit}
-        return frame
+        from teorell.results.frames import dataframe_of_reductions
+
+        return dataframe_of_reductions(self)
 
     def to_xarray(self) -> Any:
         """An xarray Dataset: a variable (patient, time) for each output, others (patient,).
