@@ -116,7 +116,7 @@ def main() -> None:
         body = reference_at(a, f)
         return body["body_weight"] / body["height"] ** 2
 
-    people = tl.Population.sample(PEOPLE, seed=2)
+    people = tl.Population.sample(PEOPLE, survey_weights=False, seed=2)
     ages, women = people["age"], people["female"] > 0.5
     measured = (age, female)
     sampled = (ages, women)

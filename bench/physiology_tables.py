@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from teorell.physiology.sources import UNCHECKED
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -25,30 +26,36 @@ ORGANS = {
     "muscle": "mu", "skin": "sk", "stomach": "st", "small_intestine": "sm_int",
     "large_intestine": "la_int", "spleen": "sp", "pancreas": "pa", "liver": "li", "blood": "bl",
 }  # fmt: skip
-# Separable adipose tissue without yellow marrow, g; the adult's is that of reference_adults.py.
+# Separable adipose tissue without yellow marrow, g: table 2.8 of ICRP 89, as in the supplement of
+# Huisinga et al. (2012), doi:10.1038/psp.2012.3. The toolkit's table has another line of it, the
+# storage fat: 14,600 and 18,000 g of the adults.
 ADIPOSE = {
-    "male": (890, 3600, 5000, 7500, 9500, 14600),
-    "female": (890, 3600, 5000, 7500, 16000, 18000),
+    "male": (890, 3600, 5000, 7500, 9500, 14500),
+    "female": (890, 3600, 5000, 7500, 16000, 19000),
 }
-# L/min; the toolkit's table has the girl's of 15 years and the woman's in each other's place
+# L/min; the toolkit's table has the girl's of 15 years and the woman's in each other's place. The
+# supplement takes those of the first year from elsewhere.
 OUTPUT = {"male": (0.6, 1.2, 3.4, 5.0, 6.1, 6.5), "female": (0.6, 1.2, 3.4, 5.0, 6.1, 5.9)}
 
 
 def growth() -> list[str]:
     table = pd.read_csv(DATA / "pbpktoolkit" / "icrpData.csv")
-    lines = ["sex,age_y,quantity,value,unit,source"]
+    lines = ["sex,age_y,quantity,value,unit,source,checked"]
     for sex in ("male", "female"):
         for row, age in enumerate(AGES):
 
             def number(short: str, row: int = row, letter: str = sex[0]) -> float:
                 return float(table[f"{short}_{letter}"][row])
 
-            lines.append(f"{sex},{age},body_weight,{number('bw'):g},kg,A")
-            lines.append(f"{sex},{age},height,{number('ht') / 100:g},m,A")
-            lines.append(f"{sex},{age},cardiac_output,{OUTPUT[sex][row] * 60:g},L/h,A")
-            lines.append(f"{sex},{age},mass_adipose,{ADIPOSE[sex][row] / 1000:g},kg,A")
+            lines.append(f"{sex},{age},body_weight,{number('bw'):g},kg,A,repeated")
+            lines.append(f"{sex},{age},height,{number('ht') / 100:g},m,A,repeated")
+            checked = UNCHECKED if age < 5 else "repeated"
+            output = OUTPUT[sex][row] * 60
+            lines.append(f"{sex},{age},cardiac_output,{output:g},L/h,A,{checked}")
+            adipose = ADIPOSE[sex][row] / 1000
+            lines.append(f"{sex},{age},mass_adipose,{adipose:g},kg,A,repeated")
             for name, short in ORGANS.items():
-                lines.append(f"{sex},{age},mass_{name},{number(short):g},kg,A")
+                lines.append(f"{sex},{age},mass_{name},{number(short):g},kg,A,repeated")
     return lines
 
 
@@ -74,15 +81,15 @@ BANDS = {1.5: (1, 2), 4: (2, 6), 9: (6, 12), 13.5: (12, 15), 16.5: (15, 18), 22:
 
 
 def haematocrit(people: pd.DataFrame) -> list[str]:
-    lines = ["sex,age_y,quantity,value,unit,source"]
+    lines = ["sex,age_y,quantity,value,unit,source,checked"]
     age = people.age_months / 12
     for female, sex in enumerate(("male", "female")):
-        lines += [f"{sex},{at},haematocrit,{value},1,I" for at, value in INFANTS.items()]
+        for at, value in INFANTS.items():
+            lines.append(f"{sex},{at},haematocrit,{value},1,I,repeated")
         for at, (low, high) in BANDS.items():
             chosen = people[(people.female == female) & (age >= low) & (age < high)]
-            lines.append(
-                f"{sex},{at},haematocrit,{chosen.haematocrit_percent.mean() / 100:.3f},1,N"
-            )
+            mean = chosen.haematocrit_percent.mean() / 100
+            lines.append(f"{sex},{at},haematocrit,{mean:.3f},1,N,derived")
     return lines
 
 
@@ -90,7 +97,9 @@ SPECIES = {"mouse": "Mouse", "rat": "Rat", "rabbit": "Rabbit", "dog": "Dog", "mo
 # Davies & Morris (1993), mL/min of animals of 0.02, 0.25, 2.5, 10 and 5 kg
 ARTERY = {"mouse": 0.35, "rat": 2.0, "rabbit": 37.0, "dog": 79.0, "monkey": 51.0}
 RABBIT_OUTPUT = 530.0
-# Brown et al. (1997), of the gut's share: httk's gut is their stomach, small and large intestine
+# Liver less gut in httk is this artery; the rabbit's and the monkey's gut are told otherwise there.
+ARTERY_IN_HTTK = ("mouse", "rat", "dog")
+# Brown et al. (1997), of the gut's share: httk's gut is the sum of these three
 STOMACH = {
     "mouse": {"stomach": 0.0060, "small_intestine": 0.0253, "large_intestine": 0.0109},
     "rat": {"stomach": 0.0046, "small_intestine": 0.0140, "large_intestine": 0.0084},
@@ -104,8 +113,14 @@ NUMBERS = {
     "Urine": ("urine_per_weight", "mL/min/kg^0.75", 1.0),
     "Bile": ("bile_per_weight", "mL/min/kg^0.75", 1.0),
     "Average Body Temperature": ("temperature", "degC", 1.0),
-    "Small Intestine Mean Residence Time": ("small_intestinal_transit", "min", 1.0),
 }
+
+
+# httk's Reference: Brown's group (ILSI 1994) for mouse, rat and dog, Davies & Morris for rabbit and
+# monkey, but for these, which are its numbers of man and rat
+MASSES_OF = {"mouse": "B", "rat": "B", "dog": "B", "rabbit": "G", "monkey": "G"}
+STOOD_IN = {"rabbit": ("bone",), "monkey": ("bone", "brain", "lung", "spleen")}
+OTHER_SOURCE = {"temperature": "B3", "small_intestinal_transit": "B4"}  # than Davies & Morris
 
 
 def animals() -> list[str]:
@@ -118,35 +133,39 @@ def animals() -> list[str]:
         ]
         return float(chosen.value.iloc[0])
 
-    lines = ["species,quantity,value,unit,source"]
+    lines = ["species,quantity,value,unit,source,checked"]
     for species, theirs in SPECIES.items():
         weight = float(numbers[theirs]["Average BW"])
         metabolic = weight**0.75
-        lines.append(f"{species},body_weight,{weight:g},kg,G")
+        lines.append(f"{species},body_weight,{weight:g},kg,G,httk")
         output = float(numbers[theirs]["Cardiac Output"])
-        source = "G"
+        source = "G,httk"
         if species == "rabbit":
-            output, source = round(RABBIT_OUTPUT / metabolic, 1), "G2"
+            output, source = round(RABBIT_OUTPUT / metabolic, 1), f"G2,{UNCHECKED}"
         lines.append(f"{species},cardiac_output,{output:g},mL/min/kg^0.75,{source}")
         plasma = float(numbers[theirs]["Plasma Volume"])
-        lines.append(f"{species},plasma_volume,{plasma:g},mL/kg,G")
+        lines.append(f"{species},plasma_volume,{plasma:g},mL/kg,G,httk")
         for key, (name, unit, factor) in NUMBERS.items():
             value = float(numbers[theirs][key])
             if np.isfinite(value):
-                lines.append(f"{species},{name},{value * factor:.6g},{unit},G")
+                source = OTHER_SOURCE.get(name, "G")
+                lines.append(f"{species},{name},{value * factor:.6g},{unit},{source},httk")
         for organ in ("lung", "adipose", "bone", "brain", "heart", "kidney", "muscle", "skin",
                       "gut", "spleen", "liver"):  # fmt: skip
             fraction = of("Vol (L/kg)", organ, theirs) * of("Density (g/cm^3)", organ, "Human")
-            lines.append(f"{species},mass_share_{organ},{fraction:.4g},1,B")
+            source = "B2" if organ in STOOD_IN.get(species, ()) else MASSES_OF[species]
+            lines.append(f"{species},mass_share_{organ},{fraction:.4g},1,{source},httk")
             if organ not in ("lung", "gut"):
                 flow = of("Flow (mL/min/kg^(3/4))", organ, theirs)
                 name = "liver_total" if organ == "liver" else organ
-                lines.append(f"{species},flow_{name},{flow:g},mL/min/kg^0.75,B")
+                lines.append(f"{species},flow_{name},{flow:g},mL/min/kg^0.75,G,httk")
         for organ, share in STOMACH.get(species, {}).items():
-            lines.append(f"{species},mass_share_{organ},{share:g},1,B")
+            lines.append(f"{species},mass_share_{organ},{share:g},1,B,{UNCHECKED}")
         artery = ARTERY[species] / metabolic
-        lines.append(f"{species},flow_hepatic_artery,{artery:.4g},mL/min/kg^0.75,G2")
-    return lines
+        checked = "httk" if species in ARTERY_IN_HTTK else UNCHECKED
+        lines.append(f"{species},flow_hepatic_artery,{artery:.4g},mL/min/kg^0.75,G2,{checked}")
+    table = (TABLES / "animals.csv").read_text(encoding="utf-8")  # of the minipig: by hand
+    return lines + [line for line in table.splitlines() if line.startswith("minipig,")]
 
 
 def main() -> None:

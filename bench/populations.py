@@ -1,4 +1,4 @@
-"""Sampling people: seconds, and how far margins and correlations are from the survey's.
+"""Sampling people: seconds, and how far margins and correlations are from the survey's, weighted.
 
 python bench/populations.py --people 100000
 """
@@ -46,12 +46,18 @@ def main() -> None:
                 x, y = survey[name][theirs], people[name][ours]
                 if np.isnan(x).any():
                     continue
-                at = [0.025, 0.5, 0.975]
-                off = [y.mean() / x.mean(), *(np.quantile(y, at) / np.quantile(x, at))]
+                weight, at = table.survey_weight[theirs], [0.025, 0.5, 0.975]
+                order = np.argsort(x)
+                quantiles = np.interp(at, np.cumsum(weight[order]) / weight.sum(), x[order])
+                off = [y.mean() / np.average(x, weights=weight), *(np.quantile(y, at) / quantiles)]
                 told.append(f"{name} " + " ".join(f"{100 * (each - 1):+.1f}" for each in off))
             print(f"{low:2} to {high:2}, {'female' if female else 'male':6}: {'; '.join(told)}")
     grown, ours = table.age >= 18, people["age"] >= 18
-    x = np.corrcoef([survey[name][grown] for name in NAMES])
+    covariance = np.cov(
+        [survey[name][grown] for name in NAMES], aweights=table.survey_weight[grown]
+    )
+    sd = np.sqrt(np.diag(covariance))
+    x = covariance / np.outer(sd, sd)
     y = np.corrcoef([people[name][ours] for name in NAMES])
     print(f"\nadults: largest difference of a correlation {np.abs(x - y).max():.4f}")
 

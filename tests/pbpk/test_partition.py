@@ -159,7 +159,7 @@ def test_fractions_of_the_table_fit_into_their_tissue() -> None:
         (("extracellular_water", "extra_water"), "unknown quantity 'extra_water'"),
         (("intracellular_water,0.017", "extracellular_water,0.017"), "line 3: told before"),
         (("quantity,value", "quantity,number"), "line 1: no column 'value'"),
-        ((",0.135", ""), "line 2: 6 cells, and 7 columns"),
+        ((",0.135", ""), "line 2: 7 cells, and 8 columns"),
     ],
 )
 def test_mistakes_in_the_table(tmp_path: Path, change: tuple[str, str], message: str) -> None:

@@ -160,7 +160,7 @@ def test_shares_keep_weight_and_cardiac_output() -> None:
     fat = Linear(whole_body(MIDAZOLAM), changed)
     area, _ = fat.moments("venous")
     renal = 0.1 * BODY_WEIGHT.man**0.75
-    kidney = 0.19 * CARDIAC_OUTPUT.man * 0.55  # plasma
+    kidney = 0.19 * CARDIAC_OUTPUT.man * MIDAZOLAM.blood_to_plasma  # L/h of plasma
     assert 1.0 / area == pytest.approx(renal * kidney / (renal + kidney), rel=1e-9)
 
 

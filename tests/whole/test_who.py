@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import teorell as tl
 from stores_case import KINDS
+from teorell.constraints import human_adult, plausible
 from teorell.physiology.body import Body
 
 TIMES = [0.0, 1.0, 2.0, 4.0]
@@ -126,6 +128,117 @@ def test_stores_know_who(tmp_path: Path, kind: str) -> None:
     other = some.with_covariates(arm=["z"] * 11)
     with pytest.raises(tl.InputError, match="people"):
         tl.simulate_to(path, MODEL, other, REGIMEN, TIMES, chunk=4)
+
+
+def test_reductions_know_who() -> None:
+    some = people()[[3, 1]]
+    solution = tl.simulate(MODEL, some, REGIMEN, TIMES, reductions=[tl.Cmax("cp"), tl.AUC("cp")])
+    frame = solution.reductions_to_dataframe()
+    assert list(frame.columns[:4]) == ["patient", "id", "cmax_cp", "auc_cp"]
+    assert frame["id"].tolist() == [3, 1]
+    assert frame["arm"].tolist() == ["d", "b"]
+    np.testing.assert_array_equal(frame["cmax_cp"], solution.reductions["cmax_cp"])
+    units = frame.attrs["units"]
+    assert (units["cmax_cp"], units["auc_cp"], units["dose"]) == ("mg/L", "mg/L h", "mg")
+    with pytest.raises(tl.InputError, match="no reductions"):
+        tl.simulate(MODEL, some, REGIMEN, TIMES).reductions_to_dataframe()
+    hidden = some.with_covariates(cmax_cp=1.0)
+    solution = tl.simulate(MODEL, hidden, REGIMEN, TIMES, reductions=[tl.Cmax("cp")])
+    with pytest.raises(tl.InputError, match="'cmax_cp' is a number of the patients and a red"):
+        solution.reductions_to_dataframe()
+
+
+def test_reports_of_constraints_know_who() -> None:
+    """Of people with parameters of a drug too; of curves; and where a projection moved them."""
+    some = people()[[4, 0]]
+    found = plausible().violations(some)
+    frame = found.to_dataframe(patients=True)
+    assert frame["id"].tolist() == found.ids.tolist() == [4, 0]
+    assert frame["arm"].tolist() == ["e", "a"]
+    assert frame.attrs["units"]["dose"] == "mg"
+    for name, each in found.violated.items():
+        assert frame[f"violates {name}"].tolist() == each.tolist()
+    assert "<table>" in found._repr_html_()
+    with pytest.raises(tl.InputError, match="'any' is a number of the patients and a column"):
+        plausible().violations(some.with_covariates(any=1.0)).to_dataframe(patients=True)
+
+    curves = tl.ConstraintSet("ceiling", model=MODEL)
+    curves.between("peak", curves.reduction(tl.Cmax("cp")), 0.0, 1.0)
+    read = curves.simulated(some, REGIMEN, TIMES)
+    assert curves.violations(read).ids.tolist() == [4, 0]
+    assert curves.violations(pickle.loads(pickle.dumps(read))).ids.tolist() == [4, 0]
+
+    moved = human_adult().project(some)
+    assert moved.ids.tolist() == [4, 0]
+    frame = moved.to_dataframe()
+    assert frame["arm"].tolist() == ["e", "a"]
+    np.testing.assert_array_equal(frame["body_weight"], moved.values["body_weight"])
+
+
+def test_who_failed() -> None:
+    """An error names them as the population does, here and from a store, and is pickled."""
+    some = people()[[3, 1, 0]].with_covariates(code=["u", "v", "w"])
+    failed = tl.simulate(MODEL, some, REGIMEN, [1e-6, 1e6], max_steps=1)
+    with pytest.raises(tl.SimulationError, match=r"patient 0, id 3: status") as caught:
+        failed.raise_for_status()
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert error.ids.tolist() == [3, 1, 0]
+    plain = tl.simulate(MODEL, {"cl": 1.0}, REGIMEN, [1e-6, 1e6], max_steps=1)
+    with pytest.raises(tl.SimulationError, match=r"patient 0: status") as caught:
+        plain.raise_for_status()
+    assert caught.value.ids.tolist() == [0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stores_say_who_failed(tmp_path: Path, kind: str) -> None:
+    some = people(7)[::-1]
+    stored = tl.simulate_to(
+        tmp_path / f"s.{kind}", MODEL, some, REGIMEN, [1e-6, 1e6], chunk=3, max_steps=1
+    )
+    with pytest.raises(tl.SimulationError, match=r"patient 0, id 6: status") as caught:
+        stored.raise_for_status()
+    assert caught.value.ids.tolist() == [6, 5, 4, 3, 2, 1, 0]
+
+
+def test_copies_know_who() -> None:
+    """Pickles, tables put together, gradients."""
+    some = people()
+    solution = tl.simulate(MODEL, some, REGIMEN, TIMES)
+    same = pickle.loads(pickle.dumps(solution))
+    assert same.ids.tolist() == some.ids.tolist()
+    pd.testing.assert_frame_equal(same.to_dataframe(), solution.to_dataframe())
+    frames = [tl.simulate(MODEL, some[k : k + 1], REGIMEN, TIMES).to_dataframe() for k in range(5)]
+    whole = pd.concat(frames)
+    assert whole["id"].tolist() == solution.to_dataframe()["id"].tolist()
+    assert whole.attrs["units"]["cp"] == "mg/L"
+    weights = np.ones((2, 4, 1))
+    _, gradient = tl.value_and_grad(weights, MODEL, some[[2, 0]], REGIMEN, TIMES)
+    assert gradient.ids.tolist() == [2, 0]
+    found = tl.jacobian(MODEL, some[[2, 0]], REGIMEN, TIMES, wrt="cl")
+    assert found.to_dataframe()["id"].tolist() == np.repeat([2, 0], 4).tolist()
+
+
+def test_event_tables_keep_what_is_told_of_subjects() -> None:
+    """Columns that the model does not read, where they tell one thing of each subject."""
+    table = pd.DataFrame(
+        {
+            "ID": ["x", "x", "x", "y", "y"], "TIME": [0, 1, 3, 0, 2], "EVID": [1, 0, 0, 1, 0],
+            "AMT": [100, 0, 0, 50, 0], "CMT": 1, "body_weight": [70, 70, 70, 60, 60],
+            "ARM": ["a", "a", ".", "b", "b"], "SEX": [0, 0, 0, 1, 1], "VISIT": [1, 2, 3, 1, 2],
+            "cp": 1.0, "SCORE": [1.5, None, None, None, None],
+        }
+    )  # fmt: skip
+    with pytest.warns(tl.InputWarning, match="stays with results"):
+        events = tl.EventTable(table, MODEL)
+    assert events.ignored == ("ARM", "SEX", "VISIT", "cp", "SCORE")
+    frame = tl.simulate(MODEL, events).to_dataframe()
+    assert frame["ARM"].tolist() == ["a", "a", "b"]
+    assert frame["SEX"].tolist() == [0.0, 0.0, 1.0]
+    assert "VISIT" not in frame
+    np.testing.assert_array_equal(frame["SCORE"], [1.5, 1.5, np.nan])
+    assert frame["cp"].iloc[0] != 1.0  # the output, not the column
+    assert dict(events.parameters).keys() == {"body_weight"}
+    assert pickle.loads(pickle.dumps(events.parameters)).labels()["ARM"].tolist() == ["a", "b"]
 
 
 def test_names_that_hide_each_other(tmp_path: Path) -> None:

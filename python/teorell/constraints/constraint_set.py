@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from teorell.arrays import Array, is_tensor
 from teorell.constraints.declared import Declared
 from teorell.constraints.penalty import penalty_of, penalty_program, residuals_of, violations_of
-from teorell.constraints.quantities import arrays_of, columns_of, roundings_of
+from teorell.constraints.quantities import arrays_of, columns_of, people_of, roundings_of
 from teorell.constraints.rounding import rounding_of
 from teorell.constraints.violations import Violations
 from teorell.schedule.given_doses import Given
@@ -62,12 +62,14 @@ class ConstraintSet(Declared):
 
         A residual that is not a number counts as a violation, as that of a patient whom a
         projection did not find or whose simulation failed. Numbers of float32 may miss by what two
-        units in their last place make.
+        units in their last place make. Ids and covariates of a population, an event table or
+        `simulated` stay with the report.
         """
         columns, patients = columns_of(self, values, missing=True)
         arrays, roundings = arrays_of(columns), roundings_of(self, values)
         rounding = rounding_of(self, arrays, roundings, patients) if any(roundings) else None
-        return violations_of(self, residuals_of(self, arrays, patients, **options), rounding)
+        residuals = residuals_of(self, arrays, patients, **options)
+        return violations_of(self, residuals, rounding, people_of(values))
 
     def simulated(
         self, parameters: Any = None, regimen: Given = None, times: Any = None, **options: Any

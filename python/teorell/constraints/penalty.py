@@ -12,6 +12,7 @@ from teorell.constraints.constraint import Constraint, Side
 from teorell.constraints.declared import Declared
 from teorell.constraints.violations import Violations
 from teorell.model.expression import Expression, leaves
+from teorell.patients import Patients
 
 if TYPE_CHECKING:
     from teorell.lowering.builder import Builder
@@ -63,18 +64,22 @@ def residuals_of(
 
 
 def violations_of(
-    declared: Declared, residuals: Mapping[str, Array], rounding: Mapping[str, Array] | None = None
+    declared: Declared,
+    residuals: Mapping[str, Array],
+    rounding: Mapping[str, Array] | None = None,
+    people: Patients | None = None,
 ) -> Violations:
     """Who violates which constraint, from residuals by name.
 
-    rounding: name -> what the type of the numbers alone may add to a residual.
+    rounding: name -> what the type of the numbers alone may add to a residual. people: who the
+    patients are, where it was told.
     """
     every, extra = declared.constraints, rounding or {}
     violated = {
         each.name: ~(residuals[each.name] <= each.tolerance + extra.get(each.name, 0.0))
         for each in every
     }
-    return Violations(residuals, violated, {each.name: each.group for each in every})
+    return Violations(residuals, violated, {each.name: each.group for each in every}, people)
 
 
 def penalty_program(declared: Declared) -> ColumnProgram:

@@ -17,10 +17,11 @@ from teorell.constraints.contradiction import contradiction
 from teorell.constraints.declared import Declared
 from teorell.constraints.implicit import Implicit
 from teorell.constraints.penalty import program_of
-from teorell.constraints.quantities import columns_of
+from teorell.constraints.quantities import columns_of, people_of
 from teorell.engine.columns import project_columns
 from teorell.errors import InputError, count, suggestion
 from teorell.model.expression import Expression, constant, derivative, leaves, symbol
+from teorell.patients import Patients
 
 __all__ = ["Projection", "project", "scales_by_name"]
 
@@ -42,12 +43,34 @@ class Projection:
     # constraint -> (patients,) does it hold the patient where it is?
     active: Mapping[str, NDArray[np.bool_]]
     _derivative: Implicit
+    people: Patients | None = None  # who the patients are, where it was told
+
+    @property
+    def ids(self) -> NDArray[Any]:
+        """(patients,) ids of a population or an event table, else 0, 1, 2, ..."""
+        return np.arange(self.steps.size) if self.people is None else self.people.ids
 
     @property
     def success(self) -> NDArray[np.bool_]:
         """(patients,) True where a feasible point was found."""
         result: NDArray[np.bool_] = self.steps >= 0
         return result
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame, a row a patient: id, the numbers after the projection, distance,
+        found, and the covariates that are none of these. ImportError without pandas.
+        """
+        try:
+            import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+        except ImportError as error:
+            raise ImportError(
+                "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
+            ) from error
+        columns: dict[str, Any] = {"id": self.ids, **self.values}
+        columns |= {"distance": self.distance, "found": self.success}
+        more = {} if self.people is None else self.people.covariates
+        columns |= {name: each for name, each in more.items() if name not in columns}
+        return pd.DataFrame(columns)
 
     def pull_back(self, cotangents: Mapping[str, Any]) -> dict[str, Array]:
         """d loss / d each quantity before the projection, (patients,), by name.
@@ -134,7 +157,8 @@ def project(
         given=frozenset(scale or ()),
         found=steps >= 0,
     )
-    return Projection(after, distance, steps, _holding(sides, multipliers), slopes)
+    held_by = _holding(sides, multipliers)
+    return Projection(after, distance, steps, held_by, slopes, people_of(values))
 
 
 def _holding(sides: Sequence[tuple[str, Any]], multipliers: Array) -> dict[str, NDArray[np.bool_]]:

@@ -10,8 +10,9 @@ import numpy as np
 from teorell.arrays import Array, agree, is_tensor, numbers, numbers_or_tensor
 from teorell.constraints.declared import Declared
 from teorell.errors import InputError, suggestion
+from teorell.patients import Patients, patients_of
 
-__all__ = ["arrays_of", "columns_of", "roundings_of"]
+__all__ = ["arrays_of", "columns_of", "people_of", "roundings_of"]
 
 
 def columns_of(declared: Declared, values: Any, *, missing: bool = False) -> tuple[list[Any], int]:
@@ -59,6 +60,14 @@ def arrays_of(columns: Sequence[Any]) -> list[Array]:
     return result
 
 
+def people_of(values: Any) -> Patients | None:
+    """Who the patients are whose numbers were given, where that tells it."""
+    people = getattr(values, "people", None)
+    if isinstance(people, Patients):
+        return people
+    return patients_of(values) or patients_of(getattr(values, "parameters", None))
+
+
 def roundings_of(declared: Declared, values: Any) -> tuple[float, ...]:
     """The relative distance of neighbours in the type of each column that is given; 0 of float64
     and integers, in the order of `declared.inputs`.
@@ -97,7 +106,8 @@ def _given(declared: Declared, values: Any) -> dict[str, Any]:
     if given is None:
         given = getattr(values, "parameters", values)
     if callable(getattr(given, "numbers", None)):  # people tell more numbers than a set asks for
-        given = given.numbers(known)
+        told = given.numbers(known)
+        given = {name: told[name] for name in told if name in known}
     try:
         # a DataFrame iterates over its columns too
         result = {str(name): given[name] for name in given.keys()}  # noqa: SIM118

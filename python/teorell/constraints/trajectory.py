@@ -15,6 +15,7 @@ from teorell.arrays import Array
 from teorell.constraints.declared import Declared
 from teorell.constraints.penalty import penalty_of
 from teorell.errors import InputError
+from teorell.patients import Patients
 from teorell.schedule.given_doses import Given
 
 if TYPE_CHECKING:
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
     from teorell.results.gradient import Gradient
 
 __all__ = ["simulated", "value_and_grad"]
+
+
+class Simulated(dict[str, Any]):
+    """What constraints read of a simulation, name -> () or (patients,), and whose it is."""
+
+    def __init__(self, read: Mapping[str, Any], people: Patients | None) -> None:
+        super().__init__(read)
+        self.people = people
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Simulated, (dict(self), self.people)
 
 
 def simulated(
@@ -41,11 +53,9 @@ def simulated(
     solution = simulate(
         model, parameters, regimen, times, reductions=list(constraints.reductions), **options
     )
-    given = dict(solution.parameters or {})
+    given = dict(solution.parameters or {}) | dict(solution.reductions)
     read = {name: given[name] for name in constraints.inputs if name in given}
-    return read | {
-        name: values for name, values in solution.reductions.items() if name in constraints.inputs
-    }
+    return Simulated(read, solution.people)
 
 
 def value_and_grad(

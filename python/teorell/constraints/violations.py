@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
+from teorell.html import html_table
+from teorell.patients import Patients
 
 __all__ = ["Violations", "wilson"]
 
@@ -28,6 +30,12 @@ class Violations:
     residuals: Mapping[str, Array]
     violated: Mapping[str, NDArray[np.bool_]]  # name -> (patients,)
     groups: Mapping[str, str]  # name -> group
+    people: Patients | None = None  # who the patients are, where it was told
+
+    @property
+    def ids(self) -> NDArray[Any]:
+        """(patients,) ids of a population or an event table, else 0, 1, 2, ..."""
+        return np.arange(self.any.size) if self.people is None else self.people.ids
 
     @property
     def any(self) -> NDArray[np.bool_]:
@@ -51,11 +59,13 @@ class Violations:
         every = {**self.violated, "any": self.any}
         return {name: wilson(int(each.sum()), each.size) for name, each in every.items()}
 
-    def to_dataframe(self) -> Any:
+    def to_dataframe(self, patients: bool = False) -> Any:
         """A pandas DataFrame: a row a constraint, and `any`.
 
         Columns are group, rate, its interval, and the largest residual that is a number.
-        ImportError without pandas.
+        patients: a row a patient instead: id, any, "violates ..." for each constraint, and the
+        covariates, with units in `frame.attrs["units"]`. ImportError without pandas, InputError if
+        a covariate has the name of another column.
         """
         try:
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]
@@ -63,6 +73,16 @@ class Violations:
             raise ImportError(
                 "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
             ) from error
+        if patients:
+            found = {"any": self.any}
+            found |= {f"violates {name}": each for name, each in self.violated.items()}
+            labels = {} if self.people is None else dict(self.people.covariates)
+            units = {} if self.people is None else self.people.units
+            if self.people is not None:
+                self.people.check_names(dict.fromkeys(found, "a column of the report"))
+            frame = pd.DataFrame({"id": self.ids, **found, **labels})
+            frame.attrs["units"] = {name: unit for name, unit in units.items() if unit}
+            return frame
         rows = []
         for name, each in {**self.violated, "any": self.any}.items():
             low, high = wilson(int(each.sum()), each.size)
@@ -76,6 +96,14 @@ class Violations:
         worst = sorted(self.rates.items(), key=lambda item: -item[1])[:3]
         told = ", ".join(f"{name} {rate:.2%}" for name, rate in worst if rate) or "none"
         return f"<Violations: {self.rate:.2%} of {self.any.size} patients; {told}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, self.groups.get(name, ""), f"{self.rates[name]:.2%}", f"{low:.2%} to {high:.2%}")
+            for name, (low, high) in self.intervals.items()
+            if name != "any"
+        ]
+        return html_table(repr(self), ("constraint", "group", "violated", "95 %"), rows)
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:

@@ -7,13 +7,12 @@ drug made of them tells is a reproduction, not a prediction.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from teorell.errors import InputError, InputWarning, suggestion
+from teorell.io.osp_entries import mapping, read_entries, sequence
 from teorell.io.osp_processes import Cleared, cleared
 from teorell.io.units import converted
 from teorell.pbpk.absorption.gut_wall import escaping_cyp3a4, rate_over_surface
@@ -24,11 +23,9 @@ from teorell.pbpk.partition.interstitial import effective_molar_mass, intestinal
 from teorell.pbpk.partition.pksim_standard import cells_to_water_from_lipophilicity
 from teorell.physiology.reference_adults import HAEMATOCRIT, REFERENCE
 from teorell.physiology.tissue_composition import read_composition
-from teorell.tables import check_text
 
 __all__ = ["read_compound", "read_entries"]
 
-LARGEST = 1 << 26  # bytes of a file of entries
 METHODS_THERE = {
     "Rodgers and Rowland": "rodgers_rowland",
     "Poulin and Theil": "poulin_theil",
@@ -76,10 +73,12 @@ def read_compound(
         f"{name}, fu",
     )
     acids, bases = _pkas(entry.get("pKa"), name)
-    told = _mapping(entry.get("params"), f"{name}, params")
+    told = mapping(entry.get("params"), f"{name}, params")
     if "Molecular weight" not in told:
         raise InputError(f"{name} has no 'Molecular weight' (in params). Add it.")
     mass = converted(told["Molecular weight"], "molar mass", f"{name}, Molecular weight")
+    if not mass > 0.0:
+        raise InputError(f"{name}, Molecular weight is {mass:g} g/mol (not above 0). Correct it.")
     halogens = [
         converted(told.get(atom, [0.0, None]), "ratio", f"{name}, {atom}")
         for atom in ("F", "Cl", "Br", "I")
@@ -96,7 +95,7 @@ def read_compound(
         )
     ratio = _ratio(Chemistry(log_p, fu, acids, bases))
     result = cleared(
-        _chosen(_sequence(entry.get("processes"), f"{name}, processes"), processes, name),
+        _chosen(sequence(entry.get("processes"), f"{name}, processes"), processes, name),
         name=name, fu=fu, ratio=ratio,
     )  # fmt: skip
     _warn(name, result)
@@ -130,58 +129,13 @@ def read_compound(
     )
 
 
-def read_entries(path: str | Path) -> dict[str, Mapping[str, Any]]:
-    """The entries of a file such as `osp_model_library_compounds.json`, by compound; of one that
-    stands there twice, the first.
-
-    InputError, with the place, for a file that cannot be read, is larger than LARGEST, or is no
-    JSON list of entries.
-    """
-    place = Path(path)
-    text = check_text(place, "a JSON file", "Save the entries as JSON in UTF-8.")
-    if place.is_file():
-        if place.stat().st_size > LARGEST:
-            raise InputError(
-                f"{place} has more than {LARGEST:,} bytes (a library has a few hundred thousand). "
-                "Is it another file?"
-            )
-        text = place.read_text(encoding="utf-8-sig")
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{place}, line {error.lineno}, column {error.colno}: no JSON ({error.msg}). Is the "
-            "file whole?"
-        ) from None
-    except RecursionError:
-        raise InputError(
-            f"{place} is nested too deeply (an entry has five levels). Is it another file?"
-        ) from None
-    entries: dict[str, Mapping[str, Any]] = {}
-    for k, entry in enumerate(_sequence(content, str(place))):
-        name = _mapping(entry, f"{place}, entry {k}").get("compound")
-        if not isinstance(name, str):
-            raise InputError(f"{place}, entry {k} has no compound (a name is needed). Add it.")
-        entries.setdefault(name, entry)
-    return entries
-
-
-def _mapping(value: object, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise InputError(f"{where} is {value!r:.60} (names with values are needed). Correct it.")
-    return value
-
-
-def _sequence(value: object, where: str) -> Sequence[Any]:
-    if value is None:
-        return ()
-    if not isinstance(value, (list, tuple)):
-        raise InputError(f"{where} is {value!r:.60} (a list is needed). Correct it.")
-    return value
-
-
 def _check_alternatives(given: Mapping[str, str] | None, name: str) -> Mapping[str, str]:
     known = ("logP", "fu", "Pint")
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(
+            f"{name}: alternatives are {given!r:.60} (a dict is needed). Write "
+            'alternatives={"logP": "the name of one"}.'
+        )
     for key in given or {}:
         if key not in known:
             raise InputError(
@@ -194,7 +148,7 @@ def _check_alternatives(given: Mapping[str, str] | None, name: str) -> Mapping[s
 def _alternative(
     entry: Mapping[str, Any], key: str, quantity: str, chosen: Mapping[str, str], name: str
 ) -> object:
-    rows = [_mapping(row, f"{name}, {key}") for row in _sequence(entry.get(key), f"{name}, {key}")]
+    rows = [mapping(row, f"{name}, {key}") for row in sequence(entry.get(key), f"{name}, {key}")]
     if not rows:
         raise InputError(f"{name} has no {key} (no model without it). Add it.")
     if key in chosen:
@@ -214,8 +168,8 @@ def _alternative(
 
 def _pkas(given: object, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     groups: dict[str, list[float]] = {"acid": [], "base": []}
-    for row in _sequence(given, f"{name}, pKa"):
-        pair = _sequence(row, f"{name}, pKa")
+    for row in sequence(given, f"{name}, pKa"):
+        pair = sequence(row, f"{name}, pKa")
         kind = str(pair[0]).casefold() if pair else ""
         if len(pair) != 2 or kind not in groups:
             raise InputError(
@@ -235,7 +189,7 @@ def _ratio(drug: Chemistry) -> float:
 
 def _method(entry: Mapping[str, Any], name: str) -> str | None:
     """The method of partition coefficients that the compound was fitted with."""
-    for each in _sequence(entry.get("methods"), f"{name}, methods"):
+    for each in sequence(entry.get("methods"), f"{name}, methods"):
         kind, _, method = str(each).partition(" - ")
         if "partition" in kind.casefold():
             if method not in METHODS_THERE:
@@ -261,7 +215,7 @@ def _chosen(
     rows: Iterable[Any], wanted: Sequence[str] | None, name: str
 ) -> list[tuple[str, Mapping[str, Any]]]:
     labelled = [
-        (_label(row), row) for row in (_mapping(each, f"{name}, processes") for each in rows)
+        (_label(row), row) for row in (mapping(each, f"{name}, processes") for each in rows)
     ]
     if isinstance(wanted, str):
         wanted = (wanted,)
@@ -282,7 +236,7 @@ def _chosen(
         key = (row.get("molecule"),) if metabolic and row.get("molecule") else (label, kind)
         groups.setdefault(key, []).append((label, row))
     for group in groups.values():
-        with_kcat = [each for each in group if "kcat" in _mapping(each[1].get("params"), name)]
+        with_kcat = [each for each in group if "kcat" in mapping(each[1].get("params"), name)]
         kept += with_kcat or ([group[0]] if _metabolic(group[0][1]) else group)
     return kept
 

@@ -44,19 +44,29 @@ def converted(quantity: object, kind: str, where: str) -> float:
     """
     if not isinstance(quantity, (list, tuple)) or len(quantity) != 2:
         raise InputError(
-            f"{where} is {quantity!r} (a number and its unit are needed). Write [value, unit]."
+            f"{where} is {quantity!r:.60} (a number and its unit are needed). Write [value, unit]."
         )
     value, unit = quantity
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InputError(f"{where} is {value!r} (a finite number is needed). Correct it.")
+    if not _finite(value):
+        raise InputError(f"{where} is {value!r:.60} (a finite number is needed). Correct it.")
     if unit is not None and not isinstance(unit, str):
-        raise InputError(f"{where} has the unit {unit!r} (text is needed). Correct it.")
+        raise InputError(f"{where} has the unit {unit!r:.60} (text is needed). Correct it.")
     # two signs look alike: micro and the Greek letter
     name = (unit or "").strip().replace("\u03bc", "\u00b5").casefold().replace("\u03bc", "\u00b5")
     known = _UNITS[kind]
     if name not in known:
         raise InputError(
-            f"{where} is in {unit!r} (units of a {kind} are {', '.join(map(repr, known))}). "
+            f"{where} is in {unit!r:.60} (units of a {kind} are {', '.join(map(repr, known))}). "
             f"{suggestion(name, known)}"
         )
     return float(value) * known[name]
+
+
+def _finite(value: object) -> bool:
+    """Whether it is a number that a double can hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

@@ -192,9 +192,9 @@ class Drug:
             number = float(value)  # type: ignore[arg-type]
             if isinstance(value, (bool, str)):
                 raise TypeError
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InputError(
-                f"{self.name}: {name} is {value!r} (a number is needed, {unit}). Give one."
+                f"{self.name}: {name} is {value!r:.60} (a number is needed, {unit}). Give one."
             ) from None
         if not (math.isfinite(number) and low <= number <= high):
             percent = unit == "a fraction" and 1.0 < number <= 100.0

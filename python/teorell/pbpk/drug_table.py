@@ -1,7 +1,8 @@
 """Drugs in a table: a row a number, with its unit, how it is known, and its source.
 
-Columns: drug, quantity, value, unit, known ("measured", "predicted" or "assumed"), source. A number
-may stand in a unit other than the model's (UNITS); it is converted.
+Columns: drug, quantity, value, unit, known ("measured", "predicted" or "assumed"), source, and, if
+it is told, checked (a word of `teorell.physiology.sources.CHECKED`). A number may stand in a unit
+other than the model's (UNITS); it is converted.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from teorell.errors import InputError, suggestion
 from teorell.pbpk.absorption.permeability import absorption_rate, jejunal_permeability
 from teorell.pbpk.drug import Drug
 from teorell.physiology.reference_adults import BODY_WEIGHT
+from teorell.physiology.sources import CHECKED, UNCHECKED
 from teorell.tables import check_csv
 
 __all__ = ["HEAD", "UNITS", "read_drugs"]
@@ -78,8 +80,8 @@ def read_drugs(path: str | Path) -> dict[str, Drug]:
     """The drugs of a table, by their names in lower case.
 
     InputError, with file and line, for a file that cannot be read, a missing column, an unknown
-    quantity or unit, what is no number, a number told twice or without source, and a drug whose
-    numbers do not go together.
+    quantity or unit, what is no number, a number told twice or without source, an unknown word in
+    `checked`, and a drug whose numbers do not go together.
     """
     place = Path(path)
     check_csv(place)
@@ -139,13 +141,20 @@ def _add(numbers: dict[str, Any], row: Mapping[str, str], where: str) -> None:
         )
     if not row["source"]:
         raise InputError(f"{where}: {quantity} has no source (where is it from?). Name one.")
+    checked = row.get("checked")
+    if checked is not None and checked not in CHECKED:
+        raise InputError(
+            f"{where}: {quantity} is checked {checked!r} (how was the number checked?). "
+            f"{suggestion(checked, CHECKED)}"
+        )
     if quantity in numbers and quantity not in _SEVERAL:
         raise InputError(f"{where}: {quantity} is told twice (which is meant?). Remove one.")
     factor = UNITS[quantity][unit]
     converted = factor(value) if callable(factor) else value * factor
     if quantity in _SEVERAL:
         converted = (*numbers.get(quantity, ((),))[0], converted)
-    numbers[quantity] = (converted, row["known"], row["source"])
+    source = row["source"] + (f" ({UNCHECKED})" if checked == UNCHECKED else "")
+    numbers[quantity] = (converted, row["known"], source)
 
 
 def _drug(name: str, numbers: Mapping[str, Any], where: str) -> Drug:

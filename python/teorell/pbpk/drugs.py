@@ -57,6 +57,6 @@ def drug(name: str) -> Drug:
     key = " ".join(name.split()).casefold()
     if key not in DRUGS:
         raise InputError(
-            f"unknown drug {name!r} (the library has {len(DRUGS)}). {suggestion(key, DRUGS)}"
+            f"unknown drug {name!r:.60} (the library has {len(DRUGS)}). {suggestion(key, DRUGS)}"
         )
     return DRUGS[key]

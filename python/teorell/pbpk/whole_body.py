@@ -48,7 +48,7 @@ __all__ = ["whole_body"]
 
 # Mean residence of a drug in solution in the fasted stomach, 0.25 h: Agoram, Woltosz & Bolger
 # (2001), Adv Drug Deliv Rev 50:S41-S67 (after Yu, Lipka, Crison & Amidon 1996, Adv Drug Deliv Rev
-# 19:359-376).
+# 19:359-376; not checked against the paper).
 GASTRIC_EMPTYING = 4.0  # 1/h
 # What drains into a vein of the arm, from which blood is drawn, each by its flow. Mixed venous
 # blood is what the liver has cleared in part, and what a dose is given into: Musther et al. (2015),

@@ -4,7 +4,8 @@ Masses grow with the body weight, flows with its power 0.75 (B). The rest of the
 left of the weight, and of the cardiac output; where the organs' flows are more than that (the
 rabbit's, by 5 %), each is its part of their sum. The gut's flow is what the liver has beside its
 artery and the spleen, shared with the stomach by mass; what the table does not tell (pancreas,
-gonads, the stomach of some) is in the gut or the rest.
+gonads, the stomach of some) is in the gut or the rest. Of the minipig brain, liver and the share of
+its artery were measured; the source of each other number says which species it is borrowed from.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from teorell.physiology.vocabulary import (
 
 __all__ = ["ANIMALS", "numbers_of_animal", "table_of"]
 
-ANIMALS = ("mouse", "rat", "rabbit", "dog", "beagle", "monkey")
+ANIMALS = ("mouse", "rat", "rabbit", "dog", "beagle", "monkey", "minipig")
 SAME = {"beagle": "dog"}  # the dog of the table is a beagle of 10 kg (G)
 PER = "mL/min/kg^0.75"
 WEIGHED = (

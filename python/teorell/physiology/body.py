@@ -16,13 +16,11 @@ from teorell.html import html_table
 from teorell.physiology.animals import numbers_of_animal, table_of
 from teorell.physiology.checks import SPECIES, check_species, number_between, sex_of
 from teorell.physiology.growth import OLDEST, SEXES, reference_at
-from teorell.physiology.human import numbers_of_humans, too_light
+from teorell.physiology.human import HEIGHTS, INDICES, numbers_of_humans, too_light
+from teorell.physiology.sources import UNCHECKED
 from teorell.physiology.vocabulary import MORE, SHARES, VOCABULARY, unit
 
 __all__ = ["SPECIES", "Body"]
-
-# of the reference height and body mass index of the age: what is nobody's
-HEIGHTS, INDICES = (0.5, 1.5), (0.4, 5.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +100,11 @@ class Body:
     @staticmethod
     def of(species: str, weight: float | None = None, table: str | Path | None = None) -> Body:
         """The body of a species: "human" (a man of 30 years), "mouse", "rat", "rabbit", "dog",
-        "beagle", "monkey".
+        "beagle", "monkey", "minipig" (many of its numbers are borrowed: see `sources`).
 
         weight: kg, None is the species' own, in the table. table: the path of a CSV file of your
         own, with the columns species, quantity, value, unit, source and the quantities of
-        teorell.physiology.animals.NEEDED, for example of the minipig, of which none is shipped.
+        teorell.physiology.animals.NEEDED, for example of the pig, of which none is shipped.
         InputError for an unknown species, a weight out of reason, or a table with a mistake.
         """
         if table is None:
@@ -124,8 +122,10 @@ class Body:
 
     @property
     def parameters(self) -> dict[str, float]:
-        """The numbers that `teorell.pbpk.whole_body` reads: body_weight, cardiac_index, shares."""
-        return {name: self.values[name] for name in SHARES}
+        """The numbers that `teorell.pbpk.whole_body` reads: body_weight, cardiac_index, shares,
+        haematocrit, glomerular_filtration.
+        """
+        return self.numbers((*SHARES, "haematocrit", "glomerular_filtration"))
 
     def numbers(self, names: Iterable[str]) -> dict[str, float]:
         """Those of the names that this body has."""
@@ -235,5 +235,6 @@ def _animal_source(name: str, rows: Mapping[str, Any]) -> str:
     }.get(name, name)  # fmt: skip
     for each in (own, own.replace("flow_share_", "flow_"), own.replace("mass_", "mass_share_")):
         if each in rows:
-            return str(rows[each].source)
+            row = rows[each]
+            return str(row.source) + (f" ({UNCHECKED})" if row.checked == UNCHECKED else "")
     return "what is left, or not told apart"

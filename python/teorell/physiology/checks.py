@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from teorell.errors import InputError, suggestion
 from teorell.physiology.animals import ANIMALS, NEEDED
 
-__all__ = ["SPECIES", "WORDS", "check_species", "number_between", "sex_of"]
+__all__ = ["SPECIES", "WORDS", "check_ages", "check_species", "number_between", "sex_of"]
 
 SPECIES = ("human", *ANIMALS)
-WITHOUT = ("minipig", "pig", "cat", "cattle")  # which somebody may ask for
+WITHOUT = ("pig", "cat", "cattle")  # which somebody may ask for
 WORDS = {"male": 0, "female": 1, "man": 0, "woman": 1, "m": 0, "f": 1}
 
 
@@ -38,15 +39,30 @@ def check_species(species: object) -> None:
         )
 
 
+def check_ages(age: object) -> NDArray[np.float64]:
+    """Ages in years, of any shape; InputError for what is none or below 0."""
+    try:
+        ages = np.asarray(age, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"age is {age!r:.60} (numbers of years are needed). Give some.") from None
+    good = np.isfinite(ages) & (ages >= 0.0)
+    if not good.all():
+        raise InputError(f"age is {ages[~good][0]:g} (it counts years from birth). Give 0 or more.")
+    return ages
+
+
 def number_between(
     value: object, name: str, of: str, low: float, high: float, whose: str = ""
 ) -> float:
     """A finite number between two others; InputError in words, TypeError for what is none."""
     if isinstance(value, bool | str) or not isinstance(value, int | float | np.number):
         raise TypeError(f"{name} is {value!r} (a number of {of} is needed). Give one.")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not (math.isfinite(number) and low <= number <= high):
         at = f" at {whose}" if whose else ""
         span = f"{low:.3g} to {high:.3g}" if high < math.inf else f"{low:g} or more"
-        raise InputError(f"{name} is {number:g} ({span} {of}{at}). Give a number in this range.")
+        raise InputError(f"{name} is {number:.10g} ({span} {of}{at}). Give a number in this range.")
     return number

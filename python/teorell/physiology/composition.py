@@ -40,7 +40,8 @@ _HUMAN = read_composition()
 PLASMA = _tissue(_HUMAN.fluid("poulin_theil", "plasma"))
 
 _DENSITIES = {
-    #   kg/L (B)
+    # kg/L (B), the skeleton's (A); the stomach is taken as gut; those of gonads, pancreas and the
+    # rest are not checked against the paper
     "lung": 1.050,
     "adipose": 0.916,
     "bone": 1.300,

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from teorell.errors import InputError, suggestion
-from teorell.physiology.sources import SOURCES
+from teorell.physiology.sources import CHECKED, SOURCES
 
 __all__ = ["Row", "read_rows", "shipped"]
 
+CHECKED_COLUMN = "checked"
 LARGEST = 1 << 20  # bytes of a table of numbers; the largest that is shipped has 8 kB
 
 
@@ -28,6 +29,7 @@ class Row(NamedTuple):
     unit: str
     source: str  # letters of SOURCES, or words
     line: int  # in the file, from 1
+    checked: str = ""  # one of CHECKED, or "" where the table does not tell it
 
 
 def shipped(name: str) -> Path:
@@ -36,24 +38,26 @@ def shipped(name: str) -> Path:
 
 
 def read_rows(path: Path, keys: Sequence[str]) -> list[Row]:
-    """The lines of a table whose columns are `keys`, value, unit, source, in any order.
+    """The lines of a table whose columns are `keys`, value, unit, source, in any order, and
+    `checked`, which a table may have.
 
     InputError, with file and line, for a file that cannot be read, a missing or unknown column, a
-    line of another length, what is no finite number, a number told twice, and one without unit or
-    source.
+    line of another length, what is no finite number, a number told twice, one without unit or
+    source, and a word in `checked` that is none of CHECKED.
     """
     columns = (*keys, "value", "unit", "source")
     lines = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
     try:
         head = [cell.strip() for cell in next(lines, [])]
         _check_head(path, head, columns)
-        place = [head.index(name) for name in columns]
+        told = (*columns, CHECKED_COLUMN) if CHECKED_COLUMN in head else columns
+        place = [head.index(name) for name in told]
         rows: list[Row] = []
         first: dict[tuple[str, ...], int] = {}
         for cells in lines:
             if not any(cell.strip() for cell in cells):
                 continue
-            row = _row(path, lines.line_num, cells, place)
+            row = _row(path, lines.line_num, cells, place, len(columns))
             if row.keys in first:
                 raise InputError(
                     f"{path}, line {row.line}: {', '.join(row.keys)} stands in line "
@@ -100,20 +104,24 @@ def _check_head(path: Path, head: list[str], columns: Sequence[str]) -> None:
         raise InputError(
             f"{path}, line 1: no column {lacking[0]!r} (columns are {', '.join(columns)}). Add it."
         )
+    known = (*columns, CHECKED_COLUMN)
     for name in head:
-        if name not in columns or head.count(name) > 1:
-            why = "stands twice" if name in columns else suggestion(name, columns)
+        if name not in known or head.count(name) > 1:
+            why = "stands twice" if name in known else suggestion(name, known)
             raise InputError(
                 f"{path}, line 1: column {name!r} (columns are {', '.join(columns)}). {why}"
             )
 
 
-def _row(path: Path, line: int, cells: list[str], place: list[int]) -> Row:
+def _row(path: Path, line: int, cells: list[str], place: list[int], columns: int) -> Row:
+    """columns: how many of `place` every table has; what comes then is `checked`."""
     if len(cells) != len(place):
         raise InputError(
             f"{path}, line {line}: {len(cells)} cells ({len(place)} are needed). Is the file whole?"
         )
-    *keys, value, unit, source = (cells[k].strip() for k in place)
+    told = [cells[k].strip() for k in place]
+    *keys, value, unit, source = told[:columns]
+    checked = "".join(told[columns:])
     try:
         number = float(value)
     except ValueError:
@@ -134,4 +142,9 @@ def _row(path: Path, line: int, cells: list[str], place: list[int]) -> Row:
             f"{path}, line {line}: source {source!r} (letters cite teorell.physiology.sources). "
             "Write the source in words."
         )
-    return Row(tuple(keys), number, unit, source, line)
+    if len(told) > columns and checked not in CHECKED:
+        raise InputError(
+            f"{path}, line {line}: checked is {checked!r} (how was the number checked?). "
+            f"{suggestion(checked, CHECKED)}"
+        )
+    return Row(tuple(keys), number, unit, source, line, checked)

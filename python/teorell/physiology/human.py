@@ -47,7 +47,8 @@ from teorell.physiology.vocabulary import (
     mass_share_of,
 )
 
-__all__ = ["LEAN", "LEAST_FAT", "lean_and_fat", "numbers_of_humans", "too_light"]
+__all__ = ["HEIGHTS", "INDICES", "LEAN", "LEAST_FAT", "lean_and_fat", "numbers_of_humans",
+           "too_light", "unlike_the_age"]  # fmt: skip
 
 Column = NDArray[np.float64]
 # lean parts of the body as the tables tell them, the gut in two
@@ -57,6 +58,8 @@ LEAN = (
 )  # fmt: skip
 # of the adipose tissue that is typical of the size: nobody who is drawn has less
 LEAST_FAT = 0.3
+# of the reference height and body mass index of the age: what is nobody's
+HEIGHTS, INDICES = (0.5, 1.5), (0.4, 5.0)
 UNAGED = 30.0  # years, before which nothing is taken
 HEPATIC = ("liver", *SPLANCHNIC)
 _GROWN_UP = np.array(GROWN_UP)
@@ -90,6 +93,17 @@ def lean_and_fat(
     loss = [ageing(f"mass_muscle_{sex}", age) for sex in ("male", "female")]
     part["muscle"] = part["muscle"] * np.where(female, loss[1], loss[0])
     return part, weight - sum(part.values())
+
+
+def unlike_the_age(
+    age: Column, female: NDArray[np.bool_], height: Column, weight: Column
+) -> NDArray[np.bool_]:
+    """(n,) whether height or body mass index are out of HEIGHTS and INDICES: no body."""
+    body = reference_at(age, female)
+    tall = height / body["height"]
+    heavy = weight / body["body_weight"] / tall**2
+    outside = (tall < HEIGHTS[0]) | (tall > HEIGHTS[1])
+    return np.asarray(outside | (heavy < INDICES[0]) | (heavy > INDICES[1]))
 
 
 def too_light(

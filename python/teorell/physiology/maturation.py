@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.errors import InputError, suggestion
+from teorell.physiology.checks import check_ages
 from teorell.physiology.files import read_rows, shipped
 from teorell.physiology.growth import ageing
 from teorell.physiology.reference_adults import MOSTELLER, STANDARD_SURFACE
@@ -73,22 +74,28 @@ def alpha1_acid_glycoprotein(age: Column) -> Column:
 
 @dataclass(frozen=True)
 class Enzyme:
-    """An enzyme of the liver."""
+    """An enzyme of the liver and the gut's wall, of adults; None where a number is not known."""
 
     name: str
-    abundance: float | None  # of adults, pmol per mg of microsomal protein; None where not known
-    rise: float
-    exponent: float
-    half: float  # years^exponent
-    at_birth: float
+    abundance: float | None  # in the liver, pmol per mg of microsomal protein
+    gut: Mapping[str, float]  # segment -> the same in its wall
+    growth: tuple[float, float, float, float] | None  # GROWTH: 1, 1, years^exponent, 1
     sources: Mapping[str, str]  # of each number, letters of SOURCES
 
     def ontogeny(self, age: float | Column) -> Column:
-        """The part of the adult's abundance at `age` (years): rise age^n / (half + age^n) plus what
-        is there at birth (J); about 1 for adults.
+        """The part of the adult's abundance in the liver at `age` (years): rise age^n / (half +
+        age^n) plus what is there at birth (J); about 1 for adults. InputError for an enzyme of
+        which this is not known, and what is no age.
         """
-        power = np.asarray(age, np.float64) ** self.exponent
-        return np.asarray(self.rise * power / (self.half + power) + self.at_birth)
+        if self.growth is None:
+            known = [each.name for each in _enzymes().values() if each.growth is not None]
+            raise InputError(
+                f"the ontogeny of {self.name} (it is not known here: of these it is: "
+                f"{', '.join(known)}). Give a number of your own."
+            )
+        rise, exponent, half, birth = self.growth
+        power = check_ages(age) ** exponent
+        return np.asarray(rise * power / (half + power) + birth)
 
 
 @cache
@@ -96,25 +103,32 @@ def _enzymes() -> Mapping[str, Enzyme]:
     found: dict[str, dict[str, tuple[float, str]]] = {}
     for row in read_rows(shipped("enzymes.csv"), ("enzyme", "quantity")):
         found.setdefault(row.keys[0], {})[row.keys[1]] = (row.value, row.source)
-    return MappingProxyType(
-        {
-            name: Enzyme(
-                name=name,
-                abundance=told["abundance"][0] if "abundance" in told else None,
-                **{key: told[key][0] for key in ("rise", "exponent", "half", "at_birth")},
-                sources=MappingProxyType({key: source for key, (_, source) in told.items()}),
-            )
-            for name, told in found.items()
-        }
-    )
+
+    def of(name: str, told: Mapping[str, tuple[float, str]]) -> Enzyme:
+        numbers = {key: value for key, (value, _) in told.items()}
+        rise, exponent, half, birth = (numbers.get(key, np.nan) for key in GROWTH)
+        return Enzyme(
+            name=name,
+            abundance=numbers.get("abundance"),
+            gut=MappingProxyType({key: numbers[key] for key in SEGMENTS if key in numbers}),
+            growth=(rise, exponent, half, birth) if GROWTH[0] in numbers else None,
+            sources=MappingProxyType({key: source for key, (_, source) in told.items()}),
+        )
+
+    return MappingProxyType({name: of(name, told) for name, told in found.items()})
 
 
-ENZYMES = ("CYP1A2", "CYP2B6", "CYP2C8", "CYP2C9", "CYP2C19", "CYP2D6", "CYP2E1", "CYP3A4")
+GROWTH = ("rise", "exponent", "half", "at_birth")
+SEGMENTS = ("small_intestine", "duodenum", "ileum")
+ENZYMES = (
+    "CYP1A2", "CYP2B6", "CYP2C8", "CYP2C9", "CYP2C19", "CYP2D6", "CYP2E1", "CYP2J2", "CYP3A4",
+    "UGT1A1", "UGT1A4", "UGT2B4", "UGT2B7", "UGT2B15",
+)  # fmt: skip
 
 
 def enzyme(name: str) -> Enzyme:
-    """An enzyme of the human liver, one of ENZYMES. InputError for another name."""
-    if name not in _enzymes():
+    """An enzyme of humans, one of ENZYMES. InputError for another name."""
+    if not isinstance(name, str) or name not in _enzymes():
         raise InputError(
             f"unknown enzyme {name!r} (there is no table of it). {suggestion(str(name), ENZYMES)}"
         )

@@ -2,7 +2,7 @@
 
 `tissue_composition.csv` beside this file has a row for each number: the method of partition
 coefficients that needs it, species ("any" where one set serves all), tissue, quantity, value, unit,
-source.
+source, and how it was checked (a word of `sources.CHECKED`; a table of your own may leave it out).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from teorell.errors import InputError, suggestion
+from teorell.physiology.sources import CHECKED
 from teorell.tables import check_csv
 
 __all__ = ["COMPOSITION_TABLE", "ORGAN_TISSUES", "Composition", "Contents", "read_composition"]
@@ -107,7 +108,7 @@ def read_composition(path: str | Path | None = None, species: str = "human") -> 
     Rows of the species itself go before those of "any"; animals without rows of a method have the
     rat's. InputError, with file and line, for a file that cannot be read, a missing column, an
     unknown quantity, a unit that is not the quantity's, a number outside its range, a row told
-    twice.
+    twice, an unknown word in `checked`.
     """
     place = COMPOSITION_TABLE if path is None else Path(path)
     if not isinstance(species, str) or not species:
@@ -177,6 +178,12 @@ def _rows(path: Path) -> Iterator[_Row]:
                     "missing, or a text with commas has no quotes). Complete the row."
                 )
             row = {name: cell.strip() for name, cell in zip(head, cells, strict=True)}
+            checked = row.get("checked")
+            if checked is not None and checked not in CHECKED:
+                raise InputError(
+                    f"{path}, line {line}: checked is {checked!r} (how was the number checked?). "
+                    f"{suggestion(checked, CHECKED)}"
+                )
             key = tuple(row[name].casefold() for name in HEAD[:4])
             if key in seen:
                 raise InputError(

@@ -27,14 +27,15 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the sample (default: 1)")
     parser.add_argument("--species", default="human", help="such as rat (default: human)")
     parser.add_argument(
-        "--age", type=float, nargs="+", metavar="YEARS", help="one, or least and most, to 80"
+        "--age", type=float, nargs="+", metavar="YEARS", help="one, or least and most, to 100"
     )
     parser.add_argument("--sex", help="male or female (default: both)")
     parser.add_argument("--bmi", type=float, nargs=2, metavar="KG/M2", help="least and most")
     parser.add_argument("--gfr", help="normal, mild, moderate, severe or failure (default: all)")
     parser.add_argument(
-        "--survey-weights", action="store_true", help="as often as in the United States"
-    )
+        "--unweighted", action="store_true",
+        help="as often as in the survey, not as in the United States",
+    )  # fmt: skip
     parser.add_argument(
         "--format", choices=("csv", "pksim"), default="csv",
         help="pksim: a population file of PK-Sim (default: csv)",
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
         bmi=None if options.bmi is None else tuple(options.bmi),
         gfr=options.gfr,
         seed=options.seed,
-        survey_weights=options.survey_weights,
+        survey_weights=not options.unweighted,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     path = people.to_pksim(out) if options.format == "pksim" else people.to_csv(out)

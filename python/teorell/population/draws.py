@@ -6,14 +6,14 @@ Normals are made of two uniforms each (Box & Muller 1958, Ann Math Stat 29:610-6
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from teorell.errors import InputError
 
-__all__ = ["PEOPLE", "check_count", "check_seed", "normals", "uniforms"]
+__all__ = ["PEOPLE", "check_count", "check_seed", "evenly", "normals", "rounds", "uniforms"]
 
 PEOPLE = 16384  # drawn at once: their columns stay in cache
 
@@ -41,6 +41,32 @@ def uniforms(seed: int, people: int, each: int) -> Iterator[NDArray[np.float64]]
     stream = np.random.Generator(np.random.Philox(seed))
     for start in range(0, people, PEOPLE):
         yield stream.random((min(PEOPLE, people - start), each))
+
+
+def evenly(
+    blocks: Iterable[NDArray[np.float64]], place: NDArray[np.int64], places: int
+) -> Iterator[NDArray[np.float64]]:
+    """Blocks of uniforms whose first number lies in the person's own of `places` equal parts of
+    [0, 1), which `rounds` tells.
+    """
+    start = 0
+    for block in blocks:
+        block[:, 0] = (place[start : start + len(block)] + block[:, 0]) / places
+        start += len(block)
+        yield block
+
+
+def rounds(seed: int, people: int, places: int) -> NDArray[np.int64]:
+    """A place in [0, places) for each person, (people,): all places once, in random order, then all
+    again in another order, and so on.
+
+    The place of a person depends on the seed, the person's number and `places`. So what is placed
+    comes as often as it should, where independent draws come by chance up to a few times more or
+    less, which moves quantiles in thin tails.
+    """
+    stream = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(1,))))
+    orders = stream.random((-(-people // places), places)).argsort(axis=1, kind="stable")
+    return orders.ravel()[:people].astype(np.int64, copy=False)
 
 
 def normals(uniform: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ their blood, at about 1 kg/L, and there is no rest of the body; here masses are 
   and its flow go to the muscle. Of the blood of the pools two fifths each are the veins' and the
   portal vein's: PK-Sim tells these apart, and ICRP 89 does not.
 
+Files of R's ospsuite have the columns without units, which then are these, and Gender as a word.
 Flows are "Specific blood flow rate [l/min/kg organ]" times the volume. All other columns are kept
 as covariates by their path, and written again. A filtration rate is not told by such a file.
 """
@@ -24,9 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.errors import InputError, suggestion
+from teorell.physiology.checks import WORDS
 from teorell.physiology.maturation import albumin, alpha1_acid_glycoprotein
 from teorell.physiology.reference_adults import BLOOD_MASS, REFERENCE
 from teorell.physiology.vocabulary import FLOWS, MASSES, flow_to, mass_of
+from teorell.population.cells import checked, refuse
 from teorell.population.table import Parts, completed, read_columns
 from teorell.tables import write_csv
 
@@ -60,6 +63,7 @@ def _held(ours: str) -> float:
     return blood / (REFERENCE[name].mass.man + blood)
 
 
+INDEX_CLOSE = 0.01  # what a body mass index may be off, relative: files round
 MOST_HELD = 0.9  # of all blood: some is left for the pools of people with large organs
 HELD = {ours: _held(ours) for ours in ORGANS.values()}
 
@@ -68,15 +72,11 @@ def read_pksim(path: Path) -> Parts:
     """The people of a population file of PK-Sim. InputError, with column or row, for what is
     missing, no number, negative, or does not add up.
     """
-    table = read_columns(path, comments="#")
-    _check_columns(path, table)
-    gender = table["Gender"]
-    if gender.dtype.kind not in "iu" or not np.isin(gender, (1, 2)).all():
-        raise InputError(f"{path}: Gender is 1 (male) or 2 (female). Correct the column.")
-    columns: dict[str, Column] = {"female": np.where(gender == 2, 1.0, 0.0)}
-    columns |= {
-        name: _numbers(path, table, label) * factor for label, (name, factor) in PERSON.items()
-    }
+    table = _with_units(path, read_columns(path, comments="#"))
+    columns: dict[str, Column] = {"female": _female(path, table["Gender"])}
+    for label, (name, factor) in PERSON.items():
+        columns[name] = checked(name, _numbers(path, table, label) * factor, str(path))
+    _check_index(path, columns)
     volume = {organ: _numbers(path, table, VOLUME.format(organ)) for organ in (*ORGANS, *POOLS)}
     for theirs, ours in ORGANS.items():
         columns[mass_of(ours)] = volume[theirs] * (1.0 - HELD[ours])
@@ -92,7 +92,7 @@ def read_pksim(path: Path) -> Parts:
     blood = [volume[pool] for pool in POOLS]
     blood += [volume[theirs] * HELD[ours] for theirs, ours in ORGANS.items()]
     columns["mass_blood"] = np.sum(blood, axis=0)
-    columns["mass_rest"], columns["flow_rest"] = np.zeros(len(gender)), np.zeros(len(gender))
+    columns["mass_rest"], columns["flow_rest"] = np.zeros((2, len(table["Gender"])))
     columns["albumin"] = albumin(columns["age"])
     columns["alpha1_acid_glycoprotein"] = alpha1_acid_glycoprotein(columns["age"])
     del columns["body_mass_index"]  # follows
@@ -154,22 +154,62 @@ def _with_rest(people: Mapping[str, Column]) -> tuple[dict[str, Column], dict[st
     return mass, flow
 
 
-def _check_columns(path: Path, table: Mapping[str, Column]) -> None:
+def _with_units(path: Path, table: Mapping[str, Column]) -> dict[str, Column]:
+    """The table with the names of PK-Sim, units among them. InputError for a column that is not
+    there, is there twice, or has another unit.
+    """
     needed = ["IndividualId", "Gender", *PERSON, *map(VOLUME.format, (*ORGANS, *POOLS))]
     needed += [FLOW.format(organ) for organ in ORGANS if organ != "Lung"]
+    bare: dict[str, list[str]] = {}
+    for name in table:
+        bare.setdefault(name.partition(" [")[0], []).append(name)
+    result = dict(table)
     for name in needed:
-        if name not in table:
+        there = bare.get(name.partition(" [")[0], [])
+        if not there:
             raise InputError(
                 f"{path} has no column {name!r} (of a population of PK-Sim). "
                 f"{suggestion(name, table)}"
             )
+        if len(there) > 1:
+            raise InputError(
+                f"{path} has columns {there[0]!r} and {there[1]!r} (which counts?). Remove one."
+            )
+        if there[0] not in (name, name.partition(" [")[0]):
+            raise InputError(f"{path} has {there[0]!r} (needed is {name!r}). Convert it.")
+        result[name] = result.pop(there[0])
+    return result
+
+
+def _female(path: Path, gender: Column) -> Column:
+    """1 for women, of 1 and 2 or of words."""
+    if gender.dtype.kind in "iuf" and np.isin(gender, (1, 2)).all():
+        return np.where(gender == 2, 1.0, 0.0)
+    words = [str(each).casefold() for each in gender.tolist()]
+    if not set(words) <= set(WORDS):
+        raise InputError(
+            f"{path}: Gender is 1 or MALE, 2 or FEMALE (others are there). Correct the column."
+        )
+    return np.array([float(WORDS[each]) for each in words])
+
+
+def _check_index(path: Path, columns: Mapping[str, Column]) -> None:
+    """InputError where the body mass index is not the weight's and the height's."""
+    told, is_ = columns["body_mass_index"], columns["body_weight"] / columns["height"] ** 2
+    refuse(
+        str(path),
+        np.abs(told / is_ - 1.0) > INDEX_CLOSE,
+        "BMI is another than the weight's and the height's",
+        lambda row: f"{told[row]:.4g} and {is_[row]:.4g} kg/m2",
+    )
 
 
 def _numbers(path: Path, table: Mapping[str, Column], name: str) -> Column:
     column = table[name]
     if column.dtype.kind not in "fiu":
         raise InputError(
-            f"{path}: column {name!r} has cells of text (numbers are needed). Correct them."
+            f"{path}: column {name!r} has cells of text, such as {str(column[0])!r:.30} (numbers "
+            "are needed, with decimal points). Correct them."
         )
     numbers = column.astype(np.float64)
     bad = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0.0)))

@@ -74,17 +74,19 @@ class Population:
         bmi: tuple[float, float] | None = None,
         gfr: tuple[float, float] | str | None = None,
         seed: int = 0,
-        survey_weights: bool = False,
+        survey_weights: bool = True,
     ) -> Population:
         """Sample n people, or animals of a `species` of `tl.Body.of`.
 
-        age: years, one number or (least, most), 0 to 80; sex: "male", "female"; bmi: (least, most)
-        in kg/m2; gfr: (least, most) in mL/min/1.73 m2, or "normal" (90 and more), "mild" (60 to
-        90), "moderate" (30 to 60), "severe" (15 to 30), "failure" (below 15). None is as in the
-        people of NHANES 2013-2018 whose sizes, haematocrit and creatinine are drawn together
-        (`teorell.population.sample`). seed: the same people for the same seed; person i does not
-        depend on n. survey_weights: as often as in the United States, where the survey asked some
-        groups more often than others; else as often as in the survey.
+        age: years, one number or (least, most), 0 to 100, None is 0 to 80; sex: "male", "female";
+        bmi: (least, most) in kg/m2; gfr: (least, most) in mL/min/1.73 m2, or "normal" (90 and
+        more), "mild" (60 to 90), "moderate" (30 to 60), "severe" (15 to 30), "failure" (below 15).
+        None is as in the people of NHANES 2013-2018 whose sizes, haematocrit and creatinine are
+        drawn together (`teorell.population.sample`). seed: the same people for the same seed;
+        person i does not depend on n. survey_weights: as often as in the United States; False is
+        as often as in the survey, which asked some groups more often than others. Nobody older than
+        80 was measured: those of 70 to 79 stand for them, and a warning says so
+        (`teorell.population.donors`).
 
         Animals differ about the species' table, and take no age, sex, bmi or gfr. InputError for
         an unknown species, ranges out of reason, and people of whom nobody was measured.
@@ -93,6 +95,10 @@ class Population:
         from teorell.population.sample import sampled_animals, sampled_humans
 
         people, number = check_count(n), check_seed(seed)
+        if not isinstance(survey_weights, bool | np.bool_):
+            raise TypeError(
+                f"survey_weights is {survey_weights!r} (True or False is needed). Give one."
+            )
         wanted = requested(species, age=age, sex=sex, bmi=bmi, gfr=gfr)
         if wanted is None:
             return Population(
@@ -136,6 +142,22 @@ class Population:
 
         file = Path(path)
         return Population(**read_pksim(file)._asdict(), origin=f"read from {file.name}, of PK-Sim")
+
+    @staticmethod
+    def together(some: Iterable[Population], ids: ArrayLike | None = None) -> Population:
+        """The people of several populations, one after the other, as one.
+
+        ids: (n,) of all; None keeps theirs where these tell all people apart, and else counts from
+        0. InputError where they differ in species, drug, columns or units.
+        """
+        from teorell.population.together import parts_together
+
+        all_of_them = list(some)
+        told = parts_together(all_of_them, Population)
+        kept = np.concatenate([each.ids for each in all_of_them])
+        if ids is None and np.unique(kept).size == kept.size:
+            ids = kept
+        return Population(**told, ids=ids)
 
     def to_dataframe(self) -> Any:
         """A pandas DataFrame, a row a person: id, numbers, parameters, covariates; the unit of each

@@ -9,6 +9,7 @@ import numpy as np
 
 from teorell.errors import InputError, suggestion
 from teorell.physiology.checks import check_species, sex_of
+from teorell.physiology.growth import OLDEST as VERY_OLD
 from teorell.population.donors import OLDEST, Wanted
 
 __all__ = ["requested"]
@@ -35,7 +36,7 @@ def requested(species: str, *, age: Any, sex: Any, bmi: Any, gfr: Any) -> Wanted
         if gfr.casefold() not in STAGES:
             raise InputError(f"gfr is {gfr!r} (a stage or a range). {suggestion(gfr, STAGES)}")
         gfr = STAGES[gfr.casefold()]
-    ages = _range("age", (0.0, OLDEST) if age is None else age, "years", 0.0, OLDEST, one=True)
+    ages = _range("age", (0.0, OLDEST) if age is None else age, "years", 0.0, VERY_OLD, one=True)
     if gfr is not None and ages[1] < 12.0:
         raise InputError(
             "gfr of children below 12 years (the survey did not measure creatinine then). Leave it "
@@ -65,9 +66,8 @@ def _range(
     least, most = float(pair[0]), float(pair[1])
     for each in (least, most):
         if not (math.isfinite(each) and low <= each <= high):
-            why = "; nobody older is in NHANES 2013-2018" if name == "age" and each > high else ""
             raise InputError(
-                f"{name} is {each:g} ({low:g} to {high:g} {of}{why}). Give a number in this range."
+                f"{name} is {each:g} ({low:g} to {high:g} {of}). Give a number in this range."
             )
     if least > most or (least == most and not one):
         raise InputError(

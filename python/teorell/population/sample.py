@@ -2,10 +2,12 @@
 do; and animals.
 
 A person has age, sex, weight, height, haematocrit and filtration rate of one of the survey's people
-(`donors.py`), so that these hang together as they do in people, and then a body by
-`teorell.physiology.human`, whose cardiac output, organs and flows are log-normal about what is
-typical of the person: cardiac output with the variation of (S), organs of (D), muscle of (W), flows
-of (D). Letters cite `teorell.physiology.sources`.
+(`donors.py`), drawn as often as its weights say, so that these hang together as they do in people.
+They come in rounds: each of the survey's people once, or by its weights one of each equal part of
+all weight, before any is taken again. Then comes a body by `teorell.physiology.human`, whose
+cardiac output, organs and flows are log-normal about what is typical of the person: cardiac output
+with the variation of (S), organs of (D), muscle of (W), flows of (D). Letters cite
+`teorell.physiology.sources`.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ from teorell.physiology.vocabulary import (
     mass_of,
     mass_share_of,
 )
-from teorell.population.donors import Wanted, chosen, donors
-from teorell.population.draws import normals, uniforms
+from teorell.population.donors import OLDEST, Chosen, Wanted, chosen, donors, filtration_left
+from teorell.population.draws import evenly, normals, rounds, uniforms
 
 __all__ = ["sampled_animals", "sampled_humans"]
 
@@ -37,7 +39,8 @@ Column = NDArray[np.float64]
 # How far a person is from the one measured: standard deviations, of logarithms but for haematocrit.
 # They are a twentieth to a tenth of what people differ by, so that spread and correlations stay.
 BLUR_WEIGHT, BLUR_HEIGHT, BLUR_HAEMATOCRIT, BLUR_GFR = 0.02, 0.004, 0.003, 0.02
-# Below 1 and 12 years nothing was measured: about the typical, as (I) and adults of 18 to 30 vary
+# Below 1 and 12 years nothing was measured: about the typical, as (I; 42 to 60 % in cord blood) and
+# adults of 18 to 30 vary
 INFANT_HAEMATOCRIT_CV, CHILD_GFR_SD = 0.09, 0.15
 MUSCLE_CV = 0.10  # at given height and weight: geometric standard deviation of 1.1 (W)
 ANIMAL_WEIGHT_CV = 0.10  # taken to be: no survey of animals is at hand
@@ -52,9 +55,10 @@ def sampled_humans(n: int, wanted: Wanted, seed: int, survey: bool) -> dict[str,
     survey: as often as the survey's weights say, as in the United States; else each of the survey's
     people as often as another. InputError if nobody measured is like those wanted.
     """
-    rows = chosen(wanted)
-    edges = np.cumsum(donors().survey_weight[rows]) if survey else None
-    return _together((_people(block, rows, edges, wanted) for block in uniforms(seed, n, EACH)), n)
+    likes = chosen(wanted, survey)
+    people = likes.rows.size
+    blocks = evenly(uniforms(seed, n, EACH), rounds(seed, n, people), people)
+    return _together((_people(block, likes, wanted) for block in blocks), n)
 
 
 def sampled_animals(n: int, species: str, seed: int) -> dict[str, Column]:
@@ -99,24 +103,22 @@ def sampled_animals(n: int, species: str, seed: int) -> dict[str, Column]:
     return _together((some(block) for block in uniforms(seed, n, EACH)), n)
 
 
-def _people(
-    block: Column, rows: NDArray[np.int64], edges: Column | None, wanted: Wanted
-) -> dict[str, Column]:
+def _people(block: Column, likes: Chosen, wanted: Wanted) -> dict[str, Column]:
     """Some people, of uniforms (k, EACH)."""
     table, z = donors(), normals(block[:, 2:])
-    if edges is None:
-        place = (block[:, 0] * rows.size).astype(np.int64)
-    else:
-        place = np.searchsorted(edges, block[:, 0] * edges[-1], side="right")
-    row = rows[np.minimum(place, rows.size - 1)]
+    place = np.searchsorted(likes.edges, block[:, 0] * likes.edges[-1], side="right")
+    place = np.minimum(place, likes.rows.size - 1)
+    row, older = likes.rows[place], likes.older[place]
     female = table.female[row]
-    age, grown = _age(table.age[row], block[:, 1], female, wanted)
+    age, grown = _age(table.age[row], older, block[:, 1], female, wanted)
 
     height = table.height[row] * grown[0] * np.exp(BLUR_HEIGHT * z[:, 0])
     weight = table.weight[row] * grown[1] * np.exp(BLUR_WEIGHT * z[:, 1])
     if wanted.bmi is not None:
         weight = np.clip(weight / height**2, *wanted.bmi) * height**2
     blood, filtered = _measured(row, age, female, z)
+    left = filtration_left(age - table.age[row], female)
+    filtered = np.where(older, filtered * left, filtered)
     if wanted.gfr is not None:
         filtered = np.clip(filtered, *wanted.gfr)
     factors = {"cardiac_output": np.exp(log_sd(CARDIAC_INDEX_CV) * z[:, 6])}
@@ -130,12 +132,17 @@ def _people(
 
 
 def _age(
-    measured: Column, uniform: Column, female: NDArray[np.bool_], wanted: Wanted
+    measured: Column,
+    older: NDArray[np.bool_],
+    uniform: Column,
+    female: NDArray[np.bool_],
+    wanted: Wanted,
 ) -> tuple[Column, tuple[Column | float, Column | float]]:
     """Ages in years, and what height and weight grow by where the age is not the donor's."""
     low, high = wanted.age
     if low < high:
-        first, last = np.maximum(measured, low), np.minimum(measured + 1.0 / 12.0, high)
+        first = np.where(older, max(low, OLDEST), np.maximum(measured, low))
+        last = np.where(older, high, np.minimum(measured + 1.0 / 12.0, high))
         return first + uniform * (last - first), (1.0, 1.0)
     age = np.full(measured.shape, low)
     then, now = reference_at(measured + 1.0 / 24.0, female), reference_at(age, female)

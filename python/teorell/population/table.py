@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +14,7 @@ from numpy.typing import NDArray
 
 from teorell.errors import InputError
 from teorell.physiology.checks import WORDS, check_species, sex_of
-from teorell.physiology.growth import OLDEST
-from teorell.physiology.human import numbers_of_humans, too_light
+from teorell.physiology.human import numbers_of_humans, too_light, unlike_the_age
 from teorell.physiology.reference_adults import FLOW_EXPONENT
 from teorell.physiology.vocabulary import (
     FLOWS,
@@ -27,6 +27,7 @@ from teorell.physiology.vocabulary import (
     mass_share_of,
     unit,
 )
+from teorell.population.cells import checked, refuse
 from teorell.tables import check_csv, defused, write_csv
 
 __all__ = ["Parts", "completed", "parts_of_table", "read_columns", "write_table"]
@@ -38,11 +39,6 @@ IDS = ("id", "individualid", "subject")
 PERSON = ("age", "height", "body_weight")
 ROUNDING = 1e-14  # relative
 CLOSE = 1e-3  # what masses and flows may miss their sums by, relative
-# what is read of a person, from ... to, in the units of the vocabulary
-LIMITS = {
-    "age": (0.0, OLDEST), "female": (0.0, 1.0), "height": (0.2, 2.8), "body_weight": (0.2, 700.0),
-    "haematocrit": (0.05, 0.8), "gfr": (0.0, 400.0),
-}  # fmt: skip
 
 
 class Parts(NamedTuple):
@@ -75,7 +71,7 @@ def read_columns(path: Path, comments: str = "") -> dict[str, Column]:
                     f"{path}, line {lines.line_num}: a column without a name (each needs one). "
                     "Is the file whole?"
                 )
-            twice = [name for name in head if head.count(name) > 1]
+            twice = [name for name, times in Counter(head).items() if times > 1]
             if twice:
                 raise InputError(f"{path}: two columns {twice[0]!r} (which is meant?). Rename one.")
             rows = []
@@ -115,7 +111,7 @@ def parts_of_table(frame: Any, species: str, place: str = "the table") -> Parts:
         if "female" in given:
             raise InputError(f"{place} has sex and female (which is meant?). Leave one out.")
         given["female"] = _female(given.pop("sex"), place)
-    known = {name: _checked(name, given[name], place) for name in given if _is_known(name)}
+    known = {name: checked(name, given[name], place) for name in given if _is_known(name)}
     others = {name: column for name, column in given.items() if name not in known}
     masses = [mass_of(part) for part in MASSES]
     flows = [flow_to(organ) for organ in FLOWS]
@@ -175,7 +171,7 @@ def _settle(columns: dict[str, Column], name: str, follows: Column, place: str) 
     if name in columns:
         told = columns[name]
         off = np.abs(told - follows)
-        _refuse(
+        refuse(
             place, off > CLOSE * np.abs(follows), f"{name} is another than the others add up to",
             lambda row: f"{told[row]:.6g} and {follows[row]:.6g}",
         )  # fmt: skip
@@ -194,23 +190,20 @@ def _typical(known: Mapping[str, Column], others: Iterable[str], place: str) -> 
                 f"{place} has no {what!r} (a body is made of age, sex, height and weight, or of "
                 f"all masses and flows). {remedy}"
             )
-    columns = numbers_of_humans(
-        known["age"],
-        known["female"] > 0.5,
-        known["height"],
-        known["body_weight"],
-        gfr=known.get("gfr"),
-        haematocrit=known.get("haematocrit"),
-    )
+    sized = known["age"], known["female"] > 0.5, known["height"], known["body_weight"]
+    refuse(
+        place, unlike_the_age(*sized), "nobody of this age has this height and weight",
+        lambda row: f"{sized[0][row]:g} years, {sized[2][row]:g} m, {sized[3][row]:g} kg",
+    )  # fmt: skip
     index = known["body_weight"] / known["height"] ** 2
-    light = too_light(known["age"], known["female"] > 0.5, known["height"], known["body_weight"])
-    _refuse(
-        place, light, "the lean parts alone would weigh more than the body",
+    refuse(
+        place, too_light(*sized), "the lean parts alone would weigh more than the body",
         lambda row: f"body mass index {index[row]:.3g} kg/m2",
     )  # fmt: skip
+    columns = numbers_of_humans(*sized, gfr=known.get("gfr"), haematocrit=known.get("haematocrit"))
     for name, column in known.items():  # what follows from the others may be told; it must agree
         off = np.abs(columns[name] - column) > CLOSE * np.abs(column)
-        _refuse(
+        refuse(
             place, off, f"{name} is another than follows from age, sex, height and weight",
             lambda row, a=column, b=columns[name]: f"{a[row]:.6g} and {b[row]:.6g}",
         )  # fmt: skip
@@ -249,6 +242,8 @@ def _labelled(
     for label, column in columns.items():
         match = LABELLED.fullmatch(label)
         name, of = match.groups() if match else (label.strip(), "")
+        if not name:
+            raise InputError(f"{place} has a column without a name (each needs one). Name it.")
         if name in found:
             raise InputError(f"{place} has two columns {name!r} (which is meant?). Rename one.")
         if of and _is_known(name) and of != unit(name):
@@ -265,28 +260,11 @@ def _is_known(name: str) -> bool:
     return name in VOCABULARY or name in MORE
 
 
-def _checked(name: str, column: Column, place: str) -> Column:
-    """Finite numbers within reason, (rows,) float64."""
-    if column.dtype.kind not in "fiub":
-        texts = [str(each) for each in column]
-        bad = np.array([_number(each) is None for each in texts])
-        _refuse(place, bad, f"{name} is no number", lambda row: repr(texts[row]))
-        numbers = np.array([float(each) for each in texts])
-    else:
-        numbers = column.astype(np.float64)
-    low, high = LIMITS.get(name, (0.0, np.inf))
-    bad = ~(np.isfinite(numbers) & (numbers >= low) & (numbers <= high))
-    of = unit(name)
-    span = f"{low:g} to {high:g} {of}" if high < np.inf else f"{low:g} or more {of}"
-    _refuse(place, bad, f"{name} out of reason ({span})", lambda row: f"{numbers[row]:g}")
-    return numbers
-
-
 def _female(column: Column, place: str) -> Column:
     """1 for women of words such as "female"."""
     words = column.tolist()
     bad = [not isinstance(word, str) or word.casefold() not in WORDS for word in words]
-    _refuse(place, bad, f"sex is none of {', '.join(WORDS)}", lambda row: repr(words[row]))
+    refuse(place, bad, f"sex is none of {', '.join(WORDS)}", lambda row: repr(words[row]))
     return np.array([sex_of(word) for word in words], np.float64)
 
 
@@ -309,21 +287,4 @@ def _numeric(cells: list[str]) -> Column:
     except (ValueError, OverflowError):
         return np.array(
             [each[1:] if each[:1] == "'" and defused(each[1:]) == each else each for each in cells]
-        )
-
-
-def _number(text: str) -> float | None:
-    try:
-        return None if "_" in text else float(text)
-    except ValueError:
-        return None
-
-
-def _refuse(place: str, bad: Any, what: str, told: Any) -> None:
-    """InputError that names the first row where `bad` is true."""
-    rows = np.flatnonzero(bad)
-    if rows.size:
-        more = f", and {rows.size - 1} more rows" if rows.size > 1 else ""
-        raise InputError(
-            f"{place}, row {rows[0]}, counted from 0: {what} ({told(rows[0])}{more}). Correct it."
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.errors import count
+from teorell.patients import Patients
 
 __all__ = ["SHOWN", "SimulationError", "failure", "raise_failures", "unusual_parameters"]
 
@@ -20,15 +21,19 @@ UNUSUAL = 2.5  # robust standard deviations from the median from which a paramet
 class SimulationError(RuntimeError):
     """Patients failed: the message names some of them and the reasons.
 
-    `patients` holds the numbers of all of them.
+    `patients` holds the numbers of all of them, `ids` who they are: the same numbers, where no
+    population or event table told it.
     """
 
-    def __init__(self, message: str, patients: NDArray[np.int64]) -> None:
+    def __init__(
+        self, message: str, patients: NDArray[np.int64], ids: NDArray[Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.patients = patients
+        self.ids: NDArray[Any] = patients if ids is None else ids
 
-    def __reduce__(self) -> tuple[type[SimulationError], tuple[str, NDArray[np.int64]]]:
-        return type(self), (str(self), self.patients)
+    def __reduce__(self) -> tuple[type[SimulationError], tuple[Any, ...]]:
+        return type(self), (str(self), self.patients, self.ids)
 
 
 class Went(Protocol):
@@ -46,6 +51,8 @@ class Went(Protocol):
     def conditions(self) -> tuple[str, ...]: ...
     @property
     def time_unit(self) -> str: ...
+    @property
+    def people(self) -> Patients | None: ...
 
 
 def raise_failures(result: str, went: Went, parameters: Mapping[str, Array]) -> None:
@@ -62,7 +69,8 @@ def raise_failures(result: str, went: Went, parameters: Mapping[str, Array]) -> 
         rows = (went.status[failed], went.failure_time[failed], went.steps[failed])
         at = [] if went.condition is None else went.condition[failed[:SHOWN]].tolist()
         where = [went.conditions[k] if 0 <= k < len(went.conditions) else "" for k in at]
-        raise failure(went.status.size, failed, *rows, went.time_unit, unusual, listed, where)
+        ids = None if went.people is None else went.people.ids[failed]
+        raise failure(went.status.size, failed, *rows, went.time_unit, unusual, listed, where, ids)
 
 
 def failure(
@@ -75,12 +83,13 @@ def failure(
     unusual: Sequence[Sequence[str]],
     listed: str,
     where: Sequence[str] = (),
+    ids: NDArray[Any] | None = None,
 ) -> SimulationError:
     """The error that says who failed of so many patients, and why.
 
     failed: their numbers, and for each its status, failure_time and steps. unusual: for each of the
     first `SHOWN` what `unusual_parameters` says. listed: where to find them all. where: for each of
-    them the condition at which it failed, "" where it was none.
+    them the condition at which it failed, "" where it was none. ids: who they are, where told.
     """
     from teorell.engine.executors import STATUS
 
@@ -90,17 +99,20 @@ def failure(
         lines.append(
             f"Status {code}, {count(many, 'patient')}: {STATUS.get(code, 'unknown status')}."
         )
+    named = [""] * len(unusual)
+    if ids is not None:
+        named = [f", id {each!r}" for each in ids[: len(unusual)].tolist()]
     for row, strange in enumerate(unusual):
         when = f"at {failure_time[row]:.6g} {time_unit}".rstrip()
         lines.append(
-            f"  patient {failed[row]}: status {status[row]} {when} after "
+            f"  patient {failed[row]}{named[row]}: status {status[row]} {when} after "
             f"{count(int(steps[row]), 'step')}"
             + (f"; condition {where[row]}" if row < len(where) and where[row] else "")
             + (f"; unusual: {', '.join(strange)}" if strange else "")
         )
     if failed.size > SHOWN:
         lines.append(f"  and {failed.size - SHOWN} more: {listed}.")
-    return SimulationError("\n".join(lines), failed.astype(np.int64))
+    return SimulationError("\n".join(lines), failed.astype(np.int64), ids)
 
 
 def unusual_parameters(
@@ -117,6 +129,8 @@ def unusual_parameters(
     unusual: list[list[tuple[float, str]]] = [[] for _ in patients]
     for name, column in parameters.items():
         if getattr(column, "ndim", 0) == 0:  # one number, or steps over time
+            continue
+        if column.dtype.kind not in "fiub":  # text of a covariate
             continue
         scaled = np.log(column) if column.min() > 0 else column
         distance = np.abs(scaled - np.median(scaled))

@@ -13,7 +13,7 @@ from teorell.errors import InputError
 if TYPE_CHECKING:
     from teorell.results.solution import Solution
 
-__all__ = ["dataframe_of", "dataset_of", "pandas"]
+__all__ = ["dataframe_of", "dataframe_of_reductions", "dataset_of", "pandas"]
 
 
 def dataframe_of(solution: Solution) -> Any:
@@ -38,6 +38,31 @@ def dataframe_of(solution: Solution) -> Any:
     frame = pd.DataFrame(columns | labels, copy=False)
     if solution.times.ndim == 2:
         frame = frame[~np.isnan(columns["time"])].reset_index(drop=True)
+    frame.attrs["units"] = {name: unit for name, unit in units.items() if unit}
+    return frame
+
+
+def dataframe_of_reductions(solution: Solution) -> Any:
+    """What `Solution.reductions_to_dataframe` returns."""
+    pd = pandas()
+    if not solution.reductions:
+        raise InputError(
+            "the solution has no reductions (none was asked for). Simulate with reductions=."
+        )
+    columns: dict[str, Any] = {"patient": np.arange(solution.status.size)}
+    labels: dict[str, Any] = {}
+    units = dict(solution.reduction_units)
+    if solution.people is not None:
+        taken = dict.fromkeys(solution.reductions, "a reduction")
+        solution.people.check_names({"patient": "a column of every result"} | taken)
+        labels = dict(_labels(solution))
+        columns["id"] = labels.pop("id")
+        units |= solution.people.units
+    columns |= {
+        name: values.numpy(force=True) if is_tensor(values) else values
+        for name, values in solution.reductions.items()
+    }
+    frame = pd.DataFrame(columns | labels)
     frame.attrs["units"] = {name: unit for name, unit in units.items() if unit}
     return frame
 

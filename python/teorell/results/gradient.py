@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.engine.batch import Outcome
 from teorell.errors import InputError, count
+from teorell.patients import Patients
 from teorell.results.failures import raise_failures
 
 __all__ = ["DoseGradient", "Gradient"]
@@ -47,6 +52,12 @@ class Gradient(Outcome):
     conditions: tuple[str, ...] = ()  # on states, where one made a patient fail
     given: Mapping[str, Array] = field(default_factory=dict)  # the parameters themselves
     of_doses: tuple[DoseGradient, ...] | None = ()  # None for a list of regimens, or a table
+    people: Patients | None = None  # who the patients are, where a population or table told it
+
+    @property
+    def ids(self) -> NDArray[Any]:
+        """(patients,) ids of a population or an event table, else 0, 1, 2, ..."""
+        return np.arange(self.status.size) if self.people is None else self.people.ids
 
     @property
     def doses(self) -> tuple[DoseGradient, ...]:

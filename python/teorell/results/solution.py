@@ -141,6 +141,18 @@ class Solution(Outcome):
 
         return dataframe_of(self)
 
+    def reductions_to_dataframe(self) -> Any:
+        """A pandas DataFrame of the reductions: a row a patient.
+
+        Columns are patient and one for each reduction; where a population or an event table told
+        who the patients are, id, and after the reductions their covariates. Units are in
+        `frame.attrs["units"]`. ImportError without pandas, InputError if there are no reductions,
+        or two columns would have one name.
+        """
+        from teorell.results.frames import dataframe_of_reductions
+
+        return dataframe_of_reductions(self)
+
     def to_xarray(self) -> Any:
         """An xarray Dataset: a variable (patient, time) for each output, others (patient,).
 

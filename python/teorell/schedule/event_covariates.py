@@ -1,16 +1,22 @@
-"""Covariates of an event table: parameters of the model whose values its columns hold."""
+"""Covariates of an event table: parameters of the model whose values its columns hold, and what
+else is known of its subjects.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.model import Model
+from teorell.schedule.cells import is_missing, number_of
 from teorell.schedule.covariates import Stepwise
 from teorell.schedule.sheet import Sheet
 
-__all__ = ["covariate_of"]
+__all__ = ["covariate_of", "labels_of"]
 
 
 def covariate_of(
@@ -52,6 +58,32 @@ def covariate_of(
         np.searchsorted(kept, offsets).astype(np.int64),
         order[kept],
     )
+
+
+def labels_of(
+    table: Sheet, names: Iterable[str], offsets: NDArray[np.int64]
+) -> dict[str, NDArray[Any]]:
+    """Of columns that the model does not read those that tell one thing of each subject: name ->
+    (patients,), numbers where all cells are, NaN or "" where a subject has none.
+    """
+    found: dict[str, NDArray[Any]] = {}
+    for name in (each for each in table.columns if each in set(names)):
+        cells = table.columns[name].tolist()
+        numbers = [number_of(cell) for cell in cells]
+        numeric = None not in numbers
+        told: list[Any] = []
+        for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+            own = [
+                numbers[row] if numeric else str(cells[row])
+                for row in range(start, stop)
+                if not is_missing(cells[row])
+            ]
+            if any(each != own[0] for each in own):
+                break
+            told.append(own[0] if own else float("nan") if numeric else "")
+        else:
+            found[name] = np.array(told, np.float64 if numeric else np.str_)
+    return found
 
 
 def _carried(table: Sheet, name: str, offsets: NDArray[np.int64]) -> Array:

@@ -102,7 +102,8 @@ def warn_of_unused(table: Sheet, ignored: Sequence[str], evid: NDArray[np.int64]
     if ignored:
         said.append(
             f"columns {', '.join(ignored)} of the event table are not used (they are neither "
-            "columns of NONMEM's that are read nor parameters of the model). Leave them out."
+            "columns of NONMEM's that are read nor parameters of the model; what they tell of a "
+            "subject stays with results). Leave them out, or filter the warning."
         )
     dose = np.isin(evid, (1, 4))
     repeats = (table.numbers("ADDL", 0.0) != 0.0) | (table.numbers("SS", 0.0) != 0.0)

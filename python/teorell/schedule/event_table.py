@@ -16,7 +16,7 @@ from teorell.errors import InputError
 from teorell.model import Model
 from teorell.schedule.cells import number_of
 from teorell.schedule.event_compartments import compartments_of
-from teorell.schedule.event_covariates import covariate_of
+from teorell.schedule.event_covariates import covariate_of, labels_of
 from teorell.schedule.event_doses import doses_of_records
 from teorell.schedule.event_kinds import kinds_of, unused_columns, warn_of_unused
 from teorell.schedule.event_observations import observations_of
@@ -24,6 +24,10 @@ from teorell.schedule.record_times import RecordTimes
 from teorell.schedule.sheet import Sheet, sheet
 
 __all__ = ["EventTable"]
+
+
+# columns of results: what is called so is not kept
+TAKEN = ("patient", "time", "id", "status", "failure_time", "steps", "rejected", "condition")
 
 
 class EventTable:
@@ -50,7 +54,8 @@ class EventTable:
     else DV), -1 where it lies above DV, 0 where it was measured; limit, the other end of the
     interval, or NaN; blq, where cens is 1; dvid as in the table, None without the column; cmt, the
     number of a state, the first where cmt_given is False: the row names none.
-    columns: what is read, name -> as the table calls it. ignored: columns that were not used.
+    columns: what is read, name -> as the table calls it. ignored: columns that were not used; those
+    that tell one thing of each subject stay with results, as covariates do.
 
     Raises InputError, with row and column, for anything that does not fit, before any work. Warns
     (teorell.InputWarning) of what is not used: columns, and values on records that have no use for
@@ -106,6 +111,7 @@ class EventTable:
                 if name in table.names
             },
             {name: model.parameter_info(name).unit for name in model.parameter_names},
+            labels_of(table, set(self.ignored).difference(TAKEN, model.output_names), offsets),
         )
         found = observations_of(table, seen)
         self.dv, self.mdv, self.lloq, self.dvid = found.dv, found.mdv, found.lloq, found.dvid
@@ -127,24 +133,31 @@ class EventTable:
 
 class Subjects(dict[str, Any]):
     """The covariates of an event table, name -> (patients,) or Stepwise, whose subjects it names:
-    ids, and the covariates that do not change, stay with results.
+    ids, the covariates that do not change, and what else is told of each stay with results.
     """
 
-    def __init__(self, ids: NDArray[Any], columns: Mapping[str, Any], units: Mapping[str, str]):
+    def __init__(
+        self,
+        ids: NDArray[Any],
+        columns: Mapping[str, Any],
+        units: Mapping[str, str],
+        more: Mapping[str, NDArray[Any]] | None = None,
+    ):
         super().__init__(columns)
-        self.ids, self._units = ids, dict(units)
+        self.ids, self._units, self._more = ids, dict(units), dict(more or {})
 
     def labels(self) -> dict[str, NDArray[Any]]:
-        """Covariates that do not change over time, (patients,) each."""
+        """Covariates that do not change over time, and what else is known, (patients,) each."""
         fixed = {name: each for name, each in self.items() if isinstance(each, np.ndarray)}
-        return {name: np.broadcast_to(each, self.ids.shape) for name, each in fixed.items()}
+        told = {name: np.broadcast_to(each, self.ids.shape) for name, each in fixed.items()}
+        return told | self._more
 
     def unit(self, name: str) -> str:
         """The unit of a covariate, "" where the model declares none."""
         return self._units.get(name, "")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Subjects, (self.ids, dict(self), self._units)
+        return Subjects, (self.ids, dict(self), self._units, self._more)
 
 
 def _subjects(table: Sheet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -95,6 +95,7 @@ def gradient_of(problem: Problem, gradients: Sequence[Array], raw: RawGradient) 
         conditions=_conditions(problem, raw),
         given=problem.columns.as_given,
         of_doses=doses,
+        people=problem.columns.people,
     )
 
 

@@ -74,16 +74,19 @@ class Stored:
         store = store_at(self.path)
         complete(store, self.patients, self.chunk)
         found: list[list[NDArray[Any]]] = []
+        ids: list[NDArray[Any]] = []
         unusual: list[list[str]] = []
         for chunk in chunks_of(self.patients, self.chunk):
             rows = np.flatnonzero(store.read(chunk, ["status"])["status"])
             if not rows.size:
                 continue
-            columns = store.read(chunk, None if len(unusual) < SHOWN else WHO)
+            read = [*WHO, "id"] if ids else WHO
+            columns = store.read(chunk, None if len(unusual) < SHOWN else read)
+            ids += [columns["id"][rows]] if "id" in columns else []
             known = {
                 name: column
                 for name, column in columns.items()
-                if name not in ("patient", *PER_PATIENT)
+                if name not in ("patient", "id", *PER_PATIENT)
             }
             unusual += unusual_parameters(rows[: SHOWN - len(unusual)], known)
             found.append([columns[name][rows] for name in WHO])
@@ -91,7 +94,10 @@ class Stored:
             np.concatenate(column) for column in zip(*found, strict=True)
         )
         listed = "`patients` of this error holds all"
-        raise failure(self.patients, failed, status, time, steps, self.time_unit, unusual, listed)
+        raise failure(
+            self.patients, failed, status, time, steps, self.time_unit, unusual, listed,
+            ids=np.concatenate(ids) if ids else None,
+        )  # fmt: skip
 
 
 def simulate_to(

@@ -8,12 +8,15 @@ __all__ = [
     "CYP3A4_IN_GUT", "FLUID", "SURFACE", "VILLOUS_FLOW", "escaping_cyp3a4", "rate_over_surface",
 ]  # fmt: skip
 
-CYP3A4_IN_GUT = 70.5  # nmol in the small intestine: Paine et al. (1997), J Pharmacol Exp Ther 283
+# nmol in the small intestine: Paine et al. (1997), J Pharmacol Exp Ther 283
+# (not checked against the paper)
+CYP3A4_IN_GUT = 70.5
 # L/h through the villi, unbound drug in enterocytes: Yang et al. (2007), Curr Drug Metab 8:676-684
+# (not checked against the paper)
 VILLOUS_FLOW = 18.0
-SURFACE = (
-    30e4  # cm2, with villi and microvilli: Helander & Fandriks (2014), Scand J Gastroenterol 49
-)
+# cm2, with villi and microvilli: Helander & Fandriks (2014), Scand J Gastroenterol 49:681-689
+# (not checked against the paper)
+SURFACE = 30e4
 FLUID = 240.0  # mL, a glass of water that a dose is taken with
 
 

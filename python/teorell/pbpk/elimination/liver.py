@@ -17,7 +17,8 @@ from teorell.pbpk.partition.values import Value, exponential, minimum, square_ro
 
 __all__ = ["DISPERSION_NUMBER", "LIVERS", "check_liver", "extraction", "intrinsic"]
 
-DISPERSION_NUMBER = 0.17  # Roberts & Rowland (1986), J Pharmacokinet Biopharm 14:227-260
+# Roberts & Rowland (1986), J Pharmacokinet Biopharm 14:227-260 (not checked against the paper)
+DISPERSION_NUMBER = 0.17
 # Intrinsic clearance over flow that counts at most: what escapes then is below 1e-8
 MOST = 20.0
 MOST_DISPERSED = 100.0
