@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array
+from teorell.arrays import Array, unmasked
 from teorell.errors import InputError, suggestion
 
 __all__ = ["LogNormal", "Normal", "Priors", "priors_of"]
@@ -99,6 +99,7 @@ class Normal(_Prior):
 
 def _array(value: Any, what: str, positive: bool) -> Array:
     """A number or array of finite ones; InputError for others, and where one is not positive."""
+    unmasked(value, what)
     given = np.asarray(value)
     good = given.dtype.kind in "iuf" and given.size > 0
     if good and np.isfinite(given).all() and not (positive and (given <= 0).any()):

@@ -253,8 +253,14 @@ def as_expression(value: object) -> Expression:
     """
     if type(value) is Expression:
         return value
-    if isinstance(value, (Real, np.bool_)):
-        return constant(float(value))
+    if isinstance(value, (Real, np.bool_)) and not isinstance(value, np.timedelta64):
+        try:
+            return constant(float(value))
+        except OverflowError:
+            raise ModelError(
+                f"a {type(value).__name__} beyond 1.8e308 in an expression (float64 ends there). "
+                "Choose another unit."
+            ) from None
     several = isinstance(value, (np.ndarray, list, tuple))
     remedy = "Write a loop over its elements." if several else "Give one of these."
     raise TypeError(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array, check_tensor, is_tensor, numbers
+from teorell.arrays import Array, check_tensor, is_tensor, numbers, unmasked
 from teorell.errors import InputError, count
 from teorell.model.expression import Expression
 from teorell.rows import offsets_of
@@ -238,6 +238,7 @@ def columns_of(
     shapes["doses"] = _shape(doses)
     single = isinstance(into, str | Expression)
     if not single:
+        unmasked(into, "the column into")
         into = np.asarray(into, dtype=object)
         shapes["into"] = into.shape
     whose = None if patient is None else _whole(patient, "the column patient")
@@ -330,6 +331,7 @@ def _whole(value: Any, what: str) -> NDArray[np.int64]:
                 f"{what} is a tensor that is mapped over (only numbers of doses can be). Give "
                 "an array."
             ) from None
+    unmasked(value, what)
     array = np.asarray(value)
     if array.dtype.kind not in "iu" and array.size:
         raise InputError(f"{what} has type {array.dtype} (it counts). Give integers.")

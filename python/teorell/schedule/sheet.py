@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.errors import InputError
-from teorell.schedule.cells import column_of, is_missing, number_of, reason
+from teorell.schedule.cells import column_of, is_missing, number_of, reason, shown
 from teorell.schedule.table_file import read_table
 
 __all__ = ["STANDARD", "Sheet", "sheet"]
@@ -54,7 +54,7 @@ class Sheet:
         row = int(np.argmax(bad))
         given = self.names.get(column, column)
         value = self.columns[given][row] if given in self.columns else None
-        value = "missing" if is_missing(value) else value
+        value = "missing" if is_missing(value) else shown(value)
         more = f", and {int(bad.sum()) - 1} more" if bad.sum() > 1 else ""
         raise InputError(f"{self.where(row, column)} is {value} ({why}{more}). {remedy}")
 
