@@ -193,3 +193,31 @@ def test_a_contradiction_is_one(seed):
     else:
         found = c.project(values, scale=dict.fromkeys(c.inputs, 1.0))
         assert found.success.all()
+
+
+def test_what_no_constraint_reads_stays_with_the_patients():
+    """A model simulated with what `project` gives has all numbers that went in."""
+    torch = pytest.importorskip("torch")
+    c = ConstraintSet("sum")
+    a, b, _, _ = c.quantities("a", "b", "height", "left_out")
+    c.equal("sum", a + b, 3.0)
+    given = {"a": [1.0, 2.5], "b": [1.0, 2.0], "height": np.array([1.7, np.nan])}
+    found = c.project(given)
+    assert sorted(found.values) == ["a", "b", "height"]
+    np.testing.assert_array_equal(found.values["height"], given["height"])
+    np.testing.assert_allclose(found.values["a"] + found.values["b"], 3.0)
+    back = found.pull_back({"a": [1.0, 1.0], "height": [4.0, 5.0]})
+    alone = c.project({"a": [1.0, 2.5], "b": [1.0, 2.0]}).pull_back({"a": [1.0, 1.0]})
+    np.testing.assert_array_equal(back.pop("height"), [4.0, 5.0])
+    for name, slope in alone.items():
+        np.testing.assert_array_equal(back[name], slope)
+    assert not c.violations(found.values).any.any()
+    heights = torch.tensor([1.7, 1.8], requires_grad=True)
+    for tensors in (given, {"a": torch.tensor([1.0, 2.5]), "b": torch.tensor([1.0, 2.0])}):
+        values = c.project({**tensors, "height": heights}).values
+        (3 * values["height"] + values["a"]).sum().backward()
+        assert heights.grad.tolist() == [3.0, 3.0]
+        heights.grad = None
+    for wrong in (np.ones(3), "tall", np.ma.masked_array([1.7, 1.8], [0, 1])):
+        with pytest.raises(tl.InputError, match="quantity 'height' has"):
+            c.project({**given, "height": wrong})

@@ -359,3 +359,14 @@ def test_a_bar_counts_searches(optimizer, capsys):
         model, observed, {"cl": 3.0}, fixed={"v": V}, starts=2, progress=True, optimizer=optimizer
     )
     assert capsys.readouterr().err == "6 of 6 searches\n"
+
+
+def test_yes_and_no_are_no_words():
+    """The text "no" would count as True; a masked prior would count as what it hides."""
+    model = bolus()
+    events = table(TIMES, decline(TIMES, 4.0, 20.0), model)
+    for name in ("pooled", "truncated"):
+        with pytest.raises(TypeError, match=f"{name} is 'no' .it is a yes or no"):
+            tl.fit(model, events, {"cl": 3.0, "v": 20.0}, **{name: "no"})
+    with pytest.raises(tl.InputError, match="median of a prior has masked elements"):
+        tl.LogNormal(np.ma.masked_array([3.0, 4.0], [False, True]), 0.3)

@@ -164,6 +164,10 @@ def test_bad_input_is_refused():
         tl.stepwise([0.0, 1.0], [1.0, 2.0, 3.0])
     with pytest.raises(InputError, match="finite"):
         tl.stepwise([0.0, 1.0], [1.0, np.nan])
+    hidden = np.ma.masked_array([[1.0, 2.0]], [[False, True]])
+    for values in (hidden, hidden[0]):
+        with pytest.raises(InputError, match="values of a stepwise parameter has masked"):
+            tl.stepwise([0.0, 1.0], values)
     model = tl.Model("windowed")
     tau = model.parameter("tau", 3.0)
     x = model.state("x", 1.0)

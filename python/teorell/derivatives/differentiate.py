@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from teorell.arrays import Array, is_tensor, numbers
+from teorell.arrays import Array, check_flag, is_tensor, numbers
 from teorell.derivatives.losses import (
     Loss,
     finite,
@@ -93,6 +93,7 @@ def value_and_grad(
     on the threads.
     Raises InputError and TypeError as teorell.simulate does, and for a loss that does not fit.
     """
+    check_flag(by_patient, "by_patient")
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
     names = model.parameter_names if wrt is None else _elements(model, _keys(wrt))
     doses = [entry for entry in problem.inputs if entry.kind == "dose"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array
+from teorell.arrays import Array, check_flag
 from teorell.errors import InputError
 from teorell.fitting.data import data_of, enough
 from teorell.fitting.levenberg import minimise
@@ -79,11 +79,8 @@ def fit(
                 f"{what} is {number!r} ({least} is the least). Give a whole number of {least} or "
                 "more."
             )
-    if not isinstance(truncated, bool | np.bool_):
-        raise TypeError(
-            f"truncated is a {type(truncated).__name__} (limits are those of the table). Give "
-            "True or False."
-        )
+    check_flag(pooled, "pooled")
+    check_flag(truncated, "truncated")
     if optimizer is not None:
         check(optimizer)
     scale = scale_of(model, estimate, bounds or {})

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.cells import is_missing, number_of
 from teorell.errors import InputError, count
 from teorell.results.nca import NCA, analyse
 from teorell.results.plot import bands
 from teorell.results.solution import Solution
-from teorell.schedule.cells import is_missing, number_of
 from teorell.schedule.table_file import table_rows
 
 __all__ = ["Observed", "comparison", "geometric_mean", "inside", "read_observed"]

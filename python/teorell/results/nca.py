@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from teorell.arrays import Array
+from teorell.arrays import Array, is_tensor, real_numbers
 from teorell.engine.batch import Infusions
 from teorell.errors import InputError
 from teorell.patients import Patients
@@ -150,15 +150,23 @@ def nca(times: ArrayLike, values: ArrayLike, units: dict[str, str] | None = None
     times: (times,), ascending. values: (patients, times), or (times,) for one curve. units:
     quantity -> unit, for the tables. The whole curve is analysed, from the first sample on, as
     after one dose: nothing is extrapolated back to time 0, and with several doses `auc_inf` is that
-    of all. A curve with a NaN (a patient whose simulation failed) has NaN results. A concentration
-    of zero or less is below quantification: it enters areas as it is, but the curve ends at the
-    last positive one. A single sample has no area: NaN. An NCAWarning says for how many curves the
-    samples are too far apart, or end too early (see results/nca_checks.py). Raises InputError if
-    shapes disagree or times are not finite and ascending.
+    of all. A curve with a NaN (a patient whose simulation failed) or an infinite value has NaN
+    results. A concentration of zero or less is below quantification: it enters areas as it is, but
+    the curve ends at the last positive one. A single sample has no area: NaN. An NCAWarning says
+    for how many curves the samples are too far apart, or end too early (see results/nca_checks.py).
+    Raises InputError if shapes disagree, if times are not finite and ascending, and for what is no
+    number: texts, dates,
+    booleans, masked values.
     """
-    found = analyse(times, values, units)
+    given = [each.numpy() if _is_plain(each) else each for each in (times, values)]
+    found = analyse(*given, units)
     warn(found.coarse, found.extrapolated, None, stacklevel=2)
     return found
+
+
+def _is_plain(given: Any) -> bool:
+    """Is it a tensor without a derivative, which would be lost?"""
+    return is_tensor(given) and not given.requires_grad and given.device.type == "cpu"
 
 
 def analyse(
@@ -171,8 +179,8 @@ def analyse(
 
     infusions: when they ran, where that is known.
     """
-    t = np.asarray(times, dtype=np.float64)
-    curves = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    t = real_numbers(times, "the array of times")
+    curves = np.atleast_2d(real_numbers(values, "the array of concentrations"))
     if t.ndim != 1 or t.size == 0 or curves.ndim != 2 or curves.shape[1] != t.size:
         raise InputError(
             f"times have shape {t.shape}, values {curves.shape} (a row of values needs a time for "
@@ -202,8 +210,8 @@ def _analyse(t: Array, c: Array) -> tuple[tuple[Array, ...], NDArray[np.bool_]]:
     """The columns of `NCA` for curves c of shape (times, patients), and which are `coarse`."""
     positive = c > 0.0
     top = np.argmax(c, axis=0)
-    cmax = np.max(c, axis=0)  # NaN if any is
-    broken = np.isnan(cmax)
+    cmax = np.max(c, axis=0)
+    broken = ~np.isfinite(c).all(axis=0)
     last = len(t) - 1 - np.argmax(positive[::-1], axis=0)  # meaningless where nothing is positive
     nothing = ~positive.any(axis=0)
     c_last = np.take_along_axis(c, last[None], axis=0)[0]

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
+from teorell.cells import FAILED, key_of, number_of
 from teorell.errors import InputError
 from teorell.model import Model
-from teorell.schedule.cells import FAILED, key_of, number_of
 from teorell.schedule.event_compartments import compartments_of
 from teorell.schedule.event_covariates import covariate_of
 from teorell.schedule.event_doses import doses_of_records

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
+from teorell.cells import column_of, is_missing, missing_in, number_of, reason, shown
 from teorell.errors import InputError
-from teorell.schedule.cells import column_of, is_missing, number_of, reason, shown
 from teorell.schedule.table_file import read_table
 
 __all__ = ["STANDARD", "Sheet", "sheet"]
@@ -84,12 +84,7 @@ class Sheet:
         name = self.names.get(column, column)
         if name not in self.columns:
             return np.zeros(self.rows, np.bool_)
-        cells = self.columns[name]
-        if cells.dtype.kind in "biu":
-            return np.ones(self.rows, np.bool_)
-        if cells.dtype.kind == "f":
-            return np.array(cells == cells)  # NaN is no value
-        return np.array([not is_missing(cell) for cell in cells], np.bool_)
+        return ~missing_in(self.columns[name])
 
 
 def _is_boolean(cell: Any) -> bool:

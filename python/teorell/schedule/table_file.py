@@ -16,8 +16,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.cells import FAILED, is_missing, number_of
 from teorell.errors import InputError
-from teorell.schedule.cells import FAILED, is_missing, number_of
 from teorell.tables import check_csv
 
 __all__ = ["read_table", "table_rows"]

@@ -1,4 +1,4 @@
-"""What a cell of an event table says: a number, nothing, or something that is no number."""
+"""What a cell of a table says: a number, nothing, or something that is no number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from teorell.arrays import is_tensor
 from teorell.errors import InputError
 
-__all__ = ["FAILED", "column_of", "is_missing", "key_of", "number_of", "reason", "shown"]
+__all__ = [
+    "FAILED",
+    "column_of",
+    "is_missing",
+    "key_of",
+    "missing_in",
+    "number_of",
+    "reason",
+    "shown",
+]
 
 MISSING = frozenset({"", ".", "na", "n/a", "nan", "none", "null", "<na>", "#n/a"})
 FAILED = frozenset({"#ref!", "#value!", "#name?", "#null!", "#div/0!", "#num!"})  # spreadsheets'
@@ -31,6 +40,15 @@ def is_missing(cell: Any) -> bool:
     if isinstance(cell, np.datetime64 | np.timedelta64):
         return bool(np.isnat(cell))
     return isinstance(cell, float | np.floating | Decimal) and bool(cell != cell)
+
+
+def missing_in(column: NDArray[Any]) -> NDArray[np.bool_]:
+    """(rows,) which cells of a column have no value."""
+    if column.dtype.kind in "biu":
+        return np.zeros(len(column), np.bool_)
+    if column.dtype.kind == "f":
+        return np.isnan(column)
+    return np.array([is_missing(cell) for cell in column], np.bool_)
 
 
 def number_of(cell: Any) -> float | None:
