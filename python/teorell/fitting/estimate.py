@@ -72,6 +72,10 @@ def fit(
     Raises InputError, before any work, for what does not fit together. A problem that does not
     converge, or ends at a bound, has its message.
     """
+    if not isinstance(model, Model):
+        raise TypeError(
+            f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model."
+        )
     for what, number, least in (("starts", starts, 1), ("seed", seed, 0)):
         whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
         if not whole or number < least:

@@ -19,7 +19,7 @@ from teorell.simulation.inputs import inputs_of
 from teorell.simulation.parameters import parameter_columns
 from teorell.simulation.problem import Problem, patient_count
 from teorell.simulation.reductions import reductions_of
-from teorell.simulation.settings import chosen_outputs, solver_options
+from teorell.simulation.settings import check_options, chosen_outputs, solver_options
 
 __all__ = ["from_table", "problem_of"]
 
@@ -68,6 +68,7 @@ def problem_of(
         raise TypeError(
             f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model."
         )
+    check_options(options)
     if not model.state_names:
         raise InputError(
             f"model {model.name!r} has no states (there is nothing to solve). Declare them with "

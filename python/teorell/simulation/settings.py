@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from teorell.errors import InputError, count, suggestion
 from teorell.model import Model
 from teorell.progress import Progress
 
-__all__ = ["chosen_outputs", "solver_options"]
+__all__ = ["check_options", "chosen_outputs", "solver_options"]
 
 EXECUTORS = ("machine_code", "interpreter")
 SAMPLES = ("after", "before")
@@ -76,6 +77,17 @@ def solver_options(
         "executor": executor,
         "isa": None,
     }
+
+
+def check_options(options: Iterable[str]) -> None:
+    """TypeError for a name that is no option of teorell.simulate."""
+    known = [*list(signature(solver_options).parameters)[1:], "start", "reductions"]
+    for name in options:
+        if name not in known:
+            raise TypeError(
+                f"unknown option {name!r} (teorell.simulate has none such). "
+                f"{suggestion(name, known)}"
+            )
 
 
 def chosen_outputs(model: Model, outputs: Sequence[str] | str | None) -> tuple[str, ...]:
