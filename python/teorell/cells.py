@@ -47,7 +47,7 @@ def missing_in(column: NDArray[Any]) -> NDArray[np.bool_]:
     if column.dtype.kind in "biu":
         return np.zeros(len(column), np.bool_)
     if column.dtype.kind == "f":
-        return np.isnan(column)
+        return np.array(column != column)
     return np.array([is_missing(cell) for cell in column], np.bool_)
 
 

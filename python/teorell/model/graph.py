@@ -253,7 +253,8 @@ def as_expression(value: object) -> Expression:
     """
     if type(value) is Expression:
         return value
-    if isinstance(value, (Real, np.bool_)) and not isinstance(value, np.timedelta64):
+    duration = isinstance(value, np.timedelta64)  # to NumPy a whole number
+    if isinstance(value, (Real, np.bool_)) and not duration:
         try:
             return constant(float(value))
         except OverflowError:

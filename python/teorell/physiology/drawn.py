@@ -5,8 +5,10 @@ merged too, the model of another drug refuses it. A copy, and what is computed o
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from teorell.errors import InputError
 
@@ -18,9 +20,18 @@ _known: dict[int, tuple[weakref.ref[Any], str]] = {}  # id of an array -> it, an
 
 def remember(columns: Mapping[str, Any], drug: str) -> None:
     """These arrays were drawn for a drug, "" for none."""
-    for column in columns.values() if drug else ():
-        key = id(column)
-        _known[key] = (weakref.ref(column, lambda _, key=key: _known.pop(key, None)), drug)
+    arrays = [column for column in columns.values() if isinstance(column, np.ndarray)]
+    for column in arrays if drug else ():
+        _known[id(column)] = (weakref.ref(column, _forgetting(id(column))), drug)
+
+
+def _forgetting(key: int) -> Callable[[Any], None]:
+    """What is called once an array is gone, whose id another may then have."""
+
+    def forget(_: Any) -> None:
+        _known.pop(key, None)
+
+    return forget
 
 
 def check_drawn(columns: Mapping[Any, Any], model: str) -> None:

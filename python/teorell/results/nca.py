@@ -155,18 +155,17 @@ def nca(times: ArrayLike, values: ArrayLike, units: dict[str, str] | None = None
     the curve ends at the last positive one. A single sample has no area: NaN. An NCAWarning says
     for how many curves the samples are too far apart, or end too early (see results/nca_checks.py).
     Raises InputError if shapes disagree, if times are not finite and ascending, and for what is no
-    number: texts, dates,
-    booleans, masked values.
+    number: texts, dates, booleans, masked values.
     """
-    given = [each.numpy() if _is_plain(each) else each for each in (times, values)]
-    found = analyse(*given, units)
+    found = analyse(_plain(times), _plain(values), units)
     warn(found.coarse, found.extrapolated, None, stacklevel=2)
     return found
 
 
-def _is_plain(given: Any) -> bool:
-    """Is it a tensor without a derivative, which would be lost?"""
-    return is_tensor(given) and not given.requires_grad and given.device.type == "cpu"
+def _plain(given: Any) -> Any:
+    """The array of a tensor on the CPU, if it has no derivative that would be lost."""
+    plain = is_tensor(given) and not given.requires_grad and given.device.type == "cpu"
+    return given.numpy() if plain else given
 
 
 def analyse(
