@@ -28,7 +28,7 @@ MOVED = {
     "record_times": ("schedule.record_times",),
     "reductions": ("simulation.reductions",),
     "reference_models": ("benchmark.reference_models",),
-    "regimen": ("schedule.regimen", "schedule.dose"),
+    "regimen": ("schedule.regimen", "schedule.given_doses", "schedule.dose"),
     "solution": ("results.solution",),
     "solve": ("engine.executors", "engine.solve", "engine.batch"),
     "differentiate": ("derivatives.differentiate",),

@@ -15,7 +15,7 @@ from teorell.derivatives import autograd_compiled as compiled
 from teorell.derivatives.autograd import common_type, constant, simulated
 from teorell.errors import InputError, suggestion
 from teorell.model import Model
-from teorell.schedule.regimen import Given
+from teorell.schedule.given_doses import Given
 from teorell.simulation.given import problem_of
 from teorell.simulation.parameters import check_people, elementwise, parameter_table
 from teorell.simulation.problem import Problem

@@ -12,7 +12,7 @@ from teorell.engine.batch import ATOL, MAX_STEPS, METHOD, RTOL
 from teorell.model import Model
 from teorell.progress import Progress
 from teorell.results.solution import Solution
-from teorell.schedule.regimen import Given
+from teorell.schedule.given_doses import Given
 from teorell.simulation.reductions import Reduction
 from teorell.torch_compile import eager
 

@@ -11,7 +11,7 @@ from teorell.engine import solve
 from teorell.engine.batch import Batch
 from teorell.lowering.recent import programs_of
 from teorell.schedule.dose import BOLUS, RESET
-from teorell.schedule.regimen import dose_table
+from teorell.schedule.given_doses import dose_table
 from teorell.simulation.parameters import parameter_columns
 
 

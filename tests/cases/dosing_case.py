@@ -7,8 +7,9 @@ from __future__ import annotations
 import numpy as np
 from teorell.model.expression import leaves
 from teorell.schedule.dosing_rules import doses_of
+from teorell.schedule.given_doses import dose_table
 from teorell.schedule.introduction import recorded
-from teorell.schedule.regimen import Regimen, dose_table
+from teorell.schedule.regimen import Regimen
 from teorell.schedule.timeline import timeline_of
 
 

@@ -10,7 +10,7 @@ import closed_form
 import numpy as np
 import pytest
 import teorell as tl
-from teorell.simulation.problem import Input
+from teorell.simulation.inputs import Input
 
 TIMES = np.array([0.3, 1.1, 2.2, 3.7, 4.9, 6.1])
 EXACT = {"rtol": 1e-11, "atol": 1e-12}

@@ -206,9 +206,17 @@ def random_case(seed: int, number: int) -> Case:
     changes = np.sort(np.append(0.0, rng.uniform(0.1, 0.9, 2) * end))
     times = np.sort(np.append(rng.uniform(0.0, end, 11), end))
     return Case(
-        model, parameters, covariate, changes, rng.uniform(0.3, 2.0, 3), lines, times, closed,
-        w.breaks, w.windows,
-    )  # fmt: skip
+        model,
+        parameters,
+        covariate,
+        changes,
+        values=rng.uniform(0.3, 2.0, 3),
+        lines=lines,
+        times=times,
+        closed=closed,
+        breaks=w.breaks,
+        windows=w.windows,
+    )
 
 
 def _reads(expr: Expression, name: str) -> bool:

@@ -23,13 +23,13 @@ STEPS: Steps = {
             "        case transfer: lane(at.yn, l) -= value; [[fallthrough]];\n",
         )
     ],
-    "cpp/include/teorell/reverse.hpp": [
+    "cpp/include/teorell/reverse_events.hpp": [
         before(
             "        if (kind == bolus)",
             "        if (kind == transfer) value = lane(at.lam + target, l) - lane(at.lam, l);\n",
         )
     ],
-    "cpp/include/teorell/forward.hpp": [
+    "cpp/include/teorell/forward_events.hpp": [
         before(
             "            if (kind == bolus)",
             "            if (kind == transfer)\n"
@@ -52,7 +52,7 @@ STEPS: Steps = {
         ),
     ],
     "python/teorell/schedule/regimen.py": [
-        Change("    RESET,\n    Dose,", "    RESET,\n    TRANSFER,\n    Dose,"),
+        Change("    MODELLED_RATE,\n    Dose,", "    MODELLED_RATE,\n    TRANSFER,\n    Dose,"),
         before(
             "    @staticmethod\n    @eager\n    def reset(",
             "    @staticmethod\n    @eager\n    def transfer(amount, into, time=0.0):\n"
@@ -92,6 +92,7 @@ STEPS: Steps = {
 LEFT = {
     "python/teorell/engine/batch.py": "a docstring",
     "python/teorell/schedule/dose_table.py": "amount, time and state stand in columns already",
+    "python/teorell/schedule/given_doses.py": "it goes into a state, as all but resets",
     "python/teorell/schedule/arrival_rows.py": "it comes in as every row of its role does",
     "python/teorell/schedule/event_table.py": "NONMEM has none",
     "python/teorell/schedule/event_doses.py": "NONMEM has none",

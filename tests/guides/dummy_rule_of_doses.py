@@ -97,7 +97,7 @@ STEPS: Steps = {
     "python/teorell/simulation/core_call.py": [
         Change("rule.rate, rule.duration)", "rule.rate, rule.duration, rule.potency)")
     ],
-    "python/teorell/simulation/call_derivatives.py": [
+    "python/teorell/simulation/call_tangents.py": [
         Change(
             '"bioavailability", "rate", "duration")',
             '"bioavailability", "rate", "duration", "potency")',

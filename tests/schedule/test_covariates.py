@@ -9,6 +9,7 @@ import pytest
 import teorell as tl
 from teorell import InputError, Regimen
 from teorell.derivatives.differentiate import _numpy_problem
+from teorell.derivatives.wrt import entry_of
 
 TIGHT = {"rtol": 1e-11, "atol": 1e-13}
 TIMES = np.array([0.0, 1.0, 3.9, 4.0, 4.5, 9.0, 10.0, 12.0])
@@ -117,7 +118,7 @@ def test_gradients_against_differences(shared):
             np.testing.assert_allclose(found[k], expected, rtol=1e-6, atol=1e-6)
     dots = {name: rng.standard_normal(gradient.parameters[name].shape) for name in ("cl", "lag")}
     run = _numpy_problem(model, given(cl, lag, v), regimen, TIMES, None, TIGHT)
-    problem = run.by([tl.differentiate._entry(run, name) for name in dots])
+    problem = run.by([entry_of(run, name) for name in dots])
     _, derivative, _ = problem.push_forward(problem.given, list(dots.values()))
     forward = (weights * derivative).sum()
     np.testing.assert_allclose(

@@ -14,7 +14,7 @@ from dosing_case import regimen_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from teorell import InputError, Regimen
-from teorell.schedule.regimen import dose_table
+from teorell.schedule.given_doses import dose_table
 from two_states import DEFAULTS, MODEL, TIGHT, TIMES, exact, of_patient, rules_of_gut, two_states
 
 GRAMMAR = re.compile(r".+ \(.+\)\. .+[.?]", re.DOTALL)  # problem (reason). Remedy.

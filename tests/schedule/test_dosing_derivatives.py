@@ -9,7 +9,7 @@ import pytest
 import teorell as tl
 from dosing_case import regimen_of
 from teorell import InputError
-from teorell.schedule.regimen import dose_table
+from teorell.schedule.given_doses import dose_table
 from two_states import (
     DEFAULTS,
     MODEL,

@@ -107,10 +107,18 @@ def test_a_loss_by_patient_gets_the_rows_of_its_patients():
 def doses(orders, amounts, time, steady=0, kind=0):
     n = len(orders)
     return DoseTable(
-        ("gut", "central"), np.array([0, n]), np.ones(n, np.int32), np.full(n, kind, np.int8),
-        np.full(n, steady, np.int8), np.array(amounts, float), np.full(n, time), np.zeros(n),
-        np.zeros(n), np.ones(n, np.int64), np.array(orders),
-    )  # fmt: skip
+        ("gut", "central"),
+        offsets=np.array([0, n]),
+        into=np.ones(n, np.int32),
+        kind=np.full(n, kind, np.int8),
+        steady=np.full(n, steady, np.int8),
+        amount=np.array(amounts, float),
+        time=np.full(n, time),
+        every=np.zeros(n),
+        extent=np.zeros(n),
+        doses=np.ones(n, np.int64),
+        order=np.array(orders),
+    )
 
 
 @pytest.mark.parametrize("executor", ["machine_code", "interpreter"])

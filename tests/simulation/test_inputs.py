@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import teorell as tl
 from teorell.engine.batch import Raw
-from teorell.schedule.regimen import dose_table
+from teorell.schedule.given_doses import dose_table
 
 TIMES = np.linspace(0.0, 24.0, 5)
 GRAMMAR = re.compile(r".+ \(.+\)\. .+[.?]", re.DOTALL)  # problem (reason). Remedy.

@@ -10,7 +10,7 @@ import closed_form
 import numpy as np
 import pytest
 import teorell as tl
-from teorell.schedule.regimen import dose_table
+from teorell.schedule.given_doses import dose_table
 from teorell.simulation.given import problem_of
 from teorell.simulation.inputs import Input
 

@@ -501,7 +501,7 @@ def test_long_solves_that_the_tape_does_not_hold():
         delayed("cp"), {"ka": 1.2}, dosed(), [24.0], reductions=GRADED, rtol=1e-9, atol=1e-12
     )
     cotangent, reduced = np.ones((1, 1, 1)), np.ones((1, len(GRADED)))
-    batch = problem._call(problem.given, "vjp").batch
+    batch = problem.call(problem.given, "vjp").batch
     few, many = (
         solve.pull_back(batch, cotangent, reduced, recorded_steps=n, **problem.options)
         for n in (16, 4096)

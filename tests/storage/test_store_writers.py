@@ -162,7 +162,7 @@ def test_a_full_disk(path, tmp_path, limit):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match=r"cannot be written further \(File too large\)"):
             again(path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -34,7 +34,7 @@ from stores_case import (
     contents,
     one_a_patient,
 )
-from teorell.schedule.regimen import dose_table
+from teorell.schedule.given_doses import dose_table
 from teorell.storage import chunks
 from teorell.storage.manifest import Manifest
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import teorell as tl
 from scipy.linalg import expm
-from teorell.engine import executors, solve
+from teorell import _core
+from teorell.engine import executors
+from teorell.engine.core_arguments import core_model
 from teorell.lowering import lower
 
 TIMES = np.linspace(0.0, 48.0, 97)
@@ -275,7 +277,7 @@ def fixed_steps(model, method, counts, end):
     """
     programs = lower(model, None)
     isa = executors.instruction_sets()[0]
-    width, layout, core = isa["register_width"], programs.layout, solve.core_model(programs)
+    width, layout, core = isa["register_width"], programs.layout, core_model(programs)
     found = []
     for first in range(0, len(counts), width):
         steps = np.array((counts[first:] + [1] * width)[:width])
@@ -285,12 +287,12 @@ def fixed_steps(model, method, counts, end):
         # rtol, atol: no step is rejected here
         ws[layout.scalar + 5] = ws[layout.atol : layout.atol + layout.n] = 1e-6
         for program in (programs.prepare, programs.initial):
-            solve._core.run_program(isa["name"], np.ascontiguousarray(program), ws, width)
+            _core.run_program(isa["name"], np.ascontiguousarray(program), ws, width)
         yn, ynew = (slice(region, region + layout.n) for region in (layout.yn, layout.ynew))
         ws[yn] = ws[layout.y : layout.y + layout.n]
         for k in range(steps.max()):
             ws[layout.scalar + 1], ws[layout.scalar + 2] = k * end / steps, end / steps  # tn, h
-            solve._core.run_step(core, isa["name"], method, None, ws, width)
+            _core.run_step(core, isa["name"], method, None, ws, width)
             ws[yn] = np.where(k < steps, ws[ynew], ws[yn])
         found.extend(ws[yn].T.copy())
     return np.array(found[: len(counts)])

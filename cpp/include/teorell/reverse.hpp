@@ -3,17 +3,17 @@
 // by the code that computed them first.
 #pragma once
 
-#include "reverse_reductions.hpp"
+#include "reverse_events.hpp"
 
 TEORELL_BEGIN
 
 // Executor: void stages(double* ws), reverse(double* ws), rhs(double* ws), outputs_vjp(double* ws).
 template <class V, class Method, class Executor>
-class Reverse : ReverseReductions<V, Method, Executor> {
-    using Base = ReverseReductions<V, Method, Executor>;
+class Reverse : ReverseEvents<V, Method, Executor> {
+    using Base = ReverseEvents<V, Method, Executor>;
     using P = Pack<V>;
     using Base::g, Base::execute;
-    using Base::next_staged, Base::get, Base::put, Base::lane, Base::in, Base::has, Base::for_each,
+    using Base::next_staged, Base::get, Base::put, Base::lane, Base::has, Base::for_each,
         Base::current;
     using Base::patient, Base::record, Base::stretch, Base::sample, Base::of, Base::active,
         Base::n_staged;
@@ -25,9 +25,7 @@ class Reverse : ReverseReductions<V, Method, Executor> {
     Reverse(const Programs& programs, const Batch& batch, const Gradient& gradient,
             Executor executor, const Tape& tape, double* workspace, double* staging,
             double* waiting)
-        : Base(programs, batch, gradient, executor, tape, workspace, staging), pending(waiting) {
-        clear_workspace(m, b, W, pending);
-    }
+        : Base(programs, batch, gradient, executor, tape, workspace, staging, waiting) {}
 
     // Patients first, ..., first + count - 1, without those that failed. `slopes` is that of
     // patient `slopes_first`.
@@ -52,14 +50,10 @@ class Reverse : ReverseReductions<V, Method, Executor> {
             if (active == 0) break;
             step();
         }
-        flush();
+        Base::flush();
     }
 
-    double* pending;
     std::int64_t fresh[W];  // the first step whose state the ring holds
-    std::int64_t waiting[W];
-    double by_action[W];  // d L / d time of the actions since the last crossing or event
-    int n_waiting = 0;
 
     // --- patients into lanes
 
@@ -84,7 +78,7 @@ class Reverse : ReverseReductions<V, Method, Executor> {
         fresh[l] = record[l] + 1 - tape.ring_steps();
         sample[l] = Base::sample_count(patient[l]);
         Base::seat_reductions(l);
-        by_action[l] = 0.0;
+        Base::seat_events(l);
         Base::set_rates(l, stretch[l]);
         for (int k = 0; k < at.n_coef; ++k) lane(at.coefbar + k, l) = 0.0;
         for (int k = 0; k < at.n; ++k) lane(at.lam + k, l) = 0.0;
@@ -94,7 +88,7 @@ class Reverse : ReverseReductions<V, Method, Executor> {
     // Back over the starts of stretches until there is a step to reverse, or the patient has
     // arrived.
     void settle(int l) {
-        while (has(active, l) && record[l] < current(l).first_step) cross(l);
+        while (has(active, l) && record[l] < current(l).first_step) Base::cross(l);
     }
 
     // --- one step
@@ -157,207 +151,6 @@ class Reverse : ReverseReductions<V, Method, Executor> {
             for (int k = 0; k < at.n; ++k)
                 put(at.yn + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
         }
-    }
-
-    // --- events
-
-    // One lane, back over the start of its stretch: samples and events there.
-    void cross(int l) {
-        const Stretch& s = current(l);
-        const std::int64_t from = Base::first_event(l);
-        lane(at.scalar + s_tn, l) = s.t;
-        if (!b.before) Base::samples_here(l, s.sample_before, tape.after(*of[l], stretch[l]));
-        // A parameter, a switch or a side.
-        bool changed = at.n_surfaces > 0 && Base::sides_change(l);
-        if (s.acted >= 0) {
-            act_back(l, s.acted, changed);
-        } else if (s.crossed >= 0) {
-            pass_back(l, s.crossed);
-        } else if (changed) {
-            hand_in(l, false);
-            forget_coefficients(l);
-        }
-        for (std::int64_t e = from; e < s.event; ++e)
-            changed = changed || Base::changes_parameters(b.event_kinds[e]);
-        if (g.event_time != nullptr && s.event > from) {
-            go_before(l, changed);
-            event_times(l, from, s.event);
-            g.event_time[Base::row(l, s.event - 1)] += by_action[l];
-            if (g.reduced != nullptr) {
-                go_before(l, changed);
-                Base::reductions_at_events(l, from, s.event);
-            }
-            if (changed) Base::set_parameters(l, stretch[l]);
-        }
-        if (s.acted < 0) by_action[l] = 0.0;
-        for (std::int64_t e = s.event - 1; e >= from; --e) uncross(l, e);
-        go_before(l, changed);
-        if (b.before) Base::samples_here(l, s.sample_before, tape.before(*of[l], stretch[l]));
-        if (stretch[l] > 0) {
-            --stretch[l];
-            return;
-        }
-        for (int k = 0; k < at.n; ++k) g.initial[patient[l] * at.n + k] = lane(at.lam + k, l);
-        hand_in(l, true);
-        Base::leave(l);
-    }
-
-    void forget_coefficients(int l) {
-        for (int k = 0; k < at.n_coef - at.n_rates; ++k) lane(at.coefbar + k, l) = 0.0;
-    }
-
-    // One lane over the surface that it passes at time t*, where its state is continuous: of
-    //     dy+ = dy- + (f- - f+) dt*,   dt* = -(g_y dy- + g_p dp) / (g_t + g_y f-)
-    // the transpose (Hairer, Norsett & Wanner, Solving ODEs I, II.6).
-    void pass_back(int l, std::int32_t surface) {
-        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.after(*of[l], stretch[l])[k];
-        Base::right_hand_side(l, execute);
-        for (int k = 0; k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
-        hand_in(l, false);
-        forget_coefficients(l);
-        go_before(l, true);
-        Base::right_hand_side(l, execute);
-        double by_time = by_action[l];
-        for (int k = 0; k < at.n; ++k)
-            by_time += lane(at.lam + k, l) * (lane(at.f + k, l) - lane(at.ynew + k, l));
-        if (g.reduced != nullptr) by_time += Base::extrema_moved(l);
-        if (by_time == 0.0) return;  // a kink: it does not matter when
-        const double rate = Base::distance_rate(l, surface);
-        for (int k = 0; k < at.n_surfaces; ++k) put(at.gbar + k, P::broadcast(0.0));
-        lane(at.gbar + surface, l) = -by_time / rate;
-        interpret<V>(m.surfaces_vjp, ws);
-        for (int k = 0; k < at.n; ++k) lane(at.lam + k, l) += lane(at.gybar + k, l);
-        for (int k = 0; k < at.n_coef; ++k) lane(at.coefbar + k, l) += lane(at.gcoefbar + k, l);
-    }
-
-    // One lane over an action y+ = r(t*, y-), whose time t* moves with what has led to it: the
-    // transpose of
-    //     dy+ = r_y dy- + r_p dp + (r_y f- + r_t - f+) dt*
-    void act_back(int l, std::int32_t event, bool sides_changed) {
-        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.after(*of[l], stretch[l])[k];
-        double by_time = 0.0;
-        Base::right_hand_side(l, execute);
-        for (int k = 0; k < at.n; ++k) by_time -= lane(at.lam + k, l) * lane(at.f + k, l);
-        if (g.reduced != nullptr) Base::add_integrands(l, -1.0, by_time);
-        if (sides_changed) {
-            hand_in(l, false);
-            forget_coefficients(l);
-            go_before(l, true);
-        }
-        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
-        if (g.reduced != nullptr) Base::add_integrands(l, 1.0, by_time);
-        Base::right_hand_side(l, execute);
-        interpret<V>(m.action_rates, ws);
-        for (int a = 0; a < at.n_actions; ++a) put(at.actbar + a, P::broadcast(0.0));
-        for (int a = 0; a < at.n_actions; ++a) {
-            if (m.action_events[a] != event) continue;
-            double& bar = lane(at.lam + m.action_states[a], l);
-            by_time += bar * lane(at.actrate + a, l);
-            lane(at.actbar + a, l) = bar;
-            bar = 0.0;
-        }
-        for (int k = 0; k < at.n; ++k) by_time += lane(at.lam + k, l) * lane(at.f + k, l);
-        interpret<V>(m.actions_vjp, ws);
-        for (int k = 0; k < at.n; ++k) lane(at.lam + k, l) += lane(at.aybar + k, l);
-        for (int k = 0; k < at.n_coef; ++k) lane(at.coefbar + k, l) += lane(at.acoefbar + k, l);
-        by_action[l] += by_time;
-    }
-
-    // Rates and parameters as they were before the stretch.
-    void go_before(int l, bool changed) {
-        Base::set_rates(l, stretch[l] - 1);
-        if (changed) Base::set_parameters(l, stretch[l] - 1);
-    }
-
-    // The cotangent of the value of one event, and what those of everything else are before it.
-    void uncross(int l, std::int64_t e) {
-        const std::int32_t target = b.event_targets[e], kind = b.event_kinds[e];
-        double& value = g.event_value[Base::row(l, e)];
-        if (kind == bolus) value = lane(at.lam + target, l);
-        if (kind == infusion_start) value = lane(at.coefbar + at.rates - at.coef + target, l);
-        if (kind == infusion_end) value = -lane(at.coefbar + at.rates - at.coef + target, l);
-        if (kind == reset) {
-            hand_in(l, target == to_initial);
-            for (int k = 0; k < at.n_coef; ++k) lane(at.coefbar + k, l) = 0.0;
-            for (int k = 0; k < at.n; ++k) lane(at.lam + k, l) = 0.0;
-        }
-        if (!Base::changes_parameters(kind)) return;
-        hand_in(l, false);
-        for (int k = 0; k < at.n_coef - at.n_rates; ++k) lane(at.coefbar + k, l) = 0.0;
-        if (kind == parameter_change) {
-            // What is gathered so far belongs to the value that this row gave; what comes is that
-            // of the one before.
-            flush();
-            double& gathered = g.parameters[patient[l] * at.n_params + target];
-            value = gathered;
-            gathered = 0.0;
-        }
-        lane(Base::changed_by(e), l) = value_before(l, e);
-        interpret<V>(m.prepare, ws);
-    }
-
-    // Of the parameter or switch that an event has changed: what held before, in its group of
-    // events or before that.
-    double value_before(int l, std::int64_t e) const {
-        for (std::int64_t other = e - 1; other >= Base::first_event(l); --other)
-            if (Base::changes_parameters(b.event_kinds[other]) &&
-                Base::changed_by(other) == Base::changed_by(e))
-                return b.event_values[other];
-        return Base::parameter(patient[l], stretch[l] - 1, Base::changed_by(e) - at.params);
-    }
-
-    // d L / d time of an event that takes the solution from one right-hand side to another: lam'
-    // (f_before - f_after), with lam after the last of them, and without f_before where the states
-    // forget what they were.
-    void event_times(int l, std::int64_t from, std::int64_t to) {
-        for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
-        Base::right_hand_side(l, execute);
-        for (std::int64_t e = from; e < to; ++e) {
-            for (int k = 0; k < at.n; ++k) lane(at.ynew + k, l) = lane(at.f + k, l);
-            Base::apply(l, e);
-            if (e + 1 == to && at.n_surfaces > 0) Base::set_parameters(l, stretch[l]);
-            Base::right_hand_side(l, execute);
-            const bool forgets = b.event_kinds[e] == reset;
-            double sum = 0.0;
-            for (int k = 0; k < at.n; ++k)
-                sum += lane(at.lam + k, l) *
-                       ((forgets ? 0.0 : lane(at.ynew + k, l)) - lane(at.f + k, l));
-            if (forgets)
-                for (std::int64_t before = from; before < e; ++before)
-                    g.event_time[Base::row(l, before)] = 0.0;
-            g.event_time[Base::row(l, e)] = sum;
-        }
-    }
-
-    // --- from coefficients to parameters, W patients at a time
-
-    // What one lane has gathered since its last switch; at the start of time also through the
-    // initial state.
-    void hand_in(int l, bool at_start) {
-        const int c = n_waiting++;
-        waiting[c] = patient[l];
-        for (int k = 0; k < at.n_params + at.n_switches; ++k)
-            in(pending, at.params + k, c) = lane(at.params + k, l);
-        for (int k = 0; k < at.n_coef; ++k) {
-            in(pending, at.coef + k, c) = lane(at.coef + k, l);
-            in(pending, at.coefbar + k, c) = lane(at.coefbar + k, l);
-        }
-        for (int k = 0; k < at.n; ++k)
-            in(pending, at.lam + k, c) = at_start ? lane(at.lam + k, l) : 0.0;
-        if (n_waiting == W) flush();
-    }
-
-    void flush() {
-        if (n_waiting == 0) return;
-        for (std::int64_t k = 0; k < static_cast<std::int64_t>(at.n_params + at.n_switches) * W;
-             ++k)
-            pending[static_cast<std::int64_t>(at.paramsbar) * W + k] = 0.0;
-        interpret<V>(m.initial_vjp, pending);
-        interpret<V>(m.prepare_vjp, pending);
-        for (int c = 0; c < n_waiting; ++c)
-            for (int k = 0; k < at.n_params; ++k)
-                g.parameters[waiting[c] * at.n_params + k] += in(pending, at.paramsbar + k, c);
-        n_waiting = 0;
     }
 };
 

@@ -1,123 +1,18 @@
-// What the adjoint must know of the forward solve of a few patients: for each accepted step its
-// time, length and state, and what held between events. States are kept for the latest steps alone
-// (a ring); of older ones, the start of every stretch, from where they are computed again. So
-// memory does not grow with the number of steps, but for 24 bytes each.
+// What the adjoint must know of the forward solve of a few patients, recorded while it runs. States
+// are kept for the latest steps alone (a ring); of older ones, the start of every stretch, from
+// where they are computed again. So memory does not grow with the number of steps, but for 24 bytes
+// each.
 //
-// Or the tapes of all patients are kept until their gradient is asked for (KeptTapes), with all
-// states, as long as they fit a budget; who does not fit is solved again.
+// Or what is recorded goes to the tapes of all patients (KeptTapes), with all states.
 #pragma once
 
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 
-#include "memory.hpp"
+#include "kept_tapes.hpp"
 #include "program.hpp"
 
 TEORELL_BEGIN
-
-struct StepRecord {
-    double t, h;
-    std::int64_t sample;  // samples taken up to the end of the step
-};
-
-// Steps between two events, or at most as many as the ring holds. Its values: the state before and
-// after the events at its start, then the infusion rates, the parameters and the switches that hold
-// in it.
-struct Stretch {
-    double t;
-    // Cursors after its events; before and after samples.
-    std::int64_t first_step, event, sample_before, sample_after;
-    // What happens at its start: the surface that the solution passes, the declared event whose
-    // action is taken; -1: none.
-    std::int32_t crossed, acted;
-};
-
-// A point on which a reduction depends: its extremum, or where the output crosses its threshold.
-struct Mark {
-    std::int64_t step;  // -1: no extremum yet
-    double theta;
-    double factor;  // of an extremum the slope in time, of a crossing d reduction / d output
-    std::int32_t reduction;
-};
-
-// Of a step from theta = start on: where a quartic stands for each output that is reduced.
-struct Piece {
-    std::int64_t step;
-    double start, width;
-};
-
-struct PatientTape {
-    Growing<StepRecord> steps;
-    Growing<Piece> pieces;  // of steps that reductions have read
-    // The extremum of each reduction (or a mark without a step), then crossings in their order.
-    Growing<Mark> marks;
-    Growing<Stretch> stretches;
-    Growing<double> values;
-    double* ring = nullptr;    // [step % ring_steps][state]
-    Growing<double> states;    // of a tape that is kept: the memory of its ring, of all steps
-    std::int64_t charged = 0;  // bytes of it that the budget has given
-    bool dropped = false;      // of a tape to keep: it is not here
-
-    template <class Do>
-    void each_array(Do act) {
-        act(steps), act(pieces), act(marks), act(stretches), act(values), act(states);
-    }
-    void release() {
-        each_array([](auto& array) { array.release(); });
-        charged = 0;
-    }
-};
-
-// The tapes of all patients of a call, and how much memory they may still take.
-struct KeptTapes {
-    std::int64_t patients, bytes_left, next;  // next: the first patient not yet reversed
-    PatientTape* tapes;                       // [room]
-    std::int64_t room;
-};
-
-inline void* new_kept() { return std::calloc(1, sizeof(KeptTapes)); }
-
-inline void free_kept(void* given) {
-    auto* kept = static_cast<KeptTapes*>(given);
-    for (std::int64_t i = 0; i < kept->room; ++i) kept->tapes[i].release();
-    std::free(kept->tapes);
-    std::free(kept);
-}
-
-// For another call, which takes the memory over that is there: pages that are new to a process cost
-// as much as a solve. False where there is no memory.
-inline bool prepare_kept(void* given, std::int64_t patients, std::int64_t bytes) {
-    auto* kept = static_cast<KeptTapes*>(given);
-    if (patients > kept->room) {
-        const auto size = static_cast<std::size_t>(patients) * sizeof(PatientTape);
-        auto* larger = static_cast<PatientTape*>(std::realloc(kept->tapes, size));
-        if (larger == nullptr) return false;
-        std::memset(static_cast<void*>(larger + kept->room), 0,
-                    static_cast<std::size_t>(patients - kept->room) * sizeof(PatientTape));
-        kept->tapes = larger;
-        kept->room = patients;
-    }
-    kept->patients = patients;
-    kept->bytes_left = bytes;
-    for (std::int64_t i = 0; i < kept->room; ++i) {
-        PatientTape& p = kept->tapes[i];
-        p.each_array([](auto& array) { array.size = 0; });
-        p.dropped = false;
-        if (p.charged > kept->bytes_left) p.release();
-        kept->bytes_left -= p.charged;
-    }
-    return true;
-}
-
-// From the first patient on they are to be reversed; how many have their tape here.
-inline std::int64_t rewind_kept(void* given) {
-    auto* kept = static_cast<KeptTapes*>(given);
-    std::int64_t there = 0;
-    for (std::int64_t i = 0; i < kept->patients; ++i) there += kept->tapes[i].dropped ? 0 : 1;
-    kept->next = 0;
-    return there;
-}
 
 class Tape {
   public:

@@ -10,7 +10,7 @@ from teorell.constraints.penalty import penalty_of, penalty_program, residuals_o
 from teorell.constraints.quantities import arrays_of, columns_of, roundings_of, unread_of
 from teorell.constraints.rounding import rounding_of
 from teorell.constraints.violations import Violations
-from teorell.schedule.regimen import Given
+from teorell.schedule.given_doses import Given
 
 if TYPE_CHECKING:
     from teorell.constraints.projection import Projection

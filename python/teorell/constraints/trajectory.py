@@ -15,7 +15,7 @@ from teorell.arrays import Array
 from teorell.constraints.declared import Declared
 from teorell.constraints.penalty import penalty_of
 from teorell.errors import InputError
-from teorell.schedule.regimen import Given
+from teorell.schedule.given_doses import Given
 
 if TYPE_CHECKING:
     from teorell.model import Model

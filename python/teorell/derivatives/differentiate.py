@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,14 +25,13 @@ from teorell.derivatives.losses import (
     weighted,
     weighted_reductions,
 )
-from teorell.errors import InputError, count, suggestion
+from teorell.derivatives.wrt import Key, elements_of, entry_of, keys_of
+from teorell.errors import InputError, count
 from teorell.model import Model
 from teorell.results.gradient import Gradient
 from teorell.results.solution import Solution
-from teorell.schedule.dose_columns import DoseColumns
-from teorell.schedule.regimen import Given, Regimen
+from teorell.schedule.given_doses import Given
 from teorell.simulation.given import problem_of
-from teorell.simulation.inputs import Input, given_fields, lines_of
 from teorell.simulation.labels import gradient_of, labelled
 from teorell.simulation.problem import Problem, total
 
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
     from teorell.engine.batch import RawGradient
 
 __all__ = ["Jacobian", "jacobian", "jvp", "value_and_grad"]
-
-# a parameter, or a field of a line of the regimen: (0, "amount")
-Key: TypeAlias = str | tuple[int, str]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,9 +91,9 @@ def value_and_grad(
     """
     check_flag(by_patient, "by_patient")
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
-    names = model.parameter_names if wrt is None else _elements(model, _keys(wrt))
+    names = model.parameter_names if wrt is None else elements_of(model, keys_of(wrt))
     doses = [entry for entry in problem.inputs if entry.kind == "dose"]
-    problem = problem.by([*(_entry(problem, name) for name in names), *doses])
+    problem = problem.by([*(entry_of(problem, name) for name in names), *doses])
     patients = problem.patients_of([array.shape for array in problem.given])
     shape, own = problem.shape(patients), problem.own_rows
     if isinstance(loss, Mapping):
@@ -147,8 +143,8 @@ def jacobian(
     infusion so short that it is a bolus.
     """
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
-    keys = _elements(model, _keys(wrt))
-    problem = problem.by([_entry(problem, key) for key in keys])
+    keys = elements_of(model, keys_of(wrt))
+    problem = problem.by([entry_of(problem, key) for key in keys])
     raw, derivatives, reduced = problem.jacobian(problem.given)
     solution = labelled(problem, raw)
     named = {each.name: getattr(solution, each.name) for each in fields(Solution)}
@@ -177,8 +173,8 @@ def jvp(
             "reductions in jvp (it returns the derivative of the values). Use teorell.jacobian."
         )
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
-    keys = _keys(tuple(tangents))
-    problem = problem.by([_entry(problem, key) for key in keys])
+    keys = keys_of(tuple(tangents))
+    problem = problem.by([entry_of(problem, key) for key in keys])
     patients = problem.patients_of([array.shape for array in problem.given])
     dots = []
     for key in keys:
@@ -216,90 +212,6 @@ def _numpy_problem(
             "Differentiate teorell.simulate with torch, or give .detach().numpy() of them."
         )
     return problem
-
-
-def _keys(wrt: Sequence[Key] | Key) -> tuple[Key, ...]:
-    """One or several numbers to differentiate by, none of them twice."""
-    one = isinstance(wrt, str) or (
-        isinstance(wrt, tuple) and len(wrt) == 2 and isinstance(wrt[0], int)
-    )
-    keys: tuple[Any, ...] = (wrt,) if one else tuple(wrt)
-    if not keys:
-        raise InputError(
-            "there is nothing to differentiate by (the list is empty). Name at least one parameter."
-        )
-    if len(set(keys)) < len(keys):
-        raise InputError(
-            f"{', '.join(map(str, keys))} name one twice (a label must be unique). Leave the "
-            "second out."
-        )
-    return keys
-
-
-def _elements(model: Model, keys: Sequence[Key]) -> tuple[Key, ...]:
-    """The keys, with the elements of a vector parameter in its place."""
-    vectors = model.parameter_vectors
-    found: list[Key] = []
-    for key in keys:
-        found.extend(vectors.get(key, (key,)) if isinstance(key, str) else (key,))
-    return tuple(found)
-
-
-def _entry(problem: Problem, key: Key) -> Input:
-    """The input that a key names."""
-    if isinstance(key, str):
-        known = problem.model.parameter_names
-        if key not in known:
-            raise InputError(
-                f"unknown parameter {key!r} (model {problem.model.name!r} does not declare it). "
-                f"{suggestion(key, known)}"
-            )
-        return Input("parameter", key)
-    if not isinstance(key, tuple) or len(key) != 2:
-        raise InputError(
-            f"{key!r} is no number to differentiate by (a name is). Give 'cl', or (0, 'amount') "
-            "for a dose."
-        )
-    if isinstance(problem.regimen, DoseColumns):
-        return _of_columns(problem.regimen, key)
-    if not isinstance(problem.regimen, Regimen | None):
-        raise InputError(
-            f"no derivative by {key!r} (the doses of a list of regimens have none of their own). "
-            "Give Regimen.columns, or one Regimen for all patients, whose numbers are (patients,) "
-            "arrays."
-        )
-    lines = lines_of(problem.regimen)
-    line, name = key
-    if not isinstance(line, int) or not 0 <= line < len(lines):
-        raise InputError(
-            f"unknown line {line!r} of the regimen (it has {len(lines)}, counted from 0). Give (0, "
-            "'amount')."
-        )
-    if name not in given_fields(lines[line]):
-        known = tuple(given_fields(lines[line]))
-        raise InputError(
-            f"unknown field {name!r} of {lines[line]!r} (it has others). "
-            f"{suggestion(str(name), known)}"
-        )
-    return Input("dose", name, line)
-
-
-def _of_columns(columns: DoseColumns, key: tuple[Any, Any]) -> Input:
-    """The input that (k, field) names: dose k of each patient, in the order of its rows."""
-    number, name = key
-    rows, *_ = columns.checked
-    most = int(np.bincount(columns.owner[rows], minlength=1).max())
-    if not isinstance(number, int) or not 0 <= number < most:
-        raise InputError(
-            f"unknown dose {number!r} (a patient has {most} at most, counted from 0). Give (0, "
-            "'amount')."
-        )
-    if name not in columns.numbers:
-        raise InputError(
-            f"unknown column {name!r} of doses (there are others). "
-            f"{suggestion(str(name), tuple(columns.numbers))}"
-        )
-    return Input("dose", name, number)
 
 
 def _sum_over_patients(

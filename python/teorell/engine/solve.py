@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,21 +19,15 @@ from teorell.engine.batch import (
     SlopesOfGroup,
     Tangents,
 )
-from teorell.engine.executors import available_threads, choose_executor, selected_isa
+from teorell.engine.core_arguments import core_arguments, core_model
+from teorell.engine.executors import selected_isa
 from teorell.engine.kept_steps import KeptSteps
-from teorell.engine.step_code import machine_code
-from teorell.lowering.program import PROGRAMS
 from teorell.progress import Progress
 
-if TYPE_CHECKING:
-    from teorell.engine.compile import MachineCode
-    from teorell.lowering import Programs
-
-__all__ = ["addresses", "core_model", "pull_back", "push_forward", "solve"]
+__all__ = ["pull_back", "push_forward", "solve"]
 
 # bytes of a thread for the states of accepted steps; what does not fit is computed again
 RECORDED = 32 * 2**20
-_models: WeakKeyDictionary[Programs, Any] = WeakKeyDictionary()
 
 
 def solve(batch: Batch, *, progress: Progress | None = None, keep: int = 0, **options: Any) -> Raw:
@@ -201,33 +194,15 @@ def _call(
     kept: Any = None,
 ) -> None:
     """The one call of the core for simulations; fills `raw`, and what the two records hold."""
-    isa = selected_isa(options.isa)
-    kind, _ = choose_executor(options.executor)
-    code = machine_code(batch.programs, options.method, isa) if kind == "machine_code" else None
-    timeline, own, summary = batch.timeline, batch.own_times, batch.summary
+    own, summary = batch.own_times, batch.summary
     reductions = None
     if summary:
         reductions = {**vars(summary), "values": raw.reduced, "times": raw.reached}
     _core.solve(
         core_model(batch.programs),
-        isa=isa,
-        method=options.method,
-        code=addresses(code),
-        threads=available_threads() if options.threads is None else options.threads,
-        columns=[np.asarray(each) for each in batch.columns],
-        patients=batch.patients,
-        event_times=timeline.time,
-        event_kinds=timeline.kind,
-        event_targets=timeline.target,
-        event_values=timeline.value,
-        event_offsets=timeline.offsets,
-        times=batch.times if own is None else own.times,  # type: ignore[arg-type]
+        **core_arguments(batch, options),
         sample_offsets=None if own is None else own.offsets,
         sample_events=None if own is None else own.events,
-        rtol=options.rtol,
-        atol=options.atol,
-        max_steps=float(options.max_steps),
-        max_step=options.max_step,
         before=options.before and (own is None or own.events is None),
         values=raw.values,
         **raw.went,
@@ -236,50 +211,4 @@ def _call(
         gradient=gradient,
         tangents=tangents,
         kept=kept,
-    )
-
-
-def addresses(code: MachineCode | None) -> tuple[int, ...] | None:
-    """Machine code as the core takes it."""
-    return None if code is None else (*code.addresses, code.width)
-
-
-def core_model(programs: Programs) -> Any:
-    """The programs as the core keeps them, checked; made once for as long as they live."""
-    made = _models.get(programs)
-    if made is None:
-        made = _models[programs] = _core_model(programs)
-    return made
-
-
-def _core_model(programs: Programs) -> Any:
-    layout = programs.layout
-    counts = {
-        "n_rates": len(programs.infused), "n_entries": len(programs.entries),
-        "n_outcoef": len(programs.output_coefs),
-    }  # fmt: skip
-    fields = [
-        counts[name] if name in counts else getattr(layout, name) for name in _core.layout_fields
-    ]
-    return _core.Model(
-        layout=np.array(fields, dtype=np.int32),
-        constants=np.ascontiguousarray(programs.constants, dtype=np.float64),
-        programs={
-            name: np.ascontiguousarray(getattr(programs, name), dtype=np.int32) for name in PROGRAMS
-        },
-        ft_rows=np.ascontiguousarray(programs.ft_rows, dtype=np.int32),
-        output_states=np.ascontiguousarray(programs.output_states, dtype=np.int32),
-        controlled=np.ascontiguousarray(programs.controlled, dtype=np.uint8),
-        is_signed=np.ascontiguousarray(programs.signed, dtype=np.uint8),
-        switch_before=np.array(
-            [s.before for s in programs.switches] + [0.0] * len(programs.conditions), np.float64
-        ),
-        entries=np.ascontiguousarray(programs.entries.reshape(-1), dtype=np.int32),
-        output_coefs=np.ascontiguousarray(programs.output_coefs, dtype=np.int32),
-        sampled_states=np.ascontiguousarray(programs.sampled_states, dtype=np.int32),
-        surface_states=np.ascontiguousarray(programs.surface_states, dtype=np.int32),
-        surface_kinds=np.array([surface.kind for surface in programs.conditions], dtype=np.uint8),
-        action_events=np.array([action.event for action in programs.assigned], dtype=np.int32),
-        action_states=np.array([action.state for action in programs.assigned], dtype=np.int32),
-        event_surfaces=np.array(programs.event_surfaces, dtype=np.int32),
     )

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from teorell import _core
 from teorell.arrays import Array
 from teorell.engine.batch import Batch, Options
-from teorell.engine.executors import available_threads, choose_executor, selected_isa
-from teorell.engine.solve import addresses, core_model
-from teorell.engine.step_code import machine_code
+from teorell.engine.core_arguments import core_arguments, core_code, core_model
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
@@ -54,8 +52,7 @@ def find_steady_states(
     have all states as outputs, as `tangent_programs`, the same with forward sensitivities, have.
     options: those of `Options`.
     """
-    given, own = Options(**options), batch.own_times
-    assert own is not None
+    given = Options(**options)
     k, m = search.start.shape
     found = Attractors(
         states=np.empty((k, m)),
@@ -64,32 +61,11 @@ def find_steady_states(
         keeps=np.empty(k, np.uint8),
         attempts=np.zeros(k, np.int64),
     )
-    isa, timeline = selected_isa(given.isa), batch.timeline
-    compiles = choose_executor(given.executor)[0] == "machine_code"
-    code, tangent_code = (
-        machine_code(programs, given.method, isa) if compiles else None
-        for programs in (batch.programs, tangent_programs)
-    )
     _core.find_steady_states(
         core_model(batch.programs),
         core_model(tangent_programs),
-        isa=isa,
-        method=given.method,
-        code=addresses(code),
-        tangent_code=addresses(tangent_code),
-        threads=available_threads() if given.threads is None else given.threads,
-        columns=[np.asarray(each) for each in batch.columns],
-        patients=batch.patients,
-        event_times=timeline.time,
-        event_kinds=timeline.kind,
-        event_targets=timeline.target,
-        event_values=timeline.value,
-        event_offsets=timeline.offsets,
-        times=own.times,
-        rtol=given.rtol,
-        atol=given.atol,
-        max_steps=float(given.max_steps),
-        max_step=given.max_step,
+        **core_arguments(batch, given),
+        tangent_code=core_code(tangent_programs, given),
         search={**vars(search), **vars(found)},
     )
     return found

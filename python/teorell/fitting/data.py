@@ -21,8 +21,8 @@ from teorell.model import Model
 from teorell.rows import offsets_of, spread
 from teorell.schedule.covariates import Stepwise
 from teorell.schedule.event_table import EventTable
+from teorell.schedule.given_doses import dose_table
 from teorell.schedule.record_times import RecordTimes
-from teorell.schedule.regimen import dose_table
 from teorell.simulation.given import problem_of
 from teorell.simulation.inputs import Input
 from teorell.simulation.settings import check_options

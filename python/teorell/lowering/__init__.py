@@ -2,9 +2,9 @@
 
 arrivals.py (times after doses) -> switches.py (conditions on time) -> linear.py over
 coefficients.py (sums of coefficients times atoms, and their derivatives) -> sparsity.py (order and
-pattern) -> values.py, elementary.py, factorise.py (instructions, through builder.py) -> trace.py,
-reverse.py, forward.py, derivatives.py (programs of derivatives) -> assemble.py (the whole) ->
-program.py, layout.py (what comes out).
+pattern) -> values.py, elementary.py, factorise.py (instructions, through builder.py) ->
+step_programs.py (a step) -> trace.py, reverse.py, forward.py, derivatives.py (programs of
+derivatives) -> assemble.py (the whole) -> program.py, layout.py (what comes out).
 """
 
 from teorell.lowering.assemble import lower

@@ -17,11 +17,10 @@ from teorell.lowering.derivatives import (
     tangent_programs,
     vjp_programs,
 )
-from teorell.lowering.factorise import factorise
 from teorell.lowering.layout import Layout
 from teorell.lowering.linear import Form, Forms
 from teorell.lowering.program import PROGRAMS, Action, Programs, Surface, Switch
-from teorell.lowering.sparsity import Factors, elimination_blocks, symbolic_factors
+from teorell.lowering.step_programs import Step, step_programs
 from teorell.lowering.surfaces import with_surfaces
 from teorell.lowering.switches import with_switches
 from teorell.lowering.values import Symbols, Terms, Values, parameter_values
@@ -170,7 +169,7 @@ def _fill(
     parts: _Parts,
     infused: Sequence[str],
     derivatives: str | None,
-) -> tuple[_Step, tuple[Expression, ...], list[int], list[tuple[int, int]]]:
+) -> tuple[Step, tuple[Expression, ...], list[int], list[tuple[int, int]]]:
     """Fill all programs.
 
     Returns what those of a step are made of; what prepare computes; the coefficients that
@@ -182,7 +181,7 @@ def _fill(
     infusions = {symbols.states[name]: k for k, name in enumerate(infused)}
 
     # First the programs that read coefficients: each may add to the table of forms.coefficients.
-    step = _step_programs(builders, forms, symbols, rates, infusions, derivatives == "vjp")
+    step = step_programs(builders, forms, symbols, rates, infusions, derivatives == "vjp")
     for program, region, exprs in (("outputs", "out", parts.outputs), ("initial", "y", initials)):
         values = Values(builders[program], forms, symbols)
         store_all(values, [forms.of(expr) for expr in exprs], region)
@@ -234,66 +233,6 @@ def _check_names(model: Model, outputs: tuple[str, ...], infused: tuple[str, ...
                 )
     if len(set(infused)) < len(infused):
         raise ValueError(f"infused states {infused}: a state is named twice. Name each once.")
-
-
-class _Step(NamedTuple):
-    """What the programs of a step are made of."""
-
-    columns: list[list[int]]  # [row] -> columns of the Jacobian that are not zero
-    factors: Factors
-    n_lu: int  # slots of region lu
-    in_time: dict[int, Form]  # row -> df/dt, where it is not zero
-
-
-def _step_programs(
-    builders: Mapping[str, Builder],
-    forms: Forms,
-    symbols: Symbols,
-    rates: Sequence[Expression],
-    infusions: Mapping[int, int],
-    transposed: bool,
-) -> _Step:
-    """Fill rhs, jacobian_lu, solve, solve_transposed where it is wanted, and df_dt."""
-    jacobian, in_time = _gradients(forms, rates, symbols)
-    _rhs(Values(builders["rhs"], forms, symbols), rates, infusions)
-    columns = [sorted(row) for row in jacobian]
-    factors = symbolic_factors(columns, elimination_blocks(columns))
-    n_lu = factorise(
-        values=Values(builders["jacobian_lu"], forms, symbols),
-        solve=builders["solve"],
-        transposed=builders["solve_transposed"] if transposed else None,
-        jacobian=jacobian,
-        factors=factors,
-    )
-    df_dt = Values(builders["df_dt"], forms, symbols)
-    store_all(df_dt, [in_time[row] for row in sorted(in_time)], "ft")
-    return _Step(columns, factors, n_lu, in_time)
-
-
-def _gradients(
-    forms: Forms, rates: Sequence[Expression], symbols: Symbols
-) -> tuple[list[dict[int, Form]], dict[int, Form]]:
-    """The Jacobian by row and column, and df/dt by row, where they are not zero."""
-    jacobian: list[dict[int, Form]] = []
-    in_time: dict[int, Form] = {}
-    for row, rate in enumerate(rates):
-        entries: dict[int, Form] = {}
-        for symbol, form in forms.gradient(rate).items():
-            if symbol.op == "time":
-                in_time[row] = form
-            else:
-                entries[symbols.states[symbol.name]] = form
-        jacobian.append(entries)
-    return jacobian, in_time
-
-
-def _rhs(values: Values, rates: Sequence[Expression], infusions: Mapping[int, int]) -> None:
-    """f += rates, plus the infusion rate where there is one (infusions: state -> its number)."""
-    for row, rate in enumerate(rates):
-        terms: Terms = values.terms(values.forms.of(rate))
-        if row in infusions:
-            terms.singles.append(values.builder.slot("rate", infusions[row]))
-        values.builder.store(terms.value(values.builder, values.builder.slot("f", row)), "f", row)
 
 
 def _total_rates(values: Values, forms: Sequence[Form], region: str) -> None:

@@ -137,33 +137,9 @@ class Solution(Outcome):
         0; after a failure values are NaN. Units are in `frame.attrs["units"]`. ImportError without
         pandas, InputError if two columns would have one name.
         """
-        try:
-            import pandas as pd  # type: ignore[import-untyped,unused-ignore]
-        except ImportError as error:
-            raise ImportError(
-                "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
-            ) from error
-        self._check_free("patient", "time")
-        self._check_people()
-        columns: dict[str, Any] = {"patient": self.patient, "time": self.times.copy()}
-        if self.offsets is None:
-            shape = (self.status.size, self.times.shape[-1])
-            columns["patient"] = np.repeat(self.patient, shape[1])
-            columns["time"] = np.broadcast_to(self.times, shape).flatten()
-        units = {"time": self.time_unit}
-        labels: dict[str, Any] = {}
-        if self.people is not None:
-            labels = {name: each[columns["patient"]] for name, each in self._labels().items()}
-            columns = {"patient": columns["patient"], "id": labels.pop("id"), **columns}
-            units |= self.people.units
-        # columns of their own: the frame does not copy them again
-        columns |= {name: self.array[..., k].flatten() for k, name in enumerate(self.outputs)}
-        units |= dict(zip(self.outputs, self.units, strict=False))
-        frame = pd.DataFrame(columns | labels, copy=False)
-        if self.times.ndim == 2:
-            frame = frame[~np.isnan(columns["time"])].reset_index(drop=True)
-        frame.attrs["units"] = {name: unit for name, unit in units.items() if unit}
-        return frame
+        from teorell.results.frames import dataframe_of
+
+        return dataframe_of(self)
 
     def to_xarray(self) -> Any:
         """An xarray Dataset: a variable (patient, time) for each output, others (patient,).
@@ -175,38 +151,9 @@ class Solution(Outcome):
         given. Units are attributes, `units`. ImportError without xarray, InputError if two of
         these would have one name.
         """
-        try:
-            import xarray as xr
-        except ImportError as error:
-            raise ImportError(
-                "no Dataset (xarray is not installed). Run pip install 'teorell[frames]'."
-            ) from error
-        per_patient = ("status", "failure_time", "steps", "rejected")
-        self._check_free("patient", "time", *per_patient, *self.reductions)
-        units = self.units or ("",) * len(self.outputs)
-        dimensions: tuple[str, ...] = ("patient", "time" if self.times.ndim == 1 else "sample")
-        if self.offsets is not None:
-            dimensions = ("sample",)
-        variables: dict[str, Any] = {
-            name: (dimensions, self.array[..., k], {"units": unit} if unit else {})
-            for k, (name, unit) in enumerate(zip(self.outputs, units, strict=True))
-        }
-        for name, values in self.reductions.items():
-            numbers = values.numpy(force=True) if is_tensor(values) else values
-            unit = self.reduction_units.get(name, "")
-            variables[name] = (("patient",), numbers, {"units": unit} if unit else {})
-        variables |= {name: (("patient",), getattr(self, name)) for name in per_patient}
-        of_time = {"units": self.time_unit} if self.time_unit else {}
-        coordinates: dict[str, Any] = {"patient": np.arange(self.status.size)}
-        coordinates["time"] = (dimensions[-self.times.ndim :], self.times, of_time)
-        if self.people is not None:
-            self._check_people(*per_patient, *self.reductions)
-            for name, column in self._labels().items():
-                unit = self.people.units.get(name, "")
-                coordinates[name] = (("patient",), column, {"units": unit} if unit else {})
-        if self.offsets is not None:
-            coordinates["sample_patient"] = (("sample",), self.patient)
-        return xr.Dataset(variables, coordinates, {"model": self.model})
+        from teorell.results.frames import dataset_of
+
+        return dataset_of(self)
 
     def nca(self, output: str | None = None) -> NCA:
         """Non-compartmental analysis of one output for each patient; see teorell.nca.
@@ -288,22 +235,3 @@ class Solution(Outcome):
                 "needed). Simulate on one grid, or take the values of a patient: "
                 f"{'values[i]' if self.offsets is None else 'values[offsets[i]:offsets[i + 1]]'}."
             )
-
-    def _labels(self) -> dict[str, NDArray[Any]]:
-        """id and covariates, (patients,) each."""
-        return {} if self.people is None else self.people.columns()
-
-    def _check_people(self, *more: str) -> None:
-        """InputError if a covariate has the name of another column."""
-        if self.people is not None:
-            taken = dict.fromkeys(("patient", "time", *more), "a column of every result")
-            self.people.check_names(taken | dict.fromkeys(self.outputs, "an output of the model"))
-
-    def _check_free(self, *names: str) -> None:
-        """InputError if an output has one of these names of columns."""
-        for name in names:
-            if name in self.outputs:
-                raise InputError(
-                    f"output {name!r} has the name of a column of the table (one would hide). "
-                    "Rename the output."
-                )

@@ -144,7 +144,7 @@ def steady_code(steady_state: object, into: object) -> int:
 
 
 def line_of(
-    amount: Any, into: Any, time: Any, every: Any, doses: Any, duration: Any = None,
+    amount: Any, into: Any, time: Any, every: Any, doses: Any, *, duration: Any = None,
     rate: Any = None, kind: int = BOLUS, steady: int = NOT_STEADY,
 ) -> Dose:  # fmt: skip
     """A checked line; see `Regimen.bolus` and `Regimen.infusion`."""
@@ -174,14 +174,16 @@ def line_of(
         )
     line = Dose(
         into,
-        at_least_zero(amount, "amount", into),
-        at_least_zero(time, "time", into),
-        None if duration is None else at_least_zero(duration, "duration", into),
-        at_least_zero(0.0 if every is None else every, "every", into, strictly=every is not None),
-        int(doses),
-        None if rate is None else at_least_zero(rate, "rate", into, strictly=True),
-        kind,
-        steady,
+        amount=at_least_zero(amount, "amount", into),
+        time=at_least_zero(time, "time", into),
+        duration=None if duration is None else at_least_zero(duration, "duration", into),
+        every=at_least_zero(
+            0.0 if every is None else every, "every", into, strictly=every is not None
+        ),
+        doses=int(doses),
+        rate=None if rate is None else at_least_zero(rate, "rate", into, strictly=True),
+        kind=kind,
+        steady=steady,
     )
     agree((told(name, into), value.shape[0]) for name, value in line.arrays() if value.ndim)
     if steady and every is None:

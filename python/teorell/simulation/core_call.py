@@ -16,9 +16,9 @@ from teorell.schedule.covariates import Moments, rows_at
 from teorell.schedule.dose import BOLUS, NOT_STEADY, RESET
 from teorell.schedule.dose_table import DoseTable, from_equilibrium, without_late
 from teorell.schedule.dosing_rules import Doses, doses_of
+from teorell.schedule.given_doses import Given, dose_table
 from teorell.schedule.introduction import introduced
 from teorell.schedule.record_times import RecordTimes
-from teorell.schedule.regimen import Given, dose_table
 from teorell.schedule.switch_rows import SwitchTimes
 from teorell.schedule.timeline import samples_of, timeline_of
 from teorell.simulation.parameters import ParameterColumns

@@ -13,11 +13,12 @@ from teorell.model import Model
 from teorell.model.expression import leaves
 from teorell.progress import Progress
 from teorell.schedule.event_table import EventTable
+from teorell.schedule.given_doses import Given, dosed_states
 from teorell.schedule.record_times import sample_times
-from teorell.schedule.regimen import Given, dosed_states
 from teorell.simulation.inputs import inputs_of
 from teorell.simulation.parameters import parameter_columns
-from teorell.simulation.problem import Problem, patient_count
+from teorell.simulation.problem import Problem
+from teorell.simulation.problem_inputs import patient_count
 from teorell.simulation.reductions import reductions_of
 from teorell.simulation.settings import check_options, chosen_outputs, solver_options
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from teorell.schedule.dose import RESET, Dose
 from teorell.schedule.dose_columns import DoseColumns
-from teorell.schedule.regimen import Given, Regimen
+from teorell.schedule.given_doses import Given
+from teorell.schedule.regimen import Regimen
 from teorell.simulation.parameters import ParameterColumns
 
 __all__ = ["Input", "given_fields", "inputs_of", "lines_of"]

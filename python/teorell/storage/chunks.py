@@ -19,7 +19,7 @@ from teorell.errors import InputError, count
 from teorell.model import Model
 from teorell.progress import Progress
 from teorell.results.solution import Solution
-from teorell.schedule.regimen import Given
+from teorell.schedule.given_doses import Given
 from teorell.simulate import simulate
 from teorell.storage.contents import Chunk
 from teorell.storage.slices import Population, among

@@ -6,8 +6,8 @@ import numpy as np
 
 from teorell.arrays import Array, agree
 from teorell.errors import InputError
+from teorell.schedule.given_doses import check_regimen
 from teorell.schedule.record_times import RecordTimes
-from teorell.schedule.regimen import check_regimen
 from teorell.simulation.parameters import ParameterColumns, parameter_columns
 from teorell.simulation.problem import Problem
 from teorell.storage.chunks import PER_PATIENT, check_size

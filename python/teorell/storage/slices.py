@@ -21,7 +21,8 @@ from teorell.patients import Patients, patients_of
 from teorell.schedule.covariates import Stepwise
 from teorell.schedule.dose_columns import DoseColumns
 from teorell.schedule.dose_table import DoseTable
-from teorell.schedule.regimen import Given, Regimen, check_regimen, dose_table
+from teorell.schedule.given_doses import Given, check_regimen, dose_table
+from teorell.schedule.regimen import Regimen
 from teorell.simulation.parameters import check_people, parameter_columns, parameter_table
 
 __all__ = ["Population", "among", "population_of"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,7 +175,8 @@ def simulate_to(
             patients=population.patients,
         )
         with locked(store.path):
-            manifest = begun(store, contents, simulation, resume)
+            with _writing(store):
+                manifest = begun(store, contents, simulation, resume)
             _fill(store, contents, manifest, task, population, executor, progress)
     return Stored(
         path=store.path,
@@ -209,18 +210,33 @@ def _fill(
                 labels = population.labels(each.start, each.stop, found)
                 arrays = found | {name: _storable(column) for name, column in labels.items()}
                 _check_names(arrays, each, contents)
-                store.write(contents, each, arrays)
-                names = sorted(contents.variables)
-                manifest.mark(
-                    each.number,
-                    size=size_of(store, each.number, names),
-                    digest=digest_of(store.files(each.number, names)),
-                    failed=int(np.count_nonzero(arrays["status"])),
-                )
+                with _writing(store):
+                    store.write(contents, each, arrays)
+                    names = sorted(contents.variables)
+                    manifest.mark(
+                        each.number,
+                        size=size_of(store, each.number, names),
+                        digest=digest_of(store.files(each.number, names)),
+                        failed=int(np.count_nonzero(arrays["status"])),
+                    )
                 del arrays, found  # or they would be in memory while the next is simulated
                 done += each.stop - each.start
                 if report is not None:
                     report(done, population.patients)
+
+
+@contextmanager
+def _writing(store: Store) -> Iterator[None]:
+    """What goes wrong on the disk in a sentence, as the OSError that it is."""
+    try:
+        yield
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(
+            error.errno,
+            f"{store.path} cannot be written further ({why}). What is there is kept: put that "
+            "right, and the same call goes on where it stopped.",
+        ) from error
 
 
 def _storable(column: NDArray[Any]) -> NDArray[Any]:
