@@ -262,6 +262,12 @@ def test_no_scale_turns_a_residual(name):
     )
 
 
+@pytest.mark.parametrize("name", ["", " ", None, 3])
+def test_a_quantity_has_a_name(name):
+    with pytest.raises(tl.InputError, match="the name of a quantity is"):
+        ConstraintSet("s").quantity(name)
+
+
 @pytest.mark.parametrize("scale", [0, -1.0])
 def test_a_scale_is_positive(scale):
     c = ConstraintSet("s")

@@ -447,6 +447,11 @@ def test_missing_covariates_and_blanks(tmp_path: Path) -> None:
     )
     assert mixed["smoker"].tolist() == ["True", ""]
     assert mixed.ids.tolist() == [1, "one"]
+    arms = mixed.with_covariates(arm=["a", None], centre=pd.Categorical(["x", None]))
+    assert arms["arm"].tolist() == ["a", ""]
+    assert arms["centre"].tolist() == ["x", ""]
+    with pytest.raises(tl.InputError, match="what chooses people has masked elements"):
+        mixed[np.ma.masked_array([True, True], [False, True])]
 
 
 def test_through_a_dataframe() -> None:

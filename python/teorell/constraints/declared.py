@@ -39,6 +39,10 @@ class Declared:
 
         InputError if there is one of the name.
         """
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(
+                f"the name of a quantity is {name!r} (numbers are given by it). Give a text."
+            )
         if name in self._known():
             raise InputError(
                 f"quantity {name!r} is declared twice (in {self.name!r}). Use the first one."

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from teorell.arrays import unmasked
-from teorell.cells import missing_in
+from teorell.cells import is_missing, missing_in
 from teorell.errors import InputError, count
 
 __all__ = ["Column", "added", "check_ids", "chosen_people"]
@@ -26,7 +26,9 @@ def added(given: Mapping[str, ArrayLike], people: int, text: bool) -> dict[str, 
         if not text or column.dtype.kind in "fiub":
             column = _finite(name, column)
         elif column.dtype.kind == "O":
-            column = column.astype(str)
+            texts = column.astype(str)
+            blank = [not isinstance(each, str) and is_missing(each) for each in column.reshape(-1)]
+            column = np.where(np.reshape(blank, column.shape), "", texts)
         found[name] = np.full(people, column) if column.ndim == 0 else column
     return found
 
@@ -39,6 +41,7 @@ def chosen_people(key: Any, people: int) -> Any:
     if isinstance(key, int | np.integer) and not isinstance(key, bool):
         return [range(people)[key]]
     if isinstance(key, list | np.ndarray):
+        unmasked(key, "what chooses people")
         places = np.asarray(key) if len(key) else np.zeros(0, np.intp)
         if places.dtype == bool and places.shape != (people,):
             raise InputError(

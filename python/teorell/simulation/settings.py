@@ -107,6 +107,11 @@ def chosen_outputs(model: Model, outputs: Sequence[str] | str | None) -> tuple[s
             "all."
         )
     for name in chosen:
+        if not isinstance(name, str):
+            raise TypeError(
+                f"outputs has a {type(name).__name__} (names are needed). Give the name of an "
+                "output, as a text."
+            )
         if name not in known:
             raise InputError(
                 f"unknown output {name!r} (model {model.name!r} does not declare it). "
