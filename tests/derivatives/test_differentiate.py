@@ -500,9 +500,9 @@ def test_masks_and_arguments_of_another_kind_are_told():
         tl.value_and_grad(hidden, *given)
     with pytest.raises(tl.InputError, match="slope of the loss has masked elements"):
         tl.value_and_grad(lambda values: (values.sum(), hidden), *given)
-    with pytest.raises(TypeError, match="wrt is None .by what is to be differentiated"):
+    with pytest.raises(TypeError, match=r"wrt is None .by what is to be differentiated"):
         tl.jacobian(*given, wrt=None)
-    with pytest.raises(TypeError, match="tangents are a list .each number has its own"):
+    with pytest.raises(TypeError, match=r"tangents are a list .each number has its own"):
         tl.jvp(*given, ["k"])
-    with pytest.raises(TypeError, match="by_patient is 'no'"):
+    with pytest.raises(TypeError, match=r"by_patient is 'no'"):
         tl.value_and_grad(np.ones(1), *given, by_patient="no")

@@ -175,8 +175,8 @@ def jvp(
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
     if not isinstance(tangents, Mapping):
         raise TypeError(
-            f"tangents are a {type(tangents).__name__} (each number has its own). Give a mapping of "
-            "names to numbers."
+            f"tangents are a {type(tangents).__name__} (each number has its own). Give a mapping "
+            "of names to numbers."
         )
     keys = keys_of(tuple(tangents))
     problem = problem.by([entry_of(problem, key) for key in keys])
