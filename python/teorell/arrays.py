@@ -8,7 +8,7 @@ complex numbers, strings and objects are refused, because a silent conversion wo
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,9 @@ __all__ = [
     "check_bounds",
     "check_flag",
     "check_tensor",
+    "is_number",
     "is_tensor",
+    "is_whole",
     "numbers",
     "numbers_or_tensor",
     "real_numbers",
@@ -34,6 +36,16 @@ Array = NDArray[np.float64]
 
 FLOATS = ("float64", "float32")
 INTEGERS = ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Is it a whole number? Booleans are none, nor durations, which NumPy counts among them."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Is it a real number of Python's or NumPy's, and no boolean, duration or text?"""
+    return is_whole(value) or isinstance(value, float | np.floating)
 
 
 def is_tensor(value: object) -> bool:

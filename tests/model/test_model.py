@@ -429,6 +429,8 @@ def test_numbers_beyond_float64_and_durations_are_no_operands() -> None:
     (x,) = Model("m").states("x")
     with pytest.raises(ModelError, match=r"a int beyond 1.8e308 .* Choose another unit"):
         x + 10**400
+    with pytest.raises(ModelError, match="its type is timedelta64"):
+        Model("m").parameter("a", np.timedelta64(1, "h"))  # type: ignore[arg-type]
     for product in (lambda: x * np.timedelta64(1, "h"), lambda: np.timedelta64(1, "h") * x):
         with pytest.raises(TypeError, match="timedelta64 in an expression"):
             product()

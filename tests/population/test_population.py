@@ -656,3 +656,17 @@ def test_the_shipped_rows_are_the_surveys() -> None:
     blood = sum(float(row["lbxhct"]) for row in rows if row["lbxhct"])
     assert np.nansum(table.haematocrit) == pytest.approx(blood / 100.0, rel=1e-12)
     assert int(table.female.sum()) == sum(row["riagendr"] == "Female" for row in rows)
+
+
+def test_durations_are_no_numbers() -> None:
+    """NumPy counts them among whole numbers; 40 hours are no 40 years."""
+    hours: Any = np.timedelta64(40, "h")
+    with pytest.raises(TypeError, match=r"age is .* .a number of years is needed"):
+        tl.Body.human(hours)
+    for wrong in (
+        lambda: tl.Population.sample(hours),
+        lambda: tl.Population.sample(3, seed=hours),
+        lambda: tl.Population.sample(3, age=hours),
+    ):
+        with pytest.raises(TypeError):
+            wrong()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array, check_flag
+from teorell.arrays import Array, check_flag, is_whole
 from teorell.errors import InputError
 from teorell.fitting.data import data_of, enough
 from teorell.fitting.levenberg import minimise
@@ -77,8 +77,7 @@ def fit(
             f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model."
         )
     for what, number, least in (("starts", starts, 1), ("seed", seed, 0)):
-        whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
-        if not whole or number < least:
+        if not is_whole(number) or number < least:
             raise InputError(
                 f"{what} is {number!r} ({least} is the least). Give a whole number of {least} or "
                 "more."

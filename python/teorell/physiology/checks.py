@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
+from teorell.arrays import is_number
 from teorell.errors import InputError, suggestion
 from teorell.physiology.animals import ANIMALS, NEEDED
 
@@ -42,7 +41,7 @@ def number_between(
     value: object, name: str, of: str, low: float, high: float, whose: str = ""
 ) -> float:
     """A finite number between two others; InputError in words, TypeError for what is none."""
-    if isinstance(value, bool | str) or not isinstance(value, int | float | np.number):
+    if not is_number(value):
         raise TypeError(f"{name} is {value!r} (a number of {of} is needed). Give one.")
     number = float(value)
     if not (math.isfinite(number) and low <= number <= high):

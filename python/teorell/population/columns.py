@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from teorell.arrays import unmasked
+from teorell.arrays import is_whole, unmasked
 from teorell.cells import is_missing, missing_in
 from teorell.errors import InputError, count
 
@@ -38,7 +38,7 @@ def chosen_people(key: Any, people: int) -> Any:
 
     InputError for a mask of another length, TypeError for what chooses nobody.
     """
-    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+    if is_whole(key):
         return [range(people)[key]]
     if isinstance(key, list | np.ndarray):
         unmasked(key, "what chooses people")

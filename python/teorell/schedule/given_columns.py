@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import check_tensor, is_tensor, numbers, unmasked
+from teorell.arrays import check_tensor, is_tensor, is_whole, numbers, unmasked
 from teorell.errors import InputError
 from teorell.model.expression import Expression
 from teorell.schedule.dose import (
@@ -160,7 +160,7 @@ def _patients_in(owner: NDArray[np.int64], patients: int | None) -> int:
     known = patients
     if patients is None:
         known = int(owner.max(initial=-1)) + 1
-    elif isinstance(patients, bool) or not isinstance(patients, int | np.integer) or patients < 1:
+    elif not is_whole(patients) or patients < 1:
         raise InputError(
             f"patients is {patients!r} (it counts them). Give a whole number of 1 or more."
         )

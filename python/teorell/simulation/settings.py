@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from teorell.arrays import Array, numbers
+from teorell.arrays import Array, is_whole, numbers
 from teorell.engine.batch import ATOL, MAX_STEPS, METHOD, RTOL
 from teorell.errors import InputError, count, suggestion
 from teorell.model import Model
@@ -172,5 +172,5 @@ def _longest(max_step: float | None) -> float:
 
 
 def _whole(value: object, name: str, reason: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+    if not is_whole(value) or value < 1:
         raise InputError(f"{name} is {value!r} ({reason}). Give a whole number of 1 or more.")
