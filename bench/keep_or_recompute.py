@@ -51,7 +51,7 @@ def recompute(kind: str) -> tuple[float, int]:
     workspace[at.scalar + 2] = 0.1  # h
     code = step_code.machine_code(programs, "rodas5p", build["name"])
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.addresses[FUNCTIONS.index("stages")])
-    address, calls = workspace.ctypes.data, 200
+    address, calls = workspace[at.scalar :].ctypes.data, 200
 
     def run() -> None:
         for _ in range(calls):

@@ -40,10 +40,10 @@ def main(compounds: Path, observed: Path, studies: Path, dataset: str) -> None:
     solution = tl.simulate(
         whole_body(drug, absorption="transit"),
         {"body_weight": float(study["weight_kg"])},
-        regimen, times, outputs=["cp"],
+        regimen, times, outputs=["cp_arm"],
     )  # fmt: skip
     print(f"{dataset}\n{'h':>8} {'observed':>10} {'predicted':>10}  mg/L")
-    for time, row, predicted in zip(times, samples, solution["cp"][0], strict=True):
+    for time, row, predicted in zip(times, samples, solution["cp_arm"][0], strict=True):
         value = float(row["value"]) * UNITS[row["value_unit"]]
         print(f"{time:8.3f} {value:10.4f} {predicted:10.4f}")
 

@@ -14,15 +14,15 @@ namespace teorell::bindings {
 
 // The fields of Layout, in their order.
 inline py::tuple layout_fields() {
-    return py::make_tuple(
-        "const", "coef", "scalar", "y", "f", "lu", "yn", "ynew", "top", "atol", "u", "ft", "out",
-        "params", "block", "ukept", "ubar", "lam", "ynbar", "coefbar", "paramsbar", "outbar",
-        "ysbar", "outcoef", "z", "ydot", "yndot", "udot", "coefdot", "paramsdot", "outdot",
-        "entries", "entries_ft", "g", "gnodes", "grate", "gtol", "band", "gside", "gf", "gbar",
-        "gybar", "gcoefbar", "gdot", "when", "was", "act", "actrate", "actbar", "aybar", "acoefbar",
-        "actdot", "temp", "slots", "n_const", "n_coef", "n", "n_ft", "n_out", "n_params",
-        "n_switches", "n_surfaces", "n_events", "n_actions", "rates", "n_rates", "stages",
-        "n_entries", "n_outcoef");
+    return py::make_tuple("const", "coef", "scalar", "y", "f", "lu", "yn", "ynew", "top", "atol",
+                          "u", "ft", "temp", "out", "params", "block", "ukept", "ubar", "lam",
+                          "ynbar", "coefbar", "paramsbar", "outbar", "ysbar", "outcoef", "z",
+                          "ydot", "yndot", "udot", "coefdot", "paramsdot", "outdot", "entries",
+                          "entries_ft", "g", "gnodes", "grate", "gtol", "band", "gside", "gf",
+                          "gbar", "gybar", "gcoefbar", "gdot", "when", "was", "act", "actrate",
+                          "actbar", "aybar", "acoefbar", "actdot", "slots", "n_const", "n_coef",
+                          "n", "n_ft", "n_out", "n_params", "n_switches", "n_surfaces", "n_events",
+                          "n_actions", "rates", "n_rates", "stages", "n_entries", "n_outcoef");
 }
 
 // Owns what Programs points into.

@@ -68,7 +68,7 @@ inline void check_layout(const Layout& at) {
         has_room(at.f, at.lu, at.n) && has_room(at.yn, at.ynew, at.n) &&
         has_room(at.ynew, at.top, at.n) && has_room(at.top, at.atol, at.n) &&
         has_room(at.atol, at.u, at.n) && has_room(at.u, at.ft, std::int64_t{at.stages} * at.n) &&
-        has_room(at.ft, at.out, at.n_ft) && has_room(at.out, at.params, at.n_out) &&
+        has_room(at.ft, at.temp, at.n_ft) && has_room(at.out, at.params, at.n_out) &&
         has_room(at.params, at.block, std::int64_t{at.n_params} + at.n_switches) &&
         at.n_switches >= at.n_surfaces && has_room(at.g, at.gnodes, at.n_surfaces) &&
         has_room(at.gnodes, at.grate, std::int64_t{n_nodes} * at.n_surfaces) &&
@@ -87,7 +87,7 @@ constexpr std::int64_t most_moments = 3;
 
 inline bool has_entries(const Layout& at) {
     return has_room(at.entries, at.entries_ft, at.n_entries) &&
-           has_room(at.entries_ft, at.temp, at.n_ft);
+           has_room(at.entries_ft, at.g, at.n_ft);
 }
 
 // Are there the regions of the adjoint? columns: of the entries, one more than the last number.
@@ -118,7 +118,7 @@ inline bool has_tangents(const Layout& at) {
            has_room(at.coefdot, at.paramsdot, at.n_coef) &&
            has_room(at.paramsdot, at.outdot, all) && has_room(at.outdot, at.entries, at.n_out) &&
            has_room(at.gdot, at.when, at.n_surfaces) &&
-           has_room(at.actdot, at.temp, at.n_actions) && has_entries(at);
+           has_room(at.actdot, at.slots, at.n_actions) && has_entries(at);
 }
 
 // Stages of a method, and moments of its dense output; 0 where it is unknown, which the engine

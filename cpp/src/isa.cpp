@@ -7,6 +7,7 @@
 #include "teorell/integrate.hpp"
 #include "teorell/rounds.hpp"
 
+#include <cstddef>
 #include <type_traits>
 
 #if defined(__SSE2__)
@@ -38,15 +39,17 @@ struct Interpreted {
     void tangent(double* ws) const { TangentStep<V, Method>{{programs, ws}}(); }
 };
 
+// Machine code addresses slots from region scalar on.
 struct Compiled {
     MachineCode code;
-    void step(double* ws) const { code.step(ws); }
-    void rhs(double* ws) const { code.rhs(ws); }
-    void outputs(double* ws) const { code.outputs(ws); }
-    void stages(double* ws) const { code.stages(ws); }
-    void reverse(double* ws) const { code.reverse(ws); }
-    void outputs_vjp(double* ws) const { code.outputs_vjp(ws); }
-    void tangent(double* ws) const { code.tangent(ws); }
+    std::ptrdiff_t origin;  // doubles before that region
+    void step(double* ws) const { code.step(ws + origin); }
+    void rhs(double* ws) const { code.rhs(ws + origin); }
+    void outputs(double* ws) const { code.outputs(ws + origin); }
+    void stages(double* ws) const { code.stages(ws + origin); }
+    void reverse(double* ws) const { code.reverse(ws + origin); }
+    void outputs_vjp(double* ws) const { code.outputs_vjp(ws + origin); }
+    void tangent(double* ws) const { code.tangent(ws + origin); }
 };
 
 // Other libraries turn on flush-to-zero for a thread; results must not depend on that.
@@ -103,8 +106,8 @@ bool work_with(const Programs& programs, const Batch& batch, const Derivatives& 
         return true;
     }
     if (code.width != register_width) return false;
-    run_all<Lanes<register_width>, Method>(programs, batch, derivatives, Compiled{code}, run,
-                                           workspace);
+    const Compiled compiled{code, std::ptrdiff_t{programs.at.scalar} * register_width};
+    run_all<Lanes<register_width>, Method>(programs, batch, derivatives, compiled, run, workspace);
     return true;
 }
 

@@ -11,17 +11,18 @@
 
 namespace teorell {
 
-// Machine code of a model: functions of the workspace of a group of `width` lanes. Null: interpret.
+// Machine code of a model: functions of region scalar in the workspace of a group of `width` lanes.
+// Null: interpret.
 struct MachineCode {
-    void (*step)(double* workspace) = nullptr;
-    void (*rhs)(double* workspace) = nullptr;
-    void (*outputs)(double* workspace) = nullptr;
+    void (*step)(double* scalar) = nullptr;
+    void (*rhs)(double* scalar) = nullptr;
+    void (*outputs)(double* scalar) = nullptr;
     // Of the adjoint: a step without its end, the step reversed, outputs reversed.
-    void (*stages)(double* workspace) = nullptr;
-    void (*reverse)(double* workspace) = nullptr;
-    void (*outputs_vjp)(double* workspace) = nullptr;
+    void (*stages)(double* scalar) = nullptr;
+    void (*reverse)(double* scalar) = nullptr;
+    void (*outputs_vjp)(double* scalar) = nullptr;
     // Of forward sensitivities: the tangent of a step in one direction.
-    void (*tangent)(double* workspace) = nullptr;
+    void (*tangent)(double* scalar) = nullptr;
     int width = 0;
 };
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from teorell import pbpk
 from teorell.pbpk.absorption.permeability import absorption_rate, fraction_absorbed
 from teorell.pbpk.drug import Drug
+from teorell.pbpk.elimination.bound_uptake import albumin_in_plasma_to_liver, unbound_in_liver
 from teorell.pbpk.elimination.filtration import GLOMERULAR_FILTRATION
 from teorell.pbpk.elimination.in_vitro import (
     from_hepatocytes,
@@ -19,8 +20,12 @@ from teorell.pbpk.elimination.in_vitro import (
     unbound_with_hepatocytes,
 )
 from teorell.pbpk.elimination.liver import LIVERS, extraction, intrinsic
+from teorell.physiology.composition import DENSITIES
 from teorell.physiology.reference_adults import (
+    BLOOD_DENSITY,
+    BLOOD_MASS,
     CARDIAC_OUTPUT,
+    MASS,
     REFERENCE,
     hepatic_flow,
 )
@@ -89,6 +94,60 @@ def test_the_model_clears_as_its_liver_says(liver: str) -> None:
     assert 10.0 / area(model, dose) == pytest.approx(clearance, rel=1e-7)
 
 
+@given(fu=st.floats(1e-4, 1.0), ratio=st.floats(1.0, 100.0))
+def test_bound_drug_that_hepatocytes_take_up(fu: float, ratio: float) -> None:
+    """Between what is unbound in plasma and all of it, more with the ratio; bound over unbound is
+    the plasma's over the ratio.
+    """
+    unbound = unbound_in_liver(fu, ratio)
+    assert fu * (1.0 - 1e-12) <= unbound <= 1.0 + 1e-12
+    assert unbound_in_liver(fu, 1.0) == fu
+    assert unbound_in_liver(1.0, ratio) == 1.0
+    assert unbound <= unbound_in_liver(fu, 2.0 * ratio) * (1.0 + 1e-12)
+    assert (1.0 / unbound - 1.0) * ratio == pytest.approx(1.0 / fu - 1.0, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("liver", LIVERS)
+def test_the_model_clears_what_albumin_gives(liver: str) -> None:
+    """The liver alone sees it: filtration is of what is unbound in plasma."""
+    ratio = albumin_in_plasma_to_liver(pbpk.read_composition())
+    assert ratio == pytest.approx(1.0 / 0.086)  # Rodgers & Rowland (2006), of the liver
+    drug = replace(SOLUBLE, fu=0.02, liver_clint=100.0, plasma_to_liver=ratio)
+    model, dose = pbpk.whole_body(drug, liver=liver), tl.Regimen.bolus(10.0, into="venous")
+    blood = unbound_in_liver(0.02, ratio) / 0.8 * 100.0 * REFERENCE["liver"].mass.man
+    clearance = extraction(liver, blood, hepatic_flow()) * hepatic_flow() * 0.8
+    assert 10.0 / area(model, dose) == pytest.approx(clearance, rel=1e-7)
+
+    of_filtration = replace(drug, liver_clint=None, gfr_fraction=1.0)
+    plain = replace(of_filtration, plasma_to_liver=1.0)
+    areas = [area(pbpk.whole_body(each, liver=liver), dose) for each in (of_filtration, plain)]
+    assert areas[0] == areas[1]
+
+    # a published clearance comes back whatever binds
+    told = replace(pbpk.drug("propranolol"), plasma_to_liver=ratio)
+    assert 10.0 / area(pbpk.whole_body(told, liver=liver), dose) == pytest.approx(
+        told.clearance, rel=1e-7
+    )
+
+
+def test_gradients_through_bound_uptake() -> None:
+    drug = replace(SOLUBLE, fu=0.02, liver_clint=100.0, plasma_to_liver=11.0)
+    model, dose, times = pbpk.whole_body(drug), tl.Regimen.bolus(10.0, into="venous"), [2.0, 8.0]
+    names = ["fu", "plasma_to_liver", "clint"]
+    _, gradient = tl.value_and_grad(
+        np.ones((1, 2, 1)), model, None, dose, times, ["cp"], wrt=names, **TIGHT
+    )
+    told = pbpk.parameters_of(drug)
+    for name in names:
+        h = 1e-4 * told[name]
+        ends = [
+            tl.simulate(model, {name: told[name] + s}, dose, times, outputs=["cp"], **TIGHT)
+            for s in (h, -h)
+        ]
+        slope = (ends[0].values.sum() - ends[1].values.sum()) / (2.0 * h)
+        assert np.ravel(gradient.parameters[name])[0] == pytest.approx(slope, rel=1e-5)
+
+
 def test_in_vitro_scaling() -> None:
     assert from_hepatocytes(10.0) == pytest.approx(10.0 * 99.0 * 60.0 / 1e6 * 1e3)
     assert from_microsomes(10.0, 0.5) == pytest.approx(20.0 * 32.0 * 60.0 / 1e6 * 1e3)
@@ -155,3 +214,39 @@ def test_transit_through_seven_segments() -> None:
     assert absorption_rate(1.75) == pytest.approx(2 * 1e-4 * 3600)
     with pytest.raises(tl.InputError, match="unknown model of absorption 'tranzit'"):
         pbpk.whole_body(drug, absorption="tranzit")
+
+
+def test_where_blood_is_drawn() -> None:
+    """Infused for long, a drug is as high in an arm as in its artery; once it wanes the arm is
+    above the blood that the liver has cleared, and by no more than what the liver takes.
+    """
+    drug = replace(SOLUBLE, liver_clint=200.0)
+    model, sites = pbpk.whole_body(drug), ["cp", "cp_arm", "cp_arterial"]
+    hours = 400.0
+    infused = tl.Regimen.infusion(1000.0, into="venous", duration=hours)
+    late = tl.simulate(model, None, infused, [hours - 1.0], sites, **TIGHT).values[0, 0]
+    np.testing.assert_allclose(late, late[0], rtol=1e-9)
+
+    after = tl.simulate(model, None, infused, [hours + 5.0, hours + 6.0], sites, **TIGHT).values[0]
+    ratio = after[:, 1] / after[:, 0]
+    assert ratio[0] == pytest.approx(ratio[1], rel=1e-3)  # one rate of decay
+    share = extraction("well_stirred", 0.5 / 0.8 * 200.0 * REFERENCE["liver"].mass.man,
+                       hepatic_flow())  # fmt: skip
+    assert 1.02 < ratio[1] < 1.0 / (1.0 - share)
+
+    # by hand: what leaves muscle and skin, each in equilibrium with its tissue, by their flows
+    names = ("muscle", "skin")
+    seen = tl.simulate(
+        model, None, infused, [hours + 5.0], ["cp_arm", "c_muscle", "c_skin"], **TIGHT
+    ).values[0, 0]
+    table = pbpk.partition_coefficients(drug, methods="berezhkovskiy")
+    blood = BLOOD_MASS.man / BLOOD_DENSITY
+    total, flows = 0.0, 0.0
+    for name, concentration in zip(names, seen[1:], strict=True):
+        tissue = MASS[name].man / DENSITIES[name]
+        held = REFERENCE[name].blood * blood
+        volume = table[name]["berezhkovskiy"] * tissue / drug.ratio + held
+        flow = REFERENCE[name].flow.man
+        total += flow * concentration * (tissue + held) / volume
+        flows += flow
+    assert seen[0] == pytest.approx(total / flows / drug.ratio, rel=1e-12)

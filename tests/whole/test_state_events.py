@@ -279,7 +279,7 @@ def test_models_without_conditions_on_states_have_no_surface() -> None:
     programs = lower(model)
     assert programs.conditions == ()
     assert programs.layout.n_surfaces == 0
-    assert programs.layout.temp == programs.layout.g
+    assert programs.layout.scratch == programs.layout.g  # empty, as all behind
     assert programs.surfaces.tolist() == [0]
 
 

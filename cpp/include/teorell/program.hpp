@@ -30,7 +30,11 @@ constexpr Op last_op = Op::fma;
 
 // Slot offsets of a model's regions; docs/programs.md has the table.
 struct Layout {
-    std::int32_t constants, coef, scalar, y, f, lu, yn, ynew, top, atol, u, ft, out, params;
+    // Machine code of a step is shared by models that differ in outputs, parameters or constants:
+    // it addresses slots from `scalar` on, before which lie the coefficients that it reads.
+    std::int32_t constants, coef, scalar, y, f, lu, yn, ynew, top, atol, u, ft;
+    std::int32_t temp;  // scratch
+    std::int32_t out, params;
     // Of the adjoint.
     std::int32_t block, ukept, ubar, lam, ynbar, coefbar, paramsbar, outbar, ysbar, outcoef;
     // Of forward sensitivities.
@@ -42,8 +46,7 @@ struct Layout {
     // Of declared events: conditions that hold now, and that held; what actions give, how fast
     // that changes; cotangents of what they give, of states and coefficients; tangents.
     std::int32_t when, was, act, actrate, actbar, aybar, acoefbar, actdot;
-    // Scratch, and the end of all regions.
-    std::int32_t temp, slots;
+    std::int32_t slots;  // the end of all regions
     std::int32_t n_const, n_coef, n, n_ft, n_out, n_params, n_switches, n_surfaces, n_events,
         n_actions, rates, n_rates, stages, n_entries, n_outcoef;
 };

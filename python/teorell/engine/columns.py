@@ -115,6 +115,6 @@ def _machine_code(program: ColumnProgram, isa: str) -> MachineCode:
 def _text(program: ColumnProgram, target: Target) -> str:
     """The IR of the program as void columns(double* workspace)."""
     # Of one program an Emitter needs layout and constants alone.
-    emitter, at = Emitter(cast(Any, program), target), program.layout
+    emitter, at = Emitter(cast(Any, program), target, origin=0), program.layout
     emitter.run(program.code, stored=range(at.out, at.out + at.n_out))
     return module([emitter.define("columns", internal=False)], target)

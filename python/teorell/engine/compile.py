@@ -40,11 +40,11 @@ if hasattr(os, "register_at_fork"):
 
 @dataclass(frozen=True)
 class MachineCode:
-    """Functions in memory, kept alive with the engine that owns it."""
+    """Functions in memory, kept alive with the engines that own them."""
 
     addresses: tuple[int, ...]  # 0 where there is none
     width: int  # patients that one call works on
-    engine: Any
+    engines: tuple[Any, ...]
 
 
 def target_for(isa: str) -> Target:
@@ -83,7 +83,7 @@ def compiled(
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     addresses = tuple(engine.get_function_address(name) for name in functions)
-    return MachineCode(addresses, target.width, engine)
+    return MachineCode(addresses, target.width, (engine,))
 
 
 def llvm_machine(target: Target) -> Any:

@@ -1,4 +1,5 @@
-"""The disk cache of compiled models: one file a model, instruction set and version.
+"""The disk cache of compiled code: one file a module (the step of a model, its outputs, its
+derivatives), instruction set and version.
 
 What is read runs as machine code, so a file is trusted only if this user alone can have written
 it. It begins with a hash of its key and its code: a file that is cut short, or that has the name of

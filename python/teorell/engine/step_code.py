@@ -9,7 +9,7 @@ function.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from teorell.engine.adjoint_code import emit_reverse
@@ -23,10 +23,13 @@ from teorell.memo import Memo
 if TYPE_CHECKING:
     from teorell.lowering import Programs
 
-__all__ = ["FUNCTIONS", "emit", "machine_code"]
+__all__ = ["FUNCTIONS", "emit", "emit_outputs", "machine_code"]
 
-# compiled models a process keeps; a run that uses one keeps it alive by itself
-_kept: Memo[MachineCode] = Memo(64)
+# compiled modules a process keeps; a run that uses one keeps it alive by itself
+_kept: Memo[MachineCode] = Memo(128)
+# the functions of each module, and all in the order of the core
+STEP, OUTPUTS = ("step", "stages", "rhs"), ("outputs",)
+DERIVATIVES = ("reverse", "outputs_vjp", "tangent")
 FUNCTIONS = ("step", "rhs", "outputs", "stages", "reverse", "outputs_vjp", "tangent")
 T, TN, H, HINV, GHINV, RTOL, ERR2, PIVOT, VALID = range(len(SCALARS))
 
@@ -139,7 +142,7 @@ def emit_finish(e: Emitter, method: Mapping[str, Any]) -> None:
 
 
 def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
-    """The LLVM IR module with functions `step`, `rhs` and `outputs`, each void(double* workspace).
+    """The LLVM IR module with the functions STEP, each void(double* scalar).
 
     All stages share one function for rhs and solve, and combinations come in functions of CHUNK
     states: the code of a step stays small enough for the instruction cache, and compile time grows
@@ -173,32 +176,77 @@ def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
     call("finish", finish)
 
     parts.append(step.define("step", internal=False))
-    if programs.derivatives == "vjp":
-        parts.extend(emit_reverse(programs, method, target))
-    if programs.derivatives == "jvp":
-        parts.extend(emit_tangent(programs, method, target))
-    for name, words, region, size in (
-        ("rhs", programs.rhs, at.f, at.n),
-        ("outputs", programs.outputs, at.out, at.n_out),
-    ):
-        emitter = Emitter(programs, target)
-        emitter.run(words)
-        for k in range(size):
-            emitter.store(region + k, emitter.get(region + k))
-        parts.append(emitter.define(name, internal=False))
+    parts.append(emit_program(programs, "rhs", range(at.f, at.f + at.n), target))
     return module(parts, target)
 
 
+def emit_program(programs: Programs, name: str, stored: range, target: Target) -> str:
+    """A program alone as a function of its name; stored: the slots that it writes."""
+    emitter = Emitter(programs, target)
+    emitter.run(getattr(programs, name))
+    for slot in stored:
+        emitter.store(slot, emitter.get(slot))
+    return emitter.define(name, internal=False)
+
+
+def emit_outputs(programs: Programs, target: Target) -> str:
+    """The LLVM IR module with the function OUTPUTS."""
+    at = programs.layout
+    stored = range(at.out, at.out + at.n_out)
+    return module([emit_program(programs, "outputs", stored, target)], target)
+
+
+def emit_derivatives(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
+    """The LLVM IR module with those of DERIVATIVES that the programs are for."""
+    functions = emit_reverse if programs.derivatives == "vjp" else emit_tangent
+    return module(list(functions(programs, method, target)), target)
+
+
 def machine_code(programs: Programs, method: str, isa: str) -> MachineCode:
-    """The compiled FUNCTIONS of the programs for one build, made once a process."""
+    """The compiled FUNCTIONS of the programs for one build, each module made once a process.
 
-    def make() -> MachineCode:
-        target = target_for(isa)
-        return compiled(
-            lambda: emit(programs, tableau(method), target),
-            (programs.digest, method),
-            FUNCTIONS,
-            target,
+    A step is shared by all programs whose step is the same: models that differ in their numbers, in
+    how `prepare` computes coefficients, or in their outputs.
+    """
+
+    def made(
+        names: tuple[str, ...], text: Callable[[Target], str], *key: str
+    ) -> tuple[dict[str, int], MachineCode]:
+        def make() -> MachineCode:
+            target = target_for(isa)
+            return compiled(lambda: text(target), key, names, target)
+
+        code = _kept.get((*key, isa), make)
+        return dict(zip(names, code.addresses, strict=True)), code
+
+    modules = [
+        made(
+            STEP,
+            lambda target: emit(programs, tableau(method), target),
+            "step",
+            programs.step_digest,
+            method,
+        ),
+        made(
+            OUTPUTS,
+            lambda target: emit_outputs(programs, target),
+            "outputs",
+            programs.outputs_digest,
+        ),
+    ]
+    if programs.derivatives is not None:
+        modules.append(
+            made(
+                DERIVATIVES,
+                lambda target: emit_derivatives(programs, tableau(method), target),
+                "derivatives",
+                programs.digest,
+                method,
+            )
         )
-
-    return _kept.get((programs.digest, method, isa), make)
+    found = {name: address for addresses, _ in modules for name, address in addresses.items()}
+    return MachineCode(
+        tuple(found.get(name, 0) for name in FUNCTIONS),
+        modules[0][1].width,
+        tuple(engine for _, code in modules for engine in code.engines),
+    )

@@ -46,12 +46,14 @@ class Target:
 class Emitter:
     """Writes the body of one function of the workspace.
 
-    While it does, it keeps the slots' values in registers.
+    While it does, it keeps the slots' values in registers. origin: the slot that the function's
+    argument points at; None for the first of region scalar.
     """
 
-    def __init__(self, programs: Programs, target: Target) -> None:
+    def __init__(self, programs: Programs, target: Target, origin: int | None = None) -> None:
         self.programs = programs
         self.layout = programs.layout
+        self.origin = self.layout.scalar if origin is None else origin
         self.width = target.width
         self.fused = target.fma
         self.pack = f"<{target.width} x double>"
@@ -88,7 +90,8 @@ class Emitter:
                     f"getelementptr inbounds i8, ptr {base}, i64 "
                     f"{(slot - slots.start) * self.width * 8}"
                 )
-        return self.new(f"getelementptr inbounds i8, ptr %ws, i64 {slot * self.width * 8}")
+        offset = (slot - self.origin) * self.width * 8
+        return self.new(f"getelementptr inbounds i8, ptr %ws, i64 {offset}")
 
     def load(self, slot: int) -> str:
         """The value of a slot in memory, whatever was set here."""
@@ -159,7 +162,11 @@ class Emitter:
         written = {item.dst for item in items}
         for slot in set().union(*map(_reads, items)) & self.values.keys():
             self.store(slot, self.values[slot])  # it may be in a register alone
-        temporaries = range(self.layout.temp, self.layout.temp + self.layout.n_temp)
+        at = self.layout
+        temporaries = {
+            *range(at.temp, at.temp + at.n_temp),
+            *range(at.scratch, at.scratch + at.n_scratch),
+        }
         later: set[int] = set()  # temporaries that a later piece reads before it writes them
         kept: list[set[int]] = []
         for piece in reversed(pieces):
@@ -168,7 +175,7 @@ class Emitter:
                 later.discard(item.dst)
                 later.update(slot for slot in _reads(item) if slot in temporaries)
         for piece, stored in zip(pieces, reversed(kept), strict=True):
-            part = Emitter(self.programs, self.target)
+            part = Emitter(self.programs, self.target, self.origin)
             part.regions = self.regions
             part.fixed = range(self.layout.coef, self.layout.coef + self.layout.n_coef)
             part._run(piece, stored)

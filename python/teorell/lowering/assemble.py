@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["lower", "surfaces_of"]
 
+# Their machine code is shared: temporaries lie where no other program moves them.
+IN_STEPS = ("rhs", "df_dt", "jacobian_lu", "solve", "outputs")
+
 
 def lower(
     model: Model,
@@ -65,7 +68,7 @@ def lower(
     columns_of = list(dict.fromkeys(column for _, column in pairs))
     entries = [(row, column, columns_of.index(column)) for row, column in pairs]
     read = {leaf.name for expr in parts.outputs for leaf in leaves(expr) if leaf.op == "state"}
-    n_temp = max([builder.schedule() for builder in builders.values()])
+    temporaries = {name: builder.schedule() for name, builder in builders.items()}
     layout = Layout.of(
         n_const=len(constants.values),
         n_coef=len(hoisted) + len(infused),
@@ -78,7 +81,8 @@ def lower(
         n_surfaces=len(conditions),
         n_events=len(events),
         n_actions=len(parts.actions),
-        n_temp=n_temp,
+        n_temp=max(temporaries[name] for name in IN_STEPS),
+        n_scratch=max(n for name, n in temporaries.items() if name not in IN_STEPS),
         stages=stages,
         one=constants.slot(1.0),
         n_infused=len(infused),
@@ -88,7 +92,10 @@ def lower(
         n_output_states=len(read),
         n_outcoef=len(touched),
     )
-    programs = {name: builder.encode(layout) for name, builder in builders.items()}
+    programs = {
+        name: builder.encode(layout, "temp" if name in IN_STEPS else "scratch")
+        for name, builder in builders.items()
+    }
     states = [model.state_info(name) for name in names]
     return Programs(
         layout=layout,
@@ -96,7 +103,7 @@ def lower(
         **programs,
         derivatives=derivatives,
         entries=np.array(entries, dtype=np.int32).reshape(-1, 3),
-        output_coefs=np.array(touched, dtype=np.int32),
+        output_coefs=np.array([layout.coefficient(k) for k in touched], dtype=np.int32),
         ft_rows=np.array(sorted(step.in_time), dtype=np.int32),
         infused=tuple(infused),
         output_states=np.array([k for k, name in enumerate(names) if name in read], dtype=np.int32),

@@ -23,6 +23,8 @@ from teorell.lowering.program import Op, Words
 __all__ = ["Builder", "Constants", "Pair", "Record", "Slot"]
 
 LONGEST_CHAIN = 5  # products
+# regions with a slot a coefficient
+COEFFICIENTS = ("coef", "coefbar", "coefdot", "gcoefbar", "acoefbar")
 
 Pair: TypeAlias = tuple[int, int]
 Slot: TypeAlias = tuple[str, int]  # region, position in it
@@ -208,25 +210,33 @@ class Builder:
                 temporaries += 1
         return temporaries
 
-    def encode(self, layout: Layout) -> Words:
-        """The program as words for this layout; `schedule` must have run."""
+    def encode(self, layout: Layout, scratch: str = "temp") -> Words:
+        """The program as words for this layout; `schedule` must have run.
+
+        scratch: the region that its temporaries lie in.
+        """
         rates = layout.rates - layout.coef
         start = {
             **vars(layout),
+            "temp": getattr(layout, scratch),
             "rate": layout.rates,
             "ratebar": layout.coefbar + rates,
             "ratedot": layout.coefdot + rates,
         }
 
-        def at(value: int) -> int:
-            region, position = self._home[value]
+        def place(region: str, position: int) -> int:
+            if region in COEFFICIENTS:
+                position = layout.coefficient(position)
             return int(start[region]) + position
+
+        def at(value: int) -> int:
+            return place(*self._home[value])
 
         code: list[int] = []
 
         def copies(value: int, slots: Sequence[Slot]) -> None:
             for region, position in slots:
-                code.extend((Op.SUM, start[region] + position, at(value), 0, 0))
+                code.extend((Op.SUM, place(region, position), at(value), 0, 0))
 
         for value, slots in self._stores.items():
             if len(self._records[value]) == 2:

@@ -1,6 +1,10 @@
 """Where each slot of a workspace lies.
 
-The regions and their order are those of docs/programs.md, which every executor follows.
+The regions and their order are those of docs/programs.md, which every executor follows. What the
+programs of a step address lies about region scalar, at distances from it that depend on these
+programs alone: before it their coefficients and infusion rates, behind it what their states and
+factors need, and scratch. So models that differ in outputs, parameters or constants alone share the
+machine code of a step.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ class Layout:
     atol: int
     u: int
     ft: int
+    temp: int
     out: int
     params: int
     block: int
@@ -69,7 +74,7 @@ class Layout:
     aybar: int
     acoefbar: int
     actdot: int
-    temp: int
+    scratch: int
     slots: int
     n_const: int
     n_coef: int
@@ -83,9 +88,16 @@ class Layout:
     n_events: int
     n_actions: int
     n_temp: int
+    n_scratch: int
     stages: int
     one: int  # slot that holds 1.0
     rates: int  # slot of the first infusion rate: the last of the coefficients
+
+    def coefficient(self, position: int) -> int:
+        """Where in region coef, or in one of its cotangents or tangents, the coefficient lies that
+        was numbered `position`: those that a step reads have the lowest numbers, and come last.
+        """
+        return self.rates - self.coef - 1 - position
 
     @classmethod
     def of(
@@ -111,6 +123,7 @@ class Layout:
         n_surfaces: int = 0,
         n_events: int = 0,
         n_actions: int = 0,
+        n_scratch: int = 0,
     ) -> Layout:
         """Regions one after the other; those of derivatives are empty unless they are asked for."""
         vjp, jvp = int(derivatives == "vjp"), int(derivatives == "jvp")
@@ -127,6 +140,7 @@ class Layout:
             "atol": n,
             "u": stages * n,
             "ft": n_ft,
+            "temp": n_temp,
             "out": n_out,
             "params": n_params + n_switches,
             "block": vjp * 3 * n * stages,
@@ -167,7 +181,7 @@ class Layout:
             "aybar": vjp * n * (n_actions > 0),
             "acoefbar": vjp * n_coef * (n_actions > 0),
             "actdot": jvp * n_actions,
-            "temp": n_temp,
+            "scratch": n_scratch,
         }
         starts, slots = {}, 0
         for region, size in sizes.items():
@@ -188,6 +202,7 @@ class Layout:
             n_events=n_events,
             n_actions=n_actions,
             n_temp=n_temp,
+            n_scratch=n_scratch,
             stages=stages,
             one=one,
             rates=n_const + n_coef - n_infused,

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -176,7 +177,7 @@ class Programs:
 
     @property
     def digest(self) -> str:
-        """SHA-256 in hexadecimal of everything that decides the machine code of a step."""
+        """SHA-256 in hexadecimal of everything that decides the machine code of derivatives."""
         known: str | None = self.__dict__.get("_digest")
         if known is None:
             whole = hashlib.sha256()
@@ -198,6 +199,47 @@ class Programs:
             known = whole.hexdigest()
             self.__dict__["_digest"] = known
         return known
+
+    @cached_property
+    def step_digest(self) -> str:
+        """The same of a step: its programs, however constants and slots are numbered."""
+        at = self.layout
+        shape = (at.n, at.n_lu, at.n_ft, at.stages)
+        known = [self.canonical(name) for name in ("rhs", "df_dt", "jacobian_lu", "solve")]
+        parts = (self.ft_rows, self.controlled, self.signed)
+        whole = hashlib.sha256(repr((shape, [part.tolist() for part in parts])).encode())
+        for words in known:
+            whole.update(f"|{len(words)}|".encode() + words)
+        return whole.hexdigest()
+
+    @cached_property
+    def outputs_digest(self) -> str:
+        """The same of the outputs."""
+        at = self.layout
+        shape = repr((at.out - at.scalar, at.n_out)).encode()
+        return hashlib.sha256(shape + self.canonical("outputs")).hexdigest()
+
+    def canonical(self, name: str) -> bytes:
+        """A program with constants by their value and slots by their distance from region scalar:
+        what its machine code is made of.
+        """
+        first, last, origin = self.layout.const, self.layout.coef, self.layout.scalar
+
+        def operand(slot: int) -> float | int:
+            return float(self.constants[slot - first]) if first <= slot < last else slot - origin
+
+        return repr(
+            [
+                (
+                    int(item.op),
+                    item.dst - origin,
+                    [operand(slot) for slot in item.operands],
+                    [[operand(a), operand(b)] for a, b in item.plus],
+                    [[operand(a), operand(b)] for a, b in item.minus],
+                )
+                for item in instructions(getattr(self, name))
+            ]
+        ).encode()
 
     def products(self, name: str) -> int:
         """Multiplications and fused multiply-adds of a program.

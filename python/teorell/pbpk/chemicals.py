@@ -21,12 +21,15 @@ from teorell.pbpk.absorption.permeability import (
     jejunal_permeability,
 )
 from teorell.pbpk.drug import Drug
+from teorell.pbpk.elimination.bound_uptake import albumin_in_plasma_to_liver
 from teorell.pbpk.elimination.in_vitro import (
     CELLS_OF_ANIMALS,
     CELLS_PER_GRAM,
     unbound_with_hepatocytes,
 )
 from teorell.pbpk.partition.chemistry import Chemistry
+from teorell.pbpk.partition.rodgers_rowland import STRONG_BASE
+from teorell.physiology.tissue_composition import read_composition
 
 __all__ = ["CHEMICALS", "chemical", "chemical_names"]
 
@@ -62,8 +65,9 @@ def chemical(name: str, species: str = "human") -> Drug:
 
     species: "human", or "rat": measured in rat material where that was done, else in human, which
     `estimated` then names; cells of the species' liver. Filtration excretes what is unbound;
-    hepatocytes clear what is unbound in the incubation (Kilford et al. 2008); absorption follows
-    Caco-2 cells, or the median of them.
+    hepatocytes clear what is unbound in the incubation (Kilford et al. 2008), and take up in the
+    body what albumin gives them (Poulin et al. 2012) but of strong bases, which other proteins
+    bind; absorption follows Caco-2 cells, or the median of them.
     InputError, with the nearest name, for another.
     """
     if not isinstance(name, str):
@@ -86,11 +90,12 @@ def chemical(name: str, species: str = "human") -> Drug:
 def _drug(row: _Row, species: str) -> Drug:
     source: dict[str, str] = {}
     estimated = {"acids", "bases", "log_p", "incubation_fu", "gfr_fraction", "clint_sd",
-                 "absorption_sd"}  # fmt: skip
+                 "absorption_sd", "plasma_to_liver"}  # fmt: skip
     fu = _fu(row, species, source, estimated)
     clint = _clint(row, species, source, estimated)
     acids, bases = (_pkas(row[kind]) for kind in ("acids", "bases"))
     log_p = float(row["log_p"])
+    strong = bool(bases) and max(bases) >= STRONG_BASE
     ratio = _measured(row, "blood_to_plasma", source, estimated)
     caco2 = _measured(row, "caco2", source, estimated)
     estimated.discard("caco2")
@@ -110,6 +115,9 @@ def _drug(row: _Row, species: str) -> Drug:
         "absorption_rate": f"{source.pop('caco2', 'the median of all measured')}, Caco-2 cells; "
         "Sun et al. (2002), Pharm Res 19:1400-1416",
         "gfr_fraction": "filtration alone: assumed",
+        "plasma_to_liver": "alpha-1-acid glycoprotein binds strong bases: none assumed"
+        if strong
+        else "albumin, Rodgers & Rowland (2006); Poulin et al. (2012), J Pharm Sci 101:838-851",
     }
     return Drug(
         name=row["name"],
@@ -122,6 +130,7 @@ def _drug(row: _Row, species: str) -> Drug:
         hepatocyte_clint=clint,
         incubation_fu=_incubation(log_p, acids, bases),
         cells_per_gram=CELLS_OF_ANIMALS.get(species, CELLS_PER_GRAM),
+        plasma_to_liver=1.0 if strong else albumin_in_plasma_to_liver(read_composition()),
         gfr_fraction=1.0,
         absorption_rate=rate,
         fraction_absorbed=float(fraction_absorbed(rate)) if absorbed is None else absorbed,

@@ -21,6 +21,7 @@ from teorell.pbpk.drug_fields import (
     SURVEYED_KA_SD,
 )
 from teorell.pbpk.drug_text import text_of
+from teorell.pbpk.elimination.bound_uptake import unbound_in_liver
 from teorell.pbpk.elimination.in_vitro import CELLS_PER_GRAM, from_hepatocytes, from_microsomes
 from teorell.pbpk.elimination.liver import check_liver, intrinsic
 from teorell.pbpk.partition.chemistry import Chemistry
@@ -64,6 +65,9 @@ class Drug:
     incubation_fu: float = 1.0  # fraction unbound in these incubations
     cells_per_gram: float = CELLS_PER_GRAM  # 1e6 hepatocytes in a g of the liver
     liver_clint: float | None = None  # L/h per kg of liver, of unbound drug
+    # concentration of the protein that binds it, plasma over liver: above 1 hepatocytes take up of
+    # what is bound in plasma (`teorell.pbpk.elimination.bound_uptake`)
+    plasma_to_liver: float = 1.0
     vmax: float | None = None  # mg/h per kg of liver, with km
     km: float | None = None  # mg/L of unbound drug
     gfr_fraction: float = 0.0  # of filtered unbound drug that is excreted
@@ -156,7 +160,8 @@ class Drug:
         if self.clearance is not None:
             hepatic = self.clearance * (1.0 - self.fraction_renal) / self.ratio
             blood = intrinsic(liver, hepatic, hepatic_flow(), self.name) * self.ratio
-            return blood / self.fu / REFERENCE["liver"].mass.man
+            unbound = unbound_in_liver(self.fu, self.plasma_to_liver)
+            return float(blood / unbound / REFERENCE["liver"].mass.man)
         if self.hepatocyte_clint is not None:
             return float(
                 from_hepatocytes(self.hepatocyte_clint, self.incubation_fu, self.cells_per_gram)

@@ -33,6 +33,7 @@ RANGES: Mapping[str, tuple[float, float, str]] = MappingProxyType(
         "incubation_fu": (1e-5, 1.0, "a fraction"),
         "cells_per_gram": (1.0, 1000.0, "1e6 cells/g"),
         "liver_clint": (0.0, 1e7, "L/h/kg"),
+        "plasma_to_liver": (1.0, 1000.0, "a ratio"),
         "vmax": (0.0, 1e9, "mg/h/kg"),
         "km": (1e-9, 1e9, "mg/L"),
         "gfr_fraction": (0.0, 100.0, "a ratio"),

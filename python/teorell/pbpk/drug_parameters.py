@@ -113,6 +113,7 @@ def _values(
         "fu": drug.fu,
         "blood_to_plasma": drug.ratio,
         "clint": drug.clint_of(liver),
+        "plasma_to_liver": drug.plasma_to_liver,
         "renal_clearance": drug.renal_clearance,
         "gfr_fraction": drug.gfr_fraction,
         "ka": drug.absorption_rate,
@@ -137,6 +138,7 @@ def _declared(name: str) -> tuple[str, float, float, str]:
         "fu": ("1", RANGES["fu"][0], 1.0, "fraction unbound in plasma"),
         "blood_to_plasma": ("1", 0.3, 100.0, "blood:plasma concentration ratio"),
         "clint": ("L/h/kg", 0.0, 1e9, "unbound intrinsic clearance per kg of liver"),
+        "plasma_to_liver": ("1", 1.0, 1e3, "ratio of the binding protein, plasma over liver"),
         "renal_clearance": ("L/h/kg^0.75", 0.0, 100.0, "renal plasma clearance"),
         "gfr_fraction": ("1", 0.0, 100.0, "of filtered unbound drug, what is excreted"),
         "ka": ("1/h", 0.0, 1e3, "rate of absorption from the intestinal lumen"),
@@ -162,6 +164,7 @@ class ParametersOfDrug:
     fu: Expression
     blood_to_plasma: Expression
     clint: Expression
+    plasma_to_liver: Expression
     renal: Expression
     filtered: Expression
     absorption: Expression
@@ -200,6 +203,7 @@ class ParametersOfDrug:
             made["fu"],
             made["blood_to_plasma"],
             made["clint"],
+            made["plasma_to_liver"],
             made["renal_clearance"],
             made["gfr_fraction"],
             made["ka"],

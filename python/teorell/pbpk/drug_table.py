@@ -50,6 +50,7 @@ UNITS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "vmax": {"mg/h/kg": 1.0},
         "km": {"mg/L": 1.0},
         "gfr_fraction": {"1": 1.0},
+        "plasma_to_liver": {"1": 1.0},
         # of Caco-2 cells, by absorption/permeability.py
         "absorption_rate": {"1/h": 1.0, "1e-6 cm/s": _from_caco2},
         "fraction_absorbed": _ONE,

@@ -46,4 +46,6 @@ def _unused(drug: Drug, name: str) -> bool:
     """Whether a number that nobody told plays no part."""
     if name in ("incubation_fu", "cells_per_gram"):
         return drug.hepatocyte_clint is None and drug.microsome_clint is None
+    if name == "plasma_to_liver":
+        return drug.plasma_to_liver == 1.0
     return name in LIVER or (name in ("fraction_renal", "gfr_fraction") and not getattr(drug, name))

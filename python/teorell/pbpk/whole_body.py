@@ -16,6 +16,7 @@ from teorell.pbpk.absorption.lumen import Lumen
 from teorell.pbpk.absorption.permeability import TRANSIT_SEGMENTS
 from teorell.pbpk.drug import Drug
 from teorell.pbpk.drug_parameters import ParametersOfDrug, saturable
+from teorell.pbpk.elimination.bound_uptake import unbound_in_liver
 from teorell.pbpk.elimination.filtration import GLOMERULAR_FILTRATION, filtered
 from teorell.pbpk.elimination.liver import LIVERS, check_liver
 from teorell.pbpk.partition.methods import check_composition, of_organs
@@ -49,6 +50,10 @@ __all__ = ["whole_body"]
 # (2001), Adv Drug Deliv Rev 50:S41-S67 (after Yu, Lipka, Crison & Amidon 1996, Adv Drug Deliv Rev
 # 19:359-376).
 GASTRIC_EMPTYING = 4.0  # 1/h
+# What drains into a vein of the arm, from which blood is drawn, each by its flow. Mixed venous
+# blood is what the liver has cleared in part, and what a dose is given into: Musther et al. (2015),
+# AAPS J 17:1268-1279.
+ARM = ("muscle", "skin")
 
 
 def whole_body(
@@ -73,8 +78,9 @@ def whole_body(
     the cardiac output, named as in `teorell.physiology.vocabulary`. The model divides each share by
     the sum of all, so that a changed share changes neither the body weight nor the cardiac output.
     Densities, and the shares of blood that organs hold, are the man's for all bodies. The drug's
-    parameters are those of `parameters_of`, the same for all drugs. Outputs: `cp`
-    (venous plasma), `blood` (venous blood), the concentration in every organ (`c_*`), all in mg/L;
+    parameters are those of `parameters_of`, the same for all drugs. Outputs: `cp` (plasma of mixed
+    venous blood), `cp_arm` (of a vein of the arm), `cp_arterial`, `blood` (mixed venous blood), the
+    concentration in every organ (`c_*`), all in mg/L;
     `auc` of cp (mg h/L), `urine`, `faeces`, `metabolised_liver` and `metabolised_gut` (mg). Doses
     are in mg, times in h.
 
@@ -177,7 +183,8 @@ def whole_body(
     # a kg^0.75, so that nothing filtered changes no bit
     renal = of_drug.renal + filtered(of_drug.filtered, fu, filtration / metabolic_weight)
     model.flow(amount["kidney"], urine, renal * metabolic_weight / ratio * leaving["kidney"])
-    clearing = fu / ratio * of_drug.clint * mass["liver"] * whole
+    unbound = unbound_in_liver(fu, of_drug.plasma_to_liver)
+    clearing = unbound / ratio * of_drug.clint * mass["liver"] * whole
     if liver != "well_stirred":
         clearing = LIVERS[liver](clearing, through_liver)
     model.flow(amount["liver"], liver_loss, clearing * leaving["liver"])
@@ -185,14 +192,18 @@ def whole_body(
         model.flow(
             amount["liver"],
             liver_loss,
-            of_drug.saturable_rate(fu / ratio * leaving["liver"]) * mass["liver"] * whole,
+            of_drug.saturable_rate(unbound / ratio * leaving["liver"]) * mass["liver"] * whole,
         )
     model.flow(venous, amount["lung"], output * c_venous)
     model.flow(amount["lung"], arterial, output * leaving["lung"])
 
     plasma = c_venous / ratio
     model.rate(auc, plasma)
+    arm = {name: q[name] for name in ARM}
+    draining = total({name: flow * leaving[name] for name, flow in arm.items()})
     model.output("cp", plasma, unit="mg/L")
+    model.output("cp_arm", draining / total(arm) / ratio, unit="mg/L")
+    model.output("cp_arterial", c_arterial / ratio, unit="mg/L")
     model.output("blood", c_venous, unit="mg/L")
     for name in ORGANS:
         tissue, blood = mass[name] * whole / DENSITIES[name], REFERENCE[name].blood * blood_volume
@@ -203,6 +214,6 @@ def whole_body(
 
 
 def total(shares: Mapping[str, Expression]) -> Expression:
-    """The sum of all shares."""
+    """The sum of all."""
     first, *others = shares.values()
     return sum(others, first)
