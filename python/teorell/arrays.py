@@ -8,7 +8,7 @@ complex numbers, strings and objects are refused, because a silent conversion wo
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +21,31 @@ __all__ = [
     "Array",
     "agree",
     "check_bounds",
+    "check_flag",
     "check_tensor",
+    "is_number",
     "is_tensor",
+    "is_whole",
     "numbers",
     "numbers_or_tensor",
+    "real_numbers",
+    "unmasked",
 ]
 
 Array = NDArray[np.float64]
 
 FLOATS = ("float64", "float32")
 INTEGERS = ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Is it a whole number? Booleans are none, nor durations, which NumPy counts among them."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Is it a real number of Python's or NumPy's, and no boolean, duration or text?"""
+    return is_whole(value) or isinstance(value, float | np.floating)
 
 
 def is_tensor(value: object) -> bool:
@@ -85,17 +100,36 @@ def numbers(value: object, what: str) -> Array:
     Raises TypeError for arrays of torch, CuPy and JAX, InputError for everything else that is not
     plain finite numbers.
     """
+    given = real_numbers(value, what)
+    if given.ndim > 1:
+        raise InputError(
+            f"{what} has shape {given.shape} (it should be one number, or one number a patient). "
+            "Give shape () or (patients,)."
+        )
+    # min and max pass NaN on
+    if given.size and not (np.isfinite(given.min()) and np.isfinite(given.max())):
+        bad = ~np.isfinite(np.atleast_1d(given))
+        raise InputError(
+            f"{what} is not finite ({_where(bad, np.atleast_1d(given))}). Replace or drop NaN and "
+            "infinite values."
+        )
+    return given
+
+
+def real_numbers(value: object, what: str) -> Array:
+    """`value` as float64, of any shape, NaN and infinite ones among them; not copied if it is
+    float64 already.
+
+    TypeError for arrays of torch, CuPy and JAX, InputError for masked elements, texts, dates,
+    booleans, complex numbers, objects, and rows of several lengths.
+    """
     library = type(value).__module__.partition(".")[0]
     if library in ("torch", "cupy", "jax", "jaxlib", "tensorflow"):
         raise TypeError(
             f"{what} is a {library} array (NumPy is needed here). "
             "Convert it first, for example with .detach().cpu().numpy() or .get()."
         )
-    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
-        raise InputError(
-            f"{what} has masked elements (a patient without a value cannot run). Fill or drop them "
-            "first."
-        )
+    unmasked(value, what)
     try:
         given = np.asarray(value)
     except ValueError as error:
@@ -108,22 +142,25 @@ def numbers(value: object, what: str) -> Array:
             "numbers of up to 64 bits are converted to float64). Give a number, or an array of "
             "float64, float32 or integers."
         )
-    if given.ndim > 1:
-        raise InputError(
-            f"{what} has shape {given.shape} (it should be one number, or one number a patient). "
-            "Give shape () or (patients,)."
-        )
     # A field of a packed structured array is not aligned to whole float64 steps: that one is
     # copied.
     result: Array = np.require(given, np.float64, "A")
-    # min and max pass NaN on
-    if result.size and not (np.isfinite(result.min()) and np.isfinite(result.max())):
-        bad = ~np.isfinite(np.atleast_1d(result))
-        raise InputError(
-            f"{what} is not finite ({_where(bad, np.atleast_1d(result))}). Replace or drop NaN and "
-            "infinite values."
-        )
     return result
+
+
+def unmasked(value: object, what: str) -> None:
+    """InputError for a masked array with masked elements, whose mask NumPy drops in silence."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
+        raise InputError(
+            f"{what} has masked elements (a patient without a value cannot run). Fill or drop them "
+            "first."
+        )
+
+
+def check_flag(value: object, what: str) -> None:
+    """TypeError for anything but True and False: the text "no" would count as True."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{what} is {value!r} (it is a yes or no). Give True or False.")
 
 
 def _where(bad: NDArray[np.bool_], values: Array) -> str:

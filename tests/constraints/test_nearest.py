@@ -193,3 +193,86 @@ def test_a_contradiction_is_one(seed):
     else:
         found = c.project(values, scale=dict.fromkeys(c.inputs, 1.0))
         assert found.success.all()
+
+
+def test_what_no_constraint_reads_stays_with_the_patients():
+    """A model simulated with what `project` gives has all numbers that went in."""
+    torch = pytest.importorskip("torch")
+    c = ConstraintSet("sum")
+    a, b, _, _ = c.quantities("a", "b", "height", "left_out")
+    c.equal("sum", a + b, 3.0)
+    given = {"a": [1.0, 2.5], "b": [1.0, 2.0], "height": np.array([1.7, np.nan])}
+    found = c.project(given)
+    assert sorted(found.values) == ["a", "b", "height"]
+    np.testing.assert_array_equal(found.values["height"], given["height"])
+    np.testing.assert_allclose(found.values["a"] + found.values["b"], 3.0)
+    back = found.pull_back({"a": [1.0, 1.0], "height": [4.0, 5.0]})
+    alone = c.project({"a": [1.0, 2.5], "b": [1.0, 2.0]}).pull_back({"a": [1.0, 1.0]})
+    np.testing.assert_array_equal(back.pop("height"), [4.0, 5.0])
+    for name, slope in alone.items():
+        np.testing.assert_array_equal(back[name], slope)
+    assert not c.violations(found.values).any.any()
+    heights = torch.tensor([1.7, 1.8], requires_grad=True)
+    for tensors in (given, {"a": torch.tensor([1.0, 2.5]), "b": torch.tensor([1.0, 2.0])}):
+        values = c.project({**tensors, "height": heights}).values
+        (3 * values["height"] + values["a"]).sum().backward()
+        assert heights.grad.tolist() == [3.0, 3.0]
+        heights.grad = None
+    for wrong in (np.ones(3), "tall", np.ma.masked_array([1.7, 1.8], [0, 1])):
+        with pytest.raises(tl.InputError, match="quantity 'height' has"):
+            c.project({**given, "height": wrong})
+
+
+A, B = "a", "b"
+SCALES = {  # declare, numbers of patients, who violates
+    "a range that is empty for some": (
+        lambda c, a, b: c.between("x", a, b, 1.0),
+        {A: [1.5, 0.5, 1.0, 1.0], B: [2.0, 0.0, 1.0, 2.0]}, [True, False, False, True],
+    ),
+    "a bound of 0": (
+        lambda c, a, b: c.at_least("x", a, b),
+        {A: [0.0, -1.0, 2.0, -2.0], B: [0.0, 0.0, 0.0, -1.0]}, [False, True, False, True],
+    ),
+    "equal to 0": (
+        lambda c, a, b: c.equal("x", a, b),
+        {A: [0.0, 1.0, -1.0], B: [0.0, 0.0, -1.0]}, [False, True, False],
+    ),
+    "a scale that is negative for some": (
+        lambda c, a, b: c.at_least("x", a, 1.0, scale=b),
+        {A: [0.0, 0.0, 2.0, 0.0], B: [-1.0, 1.0, -1.0, 0.0]}, [True, True, False, True],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_no_scale_turns_a_residual(name):
+    declare, people, expected = SCALES[name]
+    c = ConstraintSet("s")
+    declare(c, *c.quantities(A, B))
+    assert c.violations(people).any.tolist() == expected
+    penalty, slopes = c.penalty(people, gradient=True)
+    assert ((penalty > 0.0) == expected).all()
+    assert all(np.isfinite(x).all() for x in (penalty, *slopes.values()))
+    found = c.project(people, scale={A: 1.0, B: 1.0})
+    # of a range that closes, the end may be not found: then it is told
+    assert found.success.all() or "empty" in name
+    np.testing.assert_array_equal(c.violations(found.values).any, ~found.success)
+    np.testing.assert_array_equal(
+        found.distance[found.success] > 0.0, np.array(expected)[found.success]
+    )
+
+
+@pytest.mark.parametrize("name", ["", " ", None, 3])
+def test_a_quantity_has_a_name(name):
+    with pytest.raises(tl.InputError, match="the name of a quantity is"):
+        ConstraintSet("s").quantity(name)
+
+
+@pytest.mark.parametrize("scale", [0, -1.0])
+def test_a_scale_is_positive(scale):
+    c = ConstraintSet("s")
+    a = c.quantity("a")
+    with pytest.raises(tl.InputError, match=r"'x' has the scale .* Give a positive one"):
+        c.at_least("x", a, 1.0, scale=scale)
+    with pytest.raises(tl.InputError, match="'x' has the scale"):
+        c.equal("x", a, 1.0, scale=scale)

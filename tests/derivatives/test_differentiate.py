@@ -487,3 +487,22 @@ def test_values_over_time_are_not_patients(patients, values):
         found.derivatives[..., 0] + found.derivatives[..., 1] * np.arange(patients)[:, None, None]
     )
     np.testing.assert_allclose(one, expected, rtol=1e-9, atol=1e-14)
+
+
+def test_masks_and_arguments_of_another_kind_are_told():
+    m = tl.Model("m")
+    k = m.parameter("k", 1.0)
+    x = m.state("x", 1.0)
+    m.flow(x, None, k * x)
+    given = (m, None, None, [0.0, 1.0])
+    hidden = np.ma.masked_array([[[1.0], [1.0]]], [[[False], [True]]])
+    with pytest.raises(tl.InputError, match="masked elements"):
+        tl.value_and_grad(hidden, *given)
+    with pytest.raises(tl.InputError, match="slope of the loss has masked elements"):
+        tl.value_and_grad(lambda values: (values.sum(), hidden), *given)
+    with pytest.raises(TypeError, match=r"wrt is None .by what is to be differentiated"):
+        tl.jacobian(*given, wrt=None)
+    with pytest.raises(TypeError, match=r"tangents are a list .each number has its own"):
+        tl.jvp(*given, ["k"])
+    with pytest.raises(TypeError, match=r"by_patient is 'no'"):
+        tl.value_and_grad(np.ones(1), *given, by_patient="no")

@@ -293,7 +293,6 @@ BAD_PRIORS = {
     "two widths": (lambda: tl.Normal(1.0, 1.0, [[1.0]]), "sd and covariance, or neither"),
     "shapes": (lambda: tl.Normal([1.0, 2.0], [1.0, 2.0, 3.0]), "serves all subjects"),
     "NaN": (lambda: tl.Normal(np.nan, 1.0), "mean of a prior is nan"),
-    "no prior": (lambda: {"cl": 3.0}, "does not suit"),
     "of logarithms, of what starts at 0": (lambda: {"k": tl.LogNormal(1.0, 1.0)}, "does not suit"),
 }  # fmt: skip
 
@@ -359,3 +358,32 @@ def test_a_bar_counts_searches(optimizer, capsys):
         model, observed, {"cl": 3.0}, fixed={"v": V}, starts=2, progress=True, optimizer=optimizer
     )
     assert capsys.readouterr().err == "6 of 6 searches\n"
+
+
+def test_yes_and_no_are_no_words():
+    """The text "no" would count as True; a masked prior would count as what it hides."""
+    model = bolus()
+    events = table(TIMES, decline(TIMES, 4.0, 20.0), model)
+    for name in ("pooled", "truncated"):
+        with pytest.raises(TypeError, match=f"{name} is 'no' .it is a yes or no"):
+            tl.fit(model, events, {"cl": 3.0, "v": 20.0}, **{name: "no"})
+    with pytest.raises(tl.InputError, match="median of a prior has masked elements"):
+        tl.LogNormal(np.ma.masked_array([3.0, 4.0], [False, True]), 0.3)
+
+
+def test_arguments_of_another_kind_are_told():
+    model = bolus()
+    events = table(TIMES, decline(TIMES, 4.0, 20.0), model)
+    nothing = table(TIMES, np.full(TIMES.size, np.nan), model)
+    start = {"cl": 3.0, "v": 20.0}
+    for arguments, options, error, words in (
+        (("bolus", events, start), {}, TypeError, "model is a str"),
+        ((model, events, start), {"priors": [tl.Normal(3.0, 1.0)]}, TypeError, "are a list"),
+        ((model, events, start), {"priors": {"cl": 3.0}}, TypeError, "of 'cl' is a float"),
+        ((model, events, start), {"rtoll": 1e-6}, TypeError, "'rtoll' .* Did you mean 'rtol'"),
+        ((model, events, start), {"times": [1.0]}, TypeError, "times is no option of a fit"),
+        ((model, events, start), {"reductions": []}, TypeError, "reductions is no option"),
+        ((model, nothing, start, {1: "cp"}), {}, tl.InputError, "no observation of any subject"),
+    ):
+        with pytest.raises(error, match=words):
+            tl.fit(*arguments, **options)

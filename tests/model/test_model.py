@@ -417,3 +417,20 @@ def test_mistakes_are_told_at_once(mistake: Callable[[Model], Any], message: str
         mistake(model)
     # problem (reason). Remedy.
     assert re.fullmatch(r".+ \(.+\)\. .+[.?]", str(caught.value)), caught.value
+
+
+@pytest.mark.parametrize("name", ["signed", "controlled"])
+def test_properties_of_states_are_a_yes_or_no(name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name} of state 'x' is 'no' .it is a yes or no"):
+        Model("m").state("x", **{name: "no"})  # type: ignore[arg-type]
+
+
+def test_numbers_beyond_float64_and_durations_are_no_operands() -> None:
+    (x,) = Model("m").states("x")
+    with pytest.raises(ModelError, match=r"a int beyond 1.8e308 .* Choose another unit"):
+        x + 10**400
+    with pytest.raises(ModelError, match="its type is timedelta64"):
+        Model("m").parameter("a", np.timedelta64(1, "h"))  # type: ignore[arg-type]
+    for product in (lambda: x * np.timedelta64(1, "h"), lambda: np.timedelta64(1, "h") * x):
+        with pytest.raises(TypeError, match="timedelta64 in an expression"):
+            product()

@@ -36,6 +36,14 @@ def test_what_lies_beyond_a_limit_is_left_out_and_counted(tmp_path: Path) -> Non
     assert (found.value.tolist(), found.without_value) == ([5.0, 3.0], 2)
 
 
+def test_doses_without_evid_comments_and_limits(tmp_path: Path) -> None:
+    """As an event table reads them: no dose of DV 0, no commented row, none below LLOQ counts."""
+    text = "#ID,TIME,AMT,DV,LLOQ\n1,0,100,0,.\n#1,0.5,0,7,.\n1,1,0,5,0.1\n2,1,0,0.05,0.1\n"
+    found = read_observed(observed(tmp_path, text))
+    assert (found.patient.tolist(), found.value.tolist()) == (["1"], [5.0])
+    assert found.without_value == 1
+
+
 def test_curves_are_those_of_patients(tmp_path: Path) -> None:
     found = read_observed(observed(tmp_path, "ID,TIME,DV\nb,1,2\na,1,3\nb,2,4\n"))
     assert [(times.tolist(), values.tolist()) for times, values in found.curves()] == [
@@ -52,8 +60,8 @@ def test_curves_are_those_of_patients(tmp_path: Path) -> None:
     ("time,dv\n1,nan\n1,inf\n", "line 3: DV is 'inf'"),
     ("time,dv\n\n\n1,x\n", "line 4"),
     ("time,dv\n,3\n", "line 2: TIME is ''"),
-    ("time,dv\n1\n", "line 2: 1 cell .the header has 2"),
-    ("time,dv\n1,2,3\n", "line 2: 3 cells .the header has 2"),
+    ("time,dv\n1\n", "line 2 has 1 cells, the header 2"),
+    ("time,dv\n1,2,3\n", "line 2 has 3 cells, the header 2"),
     ("time,dv,evid\n1,2,first\n", "EVID is 'first'"),
     ("time,dv,evid\n1,2,1\n", "no observations"),
     ("time,dv,DV\n1,2,3\n", "two columns DV"),
@@ -62,6 +70,14 @@ def test_curves_are_those_of_patients(tmp_path: Path) -> None:
     ("id,time,dv\n1,1,2\n,2,3\n", "line 3: ID is ''"),
     ("id,time,dv,dvid\n1,1,2,1\n1,1,3,2\n", "line 3: DVID is 2, and 1 further up"),
     ("id,time,dv,cmt\n1,1,2,2\n1,1,3,3\n", "line 3: CMT is 3"),
+    ("id,time,dv,ytype\n1,1,2,1\n1,2,3,2\n", "line 3: YTYPE is 2, and 1 further up"),
+    ("id,time,dv,conc\n1,1,2,3\n", "columns DV and CONC .which has the concentrations"),
+    ("id,time,dv\n1,0,2\n1,1,3\n1,0,2\n", "line 4: TIME is 0 after 1 .in the curve of 1"),
+    ("id,time,dv\n1,1,2\n1,1,3\n", "line 3: TIME is 1 after 1 .in the curve of 1"),
+    ("id,time,dv,\n1,1,2,9\n", "a column without a name"),
+    ("id,time,dv,evid\n1,1,2,7\n", "EVID is 7 .it is one of 0, 1, 2, 3, 4"),
+    ("id,time,dv,mdv\n1,1,2,5\n", "MDV is 5 .it is one of 0, 1"),
+    ("time,dv\n1,1_0\n", "DV is '1_0'"),
     ("time;dv\n1;2\n", "semicolons"),
     ("time\tdv\n1\t2\n", "tabs"),
     (f"time,dv\n1,{'1' * 200_000}\n", "field larger"),

@@ -264,6 +264,10 @@ def test_people_remember_the_drug_that_they_were_drawn_for(tmp_path: Path) -> No
         people.copy(),
         people | {"body_weight": 70.0},
         pickle.loads(pickle.dumps(people)),
+        dict(people),
+        {**people, "body_weight": 70.0},
+        {name: column[:2] for name, column in people.items()},
+        pickle.loads(pickle.dumps(people)) | {"body_weight": 70.0},
     )
     for one in copies:
         with pytest.raises(tl.InputError, match="drawn for midazolam and the model is"):
@@ -275,5 +279,20 @@ def test_people_remember_the_drug_that_they_were_drawn_for(tmp_path: Path) -> No
     moved = people | {name: own[name] for name in ("fu", "clint", "ka")}
     expected = tl.simulate(model, own, dose, [1.0])
     np.testing.assert_array_equal(tl.simulate(model, moved, dose, [1.0]).values, expected.values)
+    np.testing.assert_array_equal(
+        tl.simulate(model, {**moved}, dose, [1.0]).values, expected.values
+    )
     bodies = virtual_adults(3, seed=1)
     tl.simulate(model, bodies, dose, [1.0]).raise_for_status()
+
+
+def test_columns_of_a_population_remember_their_drug() -> None:
+    drawn = tl.Population.sample(3, seed=1).vary({"clint": (5.0, 0.3)}, seed=1, drug=MIDAZOLAM.name)
+    of_another, own = whole_body(THEOPHYLLINE), whole_body(MIDAZOLAM)
+    dose = tl.Regimen.bolus(5.0, into="stomach_lumen")
+    for people in (drawn, drawn.numbers(own.parameter_names), drawn[:2].numbers(["body_weight"])):
+        with pytest.raises(tl.InputError, match="drawn for midazolam"):
+            tl.simulate(of_another, people, dose, [1.0])
+        tl.simulate(own, people, dose, [1.0]).raise_for_status()
+    own_choice = {"clint": np.array(drawn["clint"])}  # a copy is a choice of the user's
+    tl.simulate(of_another, own_choice, dose, [1.0]).raise_for_status()

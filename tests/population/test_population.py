@@ -521,6 +521,29 @@ def test_through_csv(tmp_path: Path) -> None:
     assert "gfr [mL/min/1.73 m2]" in head
 
 
+def test_missing_covariates_and_blanks(tmp_path: Path) -> None:
+    """A covariate of numbers stays one where a cell is missing, of words one of words."""
+    path = tmp_path / "people.csv"
+    path.write_text(
+        "id,age,sex,height,body_weight,crp,site\na,40, F ,1.7,70,,x\nb,50,M,1.8,80,5,NA\n"
+    )
+    people = tl.Population.read_csv(path)
+    assert people["female"].tolist() == [1.0, 0.0]
+    np.testing.assert_array_equal(people["crp"], [np.nan, 5.0])
+    assert people["site"].tolist() == ["x", "NA"]
+    smoker = pd.array([True, None], dtype="boolean")
+    mixed = tl.Population.from_dataframe(
+        {**TRIAL, "id": np.array([1, "one"], object), "smoker": smoker}
+    )
+    assert mixed["smoker"].tolist() == ["True", ""]
+    assert mixed.ids.tolist() == [1, "one"]
+    arms = mixed.with_covariates(arm=["a", None], centre=pd.Categorical(["x", None]))
+    assert arms["arm"].tolist() == ["a", ""]
+    assert arms["centre"].tolist() == ["x", ""]
+    with pytest.raises(tl.InputError, match="what chooses people has masked elements"):
+        mixed[np.ma.masked_array([True, True], [False, True])]
+
+
 def test_through_a_dataframe() -> None:
     some = tl.Population.sample(5, seed=1).with_covariates(arm=list("abaab"))
     frame = some.to_dataframe()
@@ -551,7 +574,12 @@ TRIAL = {"age": [3, 70], "female": [1, 0], "height": [0.95, 1.7], "body_weight":
     ("change", "words"),
     [
         ({"age": [3, 200]}, "row 1, counted from 0: age out of reason .0 to 100 y"),
-        ({"age": [3, np.nan]}, "row 1, .*age out of reason"),
+        ({"age": [3, np.nan]}, "row 1, .*age is missing"),
+        ({"age": np.ma.masked_array([3, 70], [0, 1])}, "column 'age' has masked elements"),
+        ({"crp": np.ma.masked_array([3.0, 7.0], [0, 1])}, "column 'crp' has masked elements"),
+        ({"age": [True, True]}, "row 0, .*age is no number .True"),
+        ({"female": pd.array([True, None], dtype="boolean")}, "row 1, .*female is missing"),
+        ({"id": ["x", ""]}, "person 1, .*no id"),
         ({"age": ["three", "70"]}, "row 0, .*age is no number"),
         ({"age": [True, False]}, "row 0, .*age is no number"),
         ({"age": [10**400, 70]}, "row 0, .*age out of reason"),
@@ -599,7 +627,8 @@ def test_masses_that_do_not_add_up() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "without a name"),
+        ("", "is empty .no rows, not even a header"),
+        ("age,female,height,body_weight\n30,0,1.8,NA\n", "row 0, .*body_weight is missing"),
         ("age,female,height,body_weight\n", "has no people"),
         ("age,female,height,body_weight\n30,0,1.8\n", "line 2: 3 cells .4 are needed"),
         ("age,age,height,body_weight\n30,0,1.8,80\n", "two columns 'age'"),
@@ -723,3 +752,17 @@ def test_the_shipped_rows_are_the_surveys() -> None:
     blood = sum(float(row["lbxhct"]) for row in rows if row["lbxhct"])
     assert np.nansum(table.haematocrit) == pytest.approx(blood / 100.0, rel=1e-12)
     assert int(table.female.sum()) == sum(row["riagendr"] == "Female" for row in rows)
+
+
+def test_durations_are_no_numbers() -> None:
+    """NumPy counts them among whole numbers; 40 hours are no 40 years."""
+    hours: Any = np.timedelta64(40, "h")
+    with pytest.raises(TypeError, match=r"age is .* .a number of years is needed"):
+        tl.Body.human(hours)
+    for wrong in (
+        lambda: tl.Population.sample(hours),
+        lambda: tl.Population.sample(3, seed=hours),
+        lambda: tl.Population.sample(3, age=hours),
+    ):
+        with pytest.raises(TypeError):
+            wrong()

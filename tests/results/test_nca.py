@@ -273,3 +273,42 @@ def test_extrapolation_is_said():
     with pytest.warns(NCAWarning) as warned:
         nca(TIMES, curves)
     assert [str(each.message) for each in warned] == [expected]
+
+
+NO_NUMBERS = {
+    "masked": np.ma.masked_array([5.0, 4.0, 3.0, 2.0], [0, 1, 0, 0]),
+    "texts": ["5", "BLQ", "3", "2"],
+    "dates": np.array(["2020-01-01"] * 4, "M8[D]"),
+    "durations": np.array([5, 4, 3, 2], "m8[h]"),
+    "booleans": [True, True, False, False],
+    "complex": [5j, 4, 3, 2],
+    "ragged": [[5.0, 4.0, 3.0, 2.0], [1.0]],
+    "objects": [5.0, None, 3.0, 2.0],
+}
+
+
+@pytest.mark.parametrize("name", NO_NUMBERS)
+def test_what_is_no_number_is_refused(name):
+    times = [0.0, 1.0, 2.0, 3.0]
+    with pytest.raises(InputError, match="the array of concentrations"):
+        nca(times, NO_NUMBERS[name])
+    with pytest.raises(InputError, match="the array of times"):
+        nca(NO_NUMBERS[name], times)
+
+
+def test_an_infinite_value_spoils_its_curve_alone():
+    times, curve = np.arange(6.0), 5 * np.exp(-0.5 * np.arange(6.0))
+    for wrong in (np.inf, -np.inf, np.nan):
+        found = analyse(times, [np.where(times == 2.0, wrong, curve), curve])
+        alone = analyse(times, curve)
+        for quantity in found.columns():
+            assert np.isnan(found[quantity][0])
+            assert found[quantity][1] == alone[quantity][0]
+
+
+def test_tensors_with_a_derivative_are_refused():
+    torch = pytest.importorskip("torch")
+    times, curve = np.arange(6.0), torch.exp(-torch.arange(6.0, dtype=torch.float64))
+    assert nca(times, curve).half_life[0] == pytest.approx(np.log(2.0))
+    with pytest.raises(TypeError, match="detach"):
+        nca(times, curve.requires_grad_())

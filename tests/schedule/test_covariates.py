@@ -165,6 +165,10 @@ def test_bad_input_is_refused():
         tl.stepwise([0.0, 1.0], [1.0, 2.0, 3.0])
     with pytest.raises(InputError, match="finite"):
         tl.stepwise([0.0, 1.0], [1.0, np.nan])
+    hidden = np.ma.masked_array([[1.0, 2.0]], [[False, True]])
+    for values in (hidden, hidden[0]):
+        with pytest.raises(InputError, match="values of a stepwise parameter has masked"):
+            tl.stepwise([0.0, 1.0], values)
 
 
 def test_a_condition_on_time_that_depends_on_a_parameter_that_changes():

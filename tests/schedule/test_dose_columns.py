@@ -345,3 +345,12 @@ def test_a_thousand_regimens_need_no_loop():
         return sum(entry.callcount for entry in stats if not isinstance(entry.code, str))
 
     assert calls(1024) < calls(64) + 50
+
+
+@pytest.mark.parametrize("name", ["amount", "time", "patient", "doses", "into"])
+def test_masks_are_not_dropped(name):
+    given = {"amount": [1.0, 2.0], "time": [0.0, 1.0], "into": ["depot", "depot"]}
+    given |= {"patient": [0, 1], "doses": [1, 2]}
+    given[name] = np.ma.masked_array(given[name], [False, True])
+    with pytest.raises(InputError, match=f"the column {name} has masked elements"):
+        Regimen.columns(**given, every=1.0)

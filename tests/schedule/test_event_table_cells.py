@@ -5,6 +5,7 @@ column.
 from __future__ import annotations
 
 import gzip
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,8 @@ RIGHT = {
     "crlf": "ID,TIME,AMT,EVID,DV\r\n1,0,100,1,NA\r\n\r\n1,2,0,0,5\r\n",
     "comments": "#ID,TIME,AMT,EVID,DV\n1,0,100,1,nan\n# a note\n1,2,0,0,5\n",
     "column without name and cells": "ID,TIME,AMT,EVID,DV,\n1,0,100,1,N/A,\n1,2,0,0,5,\n",
+    "comments above": "# a note\nID,TIME,AMT,EVID,DV\n1,0,100,1,nan\n1,2,0,0,5\n",
+    "a spreadsheet's missing": "ID,TIME,AMT,EVID,DV\n1,0,100,1,#N/A\n1,2,0,0,5\n",
     "exponents": "ID,TIME,AMT,EVID,DV\n1.0,0e0,1e2,1,\n1,2.,0,0,+5.0\n",
 }
 
@@ -72,6 +75,11 @@ WRONG = {
     "day": ("ID,TIME,AMT\n1,2020-01-01,100\n", "dates and clock times"),
     "boolean": ("ID,TIME,AMT\n1,0,True\n", "AMT is True"),
     "empty ID": ("ID,TIME,AMT\nA,0,1\n,2,0\n", r"row 2 .*ID is missing"),
+    "a spreadsheet's missing ID": ("ID,TIME,AMT\n#N/A,0,1\n1,2,0\n", r"row 1 .*ID is missing"),
+    "a failed formula as ID": ("ID,TIME,AMT\n#REF!,0,1\n", "ID is #REF!"),
+    "a failed formula": ("ID,TIME,AMT\n1,0,#DIV/0!\n", "shows of a formula that failed"),
+    "raised digits": ("ID,TIME,AMT\n1,0,10\u00b2\n", "AMT is 10\u00b2 .not a number"),
+    "a raised digit": ("ID,TIME,AMT\n1,0,\u00b2\n", "AMT is \u00b2 .not a number"),
     "blank row": ("ID,TIME,AMT\nA,0,1\n,,\n", r"row 2 .*ID is missing"),
     "infinite": ("ID,TIME,AMT\n1,0,inf\n", "AMT is inf .it must be finite"),
     "underscore": ("ID,TIME,AMT\n1,0,1_0\n", "not a number"),
@@ -95,10 +103,21 @@ def test_names_of_subjects_are_kept_apart(model, tmp_path):
     assert EventTable(path, model).patients == 2
 
 
+def test_one_subject_is_one_however_it_is_written(model):
+    for same in ([1, "1", 1.0], ["a ", "a", " a"], [2**70, 2**70, str(2**70)]):
+        table = frame(ID=np.array(same, object), TIME=[0, 1, 2], AMT=[9, 0, 0], EVID=[1, 0, 0])
+        assert EventTable(table, model).patients == 1
+    for other in ([1, 1, 1.5], ["a", "a", "A"], [2**70, 2**70, 2**70 + 1]):
+        table = frame(ID=np.array(other, object), TIME=[0, 1, 2], AMT=[9, 0, 0], EVID=[1, 0, 0])
+        assert EventTable(table, model).patients == 2
+
+
 CELLS = {
     "masked": (frame(AMT=np.ma.masked_array([100.0, 0.0], [True, False])), "AMT is missing"),
     "lists": (frame(AMT=np.array([[100.0], None], object)), r"row 1 .*AMT is \[100.0\]"),
     "dates": (frame(DV=pd.date_range("2020", periods=2)), "column DV is 2020"),
+    "durations of time": (frame(TIME=pd.to_timedelta([0, 1], "h")), "durations have no unit"),
+    "numbers without end": (frame(AMT=np.array([10**5000, 0], object)), "thousands of digits"),
     "booleans": (frame(AMT=[True, False]), "AMT is True .a boolean"),
     "complex": (frame(AMT=[1j, 0]), "column AMT is"),
     "wide": (frame(AMT=np.ones((2, 2))), "has shape"),
@@ -139,7 +158,10 @@ def test_cells_that_are_refused(name, model):
         EventTable(table, model)
 
 
-@pytest.mark.parametrize("missing", ["", ".", "NA", "N/A", "nan", "NaN", None, np.nan, pd.NA])
+MISSING = ["", ".", "NA", "N/A", "nan", "NaN", "#N/A", None, np.nan, pd.NA, Decimal("NaN")]
+
+
+@pytest.mark.parametrize("missing", MISSING)
 def test_missing_cells(missing, model):
     events = EventTable(frame(DV=pd.Series([missing, 2.0], dtype=object)), model)
     assert events.dv.tolist() == [2.0]

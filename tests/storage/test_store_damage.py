@@ -77,6 +77,17 @@ def test_a_changed_chunk_is_not_overwritten(stored, path, change):
     assert file.read_bytes() == content
 
 
+def test_a_folder_in_place_of_a_chunk_is_said(stored, path):
+    file = chunk_files(path, 1)[0]
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(InputError, match=r"chunk 1 of .* are folders by now"):
+        again(path)
+    file.rmdir()
+    again(path)
+    stored.verify()
+
+
 def flip(file: Path, at: int) -> None:
     """Another byte in the place of one."""
     content = bytearray(file.read_bytes())

@@ -220,6 +220,34 @@ def test_everything_wrong_is_said_before_anything_is_made(path, change, message,
     assert list(path.parent.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("where", "error", "message"),
+    [
+        ("n" * 300 + ".zarr", InputError, "File name too long"),
+        ("a\0b.parquet", InputError, "no path .embedded null"),
+        (b"a.zarr", TypeError, "the path of a store is a bytes"),
+        (None, TypeError, "the path of a store is a NoneType"),
+    ],
+)
+def test_what_is_no_path(where, error, message):
+    with pytest.raises(error, match=message):
+        tl.simulate_to(where, case.MODEL, case.PEOPLE, case.REGIMEN, case.TIMES)
+
+
+def test_an_option_that_is_none_is_told(path):
+    given = (case.MODEL, case.PEOPLE, case.REGIMEN, case.TIMES)
+    with pytest.raises(TypeError, match=r"unknown option 'max_stepp' .* Did you mean 'max_step'"):
+        tl.simulate_to(path, *given, max_stepp=1.0)
+    with pytest.raises(TypeError, match=r"unknown option 'methods' .* Did you mean 'method'"):
+        tl.value_and_grad(np.ones(1), *given, methods="rodas5p")
+
+
+def test_resume_is_a_yes_or_no(path):
+    with pytest.raises(TypeError, match=r"resume is 'no' .it is a yes or no"):
+        tl.simulate_to(path, case.MODEL, case.PEOPLE, case.REGIMEN, case.TIMES, resume="no")
+    assert list(path.parent.iterdir()) == []
+
+
 def test_tensors_are_refused(path):
     torch = pytest.importorskip("torch")
     k = torch.full((case.N,), 0.3, dtype=torch.float64)

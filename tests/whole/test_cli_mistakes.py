@@ -58,6 +58,7 @@ FILES: dict[str, str | bytes] = {
     "ragged.csv": 'ID,TIME,DV\n1,1,2\n1,1,2,3,4,5\n',
     "quote.csv": 'ID,TIME,DV\n1,1,"2\n',
     "words.csv": "ID,TIME,DV\n1,soon,2\n",
+    "raised.csv": "ID,TIME,AMT\n1,0,3\u00b2\n",
     "broken.csv.gz": ZIP,
     "broken.csv.zip": ZIP,
     "a_file": "",
@@ -156,12 +157,24 @@ def test_usage(arguments: str, message: str, capsys: Captured, folder: Path) -> 
     ("--observed tabs.csv", "tabs"),
     ("--observed empty.csv", "empty.csv is empty"),
     ("--observed header.csv", "no observations"),
-    ("--observed oral.py", "no columns TIME"),
+    ("--observed oral.py", "cells parted by blanks"),
+    ("--observed words.csv", "line 2: TIME is 'soon'"),
     ("--out a_file", "--out is a_file .a_file is no folder"),
     ("--out a_file/deeper/still", "a_file is no folder"),
 ])  # fmt: skip
 def test_simulate(arguments: str, message: str, capsys: Captured, folder: Path) -> None:
     assert re.search(message, mistake(["simulate", *arguments.split()], capsys))
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ("--people 0", "--people is 0 .* Give 1 or more"),
+    ("--people -2", "--people is -2"),
+    ("--out people.xlsx", "--out is people.xlsx .a CSV file is written.. Let it end in .csv"),
+    ("--out people.parquet", "Let it end in .csv"),
+    ("--age 1 2 3", "--age has 3 numbers"),
+])  # fmt: skip
+def test_population(arguments: str, message: str, capsys: Captured, folder: Path) -> None:
+    assert re.search(message, mistake(["population", *arguments.split()], capsys))
 
 
 @pytest.mark.parametrize("option", ["--out", "--observed", "--route", "--patients"])
@@ -190,6 +203,7 @@ def test_empty_values(option: str, capsys: Captured, folder: Path) -> None:
     ("oral.py zeros.csv", "zeros.csv is binary"),
     ("oral.py semicolons.csv", "semicolons"),
     ("oral.py empty.csv", "empty.csv is empty"),
+    ("oral.py raised.csv", "AMT is 3\u00b2 .not a number"),
     ("oral.py blank.csv", "blank.csv is empty"),
     ("oral.py header.csv", "header.csv: .*no rows"),
     ("oral.py ragged.csv", "ragged.csv is no CSV file"),
@@ -213,6 +227,9 @@ def test_files_of_fit(files: str, message: str, capsys: Captured, folder: Path) 
     ("--estimate cl=", "Write it as cl=3.0"),
     ("--estimate =1", "Write it as cl=3.0"),
     ("--estimate cl=low", "Write it as cl=3.0"),
+    ("--estimate cl=1_0", "Write it as cl=3.0"),
+    ("--estimate cl=.", "Write it as cl=3.0"),
+    ("--estimate cl=1 --bounds cl=0:2_0", "Write it as cl=0.1:20"),
     ("--estimate cl=nan", "Write it as cl=3.0"),
     ("--estimate cl=inf", "Write it as cl=3.0"),
     ("--estimate cl=1=2", "Write it as cl=3.0"),

@@ -73,26 +73,29 @@ class Call:
 def project_tensors(
     declared: Declared,
     columns: Sequence[Any],
+    unread: Mapping[str, Any],
     scale: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> Projection:
     """The projection of columns () or (patients,), its values as tensors.
 
     They are of the type that the floating ones promote to; of float32 they satisfy the bounds in
-    float32. scale: numbers, arrays and tensors by name.
+    float32. unread: quantities of no constraint, which stay. scale: numbers, arrays and tensors by
+    name.
     """
     scales = [numbers_or_tensor(each, f"the scale of {name!r}") for name, each in scale.items()]
     inputs = [
         (x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64)
         for x in (*columns, *scales)
     ]
-    wanted = common_type([x for x in columns if isinstance(x, Tensor)])
+    wanted = common_type([x for x in (*columns, *unread.values()) if isinstance(x, Tensor)])
     call = Call(declared, tuple(scale), options, wanted == torch.float32)
     moved = Project.apply(call, *inputs)
-    names = declared.inputs
-    return replace(
-        call.projection, values={n: x.to(wanted) for n, x in zip(names, moved, strict=True)}
-    )
+    values = {n: x.to(wanted) for n, x in zip(declared.inputs, moved, strict=True)}
+    for name, x in unread.items():
+        given = x if isinstance(x, Tensor) else torch.tensor(x)
+        values[name] = given.to(wanted).expand(moved[0].shape)
+    return replace(call.projection, values=values)
 
 
 class Project(Function):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from teorell.model.expression import Expression, constant, where
+from teorell.model.expression import abs as size_of
 from teorell.model.expression import max as larger
 
 __all__ = ["Constraint", "Side", "difference", "reciprocal"]
@@ -98,6 +99,19 @@ def reciprocal(expr: Expression) -> Expression:
     if _is_choice(expr):
         return where(expr.args[0], 1.0 / expr.args[1].value, 1.0 / expr.args[2].value)
     return 1.0 / expr
+
+
+def sized(expr: Expression) -> Expression:
+    """The size of a scale, 1 where that is 0.
+
+    A negative one, as the width of a range that is empty for a patient, would turn every residual.
+    """
+    if expr.op == "constant":
+        return constant(abs(expr.value) or 1.0)
+    if expr.op == "where" and all(arg.op == "constant" for arg in expr.args[1:]):
+        return where(expr.args[0], sized(expr.args[1]), sized(expr.args[2]))
+    size = size_of(expr)
+    return where(size > 0.0, size, 1.0)
 
 
 def difference(a: Expression, b: Expression) -> Expression:

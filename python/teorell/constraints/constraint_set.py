@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from teorell.arrays import Array, is_tensor
+from teorell.arrays import Array, check_flag, is_tensor
 from teorell.constraints.declared import Declared
 from teorell.constraints.penalty import penalty_of, penalty_program, residuals_of, violations_of
-from teorell.constraints.quantities import arrays_of, columns_of, people_of, roundings_of
+from teorell.constraints.quantities import (
+    arrays_of,
+    columns_of,
+    people_of,
+    roundings_of,
+    unread_of,
+)
 from teorell.constraints.rounding import rounding_of
 from teorell.constraints.violations import Violations
 from teorell.schedule.given_doses import Given
@@ -41,6 +47,7 @@ class ConstraintSet(Declared):
         options: threads, executor as for teorell.simulate. InputError for names that are unknown or
         missing, and for what is not finite.
         """
+        check_flag(gradient, "gradient")
         columns, patients = columns_of(self, values)
         if any(is_tensor(column) for column in columns):
             from teorell.constraints.autograd import penalty
@@ -99,7 +106,7 @@ class ConstraintSet(Declared):
         return value_and_grad(self, parameters, regimen, times, options)
 
     def project(self, values: Any, **options: Any) -> Projection:
-        """The nearest patients that satisfy all constraints.
+        """The nearest patients that satisfy all constraints, with what else was given of them.
 
         values: as for `penalty`; torch tensors give tensors, which torch can differentiate once, by
             scales too that are tensors. Of float32 they satisfy the bounds in float32.
@@ -107,10 +114,11 @@ class ConstraintSet(Declared):
         """
         from teorell.constraints.projection import project, scales_by_name
 
-        columns, _ = columns_of(self, values)
+        columns, patients = columns_of(self, values)
         scale = scales_by_name(options.pop("scale", None))
-        if any(is_tensor(each) for each in (*columns, *scale.values())):
+        unread = unread_of(self, values, patients)
+        if any(is_tensor(each) for each in (*columns, *unread.values(), *scale.values())):
             from teorell.constraints.autograd_projection import project_tensors
 
-            return project_tensors(self, columns, scale, options)
+            return project_tensors(self, columns, unread, scale, options)
         return project(self, values, scale=scale, **options)

@@ -6,11 +6,10 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from teorell.constraints.constraint import Constraint, difference
+from teorell.constraints.constraint import Constraint, difference, sized
 from teorell.errors import InputError, suggestion
 from teorell.model import Model
 from teorell.model.expression import Expression, constant, leaves, symbol
-from teorell.model.expression import abs as size_of
 from teorell.simulation.reductions import Reduction
 
 if TYPE_CHECKING:
@@ -40,6 +39,10 @@ class Declared:
 
         InputError if there is one of the name.
         """
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(
+                f"the name of a quantity is {name!r} (numbers are given by it). Give a text."
+            )
         if name in self._known():
             raise InputError(
                 f"quantity {name!r} is declared twice (in {self.name!r}). Use the first one."
@@ -85,10 +88,10 @@ class Declared:
     ) -> None:
         """left = right: violated where they differ by more than tolerance * scale.
 
-        scale: None is the size of `right`.
+        scale: positive; None is the size of `right`, 1 where that is 0.
         """
         value, target = self._expression(name, left), self._expression(name, right)
-        size = _size(target) if scale is None else self._expression(name, scale)
+        size = sized(target) if scale is None else self._scale(name, scale)
         self._add(
             Constraint(
                 name=name,
@@ -141,7 +144,7 @@ class Declared:
                 f"constraint {name!r} goes from {low.value:g} to {high.value:g} (no patient can "
                 "satisfy it). Give an upper bound above the lower one, or use equal."
             )
-        size = _width(low, high) if scale is None else self._expression(name, scale)
+        size = sized(_width(low, high)) if scale is None else self._scale(name, scale)
         expr = self._expression(name, value)
         self._add(
             Constraint(
@@ -254,6 +257,16 @@ class Declared:
                 )
         return expr
 
+    def _scale(self, name: str, given: Any) -> Expression:
+        """A scale that the user gave. InputError for a number that is not positive."""
+        expr = self._expression(name, given)
+        if expr.op == "constant" and expr.value <= 0.0:
+            raise InputError(
+                f"constraint {name!r} has the scale {given} (residuals are told in it). Give a "
+                "positive one."
+            )
+        return sized(expr)
+
     def _add(self, constraint: Constraint) -> None:
         name = constraint.name
         if name in self._constraints or name == "any":
@@ -277,13 +290,9 @@ class Declared:
 
 
 def _width(low: Expression | None, high: Expression | None) -> Expression:
-    """The scale of bounds: their distance, or the size of the only one."""
+    """What the scale of bounds is the size of: their distance, or the only one."""
     if low is not None and high is not None:
         return difference(high, low)
     bound = low if high is None else high
     assert bound is not None
-    return _size(bound)
-
-
-def _size(bound: Expression) -> Expression:
-    return constant(abs(bound.value) or 1.0) if bound.op == "constant" else size_of(bound)
+    return bound

@@ -46,6 +46,7 @@ class Implicit:
     metric: Mapping[str, Array]  # name -> (patients,) the scale of each free quantity
     given: frozenset[str]  # whose scale was given; that of others is their own size
     found: NDArray[np.bool_]  # (patients,) was a feasible point found?
+    unread: tuple[str, ...] = ()  # of what else was given, and stays as it is
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -59,7 +60,10 @@ class Implicit:
         were not found are not read, and give 0.
         """
         n, order = len(self.free), self.order
-        bars = self._columns(cotangents, "the cotangent of")
+        what = "the cotangent of"
+        stays = {name: cotangents[name] for name in self.unread if name in cotangents}
+        of_unread = {name: self._column(bar, f"{what} {name!r}") for name, bar in stays.items()}
+        bars = self._columns({n: b for n, b in cotangents.items() if n not in stays}, what)
         of_scale = np.zeros((n, self.found.size))
         for part, system in self._systems():
             p, q = system.solve(bars[:n, part] * system.scale)
@@ -72,7 +76,7 @@ class Implicit:
                 bars[j] += np.sign(self.before[name]) * of_scale[j]
         bars[:, ~self.found] = 0.0
         scales = {n: row for n, row in zip(self.free, of_scale, strict=True) if n in self.given}
-        return dict(zip(order, bars, strict=True)), scales
+        return dict(zip(order, bars, strict=True)) | of_unread, scales
 
     def push_forward(
         self, tangents: Mapping[str, Any], of_scales: Mapping[str, Any]
@@ -107,13 +111,17 @@ class Implicit:
                     f"unknown quantity {name!r} (no constraint reads it). "
                     f"{suggestion(name, self.names)}"
                 )
-            column = np.asarray(values) if isinstance(values, list | tuple) else values
-            if isinstance(column, np.ndarray) and column.shape == self.found.shape:
-                column = np.where(self.found, column, np.zeros_like(column))
-            column = numbers(column, f"{what} {name!r}")
-            agree([("patients", self.found.size), (what, column.size)] if column.ndim else [])
-            result[order.index(name)] = column
+            result[order.index(name)] = self._column(values, f"{what} {name!r}")
         return result
+
+    def _column(self, values: Any, what: str) -> Array:
+        """(patients,) 0 where no point was found."""
+        column = np.asarray(values) if isinstance(values, list | tuple) else values
+        if isinstance(column, np.ndarray) and column.shape == self.found.shape:
+            column = np.where(self.found, column, np.zeros_like(column))
+        column = numbers(column, what)
+        agree([("patients", self.found.size), (what, column.size)] if column.ndim else [])
+        return np.where(self.found, column, 0.0)
 
     def _after(self, part: NDArray[np.int64]) -> Array:
         return np.array([self.values[name][part] for name in self.free])

@@ -17,7 +17,7 @@ from teorell.constraints.contradiction import contradiction
 from teorell.constraints.declared import Declared
 from teorell.constraints.implicit import Implicit
 from teorell.constraints.penalty import program_of
-from teorell.constraints.quantities import columns_of, people_of
+from teorell.constraints.quantities import columns_of, people_of, unread_of
 from teorell.engine.columns import project_columns
 from teorell.errors import InputError, count, suggestion
 from teorell.model.expression import Expression, constant, derivative, leaves, symbol
@@ -35,7 +35,8 @@ MOST_LINEAR = 2  # attempts where nothing bends: other places lead to the same p
 class Projection:
     """Patients moved onto the feasible set, and what it took."""
 
-    # name -> (patients,) of every quantity that constraints read; NaN where no point was found
+    # name -> (patients,) of every quantity that constraints read, NaN where no point was found; and
+    # of what else was given, as it was
     values: Mapping[str, Any]
     # (patients,) sqrt(sum of ((x - x0) / scale)^2); 0 where the patient was feasible
     distance: Array
@@ -123,6 +124,10 @@ def project(
     proven to contradict each other whoever the patient is: it names these.
     """
     columns, patients = columns_of(constraints, values)
+    unread = {
+        name: np.array(np.broadcast_to(column, (patients,)))
+        for name, column in unread_of(constraints, values, patients).items()
+    }
     names = constraints.inputs
     by_name = dict(zip(names, columns, strict=True))
     asked = (hold,) if isinstance(hold, str) else tuple(hold)
@@ -156,9 +161,10 @@ def project(
         metric=sizes,
         given=frozenset(scale or ()),
         found=steps >= 0,
+        unread=tuple(unread),
     )
     held_by = _holding(sides, multipliers)
-    return Projection(after, distance, steps, held_by, slopes, people_of(values))
+    return Projection(after | unread, distance, steps, held_by, slopes, people_of(values))
 
 
 def _holding(sides: Sequence[tuple[str, Any]], multipliers: Array) -> dict[str, NDArray[np.bool_]]:

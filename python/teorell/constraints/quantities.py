@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from teorell.arrays import Array, agree, is_tensor, numbers, numbers_or_tensor
+from teorell.arrays import Array, agree, is_tensor, numbers, numbers_or_tensor, real_numbers
 from teorell.constraints.declared import Declared
 from teorell.errors import InputError, suggestion
 from teorell.patients import Patients, patients_of
 
-__all__ = ["arrays_of", "columns_of", "people_of", "roundings_of"]
+__all__ = ["arrays_of", "columns_of", "people_of", "roundings_of", "unread_of"]
 
 
 def columns_of(declared: Declared, values: Any, *, missing: bool = False) -> tuple[list[Any], int]:
@@ -45,6 +45,22 @@ def columns_of(declared: Declared, values: Any, *, missing: bool = False) -> tup
         if c.ndim
     ]
     return columns, agree(sizes) or 1
+
+
+def unread_of(declared: Declared, values: Any, patients: int) -> dict[str, Any]:
+    """Quantities that were given and that no constraint reads, () or (patients,), as they are.
+
+    InputError for what is no number, and for another number of patients.
+    """
+    given = _given(declared, values)
+    found = {name: given[name] for name in given if name not in declared.inputs}
+    for name, value in found.items():
+        what = f"quantity {name!r}"
+        column = numbers_or_tensor(value, what) if is_tensor(value) else real_numbers(value, what)
+        if column.ndim:
+            agree([("the constraints' quantities", patients), (what, int(column.shape[0]))])
+        found[name] = column
+    return found
 
 
 def arrays_of(columns: Sequence[Any]) -> list[Array]:

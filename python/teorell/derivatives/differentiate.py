@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from teorell.arrays import Array, is_tensor, numbers
+from teorell.arrays import Array, check_flag, is_tensor, numbers
 from teorell.derivatives.losses import (
     Loss,
     finite,
@@ -89,6 +89,7 @@ def value_and_grad(
     on the threads.
     Raises InputError and TypeError as teorell.simulate does, and for a loss that does not fit.
     """
+    check_flag(by_patient, "by_patient")
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
     names = model.parameter_names if wrt is None else elements_of(model, keys_of(wrt))
     doses = [entry for entry in problem.inputs if entry.kind == "dose"]
@@ -172,6 +173,11 @@ def jvp(
             "reductions in jvp (it returns the derivative of the values). Use teorell.jacobian."
         )
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
+    if not isinstance(tangents, Mapping):
+        raise TypeError(
+            f"tangents are a {type(tangents).__name__} (each number has its own). Give a mapping "
+            "of names to numbers."
+        )
     keys = keys_of(tuple(tangents))
     problem = problem.by([entry_of(problem, key) for key in keys])
     patients = problem.patients_of([array.shape for array in problem.given])

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
-
+from teorell.arrays import is_number
 from teorell.errors import InputError
 
 __all__ = ["kept_memory"]
@@ -21,13 +20,12 @@ MOST = 2**62
 
 
 def _checked(given: object, what: str) -> int:
-    good = isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)
-    if not good or not 0 <= given <= MOST:  # type: ignore[operator]
+    if not is_number(given) or not 0 <= given <= MOST:
         raise InputError(
             f"{what} is {given!r} (it is the memory that steps may take). Give bytes, such as "
             "256e6, or 0 to keep nothing."
         )
-    return int(given)  # type: ignore[call-overload, no-any-return]
+    return int(given)
 
 
 def _at_start() -> int:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from teorell.arrays import Array, agree, numbers
+from teorell.arrays import Array, agree, numbers, unmasked
 from teorell.errors import InputError, count, suggestion
 from teorell.schedule.record_times import RecordTimes
 from teorell.simulation.reductions import Reductions
@@ -137,6 +137,7 @@ def slope_of(given: Any, shape: tuple[int, ...]) -> Array:
 
 def _real(given: Any, what: str) -> Array:
     """`given` as float64 of any shape; InputError, which calls it `what`, for other types."""
+    unmasked(given, what)
     array = np.asarray(given)
     if array.dtype.kind not in "iuf":
         raise InputError(f"{what} has type {array.dtype} (real numbers are needed). Give float64.")

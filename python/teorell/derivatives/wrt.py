@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,6 +25,11 @@ def keys_of(wrt: Sequence[Key] | Key) -> tuple[Key, ...]:
     one = isinstance(wrt, str) or (
         isinstance(wrt, tuple) and len(wrt) == 2 and isinstance(wrt[0], int)
     )
+    if not one and not isinstance(wrt, Iterable):
+        raise TypeError(
+            f"wrt is {wrt!r} (by what is to be differentiated?). Give names of parameters, or "
+            "(line, field) of doses."
+        )
     keys: tuple[Any, ...] = (wrt,) if one else tuple(wrt)
     if not keys:
         raise InputError(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from teorell.cells import number_of
 from teorell.errors import InputError, InputWarning, ModelError, count
 from teorell.fitting.estimate import fit
 from teorell.fitting.residual_error import Additive, Combined, Error, Proportional
@@ -222,11 +223,8 @@ def _pairs(given: Sequence[str], option: str) -> dict[str, float]:
     for each in given:
         name, _, value = each.partition("=")
         name = name.strip()
-        try:
-            number = float(value)
-        except ValueError:
-            number = np.nan
-        if not name or not np.isfinite(number):
+        number = number_of(value)
+        if not name or number is None or not np.isfinite(number):
             raise InputError(
                 f"{option} has {each!r} (a name and a number are needed). Write it as cl=3.0."
             )
@@ -245,10 +243,8 @@ def _bounds(given: Sequence[str]) -> dict[str, tuple[float, float]]:
     for each in given:
         name, _, ends = each.partition("=")
         name, low, parted, high = (part.strip() for part in (name, *ends.partition(":")))
-        try:
-            pair = float(low or -np.inf), float(high or np.inf)
-        except ValueError:
-            pair = np.nan, np.nan
+        least, most = number_of(low or -np.inf), number_of(high or np.inf)
+        pair = np.nan if least is None else least, np.nan if most is None else most
         if not (name and parted and (low or high)) or np.isnan(pair).any():
             raise InputError(
                 f"--bounds has {each!r} (a name and two numbers are needed). Write it as "

@@ -25,8 +25,12 @@ from teorell.schedule.given_doses import dose_table
 from teorell.schedule.record_times import RecordTimes
 from teorell.simulation.given import problem_of
 from teorell.simulation.inputs import Input
+from teorell.simulation.settings import check_options
 
 __all__ = ["Data", "data_of", "enough"]
+
+# arguments of teorell.simulate that a fit takes from its table, and numbers that it has no use for
+OF_THE_TABLE = ("parameters", "regimen", "times", "outputs", "reductions")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +110,20 @@ def data_of(
             f"observations are a {type(observations).__name__} (doses are needed too). Give a "
             "teorell.EventTable."
         )
+    for name in OF_THE_TABLE:
+        if name in options:
+            raise TypeError(
+                f"{name} is no option of a fit (predictions are of the table's doses and times). "
+                "Leave it out."
+            )
+    check_options(options)
     given = _known(model, observations, estimated, known)
     kept = np.flatnonzero(~observations.mdv)
+    if not kept.size:
+        raise InputError(
+            "there is no observation of any subject (nothing can be fitted). Give DV where EVID is "
+            "0, or MDV 0."
+        )
     outputs, which = analytes(model, observations, output, kept)
     kept, which = kept[which >= 0], which[which >= 0]
     kept, seen = observed_of(observations, kept, which, truncated)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array
+from teorell.arrays import Array, check_flag, is_whole
 from teorell.errors import InputError
 from teorell.fitting.data import data_of, enough
 from teorell.fitting.levenberg import minimise
@@ -72,18 +72,18 @@ def fit(
     Raises InputError, before any work, for what does not fit together. A problem that does not
     converge, or ends at a bound, has its message.
     """
+    if not isinstance(model, Model):
+        raise TypeError(
+            f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model."
+        )
     for what, number, least in (("starts", starts, 1), ("seed", seed, 0)):
-        whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
-        if not whole or number < least:
+        if not is_whole(number) or number < least:
             raise InputError(
                 f"{what} is {number!r} ({least} is the least). Give a whole number of {least} or "
                 "more."
             )
-    if not isinstance(truncated, bool | np.bool_):
-        raise TypeError(
-            f"truncated is a {type(truncated).__name__} (limits are those of the table). Give "
-            "True or False."
-        )
+    check_flag(pooled, "pooled")
+    check_flag(truncated, "truncated")
     if optimizer is not None:
         check(optimizer)
     scale = scale_of(model, estimate, bounds or {})

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array
+from teorell.arrays import Array, unmasked
 from teorell.errors import InputError, suggestion
 
 __all__ = ["LogNormal", "Normal", "Priors", "priors_of"]
@@ -99,6 +99,7 @@ class Normal(_Prior):
 
 def _array(value: Any, what: str, positive: bool) -> Array:
     """A number or array of finite ones; InputError for others, and where one is not positive."""
+    unmasked(value, what)
     given = np.asarray(value)
     good = given.dtype.kind in "iuf" and given.size > 0
     if good and np.isfinite(given).all() and not (positive and (given <= 0).any()):
@@ -170,6 +171,11 @@ def priors_of(
 
     given: name, or a tuple of names -> prior. positive: which parameters can be nothing else.
     """
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(
+            f"priors are a {type(given).__name__} (each has a name). Give "
+            "{'cl': teorell.LogNormal(3.0, 0.3)}."
+        )
     blocks, seen = [], set()
     for key, prior in (given or {}).items():
         together = key if isinstance(key, tuple) else (key,)
@@ -182,9 +188,13 @@ def priors_of(
                 raise InputError(f"priors have {name!r} twice (which is meant?). Leave one out.")
             seen.add(name)
         columns = tuple(names.index(name) for name in together)
+        if not isinstance(prior, LogNormal | Normal):
+            raise TypeError(
+                f"the prior of {key!r} is a {type(prior).__name__} (what is known of it?). Give "
+                "teorell.LogNormal or teorell.Normal."
+            )
         natural = isinstance(prior, Normal)
-        suits = natural or (isinstance(prior, LogNormal) and all(positive[k] for k in columns))
-        if not suits:
+        if not (natural or all(positive[k] for k in columns)):
             raise InputError(
                 f"the prior of {key!r} does not suit (a teorell.LogNormal is for what is positive: "
                 "it starts above 0, with bounds that are). Give teorell.Normal for others."

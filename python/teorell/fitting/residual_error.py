@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array
+from teorell.arrays import Array, is_number
 from teorell.errors import InputError, suggestion
 
 __all__ = ["Additive", "Combined", "Error", "Proportional", "Scatter", "scatter_of"]
@@ -28,7 +28,7 @@ class Error:
     def __post_init__(self) -> None:
         for name in ("sd", "cv"):
             value = getattr(self, name)
-            number = isinstance(value, int | float | np.integer | np.floating)
+            number = is_number(value)
             if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
                 number = True
             if value is not None and not (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array
+from teorell.arrays import Array, is_whole
 from teorell.errors import InputError, suggestion
 from teorell.tables import WIDTH, wrapped
 
@@ -71,8 +71,7 @@ class Fit:
             raise InputError(
                 f"unknown parameter {name!r} (it was not estimated). {suggestion(name, self.names)}"
             )
-        whole = isinstance(points, int | np.integer) and not isinstance(points, bool)
-        if not whole or points < 3:
+        if not is_whole(points) or points < 3:
             raise InputError(
                 f"a profile of {points!r} points (three are the least). Give a whole number."
             )

@@ -144,7 +144,8 @@ def number(value: object, what: str) -> float:
 
     what: how the message calls it.
     """
-    if not isinstance(value, (Real, np.bool_)):
+    duration = isinstance(value, np.timedelta64)  # to NumPy a whole number
+    if not isinstance(value, (Real, np.bool_)) or duration:
         raise ModelError(
             f"{what} is {repr(value)[:60]} (its type is {type(value).__name__}). Give a real "
             "number."

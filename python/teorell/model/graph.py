@@ -253,8 +253,15 @@ def as_expression(value: object) -> Expression:
     """
     if type(value) is Expression:
         return value
-    if isinstance(value, (Real, np.bool_)):
-        return constant(float(value))
+    duration = isinstance(value, np.timedelta64)  # to NumPy a whole number
+    if isinstance(value, (Real, np.bool_)) and not duration:
+        try:
+            return constant(float(value))
+        except OverflowError:
+            raise ModelError(
+                f"a {type(value).__name__} beyond 1.8e308 in an expression (float64 ends there). "
+                "Choose another unit."
+            ) from None
     several = isinstance(value, (np.ndarray, list, tuple))
     remedy = "Write a loop over its elements." if several else "Give one of these."
     raise TypeError(

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from teorell.arrays import check_flag
 from teorell.errors import ModelError, count
 from teorell.html import html_table
 from teorell.model.actions import Infusion, as_actions, flowing
@@ -181,6 +182,8 @@ class Model(CheckedEquations):
         is taken or the initial value cannot be used.
         """
         self._check_new(name, "state")
+        check_flag(signed, f"signed of state {name!r}")
+        check_flag(controlled, f"controlled of state {name!r}")
         start = self._start(name, initial, bool(signed))
         unit = text(unit, f"unit of {name!r}")
         description = text(description, f"description of {name!r}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from teorell.arrays import is_whole
 from teorell.errors import ModelError
 from teorell.model.expression import Expression, Operand, as_expression, tanh
 from teorell.model.model import Model
@@ -36,7 +37,7 @@ def mlp(
     Raises ModelError for sizes that are no positive whole numbers, and for a name that is taken.
     """
     sizes = [len(inputs), *hidden, outputs]
-    if any(isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1 for n in sizes):
+    if any(not is_whole(n) or n < 1 for n in sizes):
         raise ModelError(
             f"the network {name!r} has layers of {sizes} units (each has one at least). Give whole "
             "numbers of 1 or more."

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.cells import is_missing, number_of
 from teorell.errors import InputError, count
 from teorell.results.nca import NCA, analyse
 from teorell.results.plot import bands
 from teorell.results.solution import Solution
-from teorell.tables import check_csv
+from teorell.schedule.table_file import table_rows
 
 __all__ = ["Observed", "comparison", "geometric_mean", "inside", "read_observed"]
 
 VALUES = ("DV", "CONC", "CP")  # names of the column of concentrations; the first that is there
 CENSORED = ("CENS", "BLQ")  # columns that say that a concentration lies beyond a limit
-MISSING = ("", ".", "NA", "NAN")  # cells without a value, in upper case
 
 
 @dataclass(frozen=True)
@@ -40,13 +38,13 @@ class Observed:
 
 def read_observed(path: Path) -> Observed:
     """Observations of a NONMEM-like CSV: ID (optional), TIME in h, DV or CONC in mg/L. Doses (EVID
-    other than 0) are left out, and records without a value (MDV, CENS, BLQ, or an empty cell, ".",
-    NA). Without ID all rows are one person's curve.
+    other than 0, or without EVID an AMT above 0) are left out, and records without a value (MDV,
+    CENS, BLQ, below LLOQ, or an empty cell, ".", NA). Without ID all rows are one person's curve.
 
     Raises InputError for a file of another kind, missing columns, text where a number should be,
-    and a table without observations.
+    several analytes, a time that goes back or comes twice in a curve, and a table without
+    observations.
     """
-    check_csv(path)
     patient: list[str] = []
     at: list[float] = []
     places: list[str] = []
@@ -56,11 +54,11 @@ def read_observed(path: Path) -> Observed:
     for line, row in _rows(path):
         where = f"{path}, line {line}"
         value = value or next(name for name in VALUES if name in row)
-        if _number(row.get("EVID", ""), where, "EVID", 0.0) != 0.0:
+        if _is_dose(row, where):
             continue
-        missing = _number(row.get("MDV", ""), where, "MDV", 0.0) != 0.0
-        censored = any(_number(row.get(name, ""), where, name, 0.0) != 0.0 for name in CENSORED)
-        if missing or censored or _is_missing(row[value]):
+        missing = _flag(row, "MDV", where, (0, 1)) != 0.0
+        censored = any(_flag(row, name, where, (-1, 0, 1)) != 0.0 for name in CENSORED)
+        if missing or censored or is_missing(row[value]) or _below(row, value, where):
             without += 1
             continue
         _check_one_analyte(row, measured, where)
@@ -72,20 +70,22 @@ def read_observed(path: Path) -> Observed:
         raise InputError(
             f"{path}: no observations (every row is a dose or has no value). Check EVID and MDV."
         )
-    back = np.flatnonzero(np.diff(at) <= 0.0)
-    if back.size and not any(patient):
-        k = int(back[0]) + 1
-        raise InputError(
-            f"{places[k]}: TIME is {at[k]:g} after {at[k - 1]:g} (without ID all rows are one "
-            "person's curve). Add a column ID, or sort the rows."
-        )
+    latest: dict[str, float] = {}
+    for one, time, place in zip(patient, at, places, strict=True):
+        if time <= latest.get(one, -np.inf):
+            whose = f"in the curve of {one}" if one else "without ID all rows are one curve"
+            raise InputError(
+                f"{place}: TIME is {time:g} after {latest[one]:g} ({whose}). Give each person and "
+                "occasion an ID, and sort the rows."
+            )
+        latest[one] = time
     return Observed(np.array(patient), np.array(at), np.array(seen), without)
 
 
 def _check_one_analyte(row: dict[str, str], measured: dict[str, str], where: str) -> None:
     """InputError for an observation of another analyte than the first."""
-    for name in ("DVID", "CMT"):
-        if name not in row or _is_missing(row[name]):
+    for name in ("DVID", "YTYPE", "CMT"):
+        if name not in row or is_missing(row[name]):
             continue
         first = measured.setdefault(name, row[name])
         if row[name] != first:
@@ -98,43 +98,24 @@ def _check_one_analyte(row: dict[str, str], measured: dict[str, str], where: str
 def _person(row: dict[str, str], where: str) -> str:
     """Whose observation a row holds; "" in a table without ID. InputError where nobody is named."""
     if "ID" in row:
-        if _is_missing(row["ID"]):
+        if is_missing(row["ID"]):
             raise InputError(f"{where}: ID is {row['ID']!r} (whose is it?). Give a number or name.")
         return row["ID"]
     return ""
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """The rows of a CSV file that are not blank: the line of the file, and column -> cell; names of
     columns in upper case. TIME and one of `VALUES` are among them.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            head = [name.strip().upper() for name in next(reader, [])]
-            _check_head(path, head)
-            for cells in reader:
-                if not any(cell.strip() for cell in cells):
-                    continue
-                if len(cells) < len(head) or any(cell.strip() for cell in cells[len(head) :]):
-                    raise InputError(
-                        f"{path}, line {reader.line_num}: {count(len(cells), 'cell')} (the header "
-                        f"has {len(head)}). Correct the line."
-                    )
-                row = {name: cell.strip() for name, cell in zip(head, cells, strict=False)}
-                yield reader.line_num, row
-    except csv.Error as error:
-        raise InputError(f"{path} is no CSV file ({error}). Save the table as CSV.") from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not text in UTF-8 ({error.reason}). Save the table as CSV in UTF-8."
-        ) from None
+    names, rows = table_rows(path)
+    head = [name.upper() for name in names]
+    _check_head(path, head)
+    return [(line, dict(zip(head, cells, strict=True))) for line, cells in rows if any(cells)]
 
 
 def _check_head(path: Path, head: list[str]) -> None:
     """InputError unless the names of the columns, in upper case, tell what is needed."""
-    if not any(head):
-        raise InputError(f"{path} is empty (no rows, not even a header). Give a table.")
     twice = [name for name in head if name and head.count(name) > 1]
     if twice:
         raise InputError(f"{path}: two columns {twice[0]} (which is meant?). Rename one.")
@@ -143,21 +124,44 @@ def _check_head(path: Path, head: list[str]) -> None:
         raise InputError(
             f"{path}: no columns TIME and DV or CONC (found {found}). Rename the columns."
         )
+    values = [name for name in VALUES if name in head]
+    if len(values) > 1:
+        raise InputError(
+            f"{path}: columns {' and '.join(values)} (which has the concentrations?). Leave the "
+            "other out."
+        )
 
 
-def _is_missing(cell: str) -> bool:
-    return cell.upper() in MISSING
+def _is_dose(row: dict[str, str], where: str) -> bool:
+    """Is the record no observation, by its EVID? Without one a dose has an AMT above 0."""
+    if is_missing(row.get("EVID", "")):
+        return _number(row.get("AMT", ""), where, "AMT", 0.0) > 0.0
+    return _flag(row, "EVID", where, (0, 1, 2, 3, 4)) != 0.0
+
+
+def _below(row: dict[str, str], value: str, where: str) -> bool:
+    """Does a value lie below the limit of quantification of its row?"""
+    limit = _number(row.get("LLOQ", ""), where, "LLOQ", -np.inf)
+    return _number(row[value], where, value) < limit
+
+
+def _flag(row: dict[str, str], column: str, where: str, known: tuple[int, ...]) -> float:
+    """A cell that holds one of a few whole numbers; 0 where it is missing."""
+    number = _number(row.get(column, ""), where, column, 0.0)
+    if number not in known:
+        raise InputError(
+            f"{where}: {column} is {row[column]} (it is one of {', '.join(map(str, known))}). "
+            "Correct the line."
+        )
+    return number
 
 
 def _number(cell: str, where: str, column: str, missing: float | None = None) -> float:
     """The cell as a finite number; `missing` for one without a value, if that is not None."""
-    if missing is not None and _is_missing(cell):
+    if missing is not None and is_missing(cell):
         return missing
-    try:
-        number = float(cell)
-    except ValueError:
-        number = np.nan
-    if not np.isfinite(number):
+    number = number_of(cell)
+    if number is None or not np.isfinite(number):
         raise InputError(f"{where}: {column} is {cell!r} (a number is needed). Correct the line.")
     return number
 

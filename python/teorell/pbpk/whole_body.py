@@ -20,8 +20,8 @@ from teorell.pbpk.elimination.bound_uptake import unbound_in_liver
 from teorell.pbpk.elimination.filtration import GLOMERULAR_FILTRATION, filtered
 from teorell.pbpk.elimination.liver import LIVERS, check_liver
 from teorell.pbpk.partition.methods import check_composition, of_organs
-from teorell.physiology.adults import WHOLE_BODY
 from teorell.physiology.composition import DENSITIES
+from teorell.physiology.drawn import WHOLE_BODY
 from teorell.physiology.reference_adults import (
     ARTERIAL_BLOOD,
     BLOOD_DENSITY,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.errors import InputError
+from teorell.physiology.drawn import check_drawn, remember
 from teorell.physiology.reference_adults import FLOW_EXPONENT, GFR, HAEMATOCRIT, HEIGHT
 from teorell.physiology.vocabulary import (
     FLOWS,
@@ -21,10 +22,9 @@ from teorell.physiology.vocabulary import (
     mass_share_of,
 )
 
-__all__ = ["WHOLE_BODY", "Adults"]
+__all__ = ["Adults"]
 
 Column = NDArray[np.float64]
-WHOLE_BODY = "whole body, "  # the name of a whole-body model, before that of its drug
 
 
 class Adults(dict[str, Column]):
@@ -37,7 +37,7 @@ class Adults(dict[str, Column]):
     Adults({name: column[:10] for name, column in people.items()}).
 
     People drawn for a drug remember it, as long as they hold a column that was drawn for it: the
-    model of another drug refuses them.
+    model of another drug refuses them, as it does such columns in a plain dict (drawn.py).
     """
 
     _drug = ""  # its name
@@ -47,17 +47,14 @@ class Adults(dict[str, Column]):
         """These people with columns that were drawn for a drug, which they remember."""
         people = Adults({**self, **columns})
         people._drug, people._drawn = name, columns
+        remember(columns, name)
         return people
 
     def check_model(self, name: str) -> None:
         """InputError if these people were drawn for another drug than that of the model."""
-        kept = [each for each, column in self._drawn.items() if self.get(each) is column]
-        if kept and name.startswith(WHOLE_BODY) and name != WHOLE_BODY + self._drug:
-            raise InputError(
-                f"these people were drawn for {self._drug} and the model is {name!r} (their "
-                f"{', '.join(kept)} are another drug's). Draw them with drug= that of the model, "
-                "or give other columns of these names."
-            )
+        kept = {each: column for each, column in self._drawn.items() if self.get(each) is column}
+        remember(kept, self._drug)  # people from a pickle
+        check_drawn(self, name)
 
     @property
     def body(self) -> dict[str, Column]:

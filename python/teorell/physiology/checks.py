@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.arrays import is_number
 from teorell.errors import InputError, suggestion
 from teorell.physiology.animals import ANIMALS, NEEDED
 
@@ -55,7 +56,7 @@ def number_between(
     value: object, name: str, of: str, low: float, high: float, whose: str = ""
 ) -> float:
     """A finite number between two others; InputError in words, TypeError for what is none."""
-    if isinstance(value, bool | str) or not isinstance(value, int | float | np.number):
+    if not is_number(value):
         raise TypeError(f"{name} is {value!r} (a number of {of} is needed). Give one.")
     try:
         number = float(value)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.cells import missing_in
 from teorell.errors import InputError
 from teorell.physiology.growth import OLDEST
 from teorell.physiology.vocabulary import unit
@@ -25,6 +26,7 @@ def checked(name: str, column: Column, place: str) -> Column:
     """Finite numbers within reason, (rows,) float64, in the unit of the vocabulary. InputError,
     with the place and the first row, for others.
     """
+    refuse(place, missing_in(column), f"{name} is missing", lambda row: "a number is needed")
     if column.dtype.kind not in "fiub":
         texts = [str(each) for each in column]
         bad = np.array([_number(each) is None for each in texts])
@@ -37,7 +39,8 @@ def checked(name: str, column: Column, place: str) -> Column:
     low, high = LIMITS.get(name, (0.0, np.inf))
     bad = ~(np.isfinite(numbers) & (numbers >= low) & (numbers <= high))
     of = unit(name)
-    span = f"{low:g} to {high:g} {of}" if high < np.inf else f"{low:g} or more {of}"
+    span = f"{low:g} to {high:g}" if high < np.inf else f"{low:g} or more"
+    span += f" {of}" if of != "1" else ""
     refuse(place, bad, f"{name} out of reason ({span})", lambda row: f"{numbers[row]:g}")
     return numbers
 

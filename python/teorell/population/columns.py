@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from teorell.arrays import is_whole, unmasked
+from teorell.cells import is_missing, missing_in
 from teorell.errors import InputError, count
 
 __all__ = ["Column", "added", "check_ids", "chosen_people"]
@@ -19,11 +21,14 @@ def added(given: Mapping[str, ArrayLike], people: int, text: bool) -> dict[str, 
     """Columns of so many people, of one number or (people,) each; text: text may be given."""
     found: dict[str, Column] = {}
     for name, value in given.items():
+        unmasked(value, repr(name))
         column = np.asarray(value)
         if not text or column.dtype.kind in "fiub":
             column = _finite(name, column)
         elif column.dtype.kind == "O":
-            column = column.astype(str)
+            texts = column.astype(str)
+            blank = [not isinstance(each, str) and is_missing(each) for each in column.reshape(-1)]
+            column = np.where(np.reshape(blank, column.shape), "", texts)
         found[name] = np.full(people, column) if column.ndim == 0 else column
     return found
 
@@ -33,9 +38,10 @@ def chosen_people(key: Any, people: int) -> Any:
 
     InputError for a mask of another length, TypeError for what chooses nobody.
     """
-    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+    if is_whole(key):
         return [range(people)[key]]
     if isinstance(key, list | np.ndarray):
+        unmasked(key, "what chooses people")
         places = np.asarray(key) if len(key) else np.zeros(0, np.intp)
         if places.dtype == bool and places.shape != (people,):
             raise InputError(
@@ -75,15 +81,16 @@ def check_ids(ids: Column, people: int) -> None:
             f"ids of shape {ids.shape} for {count(people, 'person')} (one each is needed). Give "
             "(n,)."
         )
-    missing = [place for place, each in enumerate(ids.tolist()) if each is None or each != each]
-    if missing:
+    names = ids.tolist()
+    missing = np.flatnonzero(missing_in(ids))
+    if missing.size:
         raise InputError(
             f"person {missing[0]}, counted from 0, has no id (results would not tell who it is). "
             "Give each one, or none."
         )
-    first: dict[Any, int] = {}
-    if np.unique(ids).size < people:
-        for place, each in enumerate(ids.tolist()):
+    if len(set(names)) < people:
+        first: dict[Any, int] = {}
+        for place, each in enumerate(names):
             if each in first:
                 raise InputError(
                     f"id {each!r} names persons {first[each]} and {place}, counted from 0 (results "

@@ -13,6 +13,8 @@ from teorell.tables import aligned, check_folder
 
 __all__ = ["add_parser", "run"]
 
+# of files that hold no CSV
+OTHER_KINDS = (".xlsx", ".xls", ".ods", ".parquet", ".json", ".zarr", ".gz", ".zip", ".rds", ".xpt")
 SHOWN = ("age", "body_weight", "height", "body_mass_index", "haematocrit", "gfr", "cardiac_output")
 
 
@@ -58,6 +60,10 @@ def run(options: argparse.Namespace) -> int:
     check_folder(out.parent, "--out")
     if out.is_dir():
         raise InputError(f"--out is {out} (a folder; a file is written). Name a file in it.")
+    if out.suffix.lower() in OTHER_KINDS:
+        raise InputError(f"--out is {out} (a CSV file is written). Let it end in .csv.")
+    if options.people < 1:
+        raise InputError(f"--people is {options.people} (one is the least). Give 1 or more.")
     age = options.age
     if age is not None and len(age) > 2:
         raise InputError(f"--age has {len(age)} numbers (one, or least and most). Give two.")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.arrays import is_whole
 from teorell.errors import InputError
 
 __all__ = ["PEOPLE", "check_count", "check_seed", "evenly", "normals", "rounds", "uniforms"]
@@ -20,7 +21,7 @@ PEOPLE = 16384  # drawn at once: their columns stay in cache
 
 def check_seed(seed: object) -> int:
     """A seed as an int; InputError for a negative one, TypeError for what is no whole number."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+    if not is_whole(seed):
         raise TypeError(f"seed is {seed!r} (a whole number is needed). Give one, such as 1.")
     if seed < 0:
         raise InputError(f"seed is {seed} (it counts from 0). Give a whole number of 0 or more.")
@@ -29,7 +30,7 @@ def check_seed(seed: object) -> int:
 
 def check_count(n: object) -> int:
     """A number of people; InputError below 1, TypeError for what is no whole number."""
-    if isinstance(n, bool) or not isinstance(n, int | np.integer):
+    if not is_whole(n):
         raise TypeError(f"n is {n!r} (it counts people). Give a whole number.")
     if n < 1:
         raise InputError(f"n is {n} (a population has at least one person). Give 1 or more.")

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from teorell.arrays import check_flag
 from teorell.errors import InputError, count, suggestion
 from teorell.html import html_table
-from teorell.physiology.adults import WHOLE_BODY
+from teorell.physiology.drawn import WHOLE_BODY, remember
 from teorell.physiology.vocabulary import MORE, SHARES, VOCABULARY, unit
 from teorell.population.columns import Column, added, check_ids, chosen_people
 from teorell.population.draws import check_count, check_seed
@@ -63,6 +64,7 @@ class Population:
                 )
         self.ids: NDArray[Any] = np.arange(self._people) if ids is None else np.asarray(ids)
         check_ids(self.ids, self._people)
+        remember(self.parameters, drug)
 
     @staticmethod
     def sample(
@@ -95,10 +97,7 @@ class Population:
         from teorell.population.sample import sampled_animals, sampled_humans
 
         people, number = check_count(n), check_seed(seed)
-        if not isinstance(survey_weights, bool | np.bool_):
-            raise TypeError(
-                f"survey_weights is {survey_weights!r} (True or False is needed). Give one."
-            )
+        check_flag(survey_weights, "survey_weights")
         wanted = requested(species, age=age, sex=sex, bmi=bmi, gfr=gfr)
         if wanted is None:
             return Population(
@@ -253,6 +252,7 @@ class Population:
         drawn = log_normal(len(self), parameters, correlations or {}, check_seed(seed))
         people = self._with("parameters", drawn, units)
         people._drug = drug
+        remember(people.parameters, drug)
         return people
 
     def __getitem__(self, key: Any) -> Any:

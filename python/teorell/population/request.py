@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from teorell.arrays import is_number
 from teorell.errors import InputError, suggestion
 from teorell.physiology.checks import check_species, sex_of
 from teorell.physiology.growth import OLDEST as VERY_OLD
@@ -55,12 +56,12 @@ def _range(
 ) -> tuple[float, float]:
     """Two numbers in their order, or one where that may be; InputError for others."""
     pair = given
-    if isinstance(given, int | float | np.number) and not isinstance(given, bool) and one:
+    if is_number(given) and one:
         pair = (given, given)
     if isinstance(pair, np.ndarray):
         pair = pair.tolist()
     fits = isinstance(pair, tuple | list) and len(pair) == 2
-    if not fits or not all(_is_number(each) for each in pair):
+    if not fits or not all(is_number(each) for each in pair):
         what = "a number or two" if one else "two numbers"
         raise TypeError(f"{name} is {given!r} ({what} of {of} are needed). Give (least, most).")
     least, most = float(pair[0]), float(pair[1])
@@ -74,7 +75,3 @@ def _range(
             f"{name} goes from {least:g} to {most:g} (nobody is there). Give (least, most)."
         )
     return least, most
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

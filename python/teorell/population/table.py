@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.arrays import unmasked
+from teorell.cells import is_missing
 from teorell.errors import InputError
 from teorell.physiology.checks import WORDS, check_species, sex_of
 from teorell.physiology.human import numbers_of_humans, too_light, unlike_the_age
@@ -66,7 +68,9 @@ def read_columns(path: Path, comments: str = "") -> dict[str, Column]:
             while comments and head and head[0].startswith(comments):
                 head = next(lines, [])
             head = [cell.strip() for cell in head]
-            if not head or not all(head):
+            if not any(head):
+                raise InputError(f"{path} is empty (no rows, not even a header). Give a table.")
+            if not all(head):
                 raise InputError(
                     f"{path}, line {lines.line_num}: a column without a name (each needs one). "
                     "Is the file whole?"
@@ -216,12 +220,15 @@ def _columns(frame: Any) -> dict[str, Column]:
         raise InputError("the table has two columns of one name (which is meant?). Rename one.")
     try:
         names: Iterable[Any] = frame.columns if hasattr(frame, "columns") else frame.keys()
-        found = {str(name): np.asarray(frame[name]) for name in names}
+        given = {str(name): frame[name] for name in names}
     except AttributeError:
         raise TypeError(
             f"people are a {type(frame).__name__} (columns with names are needed). Give a "
             "DataFrame or a mapping."
         ) from None
+    for name, values in given.items():
+        unmasked(values, f"column {name!r}")
+    found = {name: np.asarray(values) for name, values in given.items()}
     sizes = {name: column.shape for name, column in found.items()}
     for name, shape in sizes.items():
         if len(shape) != 1 or shape != next(iter(sizes.values())):
@@ -262,7 +269,7 @@ def _is_known(name: str) -> bool:
 
 def _female(column: Column, place: str) -> Column:
     """1 for women of words such as "female"."""
-    words = column.tolist()
+    words = [each.strip() if isinstance(each, str) else each for each in column.tolist()]
     bad = [not isinstance(word, str) or word.casefold() not in WORDS for word in words]
     refuse(place, bad, f"sex is none of {', '.join(WORDS)}", lambda row: repr(words[row]))
     return np.array([sex_of(word) for word in words], np.float64)
@@ -272,18 +279,31 @@ def _covariate(column: Column) -> Column:
     """Numbers and dates as they are, other things as text; "" where a cell is missing."""
     if column.dtype.kind in "fiubM":
         return column
-    return np.array(["" if each is None or each != each else str(each) for each in column.tolist()])
+    cells = column.tolist()
+    return np.array(
+        [each if isinstance(each, str) else "" if is_missing(each) else str(each) for each in cells]
+    )
 
 
 def _numeric(cells: list[str]) -> Column:
-    """Numbers, where all cells are; else text, of which an apostrophe that kept it from running in
-    a spreadsheet is taken again.
+    """Numbers, where all cells that are not missing are; else text, of which an apostrophe that
+    kept it from running in a spreadsheet is taken again.
     """
     try:
-        if any("_" in cell for cell in cells):
+        if any("_" in cell for cell in cells) or all(map(is_missing, cells)):
             raise ValueError
         whole = all(cell.lstrip("+-").isdigit() for cell in cells)
-        return np.array([int(each) if whole else float(each) for each in cells])
+        missing = [not whole and is_missing(cell) for cell in cells]
+        numbers = [
+            int(cell) if whole else float(cell)
+            for cell, no in zip(cells, missing, strict=True)
+            if not no
+        ]
+        if not any(missing):
+            return np.array(numbers)
+        column = np.full(len(cells), np.nan)
+        column[~np.array(missing)] = numbers
+        return column
     except (ValueError, OverflowError):
         return np.array(
             [each[1:] if each[:1] == "'" and defused(each[1:]) == each else each for each in cells]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from teorell.arrays import Array
+from teorell.arrays import Array, is_tensor, real_numbers
 from teorell.engine.batch import Infusions
 from teorell.errors import InputError
 from teorell.patients import Patients
@@ -146,15 +146,22 @@ def nca(times: ArrayLike, values: ArrayLike, units: dict[str, str] | None = None
     times: (times,), ascending. values: (patients, times), or (times,) for one curve. units:
     quantity -> unit, for the tables. The whole curve is analysed, from the first sample on, as
     after one dose: nothing is extrapolated back to time 0, and with several doses `auc_inf` is that
-    of all. A curve with a NaN (a patient whose simulation failed) has NaN results. A concentration
-    of zero or less is below quantification: it enters areas as it is, but the curve ends at the
-    last positive one. A single sample has no area: NaN. An NCAWarning says for how many curves the
-    samples are too far apart, or end too early (see results/nca_checks.py). Raises InputError if
-    shapes disagree or times are not finite and ascending.
+    of all. A curve with a NaN (a patient whose simulation failed) or an infinite value has NaN
+    results. A concentration of zero or less is below quantification: it enters areas as it is, but
+    the curve ends at the last positive one. A single sample has no area: NaN. An NCAWarning says
+    for how many curves the samples are too far apart, or end too early (see results/nca_checks.py).
+    Raises InputError if shapes disagree, if times are not finite and ascending, and for what is no
+    number: texts, dates, booleans, masked values.
     """
-    found = analyse(times, values, units)
+    found = analyse(_plain(times), _plain(values), units)
     warn(found.coarse, found.extrapolated, None, stacklevel=2)
     return found
+
+
+def _plain(given: Any) -> Any:
+    """The array of a tensor on the CPU, if it has no derivative that would be lost."""
+    plain = is_tensor(given) and not given.requires_grad and given.device.type == "cpu"
+    return given.numpy() if plain else given
 
 
 def analyse(
@@ -167,8 +174,8 @@ def analyse(
 
     infusions: when they ran, where that is known.
     """
-    t = np.asarray(times, dtype=np.float64)
-    curves = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    t = real_numbers(times, "the array of times")
+    curves = np.atleast_2d(real_numbers(values, "the array of concentrations"))
     if t.ndim != 1 or t.size == 0 or curves.ndim != 2 or curves.shape[1] != t.size:
         raise InputError(
             f"times have shape {t.shape}, values {curves.shape} (a row of values needs a time for "

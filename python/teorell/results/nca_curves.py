@@ -25,8 +25,8 @@ def analysed(t: Array, c: Array) -> tuple[tuple[Array, ...], NDArray[np.bool_]]:
     """The columns of `NCA` for curves c of shape (times, patients), and which are `coarse`."""
     positive = c > 0.0
     top = np.argmax(c, axis=0)
-    cmax = np.max(c, axis=0)  # NaN if any is
-    broken = np.isnan(cmax)
+    cmax = np.max(c, axis=0)
+    broken = ~np.isfinite(c).all(axis=0)
     last = len(t) - 1 - np.argmax(positive[::-1], axis=0)  # meaningless where nothing is positive
     nothing = ~positive.any(axis=0)
     c_last = np.take_along_axis(c, last[None], axis=0)[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from teorell.arrays import Array
+from teorell.arrays import Array, check_flag, real_numbers
 from teorell.errors import InputError, count
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ def plot(
     logarithmic axis, zeros and negative values left out. ax: where to draw; a new figure if None.
     Raises ImportError without matplotlib, InputError if shapes disagree.
     """
-    t = np.asarray(times, dtype=np.float64)
-    curves = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    check_flag(log, "log")
+    t = real_numbers(times, "the array of times")
+    curves = np.atleast_2d(real_numbers(values, "the array of values"))
     if t.ndim != 1 or curves.ndim != 2 or curves.shape[1] != t.size or not curves.size:
         raise InputError(
             f"times have shape {t.shape}, values {curves.shape} (they cannot be drawn). "
@@ -105,7 +106,7 @@ def _draw_curves(ax: Axes, t: Array, curves: Array, color: str, log: bool) -> No
 
 def _draw_points(ax: Axes, times: ArrayLike, values: ArrayLike, log: bool) -> None:
     """What was observed; InputError where times and values are not as many."""
-    at, seen = (np.ravel(np.asarray(each, dtype=np.float64)) for each in (times, values))
+    at, seen = (np.ravel(real_numbers(each, "what was observed")) for each in (times, values))
     if at.shape != seen.shape:
         raise InputError(
             f"observed has {count(at.size, 'time')} and {count(seen.size, 'value')} (a point "

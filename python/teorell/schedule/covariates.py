@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from teorell.arrays import Array, is_tensor, numbers
+from teorell.arrays import Array, is_tensor, numbers, real_numbers
 from teorell.errors import InputError, count
 from teorell.rows import Rows, check_rows, falls
 from teorell.schedule.ties import tied_together
@@ -100,7 +100,8 @@ def stepwise(times: ArrayLike, values: Any) -> Stepwise:
             "the values of a stepwise parameter are a torch tensor (they have no derivative by "
             "torch in this version). Give .detach().numpy() of it."
         )
-    given = np.asarray(values)
+    what = "the values of a stepwise parameter"
+    given = real_numbers(values, what)
     if at.ndim != 1 or not at.size or given.ndim not in (1, 2) or given.shape[-1] != at.size:
         raise InputError(
             f"a stepwise parameter has times of shape {at.shape} and values of shape {given.shape} "
@@ -111,7 +112,7 @@ def stepwise(times: ArrayLike, values: Any) -> Stepwise:
             "the times of a stepwise parameter do not ascend (which value holds?). Sort them, each "
             "once."
         )
-    rows = numbers(given.reshape(-1), "the values of a stepwise parameter")
+    rows = numbers(given.reshape(-1), what)
     patients = given.shape[0] if given.ndim == 2 else 1
     offsets = np.arange(patients + 1, dtype=np.int64) * at.size
     return Stepwise(np.array(rows), np.tile(at, patients), offsets)

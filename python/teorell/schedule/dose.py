@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from teorell.arrays import Array, agree, is_tensor, numbers_or_tensor
+from teorell.arrays import Array, agree, is_tensor, is_whole, numbers_or_tensor
 from teorell.errors import InputError
 from teorell.model.expression import Expression
 
@@ -158,11 +158,7 @@ def line_of(
                 "dose). Give doses= too."
             )
         doses = 1
-    if (
-        isinstance(doses, bool)
-        or not isinstance(doses, int | np.integer)
-        or not 1 <= doses <= MAX_DOSES
-    ):
+    if not is_whole(doses) or not 1 <= doses <= MAX_DOSES:
         raise InputError(
             f"doses is {doses!r} (it counts how often the dose is given). Give a whole number from "
             f"1 to {MAX_DOSES}."

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.cells import is_missing, number_of
 from teorell.errors import InputError, suggestion
 from teorell.model import Model
-from teorell.schedule.cells import is_missing, number_of
 from teorell.schedule.sheet import Sheet
 
 __all__ = ["compartments_of"]

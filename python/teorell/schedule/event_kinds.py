@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
+from teorell.cells import is_missing
 from teorell.errors import InputError, InputWarning
-from teorell.schedule.cells import is_missing
 from teorell.schedule.sheet import Sheet
 
 __all__ = ["kinds_of", "unused_columns", "warn_of_unused"]

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
+from teorell.cells import FAILED, key_of, number_of
 from teorell.errors import InputError
 from teorell.model import Model
-from teorell.schedule.cells import number_of
 from teorell.schedule.event_compartments import compartments_of
 from teorell.schedule.event_covariates import covariate_of, labels_of
 from teorell.schedule.event_doses import doses_of_records
@@ -169,9 +169,12 @@ def _subjects(table: Sheet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     remedy = "Give a number or a name."
     table.refuse(~table.given("ID"), "ID", "whose record is it?", remedy)
     if given.dtype.kind in "OU":
-        neither = [not isinstance(one, str) and number_of(one) is None for one in given]
+        neither = [
+            one.lower() in FAILED if isinstance(one, str) else number_of(one) is None
+            for one in given
+        ]
         table.refuse(np.array(neither, np.bool_), "ID", "neither number nor name", remedy)
-        codes = np.unique(np.array([str(one) for one in given]), return_inverse=True)[1]
+        codes = np.unique(np.array([key_of(one) for one in given]), return_inverse=True)[1]
     else:
         table.numbers("ID")  # refuses what is none
         codes = np.unique(given, return_inverse=True)[1]

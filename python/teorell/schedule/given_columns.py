@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import check_tensor, is_tensor, numbers
+from teorell.arrays import check_tensor, is_tensor, is_whole, numbers, unmasked
 from teorell.errors import InputError
 from teorell.model.expression import Expression
 from teorell.schedule.dose import (
@@ -44,6 +44,7 @@ def columns_of(
     shapes["doses"] = _shape(doses)
     single = isinstance(into, str | Expression)
     if not single:
+        unmasked(into, "the column into")
         into = np.asarray(into, dtype=object)
         shapes["into"] = into.shape
     whose = None if patient is None else _whole(patient, "the column patient")
@@ -136,6 +137,7 @@ def _whole(value: Any, what: str) -> NDArray[np.int64]:
                 f"{what} is a tensor that is mapped over (only numbers of doses can be). Give "
                 "an array."
             ) from None
+    unmasked(value, what)
     array = np.asarray(value)
     if array.dtype.kind not in "iu" and array.size:
         raise InputError(f"{what} has type {array.dtype} (it counts). Give integers.")
@@ -158,7 +160,7 @@ def _patients_in(owner: NDArray[np.int64], patients: int | None) -> int:
     known = patients
     if patients is None:
         known = int(owner.max(initial=-1)) + 1
-    elif isinstance(patients, bool) or not isinstance(patients, int | np.integer) or patients < 1:
+    elif not is_whole(patients) or patients < 1:
         raise InputError(
             f"patients is {patients!r} (it counts them). Give a whole number of 1 or more."
         )

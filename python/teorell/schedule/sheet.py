@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
+from teorell.cells import column_of, is_missing, missing_in, number_of, reason, shown
 from teorell.errors import InputError
-from teorell.schedule.cells import column_of, is_missing, number_of, reason
 from teorell.schedule.table_file import read_table
 
 __all__ = ["STANDARD", "Sheet", "sheet"]
@@ -54,7 +54,7 @@ class Sheet:
         row = int(np.argmax(bad))
         given = self.names.get(column, column)
         value = self.columns[given][row] if given in self.columns else None
-        value = "missing" if is_missing(value) else value
+        value = "missing" if is_missing(value) else shown(value)
         more = f", and {int(bad.sum()) - 1} more" if bad.sum() > 1 else ""
         raise InputError(f"{self.where(row, column)} is {value} ({why}{more}). {remedy}")
 
@@ -84,12 +84,7 @@ class Sheet:
         name = self.names.get(column, column)
         if name not in self.columns:
             return np.zeros(self.rows, np.bool_)
-        cells = self.columns[name]
-        if cells.dtype.kind in "biu":
-            return np.ones(self.rows, np.bool_)
-        if cells.dtype.kind == "f":
-            return np.array(cells == cells)  # NaN is no value
-        return np.array([not is_missing(cell) for cell in cells], np.bool_)
+        return ~missing_in(self.columns[name])
 
 
 def _is_boolean(cell: Any) -> bool:

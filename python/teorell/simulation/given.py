@@ -20,7 +20,7 @@ from teorell.simulation.parameters import parameter_columns
 from teorell.simulation.problem import Problem
 from teorell.simulation.problem_inputs import patient_count
 from teorell.simulation.reductions import reductions_of
-from teorell.simulation.settings import chosen_outputs, solver_options
+from teorell.simulation.settings import check_options, chosen_outputs, solver_options
 
 __all__ = ["from_table", "problem_of"]
 
@@ -69,6 +69,7 @@ def problem_of(
         raise TypeError(
             f"model is a {type(model).__name__} (equations are needed). Give a teorell.Model."
         )
+    check_options(options)
     if not model.state_names:
         raise InputError(
             f"model {model.name!r} has no states (there is nothing to solve). Declare them with "

@@ -15,6 +15,7 @@ from teorell.arrays import Array, check_bounds, is_tensor, numbers_or_tensor
 from teorell.errors import InputError, count, suggestion
 from teorell.model import Model
 from teorell.patients import Patients, patients_of
+from teorell.physiology.drawn import check_drawn
 from teorell.schedule.covariates import Stepwise, checked_steps
 
 __all__ = [
@@ -140,7 +141,9 @@ def check_people(model: Model, parameters: object) -> None:
     check = getattr(parameters, "check_model", None)
     if callable(check):
         check(model.name)
-    elif hasattr(parameters, "parameters") and not isinstance(parameters, Mapping):
+    elif isinstance(parameters, Mapping):
+        check_drawn(parameters, model.name)
+    elif hasattr(parameters, "parameters"):
         check_people(model, parameters.parameters)
 
 

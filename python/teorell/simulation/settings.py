@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from teorell.arrays import Array, numbers
+from teorell.arrays import Array, is_whole, numbers
 from teorell.engine.batch import ATOL, MAX_STEPS, METHOD, RTOL
 from teorell.errors import InputError, count, suggestion
 from teorell.model import Model
 from teorell.progress import Progress
 
-__all__ = ["chosen_outputs", "solver_options"]
+__all__ = ["check_options", "chosen_outputs", "solver_options"]
 
 EXECUTORS = ("machine_code", "interpreter")
 SAMPLES = ("after", "before")
@@ -78,6 +79,17 @@ def solver_options(
     }
 
 
+def check_options(options: Iterable[str]) -> None:
+    """TypeError for a name that is no option of teorell.simulate."""
+    known = [*list(signature(solver_options).parameters)[1:], "start", "reductions"]
+    for name in options:
+        if name not in known:
+            raise TypeError(
+                f"unknown option {name!r} (teorell.simulate has none such). "
+                f"{suggestion(name, known)}"
+            )
+
+
 def chosen_outputs(model: Model, outputs: Sequence[str] | str | None) -> tuple[str, ...]:
     """The names of outputs as a tuple, checked; all that the model declares if there are none."""
     known = model.output_names
@@ -95,6 +107,11 @@ def chosen_outputs(model: Model, outputs: Sequence[str] | str | None) -> tuple[s
             "all."
         )
     for name in chosen:
+        if not isinstance(name, str):
+            raise TypeError(
+                f"outputs has a {type(name).__name__} (names are needed). Give the name of an "
+                "output, as a text."
+            )
         if name not in known:
             raise InputError(
                 f"unknown output {name!r} (model {model.name!r} does not declare it). "
@@ -155,5 +172,5 @@ def _longest(max_step: float | None) -> float:
 
 
 def _whole(value: object, name: str, reason: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+    if not is_whole(value) or value < 1:
         raise InputError(f"{name} is {value!r} ({reason}). Give a whole number of 1 or more.")

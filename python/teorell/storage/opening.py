@@ -184,6 +184,9 @@ def _gone(store: Store, found: Manifest) -> NDArray[np.bool_]:
     for number in done:
         size = size_of(store, int(number), names)
         gone[number] = size < 0
+        odd = [file for file in store.files(int(number), names) if file.is_dir()]
+        if odd:
+            raise _changed(store, int(number), odd, "are folders by now")
         if size >= 0 and size != found.sizes[number]:
             files = store.files(int(number), names)
             raise _changed(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from teorell.arrays import Array, agree
+from teorell.arrays import Array, agree, is_whole
 from teorell.errors import InputError
 from teorell.schedule.given_doses import check_regimen
 from teorell.schedule.record_times import RecordTimes
@@ -61,7 +59,7 @@ def _patients_a_chunk(numbers: int, times: int, patients: int, chunk: int | None
     """
     if chunk is None:
         chunk = max(1, int(BYTES // (8 * numbers)))
-    elif isinstance(chunk, bool) or not isinstance(chunk, int | np.integer) or chunk < 1:
+    elif not is_whole(chunk) or chunk < 1:
         raise InputError(
             f"chunk is {chunk!r} (it counts patients). Give a whole number of 1 or more, or None."
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from teorell.arrays import agree, is_tensor, numbers
+from teorell.arrays import agree, is_tensor, is_whole, numbers
 from teorell.errors import InputError
 from teorell.model import Model
 from teorell.patients import Patients, patients_of
@@ -118,7 +118,7 @@ def population_of(model: Model, parameters: Any, regimen: Any, patients: int | N
     open_ended = callable(known) or callable(regimen) or foreign
     number = agree(sizes)
     if patients is not None:
-        if isinstance(patients, bool) or not isinstance(patients, int | np.integer) or patients < 1:
+        if not is_whole(patients) or patients < 1:
             raise InputError(
                 f"patients is {patients!r} (it counts them). Give a whole number of 1 or more."
             )

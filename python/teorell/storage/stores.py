@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from errno import EACCES, ENOENT, ENOTDIR
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,7 +66,18 @@ def store_at(path: str | os.PathLike[str]) -> Store:
 
     InputError for any other, ImportError without its package.
     """
-    text = os.fspath(path)
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise TypeError(
+            f"the path of a store is a {type(path).__name__} (text is needed). Give a str."
+        )
+    try:
+        os.lstat(text)
+    except (OSError, ValueError) as error:
+        errno = getattr(error, "errno", None)
+        if errno not in (ENOENT, ENOTDIR, EACCES):
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise InputError(f"{text[:60]!r} is no path ({why}). Give another.") from None
     if "://" in text:
         raise InputError(
             f"{text} is not on this machine's file system (a store is a folder). Mount it, or copy "

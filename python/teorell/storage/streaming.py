@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import is_tensor
+from teorell.arrays import check_flag, is_tensor
 from teorell.errors import InputError
 from teorell.model import Model
 from teorell.progress import Progress, reporting
@@ -149,6 +149,7 @@ def simulate_to(
     ImportError without zarr or pyarrow.
     """
     store = store_at(path)
+    check_flag(resume, "resume")
     if is_tensor(times):
         raise InputError(
             "times are a torch tensor (a store holds no derivatives). Give .numpy() of them."

@@ -1,7 +1,8 @@
-"""What a cell of an event table says: a number, nothing, or something that is no number."""
+"""What a cell of a table says: a number, nothing, or something that is no number."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -12,32 +13,54 @@ from numpy.typing import NDArray
 from teorell.arrays import is_tensor
 from teorell.errors import InputError
 
-__all__ = ["column_of", "is_missing", "number_of", "reason"]
+__all__ = [
+    "FAILED",
+    "column_of",
+    "is_missing",
+    "key_of",
+    "missing_in",
+    "number_of",
+    "reason",
+    "shown",
+]
 
-MISSING = frozenset({"", ".", "na", "n/a", "nan", "none", "null", "<na>"})
+MISSING = frozenset({"", ".", "na", "n/a", "nan", "none", "null", "<na>", "#n/a"})
+FAILED = frozenset({"#ref!", "#value!", "#name?", "#null!", "#div/0!", "#num!"})  # spreadsheets'
 MISSING_TYPES = frozenset({"NAType", "NaTType", "MaskedConstant"})  # of pandas and NumPy
+LONGEST = 60  # characters of a cell in a message
 _NAN = float("nan")
 
 
 def is_missing(cell: Any) -> bool:
-    """Has the cell no value? Empty, ".", NA, NaN, None, NULL in any case, or masked."""
+    """Has the cell no value? Empty, ".", NA, NaN, None, NULL, #N/A in any case, or masked."""
     if isinstance(cell, str):
         return cell.strip().lower() in MISSING
     if cell is None or type(cell).__name__ in MISSING_TYPES:
         return True
     if isinstance(cell, np.datetime64 | np.timedelta64):
         return bool(np.isnat(cell))
-    return isinstance(cell, float | np.floating) and bool(np.isnan(cell))
+    return isinstance(cell, float | np.floating | Decimal) and bool(cell != cell)
+
+
+def missing_in(column: NDArray[Any]) -> NDArray[np.bool_]:
+    """(rows,) which cells of a column have no value."""
+    if column.dtype.kind in "biu":
+        return np.zeros(len(column), np.bool_)
+    if column.dtype.kind == "f":
+        return np.array(column != column)
+    return np.array([is_missing(cell) for cell in column], np.bool_)
 
 
 def number_of(cell: Any) -> float | None:
     """The number that a cell holds, NaN if it is missing, None if it holds anything else.
 
-    Booleans, dates, lists and complex numbers are something else.
+    Booleans, dates, durations, lists and complex numbers are something else.
     """
     if is_missing(cell):
         return _NAN
-    if isinstance(cell, bool | np.bool_) or not isinstance(cell, str | Real | Decimal):
+    if isinstance(cell, bool | np.bool_ | np.timedelta64):
+        return None
+    if not isinstance(cell, str | Real | Decimal):
         return None
     try:
         number = float(cell)
@@ -50,12 +73,31 @@ def reason(cell: Any) -> str:
     """Why a cell is no number, for a message."""
     if isinstance(cell, bool | np.bool_):
         return "a boolean, not a number"
-    text = str(cell).strip()
+    text = shown(cell).strip()
+    if text.lower() in FAILED:
+        return "what a spreadsheet shows of a formula that failed"
+    if isinstance(cell, np.timedelta64 | timedelta):
+        return "not a number; durations have no unit of time here"
     if "-" in text[1:] or ":" in text or "/" in text:
         return "not a number; dates and clock times are not read"
     if "," in text:
         return "not a number; decimals have a point, thousands no comma"
     return "not a number"
+
+
+def shown(cell: Any) -> str:
+    """A cell as a message tells it, the start of what is long."""
+    try:
+        text = str(cell)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        text = f"{type(cell).__name__} of thousands of digits"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def key_of(cell: Any) -> str:
+    """What tells a subject's cell from others: outer blanks do not, nor 1 from 1.0 and "1"."""
+    whole = not isinstance(cell, str) and isinstance(cell, Real) and cell == cell // 1
+    return str(int(cell)) if whole else str(cell).strip()
 
 
 def column_of(values: Any, name: str) -> NDArray[Any]:
