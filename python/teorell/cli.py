@@ -26,6 +26,7 @@ EXTRAS = {
     "safetensors": "teorell[learn]",
     "scipy": "scipy",
     "torch": "teorell[torch]",
+    "torchdiffeq": "teorell[learn]",
     "xarray": "teorell[frames]",
     "zarr": "teorell[storage]",
 }
