@@ -63,7 +63,8 @@ class Residuals(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Residuals (models, drugs) of x: (drugs, inputs) or (models, drugs, inputs)."""
         hidden = self.bend(x @ self.into + self.bias)
-        return SCALE * (hidden @ self.out + self.shift)[..., 0]
+        found: Tensor = SCALE * (hidden @ self.out + self.shift)[..., 0]
+        return found
 
 
 class DrugHead(nn.Module):

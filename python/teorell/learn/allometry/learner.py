@@ -155,12 +155,12 @@ def drug_figures(part: DrugPart, network: Any, target: str) -> list[Figure]:
 
 
 def covered(part: DrugPart, unseen: Array, target: str, level: float) -> NDArray[np.bool_]:
-    """Whether each drug lies inside the interval that the errors of all others give, (drugs,)."""
+    """Whether each drug lies in the interval that others with as many animals give, (drugs,)."""
     error = np.abs(unseen - part.drugs.of(target)[:, 0])
-    usable = np.isfinite(error) & (measured(part.drugs.of(target)) >= 1)
+    animals = measured(part.drugs.of(target))
     found = np.zeros(len(error), dtype=bool)
-    for drug in np.flatnonzero(usable):
-        others = usable.copy()
+    for drug in np.flatnonzero(np.isfinite(error) & (animals >= 1)):
+        others = np.isfinite(error) & (animals == animals[drug])
         others[drug] = False
         found[drug] = error[drug] <= np.quantile(error[others], level, method="higher")
     return found

@@ -63,8 +63,8 @@ def predict(table: Any, *, level: float = 0.9, weights: str | Path = "allometry"
         middle = jackknife_mean(every)
         known = mine >= 0
         middle[known] = every[part.fold[mine[known]], np.flatnonzero(known)]
-        low, high = _interval(part, unseen[target], every, target, mine, level)
         animals = measured(asked.of(target))
+        low, high = _interval(part, unseen[target], every, animals, target, mine, level)
         for name, logs in (("", middle), ("_low", low), ("_high", high)):
             found[f"human_{column}{name}"] = np.where(animals > 0, 10**logs, np.nan)
         found[f"{target}_animals"] = animals
@@ -197,23 +197,26 @@ def _trained(part: DrugPart, asked: Drugs) -> Any:
 
 
 def _interval(
-    part: DrugPart, unseen: Array, every: Array, target: str, mine: Any, level: float
+    part: DrugPart, unseen: Array, every: Array, animals: Any, target: str, mine: Any, level: float
 ) -> tuple[Array, Array]:
     """log10 bounds (drugs,): quantiles of what each fold says, less and plus how far it was off on
-    the drugs that it had not seen. Barber et al. 2021, equation 1.2.
+    the drugs that it had not seen. Barber et al. 2021, equation 1.2, among drugs with as many
+    animals as the one that is asked for.
     """
     logs = part.drugs.of(target)
     error = np.abs(unseen - logs[:, 0])
-    usable = np.isfinite(error) & (measured(logs) >= 1)
-    fold, error = part.fold[usable], error[usable]
-    low, high = np.empty(every.shape[1]), np.empty(every.shape[1])
+    low, high = (np.full(every.shape[1], np.nan) for _ in range(2))
     for drug, row in enumerate(mine):
+        like = np.flatnonzero(np.isfinite(error) & (measured(logs) == animals[drug]))
+        if not animals[drug]:
+            continue
         if row >= 0:  # one of the training table: the networks that never saw it
-            middle = np.full(error.size, every[part.fold[row], drug])
+            like = like[like != row]
+            middle = np.full(like.size, every[part.fold[row], drug])
         else:
-            middle = every[fold, drug]
-        low[drug] = np.quantile(middle - error, 1 - level, method="lower")
-        high[drug] = np.quantile(middle + error, level, method="higher")
+            middle = every[part.fold[like], drug]
+        low[drug] = np.quantile(middle - error[like], 1 - level, method="lower")
+        high[drug] = np.quantile(middle + error[like], level, method="higher")
     return low, high
 
 

@@ -25,6 +25,8 @@ class Trajectory(nn.Module):
     adjacency: (organs, organs), rows that sum to 1; clades: how many there are.
     """
 
+    adjacency: Tensor
+
     def __init__(
         self, adjacency: Tensor, models: int, clades: int, hidden: int, place: int
     ) -> None:
@@ -49,9 +51,10 @@ class Trajectory(nn.Module):
         clade = torch.eye(clades, device=state.device)[None, :, None].expand(*shape, -1)
         seen = torch.cat([state, self.place.expand(*shape, -1), middle, clade], dim=-1)
         own = self.bend(seen @ self.into + self.bias)
-        among: Tensor = self.adjacency @ own  # type: ignore[operator]
+        among = self.adjacency @ own
         both = self.bend(own + among @ self.along)
-        return UNIT * (both @ self.out)
+        found: Tensor = UNIT * (both @ self.out)
+        return found
 
     def forward(self, mass: Tensor) -> Tensor:
         """States at rising masses (points,), log10 kg: (points, models, clades, organs, 2)."""
