@@ -1,5 +1,5 @@
-"""The command line: `teorell simulate`, `population`, `fit`, `bench`, `doctor`, each declared
-beside what it does.
+"""The command line: `teorell simulate`, `population`, `fit`, `train`, `evaluate`, `bench`,
+`doctor`, each declared beside what it does.
 
 Every mistake of a user is one sentence on stderr and exit code 2. A traceback is a bug of teorell.
 """
@@ -23,8 +23,10 @@ EXTRAS = {
     "matplotlib": "teorell[plot]",
     "pandas": "teorell[frames]",
     "pyarrow": "teorell[storage]",
+    "safetensors": "teorell[learn]",
     "scipy": "scipy",
     "torch": "teorell[torch]",
+    "torchdiffeq": "teorell[learn]",
     "xarray": "teorell[frames]",
     "zarr": "teorell[storage]",
 }
@@ -83,6 +85,7 @@ def _parser() -> Parser:
     from teorell import doctor
     from teorell.benchmark import command as bench
     from teorell.fitting import command as fit
+    from teorell.learn import command as learn
     from teorell.pbpk import command as simulate
     from teorell.population import command as population
 
@@ -90,7 +93,7 @@ def _parser() -> Parser:
     parser.add_argument("--version", action=_Version, help="print the version and stop")
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
-    for module in (simulate, population, fit, doctor, bench):
+    for module in (simulate, population, fit, learn, doctor, bench):
         module.add_parser(commands)
     return parser
 
