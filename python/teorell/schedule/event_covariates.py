@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
+from teorell.cells import is_missing, number_of
 from teorell.model import Model
-from teorell.schedule.cells import is_missing, number_of
 from teorell.schedule.covariates import Stepwise
 from teorell.schedule.sheet import Sheet
 
