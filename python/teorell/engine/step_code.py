@@ -16,7 +16,7 @@ from teorell.engine.adjoint_code import emit_reverse
 from teorell.engine.compile import MachineCode, compiled, target_for
 from teorell.engine.executors import tableau
 from teorell.engine.tangent_code import emit_tangent
-from teorell.engine.vector_ir import CHUNK, Emitter, Target, adds_previous_stage, module
+from teorell.engine.vector_ir import CHUNK, Emitter, Target, adds_previous_stage, is_long, module
 from teorell.lowering.program import SCALARS, slots_read
 from teorell.memo import Memo
 
@@ -28,6 +28,7 @@ __all__ = ["FUNCTIONS", "emit", "machine_code"]
 # compiled models a process keeps; a run that uses one keeps it alive by itself
 _kept: Memo[MachineCode] = Memo(64)
 FUNCTIONS = ("step", "rhs", "outputs", "stages", "reverse", "outputs_vjp", "tangent")
+LONG_RHS, WITH_F = "long_rhs", "ptr noalias %ws, ptr noalias %f"
 T, TN, H, HINV, GHINV, RTOL, ERR2, PIVOT, VALID = range(len(SCALARS))
 
 
@@ -100,7 +101,10 @@ def emit_stage(e: Emitter) -> None:
     """rhs and solve of any stage; region f is where the argument %f points, the slots of u_i."""
     at = e.layout
     e.regions = {range(at.f, at.f + at.n): "%f"}
-    e.run(e.programs.rhs)
+    if is_long(e.programs.rhs):
+        e.call(LONG_RHS, at.f)
+    else:
+        e.run(e.programs.rhs)
     e.run(e.programs.solve)
     for k in range(at.n):
         e.store(at.f + k, e.get(at.f + k))
@@ -156,9 +160,14 @@ def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
     factor = Emitter(programs, target)
     emit_factor(factor, method)
     call("factor", factor)
+    if is_long(programs.rhs):  # once for stages and for `rhs`
+        rhs = Emitter(programs, target)
+        rhs.regions = {range(at.f, at.f + at.n): "%f"}
+        rhs.run(programs.rhs)
+        parts.append(rhs.define(LONG_RHS, WITH_F))
     stage = Emitter(programs, target)
     emit_stage(stage)
-    parts.append(stage.define("stage", "ptr noalias %ws, ptr noalias %f"))
+    parts.append(stage.define("stage", WITH_F))
     for i in range(method["stages"]):
         for first in range(0, at.n, CHUNK):
             combine = Emitter(programs, target)
@@ -182,9 +191,12 @@ def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
         ("outputs", programs.outputs, at.out, at.n_out),
     ):
         emitter = Emitter(programs, target)
-        emitter.run(words)
-        for k in range(size):
-            emitter.store(region + k, emitter.get(region + k))
+        if name == "rhs" and is_long(words):
+            emitter.call(LONG_RHS, at.f)
+        else:
+            emitter.run(words)
+            for k in range(size):
+                emitter.store(region + k, emitter.get(region + k))
         parts.append(emitter.define(name, internal=False))
     return module(parts, target)
 
