@@ -26,6 +26,7 @@ from teorell.derivatives.losses import (
     weighted_reductions,
 )
 from teorell.errors import InputError, count, suggestion
+from teorell.exact_total import ExactTotal
 from teorell.model import Model
 from teorell.results.gradient import Gradient
 from teorell.results.solution import Solution
@@ -34,7 +35,7 @@ from teorell.schedule.regimen import Given, Regimen
 from teorell.simulation.given import problem_of
 from teorell.simulation.inputs import Input, given_fields, lines_of
 from teorell.simulation.labels import gradient_of, labelled
-from teorell.simulation.problem import Problem, total
+from teorell.simulation.problem import Problem
 
 if TYPE_CHECKING:
     from teorell.engine.batch import RawGradient
@@ -308,15 +309,15 @@ def _sum_over_patients(
 
     One pass over the patients; those that failed count for nothing.
     """
-    parts, own = np.zeros(patients), problem.own_rows
+    whole, own = ExactTotal(), problem.own_rows
 
     def slopes(values: Array, reduced: Array, of: NDArray[np.int64]) -> tuple[Array, Array | None]:
         value, slope, bars = loss(values, reduced, of)
-        parts[of] = shaped(value, of.shape, "value")
+        whole.add(shaped(value, of.shape, "value"))
         of_row = of if own is None else own.patient[own.rows_of(of)]
         of_reductions = None if bars is None else finite(bars, of)
         counted = problem.counted(slope_of(slope, values.shape), of)
         return finite(counted, of_row), of_reductions
 
     found = problem.pull_back(problem.given, slopes=slopes)
-    return total(parts), found
+    return whole.value, found
