@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -110,11 +110,12 @@ def _rows(raw: RawGradient, first: int, end: int) -> RawGradient:
 
 def _empty(like: RawGradient, patients: int) -> RawGradient:
     """Room for what the core says of all patients; nothing of rows."""
-    room = {
+    room: dict[str, Any] = {
         name: np.empty((patients, *getattr(like, name).shape[1:]), getattr(like, name).dtype)
         for name in _OF_PATIENTS
     }
-    return replace(like, **room, **{name: np.zeros((0, 0)) for name in _OF_ROWS})
+    nothing = np.zeros((0, 0))
+    return replace(like, **room, event_value=nothing, event_time=nothing)
 
 
 def _fill(found: RawGradient, part: RawGradient, first: int) -> None:
