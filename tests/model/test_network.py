@@ -78,8 +78,8 @@ def test_gradients_through_the_solver_agree_and_executors_too():
 
 
 def test_long_programs_are_cut_into_functions_of_the_same_bits(monkeypatch, tmp_path):
-    """A network's programs in pieces, whole, and interpreted."""
-    from teorell.engine import step_code, vector_ir
+    """A network's programs in pieces, some of them one function; whole; and interpreted."""
+    from teorell.engine import pieces, step_code, vector_ir
     from teorell.memo import Memo
 
     model = with_network((5, 4))
@@ -92,12 +92,41 @@ def test_long_programs_are_cut_into_functions_of_the_same_bits(monkeypatch, tmp_
     }.items():  # fmt: skip
         monkeypatch.setenv("TEORELL_CACHE", str(tmp_path / name))
         monkeypatch.setattr(vector_ir, "LONG", longest)
-        monkeypatch.setattr(vector_ir, "PIECE", 7)
+        monkeypatch.setattr(pieces, "LEAST", 5)
+        monkeypatch.setattr(pieces, "MOST", 40)
         monkeypatch.setattr(step_code, "_kept", Memo(4))
         value, gradient = tl.value_and_grad(1.0, model, people, None, TIMES, executor=executor)
         jacobian = tl.jacobian(model, people, None, TIMES, wrt="x0", executor=executor)
         seen[name] = (value, gradient.parameters["net"].tobytes(), jacobian.derivatives.tobytes())
     assert seen["pieces"] == seen["whole"] == seen["oracle"]
+
+
+def test_rows_of_a_layer_are_one_function():
+    """A program of n times the same row is a few functions, however many rows it has."""
+    from teorell.engine.pieces import LEAST, alike, cut
+    from teorell.lowering.program import Instruction, Op
+
+    def rows(count):
+        length = LEAST + 9
+        for row in range(
+            count
+        ):  # a product of what lies at 0, then sums, a row's own in 1000 + ...
+            first = 1000 + 100 * row
+            yield Instruction(Op.SUM, first, (), ((0, 1),))
+            for k in range(1, length):
+                yield Instruction(Op.SUM, first + k, (first + k - 1,), ((2, 3 + row),))
+
+    functions = {}
+    for count in (40, 80):
+        pieces = list(cut(list(rows(count))))
+        assert [item for piece in pieces for item in piece] == list(rows(count))
+        found = alike(pieces, [{1000} for _ in pieces], [0] * 100_000)
+        functions[count] = len({group for group, _ in found})
+        for (group, use), piece in zip(found, pieces, strict=True):
+            where, places = group.places()
+            moved = {slot: int(places[number][use]) + by for slot, (number, by) in where.items()}
+            assert [item.dst for item in piece] == [moved.get(i.dst, i.dst) for i in group.items]
+    assert functions[40] == functions[80] < 8
 
 
 def test_a_layer_learns_the_weights_as_one_tensor():

@@ -122,6 +122,7 @@ class Reverse : ReverseEvents<V, Method, Executor> {
             // The step before is next: its state is fetched while this one is worked on.
             const double* next = tape.state(*of[from], record[from] > 0 ? record[from] - 1 : 0);
             for (int k = 0; k < at.n; k += 8) __builtin_prefetch(next + k);
+            __builtin_prefetch(of[from]->steps.data + (record[from] > 3 ? record[from] - 3 : 0));
         }
         put(at.scalar + s_tn, P::load(t));
         put(at.scalar + s_h, P::load(h));

@@ -138,6 +138,7 @@ class Tape {
         if (!charge(p)) return;
         double* state = this->state(p, place);
         for (int k = 0; k < at_.n; ++k) state[k] = lane(at_.yn + k);
+        if (kept_ != nullptr) fetch_next(p);
     }
 
     // The patient's simulation is over. Of one that failed nothing is kept.
@@ -209,6 +210,15 @@ class Tape {
         }
         if (missing_) drop(p);
         return !p.dropped;
+    }
+
+    // Where the next step goes is fetched while it is taken: the tapes of all patients are larger
+    // than a cache.
+    void fetch_next(const PatientTape& p) const {
+        if (p.states.size + at_.n > p.states.room) return;
+        const double* next = p.states.data + p.states.size;
+        for (int k = 0; k < at_.n; k += 8) __builtin_prefetch(next + k, 1);
+        __builtin_prefetch(p.steps.data + p.steps.size, 1);
     }
 
     void drop(PatientTape& p) {

@@ -27,13 +27,14 @@ from teorell.derivatives.losses import (
 )
 from teorell.derivatives.wrt import Key, elements_of, entry_of, keys_of
 from teorell.errors import InputError, count
+from teorell.exact_total import ExactTotal
 from teorell.model import Model
 from teorell.results.gradient import Gradient
 from teorell.results.solution import Solution
 from teorell.schedule.given_doses import Given
 from teorell.simulation.given import problem_of
 from teorell.simulation.labels import gradient_of, labelled
-from teorell.simulation.problem import Problem, total
+from teorell.simulation.problem import Problem
 
 if TYPE_CHECKING:
     from teorell.engine.batch import RawGradient
@@ -226,15 +227,15 @@ def _sum_over_patients(
 
     One pass over the patients; those that failed count for nothing.
     """
-    parts, own = np.zeros(patients), problem.own_rows
+    whole, own = ExactTotal(), problem.own_rows
 
     def slopes(values: Array, reduced: Array, of: NDArray[np.int64]) -> tuple[Array, Array | None]:
         value, slope, bars = loss(values, reduced, of)
-        parts[of] = shaped(value, of.shape, "value")
+        whole.add(shaped(value, of.shape, "value"))
         of_row = of if own is None else own.patient[own.rows_of(of)]
         of_reductions = None if bars is None else finite(bars, of)
         counted = problem.counted(slope_of(slope, values.shape), of)
         return finite(counted, of_row), of_reductions
 
     found = problem.pull_back(problem.given, slopes=slopes)
-    return total(parts), found
+    return whole.value, found

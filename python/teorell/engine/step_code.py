@@ -16,7 +16,7 @@ from teorell.engine.adjoint_code import emit_reverse
 from teorell.engine.compile import MachineCode, compiled, target_for
 from teorell.engine.executors import tableau
 from teorell.engine.tangent_code import emit_tangent
-from teorell.engine.vector_ir import CHUNK, Emitter, Target, adds_previous_stage, module
+from teorell.engine.vector_ir import CHUNK, Emitter, Target, adds_previous_stage, is_long, module
 from teorell.lowering.program import SCALARS, slots_read
 from teorell.memo import Memo
 
@@ -31,6 +31,7 @@ _kept: Memo[MachineCode] = Memo(128)
 STEP, OUTPUTS = ("step", "stages", "rhs"), ("outputs",)
 DERIVATIVES = ("reverse", "outputs_vjp", "tangent")
 FUNCTIONS = ("step", "rhs", "outputs", "stages", "reverse", "outputs_vjp", "tangent")
+LONG_RHS, WITH_F = "long_rhs", "ptr noalias %ws, ptr noalias %f"
 T, TN, H, HINV, GHINV, RTOL, ERR2, PIVOT, VALID = range(len(SCALARS))
 
 
@@ -103,7 +104,10 @@ def emit_stage(e: Emitter) -> None:
     """rhs and solve of any stage; region f is where the argument %f points, the slots of u_i."""
     at = e.layout
     e.regions = {range(at.f, at.f + at.n): "%f"}
-    e.run(e.programs.rhs)
+    if is_long(e.programs.rhs):
+        e.call(LONG_RHS, at.f)
+    else:
+        e.run(e.programs.rhs)
     e.run(e.programs.solve)
     for k in range(at.n):
         e.store(at.f + k, e.get(at.f + k))
@@ -159,9 +163,14 @@ def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
     factor = Emitter(programs, target)
     emit_factor(factor, method)
     call("factor", factor)
+    if is_long(programs.rhs):  # once for stages and for `rhs`
+        rhs = Emitter(programs, target)
+        rhs.regions = {range(at.f, at.f + at.n): "%f"}
+        rhs.run(programs.rhs)
+        parts.append(rhs.define(LONG_RHS, WITH_F))
     stage = Emitter(programs, target)
     emit_stage(stage)
-    parts.append(stage.define("stage", "ptr noalias %ws, ptr noalias %f"))
+    parts.append(stage.define("stage", WITH_F))
     for i in range(method["stages"]):
         for first in range(0, at.n, CHUNK):
             combine = Emitter(programs, target)
@@ -176,7 +185,12 @@ def emit(programs: Programs, method: Mapping[str, Any], target: Target) -> str:
     call("finish", finish)
 
     parts.append(step.define("step", internal=False))
-    parts.append(emit_program(programs, "rhs", range(at.f, at.f + at.n), target))
+    if is_long(programs.rhs):
+        rhs = Emitter(programs, target)
+        rhs.call(LONG_RHS, at.f)
+        parts.append(rhs.define("rhs", internal=False))
+    else:
+        parts.append(emit_program(programs, "rhs", range(at.f, at.f + at.n), target))
     return module(parts, target)
 
 

@@ -8,10 +8,11 @@ operation.
 from __future__ import annotations
 
 import struct
-from collections.abc import Container, Iterable
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from teorell.engine.pieces import Alike, alike, cut, read_later, reads
 from teorell.lowering.program import Instruction, Op, instructions
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
     from teorell.lowering import Programs
 
-__all__ = ["CHUNK", "Emitter", "Target", "adds_previous_stage", "module"]
+__all__ = ["CHUNK", "Emitter", "Target", "adds_previous_stage", "is_long", "module"]
 
 # states that one function combines: a step's code stays small enough for the instruction cache
 CHUNK = 32
-LONG, PIECE = 8192, 64  # words of a program that is cut, and instructions of its pieces
+LONG = 8192  # words of a program that is cut
 PLACE = "?"  # in place of the name of the function that calls a piece
 
 
@@ -63,6 +64,8 @@ class Emitter:
         self.values: dict[int, str] = {}
         # slots that lie where another argument of the function points
         self.regions: dict[range, str] = {}
+        # slots that lie at a distance from where another argument points
+        self.moved: dict[int, tuple[str, int]] = {}
         self.count = 0
         self.target = target
         self.parts: list[str] = []  # functions that the body calls
@@ -84,6 +87,9 @@ class Emitter:
         return f"splat (double 0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X})"
 
     def address(self, slot: int) -> str:
+        if slot in self.moved:
+            base, by = self.moved[slot]
+            return self.new(f"getelementptr inbounds i8, ptr {base}, i64 {by * self.width * 8}")
         for slots, base in self.regions.items():
             if slot in slots:
                 return self.new(
@@ -151,55 +157,74 @@ class Emitter:
         The slots `stored` are in memory as well: storing at once frees the register. A long program
         is cut into functions: the time that LLVM takes grows faster than their length.
         """
-        if len(code) > LONG:
+        if is_long(code):
             self._run_pieces(list(instructions(code)))
         else:
-            self._run(instructions(code), stored)
+            self._run(list(instructions(code)), stored)
 
     def _run_pieces(self, items: list[Instruction]) -> None:
-        """Emit functions of PIECE instructions and their calls; values are in memory between."""
-        pieces = [items[first : first + PIECE] for first in range(0, len(items), PIECE)]
+        """Emit functions of some instructions and their calls; values are in memory between."""
+        pieces = list(cut(items))
         written = {item.dst for item in items}
-        for slot in set().union(*map(_reads, items)) & self.values.keys():
+        for slot in set().union(*map(reads, items)) & self.values.keys():
             self.store(slot, self.values[slot])  # it may be in a register alone
         at = self.layout
         temporaries = {
             *range(at.temp, at.temp + at.n_temp),
             *range(at.scratch, at.scratch + at.n_scratch),
         }
-        later: set[int] = set()  # temporaries that a later piece reads before it writes them
-        kept: list[set[int]] = []
-        for piece in reversed(pieces):
-            kept.append(written.difference(temporaries) | later)
-            for item in reversed(piece):
-                later.discard(item.dst)
-                later.update(slot for slot in _reads(item) if slot in temporaries)
-        for piece, stored in zip(pieces, reversed(kept), strict=True):
-            part = Emitter(self.programs, self.target, self.origin)
-            part.regions = self.regions
-            part.fixed = range(self.layout.coef, self.layout.coef + self.layout.n_coef)
-            part._run(piece, stored)
-            arguments = ["ptr noalias %ws", *(f"ptr noalias {base}" for base in self._bases)]
-            name = f"{PLACE}{len(self.parts)}"
-            self.parts.append(part.define(name, ", ".join(arguments)))
-            given = ", ".join(["ptr %ws", *(f"ptr {base}" for base in self._bases)])
-            self.lines.append(f"  call void @{name}({given})")
+        stored = read_later(pieces, temporaries)
+        names: dict[Alike, str] = {}
+        for group, use in alike(pieces, stored, self._labels):
+            if group not in names:
+                names[group] = self._define_piece(group)
+            places = [self.address(int(slots[use])) for slots in group.places()[1]]
+            given = ", ".join(f"ptr {place}" for place in ["%ws", *self._bases, *places])
+            self.lines.append(f"  call void @{names[group]}({given})")
         for slot in written & self.values.keys():
             del self.values[slot]
+
+    def _define_piece(self, group: Alike) -> str:
+        """Emit the function of some pieces; its name."""
+        moved, places = group.places()
+        part = Emitter(self.programs, self.target, self.origin)
+        part.regions = self.regions
+        part.moved = {slot: (f"%p{place}", by) for slot, (place, by) in moved.items()}
+        part.fixed = self._coefficients
+        part._run(group.items, group.stored)
+        name = f"{PLACE}{len(self.parts)}"
+        bases = ["%ws", *self._bases, *(f"%p{k}" for k in range(len(places)))]
+        self.parts.append(part.define(name, ", ".join(f"ptr noalias {base}" for base in bases)))
+        return name
+
+    @property
+    def _labels(self) -> list[int]:
+        """Of each slot what tells it from those it must not be mixed with; -1: a constant."""
+        labels = [0] * self.layout.slots
+        for number, slots in enumerate([self._coefficients, *self.regions]):
+            labels[slots.start : slots.stop] = [1 + number] * len(slots)
+        for slot in self.constants:
+            labels[slot] = -1
+        return labels
+
+    @property
+    def _coefficients(self) -> range:
+        return range(self.layout.coef, self.layout.coef + self.layout.n_coef)
 
     @property
     def _bases(self) -> list[str]:
         return list(dict.fromkeys(self.regions.values()))
 
-    def _run(self, items: Iterable[Instruction], stored: Container[int]) -> None:
-        for item in items:
+    def _run(self, items: Sequence[Instruction], stored: Container[int]) -> None:
+        last = {item.dst: k for k, item in enumerate(items)}  # scratch slots serve many times
+        for k, item in enumerate(items):
             if item.op == Op.SUM:
                 self.values[item.dst] = self.sum(item)
             else:
                 self.values[item.dst] = self.operation(
                     item.op, [self.get(slot) for slot in item.operands]
                 )
-            if item.dst in stored:
+            if item.dst in stored and last[item.dst] == k:
                 self.store(item.dst, self.values[item.dst])
 
     def is_one(self, slot: int) -> bool:
@@ -281,9 +306,9 @@ class Emitter:
         return text.replace(f"@{PLACE}", f"@{name}.") if name[0] != PLACE[0] else text
 
 
-def _reads(item: Instruction) -> set[int]:
-    """The slots that an instruction reads."""
-    return {*item.operands, *(slot for pair in (*item.plus, *item.minus) for slot in pair)}
+def is_long(code: NDArray[np.int32]) -> bool:
+    """Whether a program is cut into functions."""
+    return len(code) > LONG
 
 
 def module(functions: list[str], target: Target) -> str:

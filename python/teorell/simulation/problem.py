@@ -5,9 +5,9 @@ Problems are made by given.py; problem_inputs.py has what they hold.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.progress import reporting
-from teorell.simulation.call_cotangents import CallCotangents
 from teorell.simulation.call_tangents import CallTangents
+from teorell.simulation.core_call import CoreCall
+from teorell.simulation.gradient_parts import pull_back_in_parts
 from teorell.simulation.problem_inputs import ProblemInputs
 
 if TYPE_CHECKING:
     from teorell.engine.batch import Raw, RawGradient
 
-__all__ = ["Problem", "SlopesOfOutputs", "total"]
+__all__ = ["Problem", "SlopesOfOutputs"]
 
 SlopesOfOutputs: TypeAlias = Callable[[Array, Array, NDArray[np.int64]], tuple[Array, Array | None]]
 """(values, reductions, patients) -> slopes of the values, and of the reductions or None, of a few
@@ -97,9 +98,10 @@ class Problem(ProblemInputs):
             return np.pad(slope, [(0, 0)] * (slope.ndim - 1) + [(0, extra)]) if extra else slope
 
         def of_group(
-            values: Array, found: Array, reached: Array, of: NDArray[np.int64]
+            before: int, values: Array, found: Array, reached: Array, among: NDArray[np.int64]
         ) -> tuple[Array, Array | None]:
             assert slopes is not None
+            of = before + among
             shown = values[..., :n] if own is None else own.in_places(values[..., :n], of)
             slope, bars = slopes(shown, self.reductions.read(found, reached), of)
             slope = slope if own is None else own.rows_in(slope, of)
@@ -111,19 +113,25 @@ class Problem(ProblemInputs):
             self.reductions.check_differentiable(reduced)
         if cotangent is not None and own is not None:
             cotangent = own.rows_in(cotangent)
-        with reporting(self.progress, call.batch.patients) as report:
-            raw = pull_back(
-                call.batch,
-                None if cotangent is None else with_extra(cotangent),
-                reduced,
-                slopes=None if slopes is None else of_group,
-                solved=kept,
-                progress=report,
-                **self.options,
-            )
-        call.report(raw)
-        bars = zip(CallCotangents(call).pull_back(raw, self.inputs), arrays, strict=True)
-        return [bar if array.ndim else np.asarray(total(bar)) for bar, array in bars], raw
+
+        patients = call.batch.patients
+        with reporting(self.progress, patients) as report:
+
+            def run(part: CoreCall, before: int) -> RawGradient:
+                mine = None if cotangent is None else with_extra(cotangent)
+                if part is not call and mine is not None:
+                    mine = mine[before : before + part.batch.patients]
+                return pull_back(
+                    part.batch,
+                    mine,
+                    reduced,
+                    slopes=None if slopes is None else partial(of_group, before),
+                    solved=kept,
+                    progress=report and (lambda done, _: report(before + done, patients)),
+                    **self.options,
+                )
+
+            return pull_back_in_parts(call, self.inputs, arrays, run, whole=kept is not None)
 
     def push_forward(
         self, arrays: Sequence[Array], tangents: Sequence[Array | None]
@@ -165,14 +173,3 @@ class Problem(ProblemInputs):
         call.report(raw)
         of_values = self._in_places(derivatives[..., : len(self.outputs), :])
         return self._of_outputs(raw), of_values, reduced
-
-
-def total(values: Array) -> float:
-    """The sum, exactly rounded: it does not depend on the order.
-
-    Of infinite values it is what NumPy makes of them.
-    """
-    try:
-        return math.fsum(values.tolist())
-    except (OverflowError, ValueError):
-        return float(np.sum(values))
