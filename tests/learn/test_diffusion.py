@@ -26,7 +26,7 @@ from teorell.pbpk import MIDAZOLAM, whole_body
 
 SMALL = Diffusion(
     Training(steps=60, learning_rate=3e-3, warmup=5, average=0.9, check_every=30),
-    people=1500, width=32, depth=1, batch=128, penalty_people=16, steps=8, evaluated=120,
+    people=1500, width=32, depth=1, batch=128, penalty_people=16, steps=8, evaluated=80,
 )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def test_one_batch_is_learned_by_heart() -> None:
             found["noise"] = found["noise"].clamp(min=0.3)
             return found
 
-    training = Training(steps=250, learning_rate=5e-3, warmup=20, check_every=0)
+    training = Training(steps=200, learning_rate=5e-3, warmup=20, check_every=0)
     one = replace(SMALL, training=training, batch=6, penalty=0.0, width=48)
     losses = train(OneBatch(one)).losses
     assert losses[-1] < 0.05 * losses[0]
@@ -89,14 +89,14 @@ def test_training_is_deterministic_and_resumes(folder: Path, tmp_path: Path) -> 
 
 
 def test_generated_people_are_valid_and_the_same_again(weights: Path) -> None:
-    people = generate(300, seed=5, weights=weights)
-    assert len(people) == 300
+    people = generate(100, seed=5, weights=weights)
+    assert len(people) == 100
     residuals = plausible().residuals(people)
     assert max(float(each.max()) for each in residuals.values()) <= 1e-6
     assert 0.2 < people["female"].mean() < 0.8
-    again = generate(300, seed=5, weights=weights)
+    again = generate(100, seed=5, weights=weights)
     assert all(np.array_equal(people[name], again[name]) for name in people)
-    other = generate(300, seed=6, weights=weights)
+    other = generate(100, seed=6, weights=weights)
     assert not np.array_equal(people["age"], other["age"])
 
 
@@ -114,7 +114,6 @@ def test_generated_people_are_simulated(weights: Path) -> None:
     ("asked", "name", "low", "high"),
     [
         ({"age": 30.0}, "age", 30.0, 30.0),
-        ({"height": 1.75, "age": (30, 50)}, "height", 1.75, 1.75),
         (
             {"weight": 80.0, "bmi": 27.0, "sex": "male"},
             "height",
@@ -122,15 +121,13 @@ def test_generated_people_are_simulated(weights: Path) -> None:
             (80 / 27) ** 0.5,
         ),
         ({"bmi": (30, 35), "sex": "female"}, "body_mass_index", 30.0, 35.0),
-        ({"gfr": "mild"}, "gfr", 60.0, 90.0),
-        ({"age": (0, 1)}, "age", 0.0, 1.0),
-        ({"weight": (60, 70)}, "body_weight", 60.0, 70.0),
+        ({"gfr": "mild", "age": (30, 60)}, "gfr", 60.0, 90.0),
     ],
 )
 def test_conditions_hold(
     asked: dict[str, Any], name: str, low: float, high: float, weights: Path
 ) -> None:
-    people = generate(30, **asked, weights=weights)
+    people = generate(12, **asked, weights=weights)
     close = 1e-8 * high
     assert ((people[name] >= low - close) & (people[name] <= high + close)).all()
     if "sex" in asked:
@@ -175,6 +172,9 @@ def test_projection_moves_nobody_who_is_valid_and_makes_the_rest_so() -> None:
     assert found.all()
     assert np.array_equal(moved[40:], rows[40:])
     assert not np.any(list(violated(limits_of_people(), moved, 1e-9).values()), axis=0).any()
+    broken[50, COLUMNS.index("factor_CYP3A4")] = -0.1  # nothing that the constraints read
+    again, _ = projected(limits_of_people(), broken)
+    assert (again[:, 1:] > 0).all()
     kept, found = projected(limits_of_people(), broken, hold=("body_weight", "height"))
     assert np.array_equal(column(kept[found], "body_weight"), column(rows[found], "body_weight"))
 

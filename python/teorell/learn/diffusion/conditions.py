@@ -25,7 +25,6 @@ from teorell.population.request import STAGES
 __all__ = ["Shares", "asked_limits", "random_intervals", "span_of"]
 
 _UNKNOWN, _KNOWN = 0.45, 0.3  # how often in training; else an interval
-_NARROWEST = 1e-3  # share of the people
 _GRID = 1001  # quantiles of the training people, and between them straight lines
 UNITS = dict(zip(TOLD, ("years", "m", "kg", "kg/m2", "mL/min/1.73 m2"), strict=True))
 
@@ -58,10 +57,14 @@ class Shares(nn.Module):
         return float(ends[0]), float(ends[-1])
 
 
-def random_intervals(shares: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """(n, 5, 2) intervals that hold the shares (n, 5) of people, drawn as above."""
+def random_intervals(
+    shares: NDArray[np.float64], rng: np.random.Generator, narrowest: float = 1e-3
+) -> NDArray[np.float64]:
+    """(n, 5, 2) intervals that hold the shares (n, 5) of people, drawn as above; the logarithm of
+    their width is uniform, from `narrowest` to 1.
+    """
     kind = rng.random(shares.shape)
-    width = np.exp(rng.uniform(math.log(_NARROWEST), 0.0, shares.shape))
+    width = np.exp(rng.uniform(math.log(narrowest), 0.0, shares.shape))
     low = shares - width * rng.random(shares.shape)
     interval = np.stack([np.maximum(low, 0.0), np.minimum(low + width, 1.0)], 2)
     interval = np.where((kind < _KNOWN)[..., None], shares[..., None], interval)

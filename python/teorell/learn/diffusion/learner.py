@@ -41,6 +41,8 @@ class Diffusion:
     batch: people a step. log_noise, log_noise_sd: the noise of training is log-normal.
     penalty: weight of the constraints, of `penalty_people` people a step at most who have less
     noise than `little_noise`.
+    edge, narrowest: how far into the tails conditions are told apart: the normal deviate of their
+    ends, and the share of people in the narrowest interval.
     trajectory: weight of constraints on simulated curves (`trajectory.py`), of `trajectory_people`
     people a step. project: whether guesses and samples are projected; steps: of the sampler.
     evaluated: people that figures are of.
@@ -57,6 +59,8 @@ class Diffusion:
     penalty: float = 0.1
     penalty_people: int = 128
     little_noise: float = 0.5
+    edge: float = 3.0
+    narrowest: float = 1e-3
     trajectory: float = 0.0
     trajectory_people: int = 16
     project: bool = True
@@ -104,7 +108,7 @@ class DiffusionLearner(Learner):
 
     def network(self) -> Denoiser:
         one = self.configuration
-        return Denoiser(one.coordinates, one.width, one.depth)
+        return Denoiser(one.coordinates, one.width, one.depth, one.edge)
 
     @cached_property
     def fitted(self) -> tuple[Ratios | Raw, Shares]:
@@ -132,7 +136,7 @@ class DiffusionLearner(Learner):
         rng = generator(self.training.seed, step)
         z, shares, female = self._data
         places = rng.integers(0, len(z), self.configuration.batch)
-        intervals = random_intervals(shares[places], rng)
+        intervals = random_intervals(shares[places], rng, self.configuration.narrowest)
         return self._batch(z[places], female[places], intervals, rng)
 
     def held_out(self) -> dict[str, Tensor]:
@@ -144,7 +148,8 @@ class DiffusionLearner(Learner):
         rng = generator(self.training.seed, 1 << 31)
         n = max(self.configuration.batch, 2000)
         rows = torch.from_numpy(real_people(n, TRAINING_SEED - 1 - self.training.seed))
-        intervals = random_intervals(shares(told_of(rows)).numpy(), rng)
+        told = shares(told_of(rows)).numpy()
+        intervals = random_intervals(told, rng, self.configuration.narrowest)
         return self._batch(coordinates.encode(rows).float(), rows[:, 0].float(), intervals, rng)
 
     def _batch(self, z: Tensor, female: Tensor, intervals: Any, rng: Any) -> dict[str, Tensor]:

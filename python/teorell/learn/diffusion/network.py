@@ -20,7 +20,6 @@ __all__ = ["COORDINATES", "Denoiser"]
 
 COORDINATES: dict[str, type[Ratios] | type[Raw]] = {"ratios": Ratios, "raw": Raw}
 _WAVES = 16  # pairs of sine and cosine that tell the noise
-_EDGE = 3.0  # the normal deviate that stands for the ends of all shares
 _TOLD = 3 * len(TOLD)  # two limits, and whether the number is known
 
 
@@ -34,8 +33,9 @@ class Denoiser(nn.Module):
     waves: Tensor
     fitted: Tensor
 
-    def __init__(self, coordinates: str, width: int, depth: int) -> None:
+    def __init__(self, coordinates: str, width: int, depth: int, edge: float = 3.0) -> None:
         super().__init__()
+        self.edge = edge  # the normal deviate that stands for the ends of all shares
         self.coordinates = COORDINATES[coordinates]()
         self.shares = Shares()
         self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
@@ -63,7 +63,7 @@ class Denoiser(nn.Module):
         noise = noise[:, None]
         whole = (noise**2 + 1).sqrt()
         phase = noise.log() / 4 * self.waves
-        told = [phase.sin(), phase.cos(), 2 * female[:, None] - 1, _as_normal(intervals)]
+        told = [phase.sin(), phase.cos(), 2 * female[:, None] - 1, self._as_normal(intervals)]
         e = self.told(torch.cat(told, 1))
         h = self.entry(noisy / whole) + e
         for block in self.blocks:
@@ -73,8 +73,15 @@ class Denoiser(nn.Module):
 
     def sex(self, intervals: Tensor) -> Tensor:
         """(n,) the logarithm of the odds that a person of these intervals is a woman."""
-        found: Tensor = self.of_sex(_as_normal(intervals))[:, 0]
+        found: Tensor = self.of_sex(self._as_normal(intervals))[:, 0]
         return found
+
+    def _as_normal(self, intervals: Tensor) -> Tensor:
+        """(n, 15): both ends as normal deviates over `edge`, and whether they are one."""
+        most = math.erf(self.edge / math.sqrt(2.0))
+        x = torch.erfinv((2 * intervals - 1).clamp(-most, most)) * (math.sqrt(2.0) / self.edge)
+        known = (intervals[..., 0] == intervals[..., 1]).to(x.dtype)
+        return torch.cat([x.flatten(1), known], 1)
 
 
 class _Block(nn.Module):
@@ -91,10 +98,3 @@ class _Block(nn.Module):
         x = self.norm(h) * (1 + scale) + shift
         result: Tensor = h + self.outer(nn.functional.silu(self.inner(x)))
         return result
-
-
-def _as_normal(intervals: Tensor) -> Tensor:
-    """(n, 15): both ends as normal deviates, and whether they are one."""
-    x = torch.erfinv((2 * intervals - 1).clamp(-0.9973, 0.9973)) * math.sqrt(2.0) / _EDGE
-    known = (intervals[..., 0] == intervals[..., 1]).to(x.dtype)
-    return torch.cat([x.flatten(1), known], 1)

@@ -53,7 +53,7 @@ def projected(
     told[:, :2] = rows[:, :2]
     found = constraints.project(quantities_of(told), hold=tuple(hold))
     moved = found.success & ((found.distance > 0.0) | (told != rows).any(axis=1))
-    result = np.array(rows)
+    result = np.where(moved[:, None], told, rows)
     for k, name in enumerate(COLUMNS):
         if name in found.values:
             result[moved, k] = found.values[name][moved]
