@@ -15,7 +15,7 @@ from teorell.constraints import plausible
 from teorell.learn.configuration import Training
 from teorell.learn.diffusion import generate
 from teorell.learn.diffusion.baselines import Copula, Gaussian, Residuals
-from teorell.learn.diffusion.generate import Wanted, draw
+from teorell.learn.diffusion.drawing import Wanted, draw
 from teorell.learn.diffusion.learner import Diffusion, DiffusionLearner
 from teorell.learn.diffusion.network import Denoiser
 from teorell.learn.diffusion.physics import limits_of_people, penalties, projected, violated

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from teorell.constraints import wilson
+from teorell.learn.diffusion.drawing import Wanted, fits
 from teorell.learn.diffusion.fidelity import Share
-from teorell.learn.diffusion.generate import Wanted, fits
 from teorell.learn.diffusion.physics import limits_of_people
 from teorell.learn.diffusion.vectors import Rows, quantities_of, rows_of
 from teorell.population.population import Population
 
-__all__ = ["CELLS", "Cell", "rejected", "rejection_rate"]
+__all__ = ["CELLS", "Cell", "rejected", "rejection_rate", "valid_in"]
 
 _MOST_BMI = 150.0  # kg/m2: nobody is above
 _AT_ONCE = 50_000
@@ -57,7 +58,7 @@ def rejected(cell: Cell, n: int, seed: int) -> Rows:
     have, size = 0, _AT_ONCE
     for k in range(60):
         people = rows_of(Population.sample(size, seed=seed + k, **dict(cell.near)), seed + k)
-        good = people[_valid(cell, people)]
+        good = people[valid_in(cell, people)]
         found.append(good)
         have += len(good)
         if have >= n:
@@ -71,11 +72,12 @@ def rejection_rate(cell: Cell, draws: int, seed: int) -> Share:
     for start in range(0, draws, _AT_ONCE):
         size = min(_AT_ONCE, draws - start)
         people = rows_of(Population.sample(size, seed=seed + start), seed)
-        hits += int(_valid(cell, people).sum())
+        hits += int(valid_in(cell, people).sum())
     return Share(hits / draws, *wilson(hits, draws))
 
 
-def _valid(cell: Cell, people: Rows) -> Any:
+def valid_in(cell: Cell, people: Rows) -> NDArray[np.bool_]:
+    """(n,) whether people are of a cell, and satisfy `plausible()`."""
     good = fits(people, cell.wanted.bounds(known=False))
     if cell.wanted.female is not None:
         good &= people[:, 0] == cell.wanted.female

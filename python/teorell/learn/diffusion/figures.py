@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from teorell.learn.diffusion.cells import CELLS, rejected, rejection_rate
+from teorell.learn.diffusion.drawing import draw
 from teorell.learn.diffusion.exposure import DRUGS, exposures, worst_quantile
 from teorell.learn.diffusion.fidelity import (
     Share,
@@ -17,7 +18,6 @@ from teorell.learn.diffusion.fidelity import (
     violation_rates,
     worst_ks,
 )
-from teorell.learn.diffusion.generate import draw
 from teorell.learn.diffusion.network import Denoiser
 from teorell.learn.diffusion.physics import limits_of_people
 from teorell.learn.diffusion.vectors import Rows, column, real_people
