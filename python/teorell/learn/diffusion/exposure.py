@@ -7,13 +7,12 @@ import numpy as np
 import teorell as tl
 from teorell.arrays import Array
 from teorell.learn.diffusion.vectors import Rows, population_of
-from teorell.pbpk import MIDAZOLAM, THEOPHYLLINE, whole_body
+from teorell.pbpk import whole_body
 from teorell.pbpk.drug import Drug
 from teorell.physiology.maturation import enzyme
 
-__all__ = ["DRUGS", "LEVELS", "exposures", "worst_quantile"]
+__all__ = ["LEVELS", "exposures", "worst_quantile"]
 
-DRUGS = ((MIDAZOLAM, "CYP3A4"), (THEOPHYLLINE, "CYP1A2"))  # and the enzyme that clears each
 LEVELS = (0.05, 0.5, 0.95)
 _END = 72.0  # h
 

@@ -9,7 +9,8 @@ import torch
 
 from teorell.learn.diffusion.cells import CELLS, rejected, rejection_rate
 from teorell.learn.diffusion.drawing import draw
-from teorell.learn.diffusion.exposure import DRUGS, exposures, worst_quantile
+from teorell.learn.diffusion.drugs import DRUGS
+from teorell.learn.diffusion.exposure import exposures, worst_quantile
 from teorell.learn.diffusion.fidelity import (
     Share,
     correlation_error,

@@ -1,7 +1,7 @@
 """Constraints on simulated curves, in the loss: through the solver, and back by its adjoint.
 
-For midazolam into a vein: the clearance, dose over area under the curve, is no more than what the
-liver's blood brings there. It holds for every body whose flows add up.
+For the first of `drugs.py` into a vein: the clearance, dose over area under the curve, is no more
+than what the liver's blood brings there. It holds for every body whose flows add up.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from torch.autograd import Function
 
 import teorell as tl
 from teorell.constraints import ConstraintSet
+from teorell.learn.diffusion.drugs import DRUGS
 from teorell.learn.diffusion.physics import LEAST
 from teorell.learn.diffusion.vectors import quantities_of
 from teorell.model.expression import Expression, symbol
-from teorell.pbpk import MIDAZOLAM, whole_body
+from teorell.pbpk import whole_body
 from teorell.physiology.reference_adults import FLOW_EXPONENT
 from teorell.physiology.vocabulary import (
     FLOWS,
@@ -33,7 +34,8 @@ from teorell.physiology.vocabulary import (
 
 __all__ = ["curve_constraints", "model_parameters", "trajectory_penalty"]
 
-_DOSE, _END = MIDAZOLAM.iv_dose or 5.0, 240.0  # mg; h, when nothing is left
+_DRUG, _ = DRUGS[0]
+_DOSE, _END = _DRUG.iv_dose or 5.0, 240.0  # mg; h, when nothing is left
 
 
 def model_parameters(rows: Any) -> dict[str, Any]:
@@ -48,15 +50,15 @@ def model_parameters(rows: Any) -> dict[str, Any]:
 
 @cache
 def curve_constraints() -> ConstraintSet:
-    """The clearance of midazolam from plasma, in the whole-body model."""
-    c = ConstraintSet("curves of midazolam", model=whole_body(MIDAZOLAM))
+    """The drug's clearance from plasma, in the whole-body model."""
+    c = ConstraintSet("curves of a drug", model=whole_body(_DRUG))
     area = c.reduction(tl.AUC("cp", end=_END))
     weight, index = _of_model("body_weight"), _of_model("cardiac_index")
     shares = _of_model(flow_share_to("liver"))
     for organ in SPLANCHNIC:
         shares = shares + _of_model(flow_share_to(organ))
     liver = index * weight**FLOW_EXPONENT * shares * _of_model("blood_to_plasma")
-    c.at_most("clearance", _DOSE / area, liver, group="curves", source="the liver's blood")
+    c.between("clearance", _DOSE / area, None, liver, group="curves", source="the liver's blood")
     return c
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from teorell.constraints import ConstraintSet, plausible
 from teorell.errors import InputError
+from teorell.learn.diffusion.drugs import DRUGS
 from teorell.learn.randomness import generator
-from teorell.pbpk import MIDAZOLAM, THEOPHYLLINE
 from teorell.physiology.maturation import (
     albumin,
     alpha1_acid_glycoprotein,
@@ -39,7 +39,7 @@ MASS_COLUMNS = tuple(mass_of(part) for part in _PARTS)  # kg; they add up to the
 FLOW_COLUMNS = tuple(flow_to(organ) for organ in FLOWS)  # L/h; they add up to the cardiac output
 # sd of the logarithm of abundance among people of one age: that of the intrinsic clearance of a
 # drug which the enzyme clears, as `teorell.pbpk.drug(...).sources` tells
-ENZYMES: Mapping[str, float] = {"CYP3A4": MIDAZOLAM.clint_sd, "CYP1A2": THEOPHYLLINE.clint_sd}
+ENZYMES: Mapping[str, float] = {name: drug.clint_sd for drug, name in DRUGS}
 _FACTORS = tuple(f"factor_{name}" for name in ENZYMES)  # abundance over the typical of the age
 COLUMNS = (
     "female", "age", "height", "body_weight", "gfr", "haematocrit", "cardiac_output",
