@@ -25,6 +25,7 @@ EXTRAS = {
     "pyarrow": "teorell[storage]",
     "safetensors": "teorell[learn]",
     "scipy": "scipy",
+    "sklearn": "teorell[learn]",
     "torch": "teorell[torch]",
     "torchdiffeq": "teorell[learn]",
     "xarray": "teorell[frames]",

@@ -25,6 +25,7 @@ OPTIONAL = {
     "zarr": "populations on disk",
     "torch": "torch layers and gradients, `teorell train`",
     "safetensors": "weights of learning models",
+    "scikit-learn": "figures of learning models",
     "tqdm": "progress bars",
     "rich": "progress bars",
     "scipy": "optimizers of fits, peers in the benchmark",

@@ -19,6 +19,7 @@ __all__ = ["LEARNERS", "Learner", "learner_class"]
 
 LEARNERS: dict[str, tuple[str, str]] = {
     "allometry": ("teorell.learn.allometry.learner", "Allometry"),
+    "diffusion": ("teorell.learn.diffusion.learner", "DiffusionLearner"),
 }
 """Name on the command line -> module and class; a new learner is a line here."""
 
