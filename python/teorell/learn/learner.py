@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LEARNERS", "Learner", "learner_class"]
 
-LEARNERS: dict[str, tuple[str, str]] = {}
+LEARNERS: dict[str, tuple[str, str]] = {
+    "transformer": ("teorell.learn.transformer.learner", "Transformer"),
+}
 """Name on the command line -> module and class; a new learner is a line here."""
 
 
