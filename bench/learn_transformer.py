@@ -27,6 +27,7 @@ from teorell.learn.transformer.inference import (
     target_of,
     weighed_by_structure,
 )
+from teorell.learn.transformer.learner import Transformer
 from teorell.learn.transformer.network import LEVELS
 from teorell.learn.transformer.regimens import KINDS, UNSEEN
 from teorell.learn.transformer.studies import Studies
@@ -61,13 +62,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     learner, network = load(options.checkpoint)
+    if not isinstance(learner, Transformer):
+        parser.error(f"{options.checkpoint} is a {learner.name}, not a transformer")
     print("structures:", ", ".join(learner.configuration.structures))
     unseen = [kind for kind in UNSEEN if kind not in learner.configuration.kinds]
     for kind in options.kinds:
         seen = "never trained on" if kind in unseen else "trained on"
         for samples in options.samples:
             given = held_out(learner, (kind,), samples, options.patients)
-            given = given.rows(np.isfinite(given.query).all(axis=1))
+            given = given.rows(np.flatnonzero(np.isfinite(given.query).all(axis=1)))
             found = forecasts(learner, network, given, 0)
             curve, about = maximum(given)
             best = floor(given, about)

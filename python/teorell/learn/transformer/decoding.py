@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import teorell as tl
 from teorell.arrays import Array
@@ -44,12 +45,14 @@ class Doses(NamedTuple):
 
 def centre(weight: Array) -> Array:
     """The median log parameters of patients of these weights, (patients, PARAMETERS)."""
-    return MEDIANS + WEIGHT_POWERS * np.log(weight / REFERENCE_WEIGHT)[:, None]
+    found: Array = MEDIANS + WEIGHT_POWERS * np.log(weight / REFERENCE_WEIGHT)[:, None]
+    return found
 
 
 def to_logs(standard: Array, weight: Array) -> Array:
     """Logarithms of parameters from standard ones, N(0, 1) a priori; (..., patients, all)."""
-    return centre(weight) + SPREADS * standard
+    found: Array = centre(weight) + SPREADS * standard
+    return found
 
 
 def to_standard(logs: Array, weight: Array) -> Array:
@@ -83,7 +86,7 @@ def jacobian(what: Structure, logs: Array, doses: Doses, times: Array) -> tuple[
 
 
 def log_likelihood(
-    levels: Array, measured: Array, below: Array, noise: Array, limit: Array
+    levels: Array, measured: Array, below: NDArray[np.bool_], noise: Array, limit: Array
 ) -> Array:
     """log p(samples | curve), summed over samples; (..., patients).
 
@@ -110,7 +113,9 @@ def log_tail(x: Array) -> Array:
 _OPTIONS: dict[str, Any] = {"threads": 1, "rtol": RTOL}
 
 
-def _problem(what: Structure, logs: Array, doses: Doses, times: Array, order: Array) -> tuple[Any]:
+def _problem(
+    what: Structure, logs: Array, doses: Doses, times: Array, order: NDArray[np.int64]
+) -> tuple[Any, ...]:
     """What tl.simulate takes: model, parameters, doses, times."""
     values = {
         name: np.exp(logs[:, place])
@@ -123,10 +128,10 @@ def _problem(what: Structure, logs: Array, doses: Doses, times: Array, order: Ar
     elif what.absorption == "zero":
         duration = "modelled"
     regimen = tl.Regimen.columns(doses.amount, into, doses.time, duration=duration)
-    return what.model, values, regimen, np.take_along_axis(times, order, axis=1)  # type: ignore[return-value]
+    return what.model, values, regimen, np.take_along_axis(times, order, axis=1)
 
 
-def _unsorted(values: Array, order: Array) -> Array:
+def _unsorted(values: Array, order: NDArray[np.int64]) -> Array:
     """Values at sorted times, where their times stood."""
     found = np.empty_like(values)
     np.put_along_axis(found, order, values, axis=1)

@@ -80,7 +80,9 @@ def table(
 ) -> list[Figure]:  # fmt: skip
     """One case: log-RMSE of the heads and of what they are measured against, ratios, coverage."""
     given = held_out(learner, kinds, samples, learner.configuration.evaluated)
-    given = given.rows(np.isfinite(given.query).all(axis=1))  # those that the solver finished
+    given = given.rows(
+        np.flatnonzero(np.isfinite(given.query).all(axis=1))
+    )  # those that the solver finished
     found = forecasts(learner, network, given, companions_count)
     map_curve, about = maximum(given)
     best = floor(given, about)

@@ -82,5 +82,6 @@ def _quadratic(given: Studies, z: Array) -> tuple[Array, Array, Array]:
     slope[:, places] += np.einsum("nt,ntp->np", by_level, slopes)
     hessian = np.tile(np.eye(z.shape[1]), (len(z), 1, 1))
     inner = np.einsum("nt,ntp,ntq->npq", np.maximum(curved, 0.0), slopes, slopes)
-    hessian[np.ix_(np.arange(len(z)), places, places)] += inner
+    at = np.array(places)
+    hessian[:, at[:, None], at] += inner
     return np.where(bad, np.inf, loss), slope, hessian

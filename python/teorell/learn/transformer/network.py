@@ -7,6 +7,8 @@ reads its summary, and which decoder is meant. No absolute position: times are f
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -48,7 +50,8 @@ class Block(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         """(rows, n, width) to (rows, heads, n, width / heads)."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        found: Tensor = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return found
 
 
 class Forecaster(nn.Module):
@@ -78,8 +81,9 @@ class Forecaster(nn.Module):
             nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(),
             nn.Linear(2 * width, components * per),
         )  # fmt: skip
-        nn.init.normal_(self.posterior[-1].weight, std=0.01)  # components must differ, a little
-        nn.init.zeros_(self.posterior[-1].bias)
+        last: Any = self.posterior[-1]
+        nn.init.normal_(last.weight, std=0.01)  # components must differ, a little
+        nn.init.zeros_(last.bias)
 
     def forward(self, given: Tokens) -> tuple[Tensor, Tensor, Mixture]:
         """Quantiles (patients, queries, LEVELS), rising; means (patients, queries); posterior."""

@@ -62,7 +62,7 @@ class Studies(NamedTuple):
     def what(self) -> Structure:
         """The structure of all patients, which must be one."""
         (place,) = np.unique(self.structure)
-        return STRUCTURES[place]
+        return STRUCTURES[int(place)]
 
 
 def draw(
@@ -114,9 +114,9 @@ def _of_one(
     drug = TAU * rng.standard_normal((studies, len(PARAMETERS)))
     logs = centre(weight) + drug[study] + WITHIN * rng.standard_normal((n, len(PARAMETERS)))
     nominal = np.exp(rng.normal(np.log(100.0), 1.2, studies))  # mg
-    horizon = np.exp(rng.uniform(*np.log(HORIZONS), studies))
+    horizon = np.exp(_logs(rng, HORIZONS, studies))
     noise = rng.uniform(*NOISE, studies)[study]
-    limit = (np.log(nominal) + rng.uniform(*np.log(LIMITS), studies))[study]
+    limit = (np.log(nominal) + _logs(rng, LIMITS, studies))[study]
     infused = np.where(rng.random(studies) < 0.5, 0.0, rng.uniform(0.25, 3.0, studies))
     times, amounts = np.empty((2, n, MOST_DOSES))
     for k in range(studies):
@@ -154,3 +154,9 @@ def _of_one(
         query_time=query_time,
         query=np.maximum(levels[:, MOST_SAMPLES:], limit[:, None]),
     )
+
+
+def _logs(rng: np.random.Generator, bounds: tuple[float, float], count: int) -> Array:
+    """Logarithms, uniform between those of the bounds."""
+    low, high = np.log(bounds)
+    return rng.uniform(float(low), float(high), count)

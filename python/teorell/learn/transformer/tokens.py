@@ -53,7 +53,7 @@ def tokens(given: Studies, context: NDArray[np.int64]) -> Tokens:
         torch.from_numpy(np.isfinite(doses.time)),
         _float(
             _time(given.sample_time), _time(_since(given, given.sample_time)), level[..., None],
-            given.below[..., None], route,
+            given.below[..., None].astype(float), route,
         ),
         torch.from_numpy(np.isfinite(given.sample)),
         _float(
