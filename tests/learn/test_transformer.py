@@ -11,7 +11,7 @@ import pytest
 import torch
 from teorell import InputError
 from teorell.learn.configuration import Training
-from teorell.learn.trainer import WEIGHTS, load, train
+from teorell.learn.trainer import SHIPPED, WEIGHTS, load, train
 from teorell.learn.transformer import forecast
 from teorell.learn.transformer.figures import crps
 from teorell.learn.transformer.inference import answers
@@ -122,6 +122,13 @@ def test_scores_by_hand() -> None:
     area = (0.95**2 - 0.05**2) / 2  # of the levels, from 0.05 to 0.95
     assert crps(q.numpy(), np.array([[2.0]])) == pytest.approx(2 * 2 * area)
     assert crps(q.numpy(), np.array([[0.0]])) == 0
+
+
+def test_what_ships_is_what_the_command_trains() -> None:
+    learner, network = load("transformer")
+    assert learner.configuration == Transformer.configurations["shipped"]
+    assert sum(x.numel() for x in network.parameters()) < 1e6
+    assert (SHIPPED / "transformer.safetensors").stat().st_size < 10e6
 
 
 def test_a_forecast(checkpoint: Path) -> None:

@@ -84,6 +84,16 @@ def test_slopes_are_those_of_differences() -> None:
         np.testing.assert_allclose(slopes[..., place], (up - down) / 0.02, atol=3e-3)
 
 
+def test_slopes_stay_finite_where_nothing_is_left() -> None:
+    """A curve far below the solver's tolerance: its logarithm is a floor, with slope 0."""
+    levels, slopes = jacobian(
+        structure("iv-1"), logs(cl=500.0, v=5.0), once(100.0), np.array([[0.1, 24.0]])
+    )
+    assert np.isfinite(levels).all()
+    assert slopes[0, 0, 0] == pytest.approx(-0.1 * 500 / 5, rel=1e-3)  # of log CL: -k t
+    assert not slopes[0, 1].any()
+
+
 def test_every_structure_has_its_own_name_and_parameters() -> None:
     assert len({each.name for each in STRUCTURES}) == len(STRUCTURES) == 24
     for each in STRUCTURES:

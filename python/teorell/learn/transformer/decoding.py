@@ -24,7 +24,8 @@ __all__ = [
 ]  # fmt: skip
 
 RTOL = 1e-5  # of a step; noise of measurements is 0.05 and more
-LEAST = 1e-30  # mg/L: below it a logarithm says nothing
+LEAST = 1e-12  # mg/L: below it is the solver's absolute tolerance, 1e-9 mg
+STEEPEST = 1e3  # slope of a log concentration by a log parameter; above it is rounding of the same
 
 
 class Doses(NamedTuple):
@@ -74,13 +75,15 @@ def curves(what: Structure, logs: Array, doses: Doses, times: Array) -> Array:
 def jacobian(what: Structure, logs: Array, doses: Doses, times: Array) -> tuple[Array, Array]:
     """log concentrations (patients, times), and their derivatives by the log parameters.
 
-    The derivatives are (patients, times, parameters of the structure), exact (tl.jacobian).
+    The derivatives are (patients, times, parameters of the structure), exact (tl.jacobian); 0
+    where a concentration is below LEAST.
     """
     order = np.argsort(times, axis=1, kind="stable")
     found = tl.jacobian(*_problem(what, logs, doses, times, order), wrt=what.parameters, **_OPTIONS)
     values = np.maximum(found.values[..., 0], LEAST)
     scale = np.exp(logs[:, None, list(what.places)]) / values[..., None]
-    slopes = found.derivatives[:, :, 0, :] * scale
+    slopes = np.clip(found.derivatives[:, :, 0, :] * scale, -STEEPEST, STEEPEST)
+    slopes[values <= LEAST] = 0.0
     back = np.argsort(order, axis=1)
     return _unsorted(np.log(values), order), np.take_along_axis(slopes, back[..., None], axis=1)
 

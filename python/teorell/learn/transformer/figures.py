@@ -100,8 +100,8 @@ def table(
         figures.append(
             _ratio(f"{name}: weighed / {other}", errors["weighed"], errors[other], given, goal)
         )
-    for who in ("direct", "weighed"):
-        q = found[who]["quantiles"]
+    for who in ("direct", "weighed", "floor"):
+        q = best["quantiles"] if who == "floor" else found[who]["quantiles"]
         what = f"{name}: {who}"
         for low, share, goal in ((0, 0.9, "0.87 to 0.93"), (2, 0.5, "0.46 to 0.54")):
             figures.append(_covered(f"{what}, in {share:.0%} band", q, low, given, goal))

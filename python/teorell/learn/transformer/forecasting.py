@@ -29,9 +29,9 @@ class Forecast:
 
     times: (times,), h; median, lower, upper: (times,), mg/L, the band of 90 %; quantiles: (times,
     levels), mg/L, at `levels`; direct: (times, levels), the same by the direct head, not weighed.
-    parameters: name -> median and standard deviation of the natural log, weighed. effective: the
-    effective sample size of the `draws`; below 100 the bands are rough. notes: what lies outside
-    what the network was trained on.
+    parameters: name -> geometric mean and standard deviation of the natural log, weighed.
+    effective: the effective sample size of the `draws`; below 100 the bands are rough. notes: what
+    lies outside what the network was trained on.
     """
 
     times: Array
