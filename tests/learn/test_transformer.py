@@ -13,11 +13,11 @@ from teorell import InputError
 from teorell.learn.configuration import Training
 from teorell.learn.trainer import SHIPPED, WEIGHTS, load, train
 from teorell.learn.transformer import forecast
-from teorell.learn.transformer.figures import crps
+from teorell.learn.transformer.figures import crps, held_out, table
 from teorell.learn.transformer.inference import answers
 from teorell.learn.transformer.learner import Transformer
 from teorell.learn.transformer.network import LEVELS, pinball
-from teorell.learn.transformer.studies import HELD_OUT
+from teorell.learn.transformer.studies import HELD_OUT, TRAINING
 from teorell.learn.transformer.tokens import FEATURES, Tokens, companions, tokens
 
 TINY = Transformer.configurations["tiny"]
@@ -122,6 +122,27 @@ def test_scores_by_hand() -> None:
     area = (0.95**2 - 0.05**2) / 2  # of the levels, from 0.05 to 0.95
     assert crps(q.numpy(), np.array([[2.0]])) == pytest.approx(2 * 2 * area)
     assert crps(q.numpy(), np.array([[0.0]])) == 0
+
+
+def test_a_report_is_of_patients_never_trained_on_and_has_the_same_figures_again() -> None:
+    """One structure, few patients: every figure is there, finite, inside its interval."""
+    learner = Transformer(replace(TINY, structures=("iv-1",), kinds=("single",), evaluated=8))
+    network = learner.network().eval()
+    given = held_out(learner, ("single",), 3, 8)
+    assert len(given.weight) == 8
+    assert (np.isfinite(given.sample).sum(axis=1) == 3).all()
+    assert not np.intersect1d(
+        given.logs, [learner.studies(k, TRAINING).logs for k in range(3)]
+    ).size
+    figures = table("case", learner, network, ("single",), 3, 0)
+    assert figures == table("case", learner, network, ("single",), 3, 0)
+    by_name = {one.what: one for one in figures}
+    for one in figures:
+        assert np.isfinite(one.value)
+        assert one.low is None or one.low <= one.value <= one.high
+    # the solver and the prior decide, not a network that has learned nothing
+    gap = by_name["case: log-RMSE, weighed"].value - by_name["case: log-RMSE, floor"].value
+    assert abs(gap) < 0.1 < by_name["case: log-RMSE, direct"].value
 
 
 def test_what_ships_is_what_the_command_trains() -> None:

@@ -104,7 +104,8 @@ def table(
         q = best["quantiles"] if who == "floor" else found[who]["quantiles"]
         what = f"{name}: {who}"
         for low, share, goal in ((0, 0.9, "0.87 to 0.93"), (2, 0.5, "0.46 to 0.54")):
-            figures.append(_covered(f"{what}, in {share:.0%} band", q, low, given, goal))
+            aim = goal if who == "weighed" else ""
+            figures.append(_covered(f"{what}, in {share:.0%} band", q, low, given, aim))
         figures.append(Figure(f"{what}, CRPS", crps(q, given.query), given.query.size))
     effective = found["weighed"]["effective"]
     n = len(effective)

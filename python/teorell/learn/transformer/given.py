@@ -140,7 +140,9 @@ def ascending(times: Any, what: str) -> Array:
     except (TypeError, ValueError):
         raise InputError(f"times of {what} are no numbers ({times!r}). Give hours.") from None
     if not np.isfinite(found).all() or (found < 0).any():
-        raise InputError(f"a time of {what} is not finite or below 0. Give hours from 0 on.")
+        raise InputError(
+            f"a time of {what} is not finite, or below 0 (where time begins). Give hours."
+        )
     back = np.flatnonzero(np.diff(found) < 0)
     if back.size:
         k = int(back[0])
@@ -176,7 +178,9 @@ def _columns(given: Any, needed: Iterable[str], more: Iterable[str], what: str) 
         try:
             values = np.asarray(given[name], dtype=float).reshape(-1)
         except (TypeError, ValueError):
-            raise InputError(f"{name!r} in {what} is no numbers. Give numbers.") from None
+            raise InputError(
+                f"{name!r} in {what} is text or the like (numbers are needed). Give numbers."
+            ) from None
         if values.size != found["time"].size or not np.isfinite(values).all():
             raise InputError(
                 f"{name!r} in {what} has {values.size} values or one that is not finite (there "
