@@ -139,7 +139,8 @@ def test_a_report_is_of_patients_never_trained_on_and_has_the_same_figures_again
     by_name = {one.what: one for one in figures}
     for one in figures:
         assert np.isfinite(one.value)
-        assert one.low is None or one.low <= one.value <= one.high
+        if one.low is not None and one.high is not None:
+            assert one.low <= one.value <= one.high
     # the solver and the prior decide, not a network that has learned nothing
     gap = by_name["case: log-RMSE, weighed"].value - by_name["case: log-RMSE, floor"].value
     assert abs(gap) < 0.1 < by_name["case: log-RMSE, direct"].value
