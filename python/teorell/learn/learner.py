@@ -20,6 +20,7 @@ __all__ = ["LEARNERS", "Learner", "learner_class"]
 LEARNERS: dict[str, tuple[str, str]] = {
     "allometry": ("teorell.learn.allometry.learner", "Allometry"),
     "diffusion": ("teorell.learn.diffusion.learner", "DiffusionLearner"),
+    "transformer": ("teorell.learn.transformer.learner", "Transformer"),
 }
 """Name on the command line -> module and class; a new learner is a line here."""
 

@@ -1,0 +1,166 @@
+"""The figures of a trained network, on studies of drugs and patients that it never saw.
+
+All errors are of natural logs of concentrations, not below the limit of quantification of each
+study: there prediction and truth count as that limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from teorell.arrays import Array
+from teorell.learn.metrics import bootstrap, coverage, rmse
+from teorell.learn.randomness import generator
+from teorell.learn.report import Figure, Report
+from teorell.learn.transformer.floors import floor, last_value, maximum, population
+from teorell.learn.transformer.inference import Effort, answers, decoded, weighed_by_structure
+from teorell.learn.transformer.network import LEVELS
+from teorell.learn.transformer.regimens import UNSEEN
+from teorell.learn.transformer.studies import HELD_OUT, Studies, draw
+from teorell.learn.transformer.tokens import companions
+
+if TYPE_CHECKING:
+    from teorell.learn.transformer.learner import Transformer
+
+__all__ = ["SEED", "crps", "forecasts", "held_out", "report", "table"]
+
+SEED = 20260218  # of studies of evaluations, the same for every training seed
+BOOTSTRAPS = 500
+
+
+def report(learner: Transformer, network: nn.Module, pictures: Mapping[str, Any]) -> Report:
+    """Two and four samples, two with companions, and two under regimens never trained on."""
+    one = learner.configuration
+    unseen = tuple(kind for kind in UNSEEN if kind not in one.kinds)
+    figures = [
+        *table("2 samples", learner, network, one.kinds, 2, 0),
+        *table("4 samples", learner, network, one.kinds, 4, 0),
+        *table("2 samples, 3 companions", learner, network, one.kinds, 2, 3),
+        *table("unseen regimens, 2 samples", learner, network, unseen, 2, 0),
+    ]
+    title = "transformer: held-out drugs and patients, log concentrations"
+    return Report(title, tuple(figures), pictures)
+
+
+def held_out(learner: Transformer, kinds: tuple[str, ...], samples: int, patients: int) -> Studies:
+    """Studies of the held-out stream, at least `patients` patients, all structures alike."""
+    one = learner.configuration
+    studies = -(-patients // (one.patients * len(one.structures)))
+    step = 1000 + samples  # other numbers of samples are other studies, and not those of step 0
+    return draw(
+        SEED, step, HELD_OUT, structures=one.structures, kinds=kinds, studies=studies,
+        patients=one.patients, queries=one.queries, samples=samples,
+    )  # fmt: skip
+
+
+def forecasts(
+    learner: Transformer, network: nn.Module, given: Studies, companions_count: int
+) -> dict[str, dict[str, Array]]:
+    """ "direct" and "weighed": "mean", "quantiles"; "weighed" also "effective" and "taken"."""
+    rng = generator(SEED, 0, HELD_OUT)
+    context = companions(given.study, rng, learner.configuration.patients - 1, companions_count)
+    direct, posterior, known = answers(network, given, context)
+
+    def one(rows: Any, part: Studies, effort: Effort) -> Any:
+        which = torch.from_numpy(rows)
+        return decoded(posterior.rows(which), known.rows(which), part, effort)
+
+    weighed = weighed_by_structure(given, one, Effort(), LEVELS)
+    return {"direct": direct._asdict(), "weighed": weighed}
+
+
+def table(
+    name: str, learner: Transformer, network: nn.Module, kinds: tuple[str, ...], samples: int,
+    companions_count: int,
+) -> list[Figure]:  # fmt: skip
+    """One case: log-RMSE of the heads and of what they are measured against, ratios, coverage."""
+    given = held_out(learner, kinds, samples, learner.configuration.evaluated)
+    given = given.rows(
+        np.flatnonzero(np.isfinite(given.query).all(axis=1))
+    )  # those that the solver finished
+    found = forecasts(learner, network, given, companions_count)
+    map_curve, about = maximum(given)
+    best = floor(given, about)
+    means = {
+        "direct": found["direct"]["mean"],
+        "weighed": found["weighed"]["mean"],
+        "MAP": map_curve,
+        "floor": best["mean"],
+        "population": population(given),
+        "last value": last_value(given),
+    }
+    errors = {who: x - given.query for who, x in means.items()}
+    figures = [_error(f"{name}: log-RMSE, {who}", e, given) for who, e in errors.items()]
+    for other, goal in (("MAP", "<= 0.95"), ("floor", "<= 1.08")):
+        figures.append(
+            _ratio(f"{name}: weighed / {other}", errors["weighed"], errors[other], given, goal)
+        )
+    for who in ("direct", "weighed", "floor"):
+        q = best["quantiles"] if who == "floor" else found[who]["quantiles"]
+        what = f"{name}: {who}"
+        for low, share, goal in ((0, 0.9, "0.87 to 0.93"), (2, 0.5, "0.46 to 0.54")):
+            aim = goal if who == "weighed" else ""
+            figures.append(_covered(f"{what}, in {share:.0%} band", q, low, given, aim))
+        figures.append(Figure(f"{what}, CRPS", crps(q, given.query), given.query.size))
+    effective = found["weighed"]["effective"]
+    n = len(effective)
+    figures += [
+        Figure(f"{name}: effective sample size, median", float(np.median(effective)), n),
+        Figure(
+            f"{name}: effective sample size, 10th percentile", float(np.quantile(effective, 0.1)), n
+        ),
+        Figure(f"{name}: draws a patient", float(found["weighed"]["taken"].mean()), n),
+        Figure(f"{name}: floor, Monte Carlo error", rmse(best["error"], 0.0 * best["error"]), n),
+        Figure(
+            f"{name}: floor, share of patients under 200",
+            float((best["effective"] < 200).mean()),
+            n,
+        ),
+    ]
+    return figures
+
+
+def crps(quantiles: Array, truth: Array) -> float:
+    """The continuous ranked probability score by its quantile form, over LEVELS alone.
+
+    Twice the integral of the quantile loss over levels (Gneiting 2007, J Am Stat Assoc 102:359), by
+    the trapezoid rule from 0.05 to 0.95; the tails beyond are left out of every score alike.
+    """
+    levels = np.array(LEVELS)
+    apart = truth[..., None] - quantiles
+    loss = np.maximum(levels * apart, (levels - 1) * apart).reshape(-1, len(levels)).mean(axis=0)
+    return float(2 * np.sum((loss[1:] + loss[:-1]) / 2 * np.diff(levels)))
+
+
+def _error(what: str, error: Array, given: Studies) -> Figure:
+    def one(rows: Any) -> float:
+        return float(np.sqrt(np.mean(error[rows] ** 2)))
+
+    return _figure(what, one, given, "")
+
+
+def _ratio(what: str, error: Array, other: Array, given: Studies, goal: str) -> Figure:
+    def one(rows: Any) -> float:
+        return float(np.sqrt(np.mean(error[rows] ** 2) / np.mean(other[rows] ** 2)))
+
+    return _figure(what, one, given, goal)
+
+
+def _covered(what: str, quantiles: Array, low: int, given: Studies, goal: str) -> Figure:
+    def one(rows: Any) -> float:
+        band = quantiles[rows]
+        return coverage(band[..., low], band[..., -1 - low], given.query[rows])
+
+    return _figure(what, one, given, goal)
+
+
+def _figure(what: str, one: Any, given: Studies, goal: str) -> Figure:
+    """A statistic of rows of patients, with an interval from studies drawn with replacement."""
+    n = len(given.weight)
+    low, high = bootstrap(one, n, groups=given.study, draws=BOOTSTRAPS)
+    return Figure(what, one(np.arange(n)), n, low, high, goal)
