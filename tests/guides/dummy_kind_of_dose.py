@@ -25,21 +25,21 @@ STEPS: Steps = {
     ],
     "cpp/include/teorell/reverse_events.hpp": [
         before(
-            "        if (kind == bolus)",
+            "        if (kind == bolus || kind == given)",
             "        if (kind == transfer) value = lane(at.lam + target, l) - lane(at.lam, l);\n",
         )
     ],
     "cpp/include/teorell/forward_events.hpp": [
         before(
-            "            if (kind == bolus)",
+            "            if (kind == bolus || kind == given)",
             "            if (kind == transfer)\n"
             "                ydot(carried, d, target)[l] += value,\n"
             "                    ydot(carried, d, 0)[l] -= value;\n",
         )
     ],
     "cpp/bindings/batch_views.hpp": [
-        Change("to_initial + 1, at.n_params}", "to_initial + 1, at.n_params, at.n}"),
-        Change("std::int64_t{parameter_change} + 1", "std::int64_t{transfer} + 1"),
+        Change("to_initial + 1, at.n_params, at.n}", "to_initial + 1, at.n_params, at.n, at.n}"),
+        Change("std::int64_t{given} + 1", "std::int64_t{transfer} + 1"),
     ],
     "python/teorell/schedule/dose.py": [
         before("NOT_STEADY, REPLACE, ADD = range(3)", f"TRANSFER = {len(RANKS)}\n"),

@@ -44,6 +44,12 @@ def test_doses_without_evid_comments_and_limits(tmp_path: Path) -> None:
     assert found.without_value == 1
 
 
+def test_doses_as_rxode_numbered_them(tmp_path: Path) -> None:
+    """101: a bolus into the first compartment; 10201: an infusion into the second."""
+    text = "id,time,dv,amt,evid\n1,0,0,320,101\n1,1,2,.,0\n1,2,0,5,10201\n1,3,1,.,0\n"
+    assert read_observed(observed(tmp_path, text)).time.tolist() == [1.0, 3.0]
+
+
 def test_curves_are_those_of_patients(tmp_path: Path) -> None:
     found = read_observed(observed(tmp_path, "ID,TIME,DV\nb,1,2\na,1,3\nb,2,4\n"))
     assert [(times.tolist(), values.tolist()) for times, values in found.curves()] == [
@@ -76,6 +82,7 @@ def test_curves_are_those_of_patients(tmp_path: Path) -> None:
     ("id,time,dv\n1,1,2\n1,1,3\n", "line 3: TIME is 1 after 1 .in the curve of 1"),
     ("id,time,dv,\n1,1,2,9\n", "a column without a name"),
     ("id,time,dv,evid\n1,1,2,7\n", "EVID is 7 .it is one of 0, 1, 2, 3, 4"),
+    ("id,time,dv,evid\n1,1,2,101.5\n", "EVID is 101.5 .it is one of 0, 1, 2, 3, 4"),
     ("id,time,dv,mdv\n1,1,2,5\n", "MDV is 5 .it is one of 0, 1"),
     ("time,dv\n1,1_0\n", "DV is '1_0'"),
     ("time;dv\n1;2\n", "semicolons"),

@@ -15,7 +15,7 @@ import pytest
 import teorell as tl
 from teorell.benchmark import reference_models
 from teorell.engine import executors, solve
-from teorell.lowering import lower
+from teorell.lowering.recent import programs_of
 from teorell.model.expression import symbol
 
 TIMES = np.linspace(0.0, 10.0, 41)
@@ -367,7 +367,7 @@ def test_the_unphysical_branch_is_there(tight_binding, monkeypatch):
     """
 
     def all_signed(*arguments):
-        programs = lower(*arguments)
+        programs = programs_of(*arguments)
         return replace(programs, signed=np.ones_like(programs.signed))
 
     monkeypatch.setattr("teorell.lowering.recent.programs_of", all_signed)

@@ -197,7 +197,7 @@ def test_population(tmp_path: Path, capsys: Captured) -> None:
         (["--age", "200"], "age is 200"),
         (["--age", "1", "2", "3"], "--age has 3 numbers"),
         (["--species", "rta"], "Did you mean 'rat'"),
-        (["--people", "0"], "n is 0"),
+        (["--people", "0"], "--people is 0"),
         (["--out", str(tmp_path)], "a folder"),
     ):
         capsys.readouterr()

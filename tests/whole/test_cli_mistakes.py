@@ -92,7 +92,7 @@ def mistake(arguments: Sequence[str], capsys: Captured, code: int = 2) -> str:
 @pytest.mark.parametrize(("arguments", "message"), [
     ("simulat", "unknown command 'simulat' .* Did you mean 'simulate'"),
     ("simulat --patients 3", "Did you mean 'simulate'"),
-    ("xyz", "Known: simulate, population, fit, doctor, bench"),
+    ("xyz", "Known: simulate, population, fit, train, evaluate, doctor, bench"),
     ("--versio", "unknown option '--versio' .* Did you mean '--version'"),
     ("-x", "unknown option '-x'"),
     ("simulate teophylline", "DRUG is 'teophylline' .* Did you mean 'theophylline'"),
@@ -410,4 +410,5 @@ def test_extras_are_those_of_the_project() -> None:
     for package, remedy in cli.EXTRAS.items():
         named = re.fullmatch(r"teorell\[(\w+)\]", remedy)
         if named:
-            assert any(one.startswith(package) for one in extras[named[1]]), package
+            project = {"sklearn": "scikit-learn"}.get(package, package)
+            assert any(one.startswith(project) for one in extras[named[1]]), package

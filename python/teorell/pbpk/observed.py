@@ -18,6 +18,9 @@ from teorell.schedule.table_file import table_rows
 __all__ = ["Observed", "comparison", "geometric_mean", "inside", "read_observed"]
 
 VALUES = ("DV", "CONC", "CP")  # names of the column of concentrations; the first that is there
+# doses of RxODE's and nlmixr's older tables have this EVID and higher ones, by compartment and kind
+# (rxode2, 'Classic RxODE events')
+CLASSIC = 101
 CENSORED = ("CENS", "BLQ")  # columns that say that a concentration lies beyond a limit
 
 
@@ -136,6 +139,9 @@ def _is_dose(row: dict[str, str], where: str) -> bool:
     """Is the record no observation, by its EVID? Without one a dose has an AMT above 0."""
     if is_missing(row.get("EVID", "")):
         return _number(row.get("AMT", ""), where, "AMT", 0.0) > 0.0
+    number = _number(row["EVID"], where, "EVID", 0.0)
+    if number >= CLASSIC and number == int(number):
+        return True
     return _flag(row, "EVID", where, (0, 1, 2, 3, 4)) != 0.0
 
 

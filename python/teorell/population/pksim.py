@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.cells import is_missing, number_of
 from teorell.errors import InputError, suggestion
 from teorell.physiology.checks import WORDS
 from teorell.physiology.maturation import albumin, alpha1_acid_glycoprotein
@@ -207,8 +208,11 @@ def _check_index(path: Path, columns: Mapping[str, Column]) -> None:
 def _numbers(path: Path, table: Mapping[str, Column], name: str) -> Column:
     column = table[name]
     if column.dtype.kind not in "fiu":
+        cells = column.tolist()
+        lacking = (each for each in cells if is_missing(each) or number_of(each) in (None, np.inf))
+        wrong = next(lacking, cells[0])
         raise InputError(
-            f"{path}: column {name!r} has cells of text, such as {str(column[0])!r:.30} (numbers "
+            f"{path}: column {name!r} has cells of text, such as {str(wrong)!r:.30} (numbers "
             "are needed, with decimal points). Correct them."
         )
     numbers = column.astype(np.float64)

@@ -30,8 +30,9 @@ from teorell.schedule.timeline_rows import (
 
 __all__ = ["samples_of", "timeline_of"]
 
-# order of kinds at equal times: resets, ends, starts, switches, covariates, boluses
-RANK = np.array([5, 2, 1, 3, 0, 4])
+# order of kinds at equal times: resets and what is given at a start, ends, starts, switches,
+# covariates, boluses
+RANK = np.array([5, 2, 1, 3, 0, 4, 0])
 CHUNK = 65_536  # patients whose rows are sorted at once: bounds the scratch memory
 
 
