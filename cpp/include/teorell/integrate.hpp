@@ -217,10 +217,12 @@ class Group : ActionLanes<V, Method, Executor> {
         for_each(accepted, [&](int l) { sample_before[l] = sample[l]; });
         Base::sample_within(accepted, t_new, h_step, at_event);
         if (b.reductions.count > 0) Base::reduce(accepted, t_new, h_step, record);
+        double* states[W] = {};
         for_each(accepted, [&](int l) {
-            record.step(patient[l], lane(at.scalar + s_h, l), sample[l], sample_before[l], event[l],
-                        values_of(l));
+            states[l] = record.step(patient[l], lane(at.scalar + s_h, l), sample[l],
+                                    sample_before[l], event[l], values_of(l));
         });
+        record.template states<W>(Base::slot(at.yn), states);
         for (int k = 0; k < at.n; ++k)
             put(at.yn + k, select(accept_mask, get(at.ynew + k), get(at.yn + k)));
         put(at.scalar + s_tn, select(accept_mask, t_new, start));

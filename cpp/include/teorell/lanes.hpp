@@ -133,14 +133,6 @@ struct Pack<Lanes<W>> {
         for (int i = 0; i < Lanes<W>::count; ++i) a.r[i] = reinterpret_cast<const InMemory*>(p)[i];
         return a;
     }
-    // One element of each lane's array: a pack made in registers can be loaded as soon as it is
-    // stored.
-    TEORELL_INLINE static Lanes<W> collect(const double* const* rows, std::int64_t k) {
-        Lanes<W> a;
-        for (int i = 0; i < Lanes<W>::count; ++i)
-            for (int l = 0; l < register_width; ++l) a.r[i][l] = rows[i * register_width + l][k];
-        return a;
-    }
     TEORELL_INLINE static void store(double* p, const Lanes<W>& a) {
         for (int i = 0; i < Lanes<W>::count; ++i) reinterpret_cast<InMemory*>(p)[i] = a.r[i];
     }

@@ -119,14 +119,15 @@ class Reverse : ReverseEvents<V, Method, Executor> {
             const int from = has(active, l) ? l : some;
             const StepRecord& r = of[from]->steps.data[record[from]];
             t[l] = r.t, h[l] = r.h, y[l] = tape.state(*of[from], record[from]);
-            // The step before is next: its state is fetched while this one is worked on.
+            // The step before is next: its state is fetched while this one is worked on, which
+            // needs the nearest cache; so into the second.
             const double* next = tape.state(*of[from], record[from] > 0 ? record[from] - 1 : 0);
-            for (int k = 0; k < at.n; k += 8) __builtin_prefetch(next + k);
+            for (int k = 0; k < at.n; k += 8) __builtin_prefetch(next + k, 0, 2);
             __builtin_prefetch(of[from]->steps.data + (record[from] > 3 ? record[from] - 3 : 0));
         }
         put(at.scalar + s_tn, P::load(t));
         put(at.scalar + s_h, P::load(h));
-        for (int k = 0; k < at.n; ++k) put(at.yn + k, P::collect(y, k));
+        collect<W>(Base::slot(at.yn), y, at.n);
     }
 
     // States that have left the ring are computed again, from the start of their stretch.

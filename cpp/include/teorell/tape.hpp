@@ -11,6 +11,7 @@
 
 #include "kept_tapes.hpp"
 #include "program.hpp"
+#include "transpose.hpp"
 
 TEORELL_BEGIN
 
@@ -119,11 +120,12 @@ class Tape {
             parameters(p, last)[k] = lane(at_.params + k);
     }
 
-    // A step from the state at tn, about to be taken.
+    // A step from the state at tn, about to be taken; where the state goes (`states` puts it
+    // there), or null.
     template <class Lane>
-    void step(std::int64_t patient, double h, std::int64_t sample, std::int64_t sample_before,
-              std::int64_t event, Lane lane) {
-        if (full_ || of(patient).dropped) return;
+    double* step(std::int64_t patient, double h, std::int64_t sample, std::int64_t sample_before,
+                 std::int64_t event, Lane lane) {
+        if (full_ || of(patient).dropped) return nullptr;
         PatientTape& p = of(patient);
         if (p.steps.size - p.stretches.data[p.stretches.size - 1].first_step == ring_steps_) {
             arrive(patient, sample_before, -1, -1, lane);
@@ -135,10 +137,14 @@ class Tape {
             p.ring = p.states.data;
         }
         add(p.steps, StepRecord{lane(at_.scalar + s_tn), h, sample});
-        if (!charge(p)) return;
-        double* state = this->state(p, place);
-        for (int k = 0; k < at_.n; ++k) state[k] = lane(at_.yn + k);
+        if (!charge(p)) return nullptr;
         if (kept_ != nullptr) fetch_next(p);
+        return state(p, place);
+    }
+    // yn: region yn of W lanes; to: where those that `step` has recorded go.
+    template <int W>
+    void states(const double* yn, double* const* to) const {
+        distribute<W>(yn, to, at_.n);
     }
 
     // The patient's simulation is over. Of one that failed nothing is kept.
@@ -241,7 +247,11 @@ struct NoTape {
     template <class Lane>
     TEORELL_HD void leave(std::int64_t, std::int64_t, std::int64_t, Lane) {}
     template <class Lane>
-    TEORELL_HD void step(std::int64_t, double, std::int64_t, std::int64_t, std::int64_t, Lane) {}
+    TEORELL_HD double* step(std::int64_t, double, std::int64_t, std::int64_t, std::int64_t, Lane) {
+        return nullptr;
+    }
+    template <int W>
+    TEORELL_HD void states(const double*, double* const*) const {}
     TEORELL_HD void end(std::int64_t, bool) {}
     TEORELL_HD void piece(std::int64_t, double, double) {}
     TEORELL_HD void extremum(std::int64_t, int, double, double) {}
