@@ -150,17 +150,21 @@ def donors_apart(network: Any, cell: Cell, steps: int, n: int) -> list[Figure]:
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from teorell.population.donors import chosen, donors
-    from teorell.population.draws import uniforms
+    from teorell.population.draws import evenly, rounds, uniforms
     from teorell.population.request import requested
     from teorell.population.sample import EACH
 
     asked = {name: cell.near.get(name) for name in ("age", "sex", "bmi", "gfr")}
-    rows = chosen(requested("human", **asked))
+    likes = chosen(requested("human", **asked), True)
+    rows = likes.rows
     people, donor = [], []
     for seed in range(REAL[0], REAL[0] + 20):
         some = rows_of(Population.sample(30_000, seed=seed, **cell.near), seed)
-        first = np.concatenate([block[:, 0] for block in uniforms(seed, len(some), EACH)])
-        places = rows[np.minimum((first * rows.size).astype(int), rows.size - 1)]
+        turns = rounds(seed, len(some), rows.size)
+        blocks = evenly(uniforms(seed, len(some), EACH), turns, rows.size)
+        first = np.concatenate([block[:, 0] for block in blocks]) * likes.edges[-1]
+        at = np.searchsorted(likes.edges, first, side="right")
+        places = rows[np.minimum(at, rows.size - 1)]
         off = column(some, "age") - donors().age[places]
         if not ((off > -1e-9) & (off < 1 / 12 + 1e-9)).all():
             raise SystemExit("these are not the donors: the sampler draws by other numbers")
