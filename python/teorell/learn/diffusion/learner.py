@@ -102,6 +102,9 @@ class DiffusionLearner(Learner):
                 average=0.999,
                 check_every=500,
             ),
+            penalty=10.0,
+            edge=4.5,  # newborns are 0.03 % of people
+            narrowest=1e-4,
         ),
     }
     configuration: Diffusion
