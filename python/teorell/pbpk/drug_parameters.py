@@ -198,21 +198,21 @@ class ParametersOfDrug:
                 name, value, unit=unit, lower=low, upper=high, description=meaning
             )
         return cls(
-            made["log_p"],
-            made["kp_scale"],
-            made["fu"],
-            made["blood_to_plasma"],
-            made["clint"],
-            made["plasma_to_liver"],
-            made["renal_clearance"],
-            made["gfr_fraction"],
-            made["ka"],
-            made.get("fraction_absorbed"),
-            made["gut_availability"],
-            tuple(each for name, each in made.items() if name.startswith("pka_acid")),
-            tuple(each for name, each in made.items() if name.startswith("pka_base")),
-            made.get("vmax"),
-            made.get("km"),
+            log_p=made["log_p"],
+            scale=made["kp_scale"],
+            fu=made["fu"],
+            blood_to_plasma=made["blood_to_plasma"],
+            clint=made["clint"],
+            plasma_to_liver=made["plasma_to_liver"],
+            renal=made["renal_clearance"],
+            filtered=made["gfr_fraction"],
+            absorption=made["ka"],
+            absorbed=made.get("fraction_absorbed"),
+            escaping=made["gut_availability"],
+            acids=tuple(each for name, each in made.items() if name.startswith("pka_acid")),
+            bases=tuple(each for name, each in made.items() if name.startswith("pka_base")),
+            vmax=made.get("vmax"),
+            km=made.get("km"),
         )
 
     def chemistry(self, haematocrit: Expression) -> Chemistry:

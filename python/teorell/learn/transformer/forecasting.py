@@ -136,14 +136,20 @@ def forecast(
     if found.effective[0] < effort.least:
         said.append(f"the effective sample size is below {effort.least:g}: the bands are rough")
     return Forecast(
-        asked, bands[:, LEVELS.index(0.5)], bands[:, 0], bands[:, -1], bands,
-        np.exp(direct.quantiles[0]),
-        {
+        asked,
+        median=bands[:, LEVELS.index(0.5)],
+        lower=bands[:, 0],
+        upper=bands[:, -1],
+        quantiles=bands,
+        direct=np.exp(direct.quantiles[0]),
+        parameters={
             name: (float(np.exp(m)), float(s))
             for name, m, s in zip(what.parameters, middle, spread, strict=True)
         },
-        float(found.effective[0]), int(found.taken[0]), tuple(said),
-    )  # fmt: skip
+        effective=float(found.effective[0]),
+        draws=int(found.taken[0]),
+        notes=tuple(said),
+    )
 
 
 def _loaded(checkpoint: str) -> Any:

@@ -49,22 +49,22 @@ def tokens(given: Studies, context: NDArray[np.int64]) -> Tokens:
     amount = np.log(doses.amount) - scale
     level = to_network(given.sample, scale)
     return Tokens(
-        _float(_time(doses.time), amount[..., None], doses.duration[..., None], route),
-        torch.from_numpy(np.isfinite(doses.time)),
-        _float(
+        dose=_float(_time(doses.time), amount[..., None], doses.duration[..., None], route),
+        has_dose=torch.from_numpy(np.isfinite(doses.time)),
+        sample=_float(
             _time(given.sample_time), _time(_since(given, given.sample_time)), level[..., None],
             given.below[..., None].astype(float), route,
         ),
-        torch.from_numpy(np.isfinite(given.sample)),
-        _float(
+        has_sample=torch.from_numpy(np.isfinite(given.sample)),
+        covariates=_float(
             np.log(given.weight / REFERENCE_WEIGHT)[:, None], (scale - np.log(100.0)) / 1.5,
             5.0 * given.noise[:, None], to_network(given.limit[:, None], scale), oral[:, None],
             np.isfinite(doses.time).sum(axis=1, keepdims=True) / MOST_DOSES,
         ),
-        _float(_time(given.query_time), _time(_since(given, given.query_time)), route),
-        torch.from_numpy(context),
-        _float(np.stack([each.mask() for each in STRUCTURES])[given.structure]),
-        torch.from_numpy(given.structure),
+        query=_float(_time(given.query_time), _time(_since(given, given.query_time)), route),
+        context=torch.from_numpy(context),
+        mask=_float(np.stack([each.mask() for each in STRUCTURES])[given.structure]),
+        decoder=torch.from_numpy(given.structure),
     )  # fmt: skip
 
 
