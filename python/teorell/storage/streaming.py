@@ -238,8 +238,9 @@ def _writing(store: Store) -> Iterator[None]:
         yield
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
+        number = () if error.errno is None else (error.errno,)
         raise OSError(
-            error.errno,
+            *number,
             f"{store.path} cannot be written further ({why}). What is there is kept: put that "
             "right, and the same call goes on where it stopped.",
         ) from error
