@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from teorell.arrays import Array
+from teorell.arrays import Array, is_number, numbers
 from teorell.errors import InputError, suggestion
 from teorell.learn.transformer.decoding import Doses
 from teorell.learn.transformer.regimens import MOST_DOSES
@@ -64,9 +64,9 @@ def patient(doses: Any, samples: Any, covariates: Any, who: str = "the patient")
                 f"{suggestion(str(name), COVARIATES)}"
             )
         _, (low, high), unit = COVARIATES[name]
-        if not low <= float(value) <= high:
+        if not is_number(value) or not low <= value <= high:
             raise InputError(
-                f"{name} of {who} is {value} (trained on {low:g} to {high:g} {unit}). Give one "
+                f"{name} of {who} is {value!r} (trained on {low:g} to {high:g} {unit}). Give one "
                 "in that range."
             )
     return Patient(
@@ -97,6 +97,13 @@ def studies_of(
     )
     scale = np.nanmean(np.log(doses.amount), axis=1)
     least = np.full(n, np.log(limit)) if limit is not None else scale + np.log(LIMITS[0])
+    for one, floor in zip(patients, least, strict=True):
+        if limit is None and (one.concentration < np.exp(floor)).any():
+            raise InputError(
+                f"a concentration is {one.concentration.min():.3g} mg/L (nothing is told apart "
+                f"below {np.exp(floor):.3g} after such doses: it would count as below a limit). "
+                "Give limit=, the limit of quantification, or leave the sample out."
+            )
     concentration = _wide([one.concentration for one in patients], MOST_SAMPLES)
     with np.errstate(divide="ignore"):
         level = np.log(concentration)
@@ -135,14 +142,9 @@ def notes(given: Studies, noise: float) -> list[str]:
 
 def ascending(times: Any, what: str) -> Array:
     """Times in h as an array. Raises InputError for none finite, below 0, or that go back."""
-    try:
-        found = np.asarray(times, dtype=float).reshape(-1)
-    except (TypeError, ValueError):
-        raise InputError(f"times of {what} are no numbers ({times!r}). Give hours.") from None
-    if not np.isfinite(found).all() or (found < 0).any():
-        raise InputError(
-            f"a time of {what} is not finite, or below 0 (where time begins). Give hours."
-        )
+    found = np.atleast_1d(numbers(times, f"times of {what}"))
+    if (found < 0).any():
+        raise InputError(f"a time of {what} is below 0 (where time begins). Give hours.")
     back = np.flatnonzero(np.diff(found) < 0)
     if back.size:
         k = int(back[0])
@@ -175,16 +177,11 @@ def _columns(given: Any, needed: Iterable[str], more: Iterable[str], what: str) 
     for name in names:
         if name == "time":
             continue
-        try:
-            values = np.asarray(given[name], dtype=float).reshape(-1)
-        except (TypeError, ValueError):
+        values = np.atleast_1d(numbers(given[name], f"{name!r} in {what}"))
+        if values.size != found["time"].size:
             raise InputError(
-                f"{name!r} in {what} is text or the like (numbers are needed). Give numbers."
-            ) from None
-        if values.size != found["time"].size or not np.isfinite(values).all():
-            raise InputError(
-                f"{name!r} in {what} has {values.size} values or one that is not finite (there "
-                f"are {found['time'].size} times). Give a finite number for each time."
+                f"{name!r} in {what} has {values.size} values (there are {found['time'].size} "
+                "times). Give a number for each time."
             )
         found[name] = values
     return found
