@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
+from teorell.cells import is_missing, number_of, reason
 from teorell.errors import InputError, suggestion
 from teorell.learn.allometry.structure import DESCRIPTORS, descriptors
 
@@ -92,7 +93,7 @@ def drugs_of(table: Any) -> Drugs:
     if not rows:
         raise InputError("the table has no rows (a drug a row is needed). Give one.")
     texts = {
-        name: tuple("" if _empty(x) else str(x) for x in columns.get(name, [""] * rows))
+        name: tuple("" if is_missing(x) else str(x) for x in columns.get(name, [""] * rows))
         for name in ("NAME", "smiles_r")
     }
     missing = [np.nan] * len(DESCRIPTORS)
@@ -144,25 +145,31 @@ def _columns(table: Any) -> Mapping[str, Sequence[Any]]:
         if not Path(table).is_file():
             raise InputError(f"{table} is no file (a table of drugs is needed). Give its path.")
         table = pd.read_csv(table)
-    frame = pd.DataFrame(table)
+    try:
+        frame = pd.DataFrame(table)
+    except ValueError as error:
+        raise InputError(
+            f"the table cannot be read ({error}). Give columns of one length, a drug a row."
+        ) from None
+    if not frame.columns.is_unique:
+        raise InputError("the table has two columns of one name (which is meant?). Rename one.")
     return {str(name): list(frame[name]) for name in frame}
 
 
 def _log(columns: Mapping[str, Sequence[Any]], name: str, rows: int) -> Array:
     """log10 of a column (rows,); NaN where it is empty, 0 or not there."""
-    try:
-        given = np.array(
-            [np.nan if _empty(x) else float(x) for x in columns.get(name, [np.nan] * rows)]
+    cells = columns.get(name, [np.nan] * rows)
+    told = [number_of(cell) for cell in cells]
+    if None in told:
+        wrong = cells[told.index(None)]
+        raise InputError(
+            f"{name} of row {told.index(None)} is {wrong!r} ({reason(wrong)}). Give numbers, empty "
+            "if not known."
         )
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} has text ({error}). Give numbers, empty if not known.") from None
+    given = np.array(told, np.float64)
     if (given < 0).any() or np.isinf(given).any():
         row = int(np.flatnonzero((given < 0) | np.isinf(given))[0])
         raise InputError(f"{name} of row {row} is {given[row]:g} (no such amount). Correct it.")
     given[given == 0] = np.nan
     found: Array = np.log10(given)
     return found
-
-
-def _empty(cell: Any) -> bool:
-    return cell is None or cell == "" or (isinstance(cell, float) and np.isnan(cell))
