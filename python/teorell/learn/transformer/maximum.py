@@ -40,18 +40,21 @@ def mode(given: Studies, *, starts: int = 3, steps: int = 40, seed: int = 0) -> 
     many = given.rows(np.tile(np.arange(n), starts))
     loss, slope, hessian = _quadratic(many, z)
     damping = np.full(len(z), 1e-2)
+    left = np.arange(len(z))  # those that still move
     for _ in range(steps):
-        scaled = hessian + damping[:, None, None] * np.eye(size)
-        trial = z - np.clip(np.linalg.solve(scaled, slope[..., None])[..., 0], -2.0, 2.0)
-        after = _quadratic(many, trial)
-        better = after[0] < loss
-        gain = np.where(better, loss - after[0], 0.0)
-        z = np.where(better[:, None], trial, z)
-        loss = np.where(better, after[0], loss)
-        slope = np.where(better[:, None], after[1], slope)
-        hessian = np.where(better[:, None, None], after[2], hessian)
-        damping = np.clip(np.where(better, damping / 5, damping * 5), 1e-8, 1e8)
-        if (gain < 1e-7).all() and ((damping > 1e3) | better).all():
+        scaled = hessian[left] + damping[left, None, None] * np.eye(size)
+        step = np.linalg.solve(scaled, slope[left, :, None])[..., 0]
+        trial = z[left] - np.clip(step, -2.0, 2.0)
+        after = _quadratic(many.rows(left), trial)
+        better = after[0] < loss[left]
+        won = left[better]
+        gain = np.where(better, loss[left] - after[0], 0.0)
+        z[won] = trial[better]
+        for to, of in zip((loss, slope, hessian), after, strict=True):
+            to[won] = of[better]
+        damping[left] = np.clip(np.where(better, damping[left] / 5, damping[left] * 5), 1e-8, 1e8)
+        left = left[(gain >= 1e-7) | ~((damping[left] > 1e3) | better)]
+        if not left.size:
             break
     best = loss.reshape(starts, n).argmin(axis=0) * n + np.arange(n)
     return Mode(z[best], np.linalg.inv(hessian[best]), loss[best])

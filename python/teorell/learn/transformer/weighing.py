@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from teorell.arrays import Array
 from teorell.learn.transformer.mixture import Mixture, gaussian
@@ -49,14 +50,19 @@ class Weighed(NamedTuple):
 
     def quantiles(self, levels: tuple[float, ...]) -> Array:
         """(patients, values, levels) of the weighted draws, by inverting their distribution."""
-        order = np.argsort(self.values, axis=0)
-        values = np.take_along_axis(self.values, order, axis=0)
-        weights = np.broadcast_to(self.weights[..., None], self.values.shape)
-        share = np.cumsum(np.take_along_axis(weights, order, axis=0), axis=0)
-        share /= share[-1]
-        last = len(values) - 1
-        at = [np.minimum((share < level).sum(axis=0), last)[None] for level in levels]
-        return np.stack([np.take_along_axis(values, k, axis=0)[0] for k in at], axis=-1)
+        found = np.empty((*self.values.shape[1:], len(levels)))
+        for taken in np.unique(self.taken):
+            rows = np.flatnonzero(self.taken == taken)
+            values = self.values[:taken, rows]
+            order = np.argsort(values, axis=0)
+            values = np.take_along_axis(values, order, axis=0)
+            weights = np.broadcast_to(self.weights[:taken, rows, None], values.shape)
+            share = np.cumsum(np.take_along_axis(weights, order, axis=0), axis=0)
+            share /= share[-1]
+            for k, level in enumerate(levels):
+                at = np.minimum((share < level).sum(axis=0), taken - 1)[None]
+                found[rows, :, k] = np.take_along_axis(values, at, axis=0)[0]
+        return found
 
 
 def weigh(
@@ -78,6 +84,7 @@ def weigh(
     rows = np.arange(patients)
     proposals = [proposal.double()]
     z, score, values = _round(proposals[0], target, rows, draws, generator)
+    density = _log_densities(proposals, z)
     most = draws * (rounds + 1)
     found = Weighed(
         np.zeros((most, patients, size)),
@@ -87,7 +94,8 @@ def weigh(
         np.zeros(patients, dtype=np.int64),
     )
     for k in range(rounds + 1):
-        weights, effective = _weights(score, proposals, z)
+        logs = score - np.logaddexp.reduce(density, axis=0) + np.log(len(density))
+        weights, effective = _normalised(logs)
         done = (effective >= least) | (k == rounds)
         taken = len(z)
         for to, of in zip(found[:3], (z, weights, values), strict=True):
@@ -98,8 +106,11 @@ def weigh(
         left = torch.from_numpy(~done)
         rows, z, score, values = rows[~done], z[:, ~done], score[:, ~done], values[:, ~done]
         proposals = [each.rows(left) for each in proposals]
-        proposals.append(_about(z, score, proposals))
+        density = density[:, :, ~done]
+        proposals.append(_about(z, logs[:, ~done], proposals[0].mask))
         more = _round(proposals[-1], target, rows, draws, generator)
+        old = np.concatenate([density, _log_densities(proposals[-1:], z)])
+        density = np.concatenate([old, _log_densities(proposals, more[0])], axis=1)
         z, score, values = (np.concatenate(x) for x in zip((z, score, values), more, strict=True))
     return found
 
@@ -114,16 +125,14 @@ def _round(
     return z, np.where(bad, -np.inf, score), np.where(bad[..., None], 0.0, values)
 
 
-def _log_proposed(proposals: list[Mixture], z: Array) -> Array:
-    """Log density (draws, rows) of the mixture of all proposals; each gave as many draws."""
-    given = torch.stack([each.log_density(torch.from_numpy(z)) for each in proposals])
-    found: Array = (torch.logsumexp(given, dim=0) - np.log(len(proposals))).numpy()
+def _log_densities(proposals: list[Mixture], z: Array) -> Array:
+    """Log densities of the same draws under each proposal, (proposals, draws, rows).
+
+    Draws are weighed by the mixture of all proposals; each gave as many.
+    """
+    at = torch.from_numpy(z)
+    found: Array = torch.stack([each.log_density(at) for each in proposals]).numpy()
     return found
-
-
-def _weights(score: Array, proposals: list[Mixture], z: Array) -> tuple[Array, Array]:
-    """Weights that add up to 1, and effective sample sizes."""
-    return _normalised(score - _log_proposed(proposals, z))
 
 
 def _normalised(logs: Array) -> tuple[Array, Array]:
@@ -136,14 +145,12 @@ def _normalised(logs: Array) -> tuple[Array, Array]:
     return weights, effective
 
 
-def _about(z: Array, score: Array, proposals: list[Mixture]) -> Mixture:
-    """A Gaussian in two widths with the moments of the weighted draws.
+def _about(z: Array, logs: Array, mask: Tensor) -> Mixture:
+    """A Gaussian in two widths with the moments of the draws, weighted by exp(logs).
 
     Weights are raised to a power below 1 where few draws have them all, so that a covariance can
     be told: the largest power of 1, 1/2, 1/4, ... by which three draws a parameter count.
     """
-    logs = score - _log_proposed(proposals, z)
-    mask = proposals[0].mask
     enough = 3.0 * mask.numpy().sum(axis=1) + 3.0
     power = np.ones(z.shape[1])
     for _ in range(12):
