@@ -16,8 +16,8 @@ from teorell.learn.report import Report
 from teorell.learn.transformer.decoding import to_standard
 from teorell.learn.transformer.network import Forecaster, pinball
 from teorell.learn.transformer.regimens import TRAINED
-from teorell.learn.transformer.structures import STRUCTURES
-from teorell.learn.transformer.studies import HELD_OUT, TRAINING, Studies, draw
+from teorell.learn.transformer.structures import BODIES, COMPARTMENTS
+from teorell.learn.transformer.studies import HELD_OUT, LONGER, TRAINING, Studies, draw
 from teorell.learn.transformer.tokens import companions, scale_of, to_network, tokens
 
 __all__ = ["Transformer", "TransformerConfiguration"]
@@ -30,14 +30,16 @@ CONTEXT_STREAM = 100  # added to a stream: what companions are chosen by
 class TransformerConfiguration:
     """What is trained on, the network's size, and how much of it is evaluated.
 
-    structures: names (`structures.py`); kinds: of regimens (`regimens.py`). A step has `studies`
-    studies of each of `groups` structures, `patients` patients a study, `queries` times a patient.
+    structures, bodies: names (`structures.py`), of compartments and of the whole-body model; kinds:
+        of regimens (`regimens.py`). A step has `studies` studies of each of `groups` structures and
+        of each of `bodies`, `patients` patients a study, `queries` times a patient.
     weight: of the posterior head's loss beside the direct head's.
     evaluated: patients of each table of the report.
     """
 
     training: Training = field(default_factory=Training)
-    structures: tuple[str, ...] = tuple(each.name for each in STRUCTURES)
+    structures: tuple[str, ...] = tuple(each.name for each in COMPARTMENTS)
+    bodies: tuple[str, ...] = tuple(each.name for each in BODIES)
     kinds: tuple[str, ...] = TRAINED
     studies: int = 8
     groups: int = 8
@@ -49,6 +51,11 @@ class TransformerConfiguration:
     components: int = 2
     weight: float = 0.1
     evaluated: int = 192
+
+    @property
+    def decoders(self) -> tuple[str, ...]:
+        """All that posteriors are told over."""
+        return self.structures + self.bodies
 
 
 class Transformer(Learner):
@@ -85,6 +92,7 @@ class Transformer(Learner):
         return draw(
             self.training.seed, step, stream, structures=one.structures, kinds=one.kinds,
             studies=one.studies, patients=one.patients, queries=one.queries, groups=one.groups,
+            always=one.bodies, horizons=LONGER,
         )  # fmt: skip
 
     def _tensors(self, step: int, stream: int) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from teorell.arrays import Array
 from teorell.learn.transformer.decoding import jacobian, log_tail, to_logs
-from teorell.learn.transformer.structures import PARAMETERS, SPREADS
+from teorell.learn.transformer.priors import PARAMETERS, SPREADS
 from teorell.learn.transformer.studies import Studies
 
 __all__ = ["Mode", "mode"]

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from teorell.learn.transformer.mixture import Mixture
-from teorell.learn.transformer.structures import PARAMETERS, STRUCTURES
+from teorell.learn.transformer.priors import PARAMETERS
+from teorell.learn.transformer.structures import STRUCTURES
 from teorell.learn.transformer.tokens import FEATURES, Tokens
 
 __all__ = ["LEVELS", "Forecaster", "pinball"]

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from teorell.arrays import Array
+from teorell.learn.transformer.priors import REFERENCE_WEIGHT
 from teorell.learn.transformer.regimens import MOST_DOSES
-from teorell.learn.transformer.structures import REFERENCE_WEIGHT, STRUCTURES
+from teorell.learn.transformer.structures import STRUCTURES
 from teorell.learn.transformer.studies import Studies
 
 __all__ = ["FEATURES", "Tokens", "companions", "scale_of", "to_network", "tokens"]
