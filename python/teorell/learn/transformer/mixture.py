@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 __all__ = ["Mixture", "gaussian", "joined", "prior"]
@@ -57,6 +59,12 @@ class Mixture(NamedTuple):
     def rows(self, which: Tensor) -> Mixture:
         """Those of some patients."""
         return Mixture(*(x[which] for x in self))
+
+    def only(self, places: NDArray[np.int64]) -> Mixture:
+        """The same density over these parameters alone; all others must have mask 0."""
+        at = torch.from_numpy(places)
+        factor = self.factor[..., at, :][..., at]
+        return Mixture(self.log_shares, self.mean[..., at], factor, self.mask[:, at])
 
     def double(self) -> Mixture:
         """In float64, without gradients."""

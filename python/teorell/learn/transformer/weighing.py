@@ -49,7 +49,10 @@ class Weighed(NamedTuple):
         return found
 
     def quantiles(self, levels: tuple[float, ...]) -> Array:
-        """(patients, values, levels) of the weighted draws, by inverting their distribution."""
+        """(patients, values, levels), such that one more draw is expected to lie below each by its
+        level: the k-th of n equal draws is at k / (n + 1) (Weibull's positions; Hyndman 1996, Am
+        Stat 50:361), where n is the effective sample size; between draws on a straight line.
+        """
         found = np.empty((*self.values.shape[1:], len(levels)))
         for taken in np.unique(self.taken):
             rows = np.flatnonzero(self.taken == taken)
@@ -57,11 +60,19 @@ class Weighed(NamedTuple):
             order = np.argsort(values, axis=0)
             values = np.take_along_axis(values, order, axis=0)
             weights = np.broadcast_to(self.weights[:taken, rows, None], values.shape)
-            share = np.cumsum(np.take_along_axis(weights, order, axis=0), axis=0)
-            share /= share[-1]
+            weights = np.take_along_axis(weights, order, axis=0)
+            n = self.effective[rows, None]
+            at = (n * (np.cumsum(weights, axis=0) - weights / 2) + 0.5) / (n + 1)
             for k, level in enumerate(levels):
-                at = np.minimum((share < level).sum(axis=0), taken - 1)[None]
-                found[rows, :, k] = np.take_along_axis(values, at, axis=0)[0]
+                upper = np.clip((at < level).sum(axis=0), 1, max(taken - 1, 1))[None]
+                both = [np.minimum(upper - 1, taken - 1), np.minimum(upper, taken - 1)]
+                (low, high), (x, y) = (
+                    [np.take_along_axis(of, place, axis=0)[0] for place in both]
+                    for of in (at, values)
+                )
+                wide = high - low
+                part = np.clip((level - low) / np.where(wide > 0, wide, 1.0), 0.0, 1.0)
+                found[rows, :, k] = x + part * (y - x)
         return found
 
 
@@ -82,8 +93,13 @@ def weigh(
     generator = torch.Generator().manual_seed(seed)
     patients, _, size = proposal.mean.shape
     rows = np.arange(patients)
-    proposals = [proposal.double()]
-    z, score, values = _round(proposals[0], target, rows, draws, generator)
+    has = np.flatnonzero(proposal.mask.numpy().any(axis=0))  # only these are worth the arithmetic
+
+    def asked(z: Array, which: NDArray[np.int64]) -> tuple[Array, Array]:
+        return target(_wide(z, has, size), which)
+
+    proposals = [proposal.double().only(has)]
+    z, score, values = _round(proposals[0], asked, rows, draws, generator)
     density = _log_densities(proposals, z)
     most = draws * (rounds + 1)
     found = Weighed(
@@ -98,7 +114,8 @@ def weigh(
         weights, effective = _normalised(logs)
         done = (effective >= least) | (k == rounds)
         taken = len(z)
-        for to, of in zip(found[:3], (z, weights, values), strict=True):
+        whole = _wide(z, has, size)
+        for to, of in zip(found[:3], (whole, weights, values), strict=True):
             to[:taken, rows[done]] = of[:, done]
         found.effective[rows[done]], found.taken[rows[done]] = effective[done], taken
         if done.all():
@@ -108,7 +125,7 @@ def weigh(
         proposals = [each.rows(left) for each in proposals]
         density = density[:, :, ~done]
         proposals.append(_about(z, logs[:, ~done], proposals[0].mask))
-        more = _round(proposals[-1], target, rows, draws, generator)
+        more = _round(proposals[-1], asked, rows, draws, generator)
         old = np.concatenate([density, _log_densities(proposals[-1:], z)])
         density = np.concatenate([old, _log_densities(proposals, more[0])], axis=1)
         z, score, values = (np.concatenate(x) for x in zip((z, score, values), more, strict=True))
@@ -123,6 +140,13 @@ def _round(
     score, values = target(z, rows)
     bad = ~(np.isfinite(score) & np.isfinite(values).all(axis=-1))
     return z, np.where(bad, -np.inf, score), np.where(bad[..., None], 0.0, values)
+
+
+def _wide(z: Array, has: NDArray[np.int64], size: int) -> Array:
+    """Draws of some parameters as draws of all, 0 for the others."""
+    found = np.zeros((*z.shape[:2], size))
+    found[..., has] = z
+    return found
 
 
 def _log_densities(proposals: list[Mixture], z: Array) -> Array:
