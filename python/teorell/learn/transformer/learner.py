@@ -92,7 +92,7 @@ class Transformer(Learner):
         posterior = network.posterior_of(x[:, 0], given)
         direct = _mean(4 * pinball(quantiles, truth) + _bounded(mean, truth), fine)
         missed = -posterior.log_density(batch["standard"][None])[0]
-        found = direct + self.configuration.weight * _mean(missed, fine.min(dim=1).values)
+        found: Tensor = direct + self.configuration.weight * _mean(missed, fine.min(dim=1).values)
         if self.configuration.physics:
             told, taught = network.organs(query), batch["organs"]
             known = torch.isfinite(taught)

@@ -77,11 +77,13 @@ class Block(nn.Module):
         near, nearer = (self._split(part(apart)) for part in self.apart)
         score = (ask[:, :, None] * (near + key[:, None])).sum(dim=-1)
         share = score.masked_fill(~there[:, None, :, None], -torch.inf).softmax(dim=2)
-        return (share[..., None] * (nearer + value[:, None])).sum(dim=2).flatten(2)
+        found: Tensor = (share[..., None] * (nearer + value[:, None])).sum(dim=2).flatten(2)
+        return found
 
     def _split(self, x: Tensor) -> Tensor:
         """(..., width) to (..., heads, width / heads)."""
-        return x.unflatten(-1, (self.heads, -1))
+        found: Tensor = x.unflatten(-1, (self.heads, -1))
+        return found
 
 
 class Forecaster(nn.Module):
