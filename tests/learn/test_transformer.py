@@ -40,7 +40,7 @@ def test_shapes() -> None:
     learner = one()
     batch = learner.batch(0)
     given: Tokens = batch["tokens"]
-    n = TINY.studies * TINY.groups * TINY.patients
+    n = TINY.studies * (TINY.groups + len(TINY.bodies)) * TINY.patients
     assert given.dose.shape == (n, 12, FEATURES["dose"])
     assert given.sample.shape == (n, 6, FEATURES["sample"])
     quantiles, mean, posterior = learner.network()(given)
@@ -65,7 +65,7 @@ def test_one_batch_is_learned_by_heart() -> None:
             return super().batch(0)
 
     training = Training(steps=150, learning_rate=8e-3, warmup=10, check_every=0)
-    few = replace(TINY, training=training, studies=1, groups=1, structures=("first-2",))
+    few = replace(TINY, training=training, studies=1, groups=1, structures=("first-2",), bodies=())
     losses = train(OneBatch(few)).losses
     assert losses[-1] < 0  # minus the log density of a truth known by heart has no bound
 
@@ -230,6 +230,6 @@ def test_what_is_refused(changed: dict[str, Any], message: str, checkpoint: Path
 
 def test_what_was_not_trained_on_is_said(checkpoint: Path) -> None:
     many = {"time": np.arange(15) * 12.0, "amount": np.full(15, 50.0)}
-    found = forecast(many, None, [200.0], checkpoint=checkpoint)
+    found = forecast(many, None, [300.0], checkpoint=checkpoint)
     assert any("15 doses" in note for note in found.notes)
-    assert any("200 hours" in note for note in found.notes)
+    assert any("300 hours" in note for note in found.notes)

@@ -72,8 +72,8 @@ def curves(
     """
     order = np.argsort(times, axis=1, kind="stable")
     given = _problem(what, logs, doses, times, order)
-    found = tl.simulate(*given, outputs=list(outputs) or what.output, **_OPTIONS).values
-    found = _unsorted(np.log(np.maximum(found, LEAST)), order)
+    values = tl.simulate(*given, list(outputs) or what.output, **_OPTIONS).values
+    found = _unsorted(np.log(np.maximum(values, LEAST)), order)
     return found if outputs else found[..., 0]
 
 
@@ -85,7 +85,7 @@ def jacobian(what: Structure, logs: Array, doses: Doses, times: Array) -> tuple[
     """
     order = np.argsort(times, axis=1, kind="stable")
     given = _problem(what, logs, doses, times, order)
-    found = tl.jacobian(*given, what.output, wrt=tuple(what.values(logs)), **_OPTIONS)
+    found = tl.jacobian(*given, what.output, wrt=[*given[1]], **_OPTIONS)
     values = np.maximum(found.values[..., 0], LEAST)
     scale = what.slopes(logs)[:, None, :] / values[..., None]
     slopes = np.clip(found.derivatives[:, :, 0, :] * scale, -STEEPEST, STEEPEST)
@@ -123,7 +123,7 @@ _OPTIONS: dict[str, Any] = {"threads": 1, "rtol": RTOL}
 
 def _problem(
     what: Structure, logs: Array, doses: Doses, times: Array, order: NDArray[np.int64]
-) -> tuple[Any, ...]:
+) -> tuple[Any, Any, Any, Any]:
     """What tl.simulate takes: model, parameters, doses, times."""
     duration: Any = None
     if what.absorption == "iv":

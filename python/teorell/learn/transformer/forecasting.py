@@ -75,7 +75,8 @@ def forecast(
         (h, 0 at once); samples: of "time", "concentration" (mg/L), or None; times: (times,), h.
     covariates: {"weight": kg}, 70 if not given.
     structure: the decoder, such as "iv-1", "first-2", "transit-1-mm" (absorption, compartments,
-        saturable), or "oral-whole-body", "iv-whole-body". noise: standard deviation of the log of a measured concentration.
+        saturable), or "oral-whole-body", "iv-whole-body".
+    noise: standard deviation of the log of a measured concentration.
     limit: of quantification, mg/L; samples below it, 0 too, count by the chance of being there, and
         forecasts are not told below it. None: a millionth of the dose in a litre.
     companions: up to three (doses, samples, covariates) of other patients of the same drug.
