@@ -33,7 +33,7 @@ class Effort(NamedTuple):
 
     draws: int = 256
     least: float = 100.0
-    rounds: int = 4
+    rounds: int = 12
 
 
 class Direct(NamedTuple):
