@@ -254,7 +254,9 @@ def main() -> None:
         for compound in [None, *sorted({one.name for one in people})]:
             some = [one for one in people if compound in (None, one.name)]
             given, counts = asked(some, what)
-            print(f"\nosp, {route}, {compound or 'all'}: {len(some)} studies, {counts.sum()} samples")
+            print(
+                f"\nosp, {route}, {compound or 'all'}: {len(some)} studies, {counts.sum()} samples"
+            )
             if compound is None:
                 middle = curves(given.what(), centre(given.weight), given.doses, given.query_time)
                 show("population", middle, given, counts)
