@@ -143,13 +143,34 @@ def test_a_mixture_is_the_density_of_its_draws() -> None:
     np.testing.assert_allclose(one.log_density(z[:5])[:, 0].exp().numpy(), expected, rtol=1e-9)
 
 
+def weighed(values: Array, weights: Array, effective: float) -> Weighed:
+    """Draws of one number of one patient."""
+    whole = values[:, None, None]
+    taken = np.array([len(values)])
+    return Weighed(whole, weights[:, None], whole, np.array([effective]), taken)
+
+
 def test_weighed_quantiles_by_hand() -> None:
-    values = np.array([3.0, 1.0, 2.0, 9.0])[:, None, None]
-    weights = np.array([0.25, 0.25, 0.5, 0.0])[:, None]
-    found = Weighed(values, weights, values, np.ones(1), np.ones(1, dtype=np.int64))
-    assert found.quantiles((0.2, 0.5, 0.9))[0, 0].tolist() == [1.0, 2.0, 3.0]
+    """With n = 3: positions of the halves, 1/4 and 3/4 apart, as of plain draws; a line between."""
+    values, weights = np.array([3.0, 1.0, 2.0, 9.0]), np.array([0.25, 0.25, 0.5, 0.0])
+    found = weighed(values, weights, 3.0)
+    # positions (3 (cumulated - half) + 1/2) / 4: 1 at .21875, 2 at .5, 3 at .78125, 9 at .875
+    middle = (0.21875 + 0.5) / 2
+    quantiles = found.quantiles((0.01, 0.21875, middle, 0.5, 0.78125))[0, 0]
+    np.testing.assert_allclose(quantiles, [1.0, 1.0, 1.5, 2.0, 3.0])
     assert found.mean()[0, 0] == pytest.approx(2.0)
     assert found.error()[0, 0] == pytest.approx(math.sqrt(2 / 16))
+
+
+def test_bands_of_few_draws_hold_one_more_as_often_as_they_say() -> None:
+    """50 draws: a band of 90 % between ordered draws would hold 88 %."""
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(4000):
+        x = rng.standard_normal(51)
+        low, high = weighed(x[:50], np.full(50, 0.02), 50.0).quantiles((0.05, 0.95))[0, 0]
+        held.append(low < x[50] < high)
+    assert abs(np.mean(held) - 0.9) < 3 * math.sqrt(0.09 / 4000)
 
 
 def patients(samples: int, names: Any = ("first-1", "iv-2-mm")) -> Studies:

@@ -20,7 +20,7 @@ from teorell.learn.transformer.weighing import WIDTHS, Weighed, weigh
 
 __all__ = ["FLOOR", "floor", "last_value", "maximum", "population"]
 
-FLOOR = Effort(draws=1000, least=200.0, rounds=6)
+FLOOR = Effort(draws=300, least=200.0, rounds=20)
 PRIOR = 0.1  # share of the prior in the floor's proposal; the rest is about the MAP
 
 
