@@ -7,7 +7,7 @@ import pytest
 from teorell import InputError
 from teorell.learn.metrics import bootstrap, resampled
 from teorell.learn.transformer.network import LEVELS
-from teorell.learn.transformer.scores import ahead, by_hours, crps, quantile_scores, within
+from teorell.learn.transformer.scores import ahead, crps, quantile_scores, within
 from teorell.learn.transformer.studies import Studies, draw
 
 
@@ -28,25 +28,6 @@ def three() -> Studies:
 def test_hours_after_the_last_sample() -> None:
     """A query at a bound is in the horizon that ends there; at the sample itself it is in none."""
     assert ahead(three()).tolist() == [[-1, -1, 0, 1, 3], [-1, 0, 0, 2, 3], [-1] * 5]
-
-
-def test_errors_by_horizon_are_those_of_its_queries() -> None:
-    errors = np.arange(15.0).reshape(3, 5)
-    found = by_hours(errors, three(), draws=200)
-    squares = [[2.0, 6.0, 7.0], [3.0], [8.0], [4.0, 9.0]]
-    expected = [np.sqrt(np.mean(np.square(x))) for x in squares]
-    np.testing.assert_allclose(found[:, 0], expected)
-    assert found[:, 3].tolist() == [3, 1, 1, 2]
-    assert (found[:, 1] <= found[:, 0]).all()
-    assert (found[:, 0] <= found[:, 2]).all()
-
-
-def test_a_horizon_without_queries_is_nan() -> None:
-    given = three()
-    near = given._replace(query_time=np.minimum(given.query_time, 6.0))
-    found = by_hours(np.ones((3, 5)), near)
-    assert np.isnan(found[1:, :3]).all()
-    assert not found[1:, 3].any()
 
 
 def test_bands_and_scores_by_hand() -> None:
