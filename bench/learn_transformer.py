@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from teorell.learn.transformer.weighing import Weighed, weigh
 from transformer_cases import Known, known, patients_of
 
 PLAIN = Effort(draws=64, least=0.0, rounds=0)
-HOURS = [f"{low:g} to {high:g} h" for low, high in zip(AHEAD, AHEAD[1:], strict=False)]
+HOURS = [f"{low:g} to {high:g} h" for low, high in pairwise(AHEAD)]
 Case = dict[str, Array]
 """Name -> (patients, columns): sums over queries; "study" and "effective" are (patients, 1)."""
 
@@ -204,7 +205,9 @@ def main() -> None:
                 kind: scored(learner, network, cases[kind, samples], anchors)
                 for kind in options.kinds
             }
-            print(f"processor time of the network and its draws: {time.process_time() - begun:.0f} s")
+            print(
+                f"processor time of the network and its draws: {time.process_time() - begun:.0f} s"
+            )
             for title, kinds in (
                 ("trained on", [kind for kind in found if kind in trained]),
                 ("never trained on", [kind for kind in found if kind not in trained]),

@@ -109,10 +109,13 @@ def main() -> None:
                     "direct": found["direct"]["mean"],
                     "weighed": found["weighed"]["mean"],
                 }
-                parts.append((given, means, found["weighed"]["quantiles"], found["weighed"]["effective"]))
+                parts.append(
+                    (given, means, found["weighed"]["quantiles"], found["weighed"]["effective"])
+                )
                 size = parts[-1][-1]
                 lines(f"{what.name}, {samples} samples", means, parts[-1][2], given, GOALS[samples])
-                print(f"  effective sample size {np.median(size):.0f}, {(size < 100).mean():.1%} < 100")
+                low = (size < 100).mean()
+                print(f"  effective sample size {np.median(size):.0f}, {low:.1%} under 100")
             query = np.concatenate([part[0].query for part in parts])
             study = np.concatenate([part[0].study for part in parts])
             whole = parts[0][0]._replace(query=query, study=study)

@@ -44,8 +44,10 @@ def main() -> None:
             columns = [np.full(len(given.study), given.query.shape[1])]
             for k in range(4):
                 found = forecasts(learner, network, given, k)
-                for who in ("weighed", "direct"):
-                    columns.append(((found[who]["mean"] - given.query) ** 2).sum(axis=1))
+                columns += [
+                    ((found[who]["mean"] - given.query) ** 2).sum(axis=1)
+                    for who in ("weighed", "direct")
+                ]
                 bands = found["weighed"]["quantiles"]
                 columns += [within(bands, given.query, low).sum(axis=1) for low in (0, 2)]
             sums = resampled(np.stack(columns, axis=1), given.study)

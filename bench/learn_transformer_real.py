@@ -4,7 +4,8 @@ python bench/learn_transformer_real.py [CHECKPOINT ...] [--data ../shared/data]
 
 Theophylline (12 people) and warfarin (32) of nlmixr2data, people one by one, structure "first-1";
 human studies of osp/ (plasma, adults, one compound given, no disease), their mean curves, structure
-"first-2" for oral doses and "iv-2" for others. All data are for checking alone.
+"first-2" for oral doses and "iv-2" for others. Beside these, for comparison: "first-2" for people,
+the whole-body decoder for all. All data are for checking alone.
 
 Chosen before any result was looked at: noise 0.15. Theophylline: the sample nearest to 1 h, and of
 the later ones the nearest to 5 h; warfarin: 9 and 24 h. A study of osp/ with n samples after its
@@ -249,12 +250,15 @@ def main() -> None:
             for what in ("first-1", "first-2"):
                 for companions in (False, True):
                     forecasts(network, people, what, companions)
+            forecasts(network, people, "oral-whole-body")
     for route, people in studies(options.data).items():
         what = "iv-2" if route == "iv" else "first-2"
         for compound in [None, *sorted({one.name for one in people})]:
             some = [one for one in people if compound in (None, one.name)]
             given, counts = asked(some, what)
-            print(f"\nosp, {route}, {compound or 'all'}: {len(some)} studies, {counts.sum()} samples")
+            print(
+                f"\nosp, {route}, {compound or 'all'}: {len(some)} studies, {counts.sum()} samples"
+            )
             if compound is None:
                 middle = curves(given.what(), centre(given.weight), given.doses, given.query_time)
                 show("population", middle, given, counts)
@@ -263,6 +267,8 @@ def main() -> None:
             for checkpoint, network in networks.items():
                 print(f"  {checkpoint}")
                 forecasts(network, some, what)
+                if compound is None:
+                    forecasts(network, some, f"{route}-whole-body")
 
 
 if __name__ == "__main__":

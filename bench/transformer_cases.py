@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from teorell.arrays import Array
 from teorell.learn.transformer.figures import SEED
-from teorell.learn.transformer.floors import FLOOR, floor, maximum
+from teorell.learn.transformer.floors import FLOOR, PRIOR, floor, maximum
 from teorell.learn.transformer.studies import HELD_OUT, Studies, draw
 
 STUDY, QUERIES = 4, 8  # patients of a study; times that each is asked for
@@ -44,7 +44,7 @@ def patients_of(
 
 def known(folder: Path, given: Studies) -> Known:
     """MAP and floor of patients, from a file of `folder` where they are there already."""
-    content = hashlib.sha256(repr(FLOOR).encode())
+    content = hashlib.sha256(repr((FLOOR, PRIOR)).encode())
     for part in (*(x for x in given if isinstance(x, np.ndarray)), *given.doses):
         content.update(np.ascontiguousarray(part).tobytes())
     path = folder / f"floor_{content.hexdigest()[:20]}.npz"

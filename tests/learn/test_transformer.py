@@ -13,10 +13,11 @@ from teorell import InputError
 from teorell.learn.configuration import Training
 from teorell.learn.trainer import SHIPPED, WEIGHTS, load, train
 from teorell.learn.transformer import forecast
-from teorell.learn.transformer.figures import crps, held_out, table
+from teorell.learn.transformer.figures import held_out, table
 from teorell.learn.transformer.inference import answers
 from teorell.learn.transformer.learner import Transformer
 from teorell.learn.transformer.network import LEVELS, pinball
+from teorell.learn.transformer.scores import crps
 from teorell.learn.transformer.studies import HELD_OUT, TRAINING
 from teorell.learn.transformer.tokens import FEATURES, Tokens, companions, tokens
 

@@ -15,7 +15,9 @@ from teorell.arrays import Array
 from teorell.learn.transformer.decoding import log_likelihood
 from teorell.learn.transformer.floors import floor, maximum
 from teorell.learn.transformer.inference import Effort, target_of
+from teorell.learn.transformer.maximum import Normal, mode
 from teorell.learn.transformer.mixture import Mixture, gaussian, joined, prior
+from teorell.learn.transformer.priors import PARAMETERS
 from teorell.learn.transformer.studies import Studies, draw
 from teorell.learn.transformer.weighing import Weighed, weigh
 
@@ -164,13 +166,12 @@ def test_weighed_quantiles_by_hand() -> None:
 
 def test_bands_of_few_draws_hold_one_more_as_often_as_they_say() -> None:
     """50 draws: a band of 90 % between ordered draws would hold 88 %."""
-    rng = np.random.default_rng(0)
-    held = []
-    for _ in range(4000):
-        x = rng.standard_normal(51)
-        low, high = weighed(x[:50], np.full(50, 0.02), 50.0).quantiles((0.05, 0.95))[0, 0]
-        held.append(low < x[50] < high)
-    assert abs(np.mean(held) - 0.9) < 3 * math.sqrt(0.09 / 4000)
+    x = np.random.default_rng(0).standard_normal((51, 4000, 1))
+    taken = np.full(4000, 50)
+    found = Weighed(x[:50], np.full((50, 4000), 0.02), x[:50], np.full(4000, 50.0), taken)
+    low, high = np.moveaxis(found.quantiles((0.05, 0.95))[:, 0], -1, 0)
+    held = (low < x[50, :, 0]) & (x[50, :, 0] < high)
+    assert abs(held.mean() - 0.9) < 3 * math.sqrt(0.09 / 4000)
 
 
 def patients(samples: int, names: Any = ("first-1", "iv-2-mm")) -> Studies:
@@ -191,6 +192,28 @@ def test_the_mode_is_where_the_slope_is_zero() -> None:
     sides = found.standard + steps * given.what().mask()
     assert (target(sides, rows)[0] < best + 2e-3).all()  # of the solver's tolerance
     assert not maximum(patients(0))[1].standard.any()
+
+
+def test_the_mode_without_samples_is_the_centre_of_any_prior() -> None:
+    """And with samples a prior that is sure of itself is not moved by them."""
+    size = len(PARAMETERS)
+    given = patients(0, ("first-2",))
+    own = Normal(np.linspace(-1.0, 1.0, size), np.linspace(0.2, 2.0, size))
+    mask = given.what().mask()
+    np.testing.assert_allclose(mode(given, prior=own).standard, [own.mean * mask] * 4, atol=1e-6)
+    sure = own._replace(sd=np.full(size, 1e-5))
+    moved = mode(patients(5, ("first-2",)), prior=sure).standard - own.mean * mask
+    assert np.abs(moved).max() < 1e-3
+
+
+def test_a_density_of_fewer_parameters_is_the_same() -> None:
+    mask = torch.tensor([[1.0, 0.0, 1.0]], dtype=torch.float64)
+    factor = torch.tensor([[[[2.0, 0, 0], [9.0, 3.0, 0], [0.5, 9.0, 1.5]]]], dtype=torch.float64)
+    mean = torch.tensor([[[0.3, 5.0, -0.7]]], dtype=torch.float64)
+    one = Mixture(torch.zeros(1, 1, dtype=torch.float64), mean, factor, mask)
+    z = torch.randn(5, 1, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    has = np.array([0, 2])
+    torch.testing.assert_close(one.only(has).log_density(z[..., has]), one.log_density(z))
 
 
 def test_the_floor_is_the_prior_where_nothing_is_known() -> None:

@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
-from teorell.learn.metrics import resampled
 from teorell.learn.transformer.network import LEVELS
 from teorell.learn.transformer.studies import Studies
 
-__all__ = ["AHEAD", "ahead", "by_hours", "crps", "quantile_scores", "within"]
+__all__ = ["AHEAD", "ahead", "crps", "quantile_scores", "within"]
 
 AHEAD = (0.0, 6.0, 24.0, 72.0, np.inf)
 """h after the last sample: bounds of four horizons."""
@@ -28,30 +27,10 @@ def ahead(given: Studies) -> NDArray[np.int64]:
     return found
 
 
-def by_hours(errors: Array, given: Studies, *, draws: int = 500) -> Array:
-    """log-RMSE in each horizon of AHEAD and its 95 % interval: (horizons, 4), the last the number.
-
-    errors: (patients, queries), of natural logs; studies are drawn with replacement. NaN where a
-    horizon has no query.
-    """
-    where = ahead(given)
-    found = np.full((len(AHEAD) - 1, 4), np.nan)
-    for k in range(len(found)):
-        mine = where == k
-        columns = np.stack([(errors**2 * mine).sum(axis=1), mine.sum(axis=1)], axis=1)
-        found[k, 3] = mine.sum()
-        if mine.any():
-            sums = resampled(columns, given.study, draws=draws)
-            with np.errstate(invalid="ignore"):  # a draw may have no query there
-                rmse = np.sqrt(sums[:, 0] / sums[:, 1])
-            found[k, :3] = rmse[0], *np.nanquantile(rmse[1:], [0.025, 0.975])
-    return found
-
-
 def within(quantiles: Array, truth: Array, low: int) -> Array:
     """1 where the truth lies between the quantiles `low` and its mirror, else 0."""
-    inside: Array = ((quantiles[..., low] <= truth) & (truth <= quantiles[..., -1 - low])) * 1.0
-    return inside
+    inside = (quantiles[..., low] <= truth) & (truth <= quantiles[..., -1 - low])
+    return inside.astype(np.float64)
 
 
 def quantile_scores(quantiles: Array, truth: Array) -> Array:
