@@ -66,8 +66,8 @@ def measured(given: Studies, bodies: dict[str, Array], samples: int) -> Studies:
         found[rows] = levels(STRUCTURES[place], given.rows(rows), body)
     noisy = found[:, :MOST_SAMPLES] + given.noise[:, None] * rng.standard_normal(times.shape)
     limit = given.limit[:, None]
-    seen = np.arange(MOST_SAMPLES) % (MOST_SAMPLES // samples) == 0
-    seen &= seen.cumsum() <= samples
+    spread = np.linspace(0, MOST_SAMPLES - 1, samples).round()  # early ones and late ones
+    seen = np.isin(np.arange(MOST_SAMPLES), spread)
     given = given._replace(
         sample=np.where(seen, np.maximum(noisy, limit), np.nan), below=(noisy < limit) & seen,
         query=np.maximum(found[:, MOST_SAMPLES:], limit),

@@ -28,7 +28,7 @@ class TransformerConfiguration:
         of regimens (`regimens.py`). A step has `studies` studies of each of `groups` structures and
         of each of `bodies`, `patients` patients a study, `queries` times a patient.
     weight: of the posterior head's loss beside the direct head's; physics: of the errors of organs
-        (`teacher.py`), 0 for none.
+        (`teacher.py`), 0 for none: it brought nothing (docs/transformer.md).
     evaluated: patients of each table of the report.
     Raises InputError for what is no such value.
     """
