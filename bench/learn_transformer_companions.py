@@ -1,8 +1,9 @@
 """What patients of the same study bring: forecasts beside 0, 1, 2 and 3 of them, paired.
 
-python bench/learn_transformer_companions.py [CHECKPOINT ...] [--patients 960] [--samples 0 1 2]
+python bench/learn_transformer_companions.py [CHECKPOINT ...] [--patients 960] [--samples 1 2]
 
-Held-out drugs and patients of compartments, regimens that the checkpoint was trained on. Lines:
+Held-out drugs and patients of compartments, regimens that the checkpoint was trained on; companions
+are told as many samples as the patient. Lines:
 log-RMSE of the weighed forecast and of the direct head, the ratio to no companion, and how many
 are in the bands [95 % interval, studies drawn with replacement].
 """
@@ -27,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("checkpoints", nargs="*", default=["transformer"])
     parser.add_argument("--patients", type=int, default=960)
-    parser.add_argument("--samples", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--samples", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args()
     torch.set_num_threads(1)
     for checkpoint in options.checkpoints:

@@ -13,7 +13,8 @@ from teorell import InputError
 from teorell.learn.configuration import Training
 from teorell.learn.trainer import SHIPPED, WEIGHTS, load, train
 from teorell.learn.transformer import forecast
-from teorell.learn.transformer.figures import held_out, table
+from teorell.learn.transformer.figures import forecasts, held_out, table
+from teorell.learn.transformer.floors import floor, maximum
 from teorell.learn.transformer.inference import answers
 from teorell.learn.transformer.learner import Transformer
 from teorell.learn.transformer.network import LEVELS, pinball
@@ -127,6 +128,7 @@ def test_scores_by_hand() -> None:
 
 def test_a_report_is_of_patients_never_trained_on_and_has_the_same_figures_again() -> None:
     """One structure, few patients: every figure is there, finite, inside its interval."""
+    torch.manual_seed(0)
     learner = Transformer(replace(TINY, structures=("iv-1",), kinds=("single",), evaluated=8))
     network = learner.network().eval()
     given = held_out(learner, ("single",), 3, 8)
@@ -142,9 +144,19 @@ def test_a_report_is_of_patients_never_trained_on_and_has_the_same_figures_again
         assert np.isfinite(one.value)
         if one.low is not None and one.high is not None:
             assert one.low <= one.value <= one.high
-    # the solver and the prior decide, not a network that has learned nothing
-    gap = by_name["case: log-RMSE, weighed"].value - by_name["case: log-RMSE, floor"].value
-    assert abs(gap) < 0.1 < by_name["case: log-RMSE, direct"].value
+    assert by_name["case: log-RMSE, direct"].value > by_name["case: log-RMSE, weighed"].value
+
+
+def test_the_solver_and_the_prior_decide_not_a_network_that_has_learned_nothing() -> None:
+    """Both are posterior means: they differ by the Monte Carlo errors of both."""
+    torch.manual_seed(0)
+    learner = Transformer(replace(TINY, structures=("iv-1",), kinds=("single",)))
+    given = held_out(learner, ("single",), 3, 8)
+    weighed = forecasts(learner, learner.network().eval(), given, 0)["weighed"]
+    best = floor(given, maximum(given)[1])
+    error = np.hypot(weighed["error"], best["error"])
+    apart = np.sqrt(np.mean((weighed["mean"] - best["mean"]) ** 2))
+    assert apart < 3 * np.sqrt(np.mean(error**2))
 
 
 def test_what_ships_is_what_the_command_trains() -> None:
