@@ -1,11 +1,12 @@
 """Forecasts of real people by weights that have only seen simulated ones, from two samples each.
 
-python bench/learn_transformer_real.py [CHECKPOINT ...] [--data ../shared/data]
+python bench/learn_transformer_real.py [CHECKPOINT ...] [--data ../shared/data] [--people]
 
 Theophylline (12 people) and warfarin (32) of nlmixr2data, people one by one, structure "first-1";
 human studies of osp/ (plasma, adults, one compound given, no disease), their mean curves, structure
 "first-2" for oral doses and "iv-2" for others. Beside these, for comparison: "first-2" for people,
-the whole-body decoder for all. All data are for checking alone.
+the average over all oral structures of compartments, equally probable before, for people, and the
+whole-body decoder for all. All data are for checking alone.
 
 Chosen before any result was looked at: noise 0.15. Theophylline: the sample nearest to 1 h, and of
 the later ones the nearest to 5 h; warfarin: 9 and 24 h. A study of osp/ with n samples after its
@@ -32,6 +33,7 @@ import torch
 from teorell.arrays import Array
 from teorell.learn.metrics import resampled
 from teorell.learn.trainer import load
+from teorell.learn.transformer.averaging import averaged, chosen
 from teorell.learn.transformer.decoding import centre, curves, to_logs
 from teorell.learn.transformer.floors import last_value
 from teorell.learn.transformer.given import Patient, studies_of
@@ -40,12 +42,13 @@ from teorell.learn.transformer.maximum import STANDARD, Normal, mode
 from teorell.learn.transformer.network import LEVELS
 from teorell.learn.transformer.priors import SPREADS
 from teorell.learn.transformer.scores import within
-from teorell.learn.transformer.structures import structure
+from teorell.learn.transformer.structures import COMPARTMENTS, structure
 from teorell.learn.transformer.studies import MOST_SAMPLES, Studies
 
 NOISE = 0.15
 CLIPPED = (0.2, 1.0)  # standard deviations of log parameters over people
 PEOPLE = {"theophylline": ("theo_sd.csv", 1.0, 5.0), "warfarin": ("warfarin.csv", 9.0, 24.0)}
+TOGETHER = 4
 ADULT, REFERENCE_KG, LEAST = 18.0, 73.0, 5
 UNITS = {"mg/l": 1.0, "µg/ml": 1.0, "ng/ml": 1e-3, "µg/l": 1e-3, "pg/ml": 1e-6}
 
@@ -229,10 +232,47 @@ def forecasts(network: Any, people: list[Person], what: str, companions: bool = 
     print(f"    effective sample size {np.median(effective):.0f}, least {effective.min():.0f}")
 
 
+def averages(network: Any, people: list[Person], companions: bool = False) -> None:
+    """The network's line averaged over oral structures, and how probable these are, person by
+    person averaged. People are taken a few at a time, for their draws to stay in memory.
+    """
+    given, counts = asked(people, "first-1")
+    if companions:
+        more, context = beside(people)
+        wide = asked(more, "first-1")[0]
+    else:
+        wide, context = given, np.full((len(people), 3), -1)
+    what = chosen("oral", [each.name for each in COMPARTMENTS])
+    means, bands, effective, shares = [], [], [], []
+    for k in range(0, len(people), TOGETHER):
+        rows = np.arange(k, min(k + TOGETHER, len(people)))
+        helpers = np.unique(context[rows][context[rows] >= 0])
+        some = np.concatenate([rows, helpers])
+        place = np.full(len(wide.weight) + 1, -1)
+        place[some] = np.arange(len(some))
+        beside_some = place[context[some]]  # the last place is -1: no companion
+        found = averaged(network, wide.rows(some), beside_some, what, len(rows), Effort(), seed=0)
+        noise = NOISE * np.random.default_rng(k).standard_normal(found.whole.values.shape)
+        measured = found.whole._replace(values=found.whole.values + noise)
+        means.append(found.whole.mean())
+        bands.append(measured.quantiles(LEVELS))
+        effective.append(found.whole.effective)
+        shares.append(found.probabilities)
+    name = f"averaged over oral structures{', beside three' if companions else ''}"
+    show(name, np.concatenate(means), given, counts, np.concatenate(bands))
+    size = np.concatenate(effective)
+    print(f"    effective sample size {np.median(size):.0f}, least {size.min():.0f}")
+    share = np.concatenate(shares, axis=1)
+    likely = sorted(zip(share.mean(axis=1), (one.name for one in what), strict=True), reverse=True)
+    print("    " + ", ".join(f"{one} {p:.3f}" for p, one in likely), flush=True)
+    print(f"    most probable of a person: {share.max(axis=0).mean():.3f} on average", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("checkpoints", nargs="*", default=["transformer"])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--people", action="store_true", help="no studies of osp/")
     options = parser.parse_args()
     torch.set_num_threads(1)
     networks = {name: load(name)[1] for name in options.checkpoints}
@@ -250,8 +290,10 @@ def main() -> None:
             for what in ("first-1", "first-2"):
                 for companions in (False, True):
                     forecasts(network, people, what, companions)
+            for companions in (False, True):
+                averages(network, people, companions)
             forecasts(network, people, "oral-whole-body")
-    for route, people in studies(options.data).items():
+    for route, people in () if options.people else studies(options.data).items():
         what = "iv-2" if route == "iv" else "first-2"
         for compound in [None, *sorted({one.name for one in people})]:
             some = [one for one in people if compound in (None, one.name)]

@@ -149,7 +149,7 @@ def weighed(values: Array, weights: Array, effective: float) -> Weighed:
     """Draws of one number of one patient."""
     whole = values[:, None, None]
     taken = np.array([len(values)])
-    return Weighed(whole, weights[:, None], whole, np.array([effective]), taken)
+    return Weighed(whole, weights[:, None], whole, np.array([effective]), taken, np.zeros(1))
 
 
 def test_weighed_quantiles_by_hand() -> None:
@@ -168,7 +168,8 @@ def test_bands_of_few_draws_hold_one_more_as_often_as_they_say() -> None:
     """50 draws: a band of 90 % between ordered draws would hold 88 %."""
     x = np.random.default_rng(0).standard_normal((51, 4000, 1))
     taken = np.full(4000, 50)
-    found = Weighed(x[:50], np.full((50, 4000), 0.02), x[:50], np.full(4000, 50.0), taken)
+    weights, effective = np.full((50, 4000), 0.02), np.full(4000, 50.0)
+    found = Weighed(x[:50], weights, x[:50], effective, taken, np.zeros(4000))
     low, high = np.moveaxis(found.quantiles((0.05, 0.95))[:, 0], -1, 0)
     held = (low < x[50, :, 0]) & (x[50, :, 0] < high)
     assert abs(held.mean() - 0.9) < 3 * math.sqrt(0.09 / 4000)

@@ -36,6 +36,15 @@ class Weighed(NamedTuple):
     values: Array  # (draws, patients, values)
     effective: Array  # (patients,), effective sample size, 1 / sum of squared weights
     taken: NDArray[np.int64]  # (patients,), draws
+    log_evidence: Array  # (patients,), log of the mean of target over proposal; -inf for none
+
+    def evidence_error(self) -> Array:
+        """The Monte Carlo standard error of `log_evidence`, (patients,), by the delta method: the
+        variation of n raw weights over sqrt(n), which is sqrt(1 / effective - 1 / n).
+        """
+        with np.errstate(divide="ignore"):
+            found: Array = np.sqrt(np.maximum(1 / self.effective - 1 / self.taken, 0.0))
+        return found
 
     def mean(self) -> Array:
         """(patients, values)."""
@@ -108,6 +117,7 @@ def weigh(
         np.zeros((most, patients, values.shape[-1])),
         np.zeros(patients),
         np.zeros(patients, dtype=np.int64),
+        np.zeros(patients),
     )
     for k in range(rounds + 1):
         logs = score - np.logaddexp.reduce(density, axis=0) + np.log(len(density))
@@ -118,6 +128,8 @@ def weigh(
         for to, of in zip(found[:3], (whole, weights, values), strict=True):
             to[:taken, rows[done]] = of[:, done]
         found.effective[rows[done]], found.taken[rows[done]] = effective[done], taken
+        evidence = np.logaddexp.reduce(logs[:, done], axis=0) - np.log(taken)
+        found.log_evidence[rows[done]] = evidence
         if done.all():
             break
         left = torch.from_numpy(~done)
