@@ -16,19 +16,19 @@ or more are needed). What is forecast is every later sample, each with its own n
 Lines: log-RMSE over all later samples [95 % interval, people or studies drawn with replacement].
 MAP, wide: the prior of the package. MAP, half: log parameters of the other half of the people, who
 are told in full, are normal with their mean and standard deviation; clipped: standard deviations at
-least 0.2 and at most 1. Bands are those of a new measurement, its noise included.
+least 0.2 and at most 1. Weighed: the mean of draws of log concentrations; of averages the median
+too. Averages over linear structures alone were added after the others had been seen. Bands are
+those of a new measurement, its noise included.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from teorell.arrays import Array
 from teorell.learn.metrics import resampled
@@ -36,7 +36,7 @@ from teorell.learn.trainer import load
 from teorell.learn.transformer.averaging import averaged, chosen
 from teorell.learn.transformer.decoding import centre, curves, to_logs
 from teorell.learn.transformer.floors import last_value
-from teorell.learn.transformer.given import Patient, studies_of
+from teorell.learn.transformer.given import studies_of
 from teorell.learn.transformer.inference import Effort, answers, decoded
 from teorell.learn.transformer.maximum import STANDARD, Normal, mode
 from teorell.learn.transformer.network import LEVELS
@@ -44,82 +44,10 @@ from teorell.learn.transformer.priors import SPREADS
 from teorell.learn.transformer.scores import within
 from teorell.learn.transformer.structures import COMPARTMENTS, structure
 from teorell.learn.transformer.studies import MOST_SAMPLES, Studies
+from transformer_people import PEOPLE, Person, people_of, studies
 
 NOISE = 0.15
 CLIPPED = (0.2, 1.0)  # standard deviations of log parameters over people
-PEOPLE = {"theophylline": ("theo_sd.csv", 1.0, 5.0), "warfarin": ("warfarin.csv", 9.0, 24.0)}
-TOGETHER = 4
-ADULT, REFERENCE_KG, LEAST = 18.0, 73.0, 5
-UNITS = {"mg/l": 1.0, "µg/ml": 1.0, "ng/ml": 1e-3, "µg/l": 1e-3, "pg/ml": 1e-6}
-
-
-class Person(NamedTuple):
-    """Doses and weight, all samples, and which two of these are told."""
-
-    name: str
-    dose: Patient  # without samples
-    times: Array
-    values: Array
-    told: tuple[int, ...]
-
-
-def people_of(data: Path, name: str) -> list[Person]:
-    """Those of whom something is left to forecast after the second sample."""
-    file, near, then = PEOPLE[name]
-    table = pd.read_csv(data / "nlmixr2data" / file).rename(columns=str.upper)
-    if "DVID" in table:
-        table = table[table.DVID == "cp"]
-    found = []
-    for one, rows in table.groupby("ID"):
-        seen = rows[(rows.EVID == 0) & (rows.TIME > 0) & (rows.DV > 0)].groupby("TIME").DV.mean()
-        times, values = seen.index.to_numpy(float), seen.to_numpy(float)
-        first = int(np.abs(times[:-2] - near).argmin())
-        second = first + 1 + int(np.abs(times[first + 1 : -1] - then).argmin())
-        dose = rows[rows.EVID > 0].iloc[0]
-        found.append(Person(str(one), _once(dose.AMT, dose.WT), times, values, (first, second)))
-    return found
-
-
-def _once(amount: float, weight: float) -> Patient:
-    zero, none = np.zeros(1), np.empty(0)
-    return Patient(zero, np.array([float(amount)]), zero, none, none, float(weight))
-
-
-def studies(data: Path) -> dict[str, list[Person]]:
-    """Route -> mean curves of human studies; names are those of compounds."""
-    listed = pd.read_csv(data / "osp" / "osp_studies.csv.gz")
-    listed = listed[(listed.age_y >= ADULT) & (listed.compounds_given == 1) & ~listed.disease]
-    points = pd.read_csv(data / "osp" / "osp_model_library_observed.csv.gz")
-    points = points[(points.compartment == "Plasma") & points.value.notna()]
-    by_set = dict(iter(points.groupby("dataset")))
-    found: dict[str, list[Person]] = {"oral": [], "iv": []}
-    for row in listed.drop_duplicates("dataset").itertuples():
-        doses = json.loads(row.doses)
-        kinds = {dose[0] for dose in doses}
-        route = "oral" if kinds == {"Oral"} else "iv"
-        seen = by_set.get(row.dataset)
-        if seen is None or not kinds <= {"Oral", "Intravenous", "IntravenousBolus"}:
-            continue
-        if (route == "iv" and "Oral" in kinds) or set(seen.molecule) != {row.compound}:
-            continue
-        if not doses:
-            continue
-        start = np.array([dose[2] for dose in doses], float)
-        duration = np.array([dose[3] or 0.0 for dose in doses], float)
-        amount = np.array([dose[1] for dose in doses], float)
-        unit = seen.value_unit.iloc[0].replace("\u03bc", "µ")
-        factor = seen.mol_weight.iloc[0] / 1000 if unit == "µmol/l" else UNITS[unit]
-        hours = seen.time * seen.time_unit.map({"h": 1.0, "day(s)": 24.0})
-        level = (seen.value * factor).groupby(hours).mean()
-        level = level[(level.index > start.min()) & (level > 0)]
-        n = len(level)
-        weight = REFERENCE_KG if np.isnan(row.weight_kg) else row.weight_kg
-        if n < LEAST or not (amount > 0).all() or not 30 <= weight <= 150 or start.min() < 0:
-            continue
-        dose = Patient(start, amount, duration, np.empty(0), np.empty(0), float(weight))
-        times, values = level.index.to_numpy(float), level.to_numpy(float)
-        found[route].append(Person(row.compound, dose, times, values, (n // 4, n // 2)))
-    return found
 
 
 def asked(people: list[Person], what: str, whole: bool = False) -> tuple[Studies, Array]:
@@ -217,14 +145,20 @@ def show(name: str, mean: Array, given: Studies, counts: Array, band: Array | No
     print(line, flush=True)
 
 
+def asked_beside(
+    people: list[Person], what: str, companions: bool
+) -> tuple[Studies, Array, Studies, Array]:
+    """Patients and what counts; the same with companions, if there are to be, and their rows."""
+    given, counts = asked(people, what)
+    if not companions:
+        return given, counts, given, np.full((len(people), 3), -1)
+    more, context = beside(people)
+    return given, counts, asked(more, what)[0], context
+
+
 def forecasts(network: Any, people: list[Person], what: str, companions: bool = False) -> None:
     """The network's lines of one structure."""
-    given, counts = asked(people, what)
-    if companions:
-        more, context = beside(people)
-        wide = asked(more, what)[0]
-    else:
-        wide, context = given, np.full((len(people), 3), -1)
+    given, counts, wide, context = asked_beside(people, what, companions)
     direct, weighed, band, effective = by_network(network, wide, context, len(people))
     name = f"{what}{', beside three' if companions else ''}"
     show(f"direct head, {name}", direct, given, counts)
@@ -232,40 +166,30 @@ def forecasts(network: Any, people: list[Person], what: str, companions: bool = 
     print(f"    effective sample size {np.median(effective):.0f}, least {effective.min():.0f}")
 
 
-def averages(network: Any, people: list[Person], companions: bool = False) -> None:
-    """The network's line averaged over oral structures, and how probable these are, person by
-    person averaged. People are taken a few at a time, for their draws to stay in memory.
-    """
-    given, counts = asked(people, "first-1")
-    if companions:
-        more, context = beside(people)
-        wide = asked(more, "first-1")[0]
-    else:
-        wide, context = given, np.full((len(people), 3), -1)
-    what = chosen("oral", [each.name for each in COMPARTMENTS])
-    means, bands, effective, shares = [], [], [], []
-    for k in range(0, len(people), TOGETHER):
-        rows = np.arange(k, min(k + TOGETHER, len(people)))
-        helpers = np.unique(context[rows][context[rows] >= 0])
-        some = np.concatenate([rows, helpers])
-        place = np.full(len(wide.weight) + 1, -1)
-        place[some] = np.arange(len(some))
-        beside_some = place[context[some]]  # the last place is -1: no companion
-        found = averaged(network, wide.rows(some), beside_some, what, len(rows), Effort(), seed=0)
+def averages(network: Any, people: list[Person], linear: bool, companions: bool) -> None:
+    """Lines averaged over oral structures, and these by probability, the mean over people."""
+    given, counts, wide, context = asked_beside(people, "first-1", companions)
+    known = [each.name for each in COMPARTMENTS if not (linear and each.saturable)]
+    what = chosen("oral", known)
+    mean, median, band, size, shares = [], [], [], [], []
+    for k, theirs in enumerate(context[: len(people)]):
+        rows = np.append(k, theirs[theirs >= 0])
+        here = np.full((len(rows), 3), -1)
+        here[0, : len(rows) - 1] = np.arange(1, len(rows))
+        found = averaged(network, wide.rows(rows), here, what, 1, Effort(), seed=len(what) * k)
         noise = NOISE * np.random.default_rng(k).standard_normal(found.whole.values.shape)
-        measured = found.whole._replace(values=found.whole.values + noise)
-        means.append(found.whole.mean())
-        bands.append(measured.quantiles(LEVELS))
-        effective.append(found.whole.effective)
-        shares.append(found.probabilities)
-    name = f"averaged over oral structures{', beside three' if companions else ''}"
-    show(name, np.concatenate(means), given, counts, np.concatenate(bands))
-    size = np.concatenate(effective)
-    print(f"    effective sample size {np.median(size):.0f}, least {size.min():.0f}")
-    share = np.concatenate(shares, axis=1)
-    likely = sorted(zip(share.mean(axis=1), (one.name for one in what), strict=True), reverse=True)
-    print("    " + ", ".join(f"{one} {p:.3f}" for p, one in likely), flush=True)
-    print(f"    most probable of a person: {share.max(axis=0).mean():.3f} on average", flush=True)
+        mean.append(found.whole.mean()[0])
+        median.append(found.whole.quantiles((0.5,))[0, :, 0])
+        band.append(found.whole._replace(values=found.whole.values + noise).quantiles(LEVELS)[0])
+        size.append(found.whole.effective[0])
+        shares.append(found.probabilities[:, 0])
+    name = f"{'linear ' if linear else ''}oral structures{', beside three' if companions else ''}"
+    show(f"averaged over {name}", np.array(mean), given, counts, np.array(band))
+    show("  ... the median", np.array(median), given, counts)
+    print(f"    effective sample size {np.median(size):.0f}, least {min(size):.0f}")
+    share = np.mean(shares, axis=0)
+    print("    " + ", ".join(f"{what[k].name} {share[k]:.3f}" for k in np.argsort(-share)))
+    print(f"    most probable of a person: {np.max(shares, axis=1).mean():.3f}", flush=True)
 
 
 def main() -> None:
@@ -290,8 +214,9 @@ def main() -> None:
             for what in ("first-1", "first-2"):
                 for companions in (False, True):
                     forecasts(network, people, what, companions)
-            for companions in (False, True):
-                averages(network, people, companions)
+            for linear in (False, True):
+                for companions in (False, True):
+                    averages(network, people, linear, companions)
             forecasts(network, people, "oral-whole-body")
     for route, people in () if options.people else studies(options.data).items():
         what = "iv-2" if route == "iv" else "first-2"
