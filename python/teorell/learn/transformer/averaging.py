@@ -19,7 +19,7 @@ from torch import nn
 from teorell.arrays import Array
 from teorell.errors import InputError, suggestion
 from teorell.learn.transformer.inference import Direct, Effort, answers, decoded
-from teorell.learn.transformer.structures import COMPARTMENTS, STRUCTURES, Structure, structure
+from teorell.learn.transformer.structures import COMPARTMENTS, STRUCTURES, Structure
 from teorell.learn.transformer.studies import Studies
 from teorell.learn.transformer.weighing import Weighed
 
@@ -30,6 +30,7 @@ ROUTES = {
     "iv": tuple(each for each in COMPARTMENTS if each.absorption == "iv"),
 }
 """What a word stands for: all structures of compartments of a route."""
+NAMES = {each.name: each for each in STRUCTURES}
 
 
 class Averaged(NamedTuple):
@@ -57,13 +58,18 @@ def chosen(asked: Any, known: Collection[str]) -> tuple[Structure, ...]:
     for name in names:
         if name in ROUTES:
             found += [each for each in ROUTES[name] if each.name in known]
-        elif structure(name).name in known:
-            found.append(structure(name))
-        else:
+            continue
+        if name not in NAMES:
+            raise InputError(
+                f"unknown structure {name!r} (no decoder has this name). "
+                f"{suggestion(name, [*NAMES, *ROUTES])}"
+            )
+        if name not in known:
             raise InputError(
                 f"structure {name!r} (this checkpoint was trained without it). "
                 f"{suggestion(name, known)}"
             )
+        found.append(NAMES[name])
     if not found:
         raise InputError(
             f"structure {asked!r} names none of this checkpoint (nothing to decode by). "

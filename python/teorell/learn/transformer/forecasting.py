@@ -63,8 +63,9 @@ class Forecast:
         likely = sorted(self.structures.items(), key=lambda one: -one[1])
         shown = [f"{name} {share:.2f}" for name, share in likely if share >= SHOWN]
         if len(shown) < len(likely):
-            shown.append(f"{len(likely) - len(shown)} others")
-        return "\n".join([aligned(rows), "structures: " + ", ".join(shown), told, *self.notes])
+            shown.append(f"{len(likely) - len(shown)} below {SHOWN:g}")
+        names = ["structures: " + ", ".join(shown)] if len(likely) > 1 else []
+        return "\n".join([aligned(rows), *names, told, *self.notes])
 
 
 def forecast(
@@ -73,7 +74,7 @@ def forecast(
     times: Any,
     *,
     covariates: Any = None,
-    structure: str | Sequence[str] = "oral",
+    structure: str | Sequence[str] = "first-2",
     noise: float = 0.15,
     limit: float | None = None,
     companions: Sequence[tuple[Any, Any, Any]] = (),
@@ -90,7 +91,7 @@ def forecast(
         saturable), or "oral-whole-body", "iv-whole-body"; or a tuple of several, of one route; or
         "oral" or "iv" for all structures of compartments of that route. Of several the forecast is
         averaged by their posterior probabilities; before the samples all are equally probable.
-        Doses are oral if nothing is said, boluses too: a route is never guessed.
+        "first-2" if nothing is said: a route is never guessed, nor a structure chosen unasked.
     noise: standard deviation of the log of a measured concentration.
     limit: of quantification, mg/L; samples below it, 0 too, count by the chance of being there, and
         forecasts are not told below it. None: a millionth of the dose in a litre.

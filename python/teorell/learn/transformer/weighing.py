@@ -40,7 +40,8 @@ class Weighed(NamedTuple):
 
     def evidence_error(self) -> Array:
         """The Monte Carlo standard error of `log_evidence`, (patients,), by the delta method: the
-        variation of n raw weights over sqrt(n), which is sqrt(1 / effective - 1 / n).
+        variation of n raw weights over sqrt(n), which is sqrt(1 / effective - 1 / n). After
+        several rounds an upper bound: each proposal gives its share of draws exactly.
         """
         with np.errstate(divide="ignore"):
             found: Array = np.sqrt(np.maximum(1 / self.effective - 1 / self.taken, 0.0))
