@@ -11,9 +11,10 @@ TEORELL_BEGIN
 // Row i of A is row i - 1 with a one added: y_i = y_{i-1} + u_{i-1}.
 template <class Method>
 TEORELL_HD constexpr bool adds_previous_stage(int i) {
+    const auto a = Method::a;  // nvcc takes the address of the array, not of its elements
     for (int j = 0; j + 1 < i; ++j)
-        if (Method::a[i][j] != Method::a[i - 1][j]) return false;
-    return i >= 2 && Method::a[i][i - 1] == 1.0;
+        if (a[i][j] != a[i - 1][j]) return false;
+    return i >= 2 && a[i][i - 1] == 1.0;
 }
 
 template <class V, class Method>
@@ -124,7 +125,7 @@ struct Step : Slots<V> {
 template <class V, class Method>
 TEORELL_HD TEORELL_INLINE void dense_weights(V theta, V* weights) {
     using P = Pack<V>;
-    const auto H = Method::H;  // nvcc takes the address of the array, not of its elements
+    const auto H = Method::H;
     const V bow = theta * (P::broadcast(1.0) - theta);
     for (int j = 0; j < Method::stages; ++j) {
         V polynomial = P::broadcast(H[Method::dense - 1][j]);
