@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,11 @@ from teorell.device import column_check, devices, solve
 from teorell.device.compiler import Compiled
 from teorell.engine.executors import instruction_sets
 
-__all__ = ["built_kernels", "on_fake_devices"]
+__all__ = ["built_kernels", "compiled_library", "on_fake_devices", "uncompiled"]
 
 
-def built_kernels(folder: Path) -> ctypes.CDLL:
-    """cuda/shim_kernels.cpp as a library; skips the test without a C++ compiler."""
+def compiled_library(source: Path, library: Path) -> None:
+    """A C++ file with the kernels of cuda/ as a library; skips the test without a compiler."""
     named = [os.environ.get("CXX"), *map(shutil.which, ("c++", "g++", "clang++"))]
     compiler = next((each for each in named if each), None)
     if compiler is None:
@@ -34,17 +35,26 @@ def built_kernels(folder: Path) -> ctypes.CDLL:
     command = [
         compiler, "-std=c++17", "-O1", "-fPIC", "-shared", "-Wno-psabi", "-fno-math-errno",
         "-fno-trapping-math", "-ffp-contract=off", *(["-mfma"] if fma else []), *link,
-        f"-I{ROOT / 'cpp' / 'include'}", str(ROOT / "cuda" / "shim_kernels.cpp"),
-        "-o", str(folder / "kernels.so"),
+        f"-I{ROOT / 'cpp' / 'include'}", f"-I{ROOT / 'cuda'}", str(source), "-o", str(library),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def built_kernels(folder: Path) -> ctypes.CDLL:
+    """cuda/shim_kernels.cpp as a library."""
+    compiled_library(ROOT / "cuda" / "shim_kernels.cpp", folder / "kernels.so")
     library = ctypes.CDLL(str(folder / "kernels.so"))
     library.teorell_launch.argtypes = (
         ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p,
     )  # fmt: skip
     library.teorell_launch.restype = ctypes.c_bool
     return library
+
+
+def uncompiled(text: str, kernels: Sequence[str], architecture: str) -> Compiled:
+    """In place of `kernels_of`: code that names its kernels as C++ does."""
+    return Compiled(b"fake", {one: one for one in kernels}, {})
 
 
 class EveryKernel(dict):
@@ -74,9 +84,5 @@ def on_fake_devices(
     monkeypatch.setattr(devices, "compiler_version", lambda: (13, 0))
     monkeypatch.setattr(devices, "architectures", lambda: frozenset({"sm_90"}))
     for module in (solve, column_check):
-        monkeypatch.setattr(
-            module,
-            "kernels_of",
-            lambda text, kernels, architecture: Compiled(b"", {one: one for one in kernels}, {}),
-        )
+        monkeypatch.setattr(module, "kernels_of", uncompiled)
     return fake

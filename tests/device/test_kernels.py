@@ -1,4 +1,4 @@
-"""The kernels as they are shipped, compiled by NVRTC: no spills, none of the C library's headers."""
+"""The kernels as they are shipped, compiled by NVRTC: no spills, no header of the C library."""
 
 from __future__ import annotations
 

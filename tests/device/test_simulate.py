@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from teorell.device.arrays import DeviceArray
 from teorell.device.driver import DriverError
 from teorell.engine.executors import instruction_sets
 from teorell.errors import InputError
+from teorell.simulation import on_device
 
 TIMES = np.linspace(0.0, 30.0, 16)
 N = 70
@@ -144,6 +146,43 @@ def test_own_times_and_outputs_by_name(driver: FakeDriver) -> None:
     same(there, tl.simulate(model(), given, doses(), reductions=REDUCTIONS))
     with pytest.raises(InputError, match="Give a list of times"):
         tl.simulate(model(), given, doses(), np.tile(TIMES, (5, 1)), device="cuda")
+
+
+@pytest.mark.parametrize("module", ["cupy", "torch"])
+def test_results_come_in_the_library_of_the_parameters(
+    driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    taken: list[Any] = []
+
+    def take(array: Any, **told: Any) -> str:
+        taken.append((array, told))
+        return f"an array of {module}"
+
+    namespace = SimpleNamespace(asarray=take, as_tensor=take)
+    monkeypatch.setattr(on_device, "sys", SimpleNamespace(modules={module: namespace}))
+    given = Interface(driver, 1.5)
+    monkeypatch.setattr(type(given), "__module__", f"{module}.core")
+    there = tl.simulate(model(), {"ka": given}, doses(), TIMES, reductions=REDUCTIONS[:1])
+    assert there.values == there.reductions["cmax_cp"] == f"an array of {module}"
+    here = tl.simulate(model(), {"ka": 1.5}, doses(), TIMES, reductions=REDUCTIONS[:1])
+    (values, told), (peak, _) = taken
+    assert told == ({"device": "cuda:0"} if module == "torch" else {})
+    np.testing.assert_array_equal(values.numpy(), here.values)
+    np.testing.assert_array_equal(peak.numpy(), here.reductions["cmax_cp"])
+
+
+def test_tensors_elsewhere_are_refused(driver: FakeDriver) -> None:
+    torch = pytest.importorskip("torch", reason="NOT RUN: needs torch")
+    with pytest.raises(InputError, match=r"lies on device meta \(only parameters may lie"):
+        tl.simulate(model(), {"ka": torch.ones(3, device="meta")}, doses(), TIMES)
+    for parameters in ({"ka": torch.ones(3)}, {"ka": torch.ones(3), "v": Interface(driver, 9.0)}):
+        device = None if "v" in parameters else "cuda"
+        with pytest.raises(InputError, match="a tensor on the CPU with"):
+            tl.simulate(model(), parameters, doses(), TIMES, device=device)
+    with pytest.raises(InputError, match="a tensor on the CPU with"):
+        tl.simulate(
+            model(), None, tl.Regimen.bolus(torch.tensor(1.0), into="depot"), TIMES, device="cuda"
+        )
 
 
 def test_one_patient_and_one_number(driver: FakeDriver) -> None:
