@@ -169,6 +169,7 @@ def test_results_come_in_the_library_of_the_parameters(
     assert told == ({"device": "cuda:0"} if module == "torch" else {})
     np.testing.assert_array_equal(values.numpy(), here.values)
     np.testing.assert_array_equal(peak.numpy(), here.reductions["cmax_cp"])
+    taken.clear()
 
 
 def test_tensors_elsewhere_are_refused(driver: FakeDriver) -> None:
