@@ -186,6 +186,27 @@ def test_tensors_elsewhere_are_refused(driver: FakeDriver) -> None:
         )
 
 
+def test_all_that_happens_to_a_patient(driver: FakeDriver) -> None:
+    """Steady states, an equilibrium, covariates, switches and doses of each patient's own."""
+    made = tl.Model("plain")
+    ka, vmax, v = made.parameters(ka=1.2, vmax=9.0, v=20.0)
+    depot, central = made.states("depot", "central")
+    made.flow(depot, central, ka * depot)
+    made.flow(central, None, vmax * (central / v) / (2.0 + central / v))
+    made.rate(central, 1.0)
+    made.output("cp", central / v)
+    steady = tl.Regimen.bolus(40, into="depot", every=12, steady_state=True)
+    rising = tl.stepwise([0.0, 5.0], [1.0, 2.0])
+    for parameters, regimen, options in (
+        (people(3), steady, {}),
+        ({"ka": rising}, doses(), {}),
+        (people(3), [doses(), None, steady], {}),
+        (None, None, {"start": "equilibrium"}),
+    ):
+        there = tl.simulate(made, parameters, regimen, TIMES, device="cuda", **options)
+        same(there, tl.simulate(made, parameters, regimen, TIMES, **options))
+
+
 def test_one_patient_and_one_number(driver: FakeDriver) -> None:
     there = tl.simulate(model(), {"ka": Interface(driver, 1.5)}, doses(), TIMES)
     same(there, tl.simulate(model(), {"ka": 1.5}, doses(), TIMES))
