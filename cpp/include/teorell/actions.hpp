@@ -20,6 +20,12 @@ class ActionLanes : protected CrossingLanes<V, Method, Executor> {
     unsigned due = 0;       // lanes with an action to take
     unsigned starting = 0;  // lanes that have been given a state to start from
 
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        Base::each_kept(act);
+        act(due), act(starting), act(which);
+    }
+
     TEORELL_HD std::int32_t action(int l) const { return has(due, l) ? which[l] : -1; }
     TEORELL_HD void seat_actions(int l) { due &= ~(1u << l); }
 

@@ -32,6 +32,13 @@ class CrossingLanes : protected QuietLanes<V, Method, Executor> {
 
     double target[W];  // length of the step that is taken again
 
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        Base::each_kept(act);
+        act(landed), act(settled), act(torn), act(landing), act(surface), act(culprit),
+            act(landings), act(to), act(crossed_last), act(crossed_at), act(crossings), act(stride);
+    }
+
     // The surface that a lane passes at tn, after all of them if it has held the lane before; -1:
     // none, or it has stood on it since its last event, so that the time does not move.
     TEORELL_HD std::int32_t crossed(int l) const {

@@ -2,8 +2,6 @@
 // event, and when two times are one event.
 #pragma once
 
-#include <cstdint>
-
 #include "workspace.hpp"
 
 namespace teorell {
@@ -39,6 +37,13 @@ class EventLanes : protected WorkspaceLanes<V> {
     std::int64_t patient[W], event[W], event_end[W];
     int running[W];      // infusions that have started and not ended
     unsigned steep = 0;  // lanes at whose last event a power of time begins (FirstStep)
+
+    // Everything that lanes keep from step to step beside their workspace: where a time loop is
+    // given up and made again (on a device), it goes on with the same.
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        act(stop), act(patient), act(event), act(event_end), act(running), act(steep);
+    }
 
     TEORELL_HD void seat_events(int l, std::int64_t i) {
         patient[l] = i;

@@ -5,9 +5,9 @@
 #pragma once
 
 #include "actions.hpp"
+#include "no_tape.hpp"
 #include "status.hpp"
 #include "step_control.hpp"
-#include "tape.hpp"
 
 TEORELL_BEGIN
 
@@ -34,7 +34,7 @@ class Group : ActionLanes<V, Method, Executor> {
           queue(queue),
           record(record),
           side(staging) {
-        clear_workspace(m, b, W, side);
+        Base::clear_new(side);
     }
 
     TEORELL_HD void run() {
@@ -44,6 +44,25 @@ class Group : ActionLanes<V, Method, Executor> {
             if (queue.cancelled()) return abandon();
             advance();
         }
+    }
+
+    // The same for at most so many steps, which are counted down; false: patients are left.
+    TEORELL_HD bool run(std::int64_t& left) {
+        for (;;) {
+            refill();
+            if (active == 0) return true;
+            if (queue.cancelled()) return abandon(), true;
+            if (left == 0) return false;
+            --left;
+            advance();
+        }
+    }
+
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        Base::each_kept(act);
+        act(h), act(steps), act(rejected), act(growth), act(staged), act(negatives), act(n_staged),
+            act(next_staged), act(active), act(moved), act(troubled);
     }
 
   private:
@@ -217,7 +236,7 @@ class Group : ActionLanes<V, Method, Executor> {
         for_each(accepted, [&](int l) { sample_before[l] = sample[l]; });
         Base::sample_within(accepted, t_new, h_step, at_event);
         if (b.reductions.count > 0) Base::reduce(accepted, t_new, h_step, record);
-        double* states[W] = {};
+        typename Record::Row states[W] = {};
         for_each(accepted, [&](int l) {
             states[l] = record.step(patient[l], lane(at.scalar + s_h, l), sample[l],
                                     sample_before[l], event[l], values_of(l));

@@ -103,7 +103,7 @@ class Quartic {
                      discriminant = b * b - 4.0 * a * c;
         if (!(discriminant > 0.0)) return 0;
         // The larger root first, without cancellation; the other from the product of both.
-        const double q = -0.5 * (b + (b < 0.0 ? -1.0 : 1.0) * __builtin_sqrt(discriminant));
+        const double q = -0.5 * (b + (b < 0.0 ? -1.0 : 1.0) * ::sqrt(discriminant));
         // Infinite or NaN where the polynomial has a lower degree.
         double first = q / a, second = c / q;
         if (second < first) {

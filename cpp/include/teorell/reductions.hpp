@@ -26,11 +26,18 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         Base::execute;
     using Base::W, Base::infinity, Base::m, Base::at, Base::b, Base::ws;
 
-    // values: [n_nodes + n_checks][n_out][W], of each output in a piece of a step.
+    // values: [n_nodes + n_checks][n_out][W], or a stride apart, of each output in a piece of a
+    // step.
     TEORELL_HD ReductionLanes(const Programs& programs, const Batch& batch, Executor executor,
                               double* workspace, double* values)
         : Base(programs, batch, executor, workspace), r(batch.reductions), nodes(values) {
         for (int k = 0; k < r.count; ++k) all_linear = all_linear && r.linear[k] != 0;
+    }
+
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        Base::each_kept(act);
+        act(first_start), act(last_start), act(first_end), act(last_end);
     }
 
     TEORELL_HD void seat_reductions(int l) {
@@ -118,7 +125,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     TEORELL_HD double& value(int l, int k) const { return r.values[patient[l] * r.count + k]; }
     TEORELL_HD double& time(int l, int k) const { return r.times[patient[l] * r.count + k]; }
     TEORELL_HD double* node(int i, int output) const {
-        return nodes + (static_cast<std::int64_t>(i) * at.n_out + output) * W;
+        return nodes + (static_cast<std::int64_t>(i) * at.n_out + output) * Base::stride;
     }
 
     TEORELL_HD void evaluate(int i, double x, V t_new, V h_step) {

@@ -26,6 +26,12 @@ class SampleLanes : protected EventLanes<V> {
     std::int64_t sample[W], n_samples[W];  // taken, and in all
     const double* times[W];
 
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        Base::each_kept(act);
+        act(next_sample), act(sample), act(n_samples), act(times);
+    }
+
     TEORELL_HD void seat_samples(int l) {
         sample[l] = 0;
         n_samples[l] = Base::sample_count(patient[l]);
