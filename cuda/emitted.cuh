@@ -52,35 +52,39 @@ struct InSlots {
 // workspace.
 constexpr int most_states_held = 40;
 
-template <class V, class Method, class Model>
+// Every part is a function of its own, called from wherever the time loop needs it: compile time and
+// code grow with the model once.
+template <class V_, class Method_, class Model>
 struct Emitted {
+    using V = V_;
+    using Method = Method_;
     using Programmed = InSlots<V, Model>;
     using Whole = Step<V, Method, Programmed>;
     static constexpr bool held = Model::n <= most_states_held;
     const Programs& programs;
 
-    TEORELL_HD void step(double* ws) const {
+    TEORELL_HD TEORELL_NOINLINE void step(double* ws) const {
         if constexpr (held)
             FusedStep<V, Method, Model>{{programs, ws}}();
         else
             Whole{{programs, ws}}();
     }
-    TEORELL_HD void stages(double* ws) const {
+    TEORELL_HD TEORELL_NOINLINE void stages(double* ws) const {
         if constexpr (held)
             FusedStep<V, Method, Model>{{programs, ws}}.stages();
         else
             Whole{{programs, ws}}.stages();
     }
-    TEORELL_HD void rhs(double* ws) const {
+    TEORELL_HD TEORELL_NOINLINE void rhs(double* ws) const {
         const SlotsFrom<V> w{ws};
         Model::rhs(w, w.at(programs.at.y), w.at(programs.at.f));
     }
-    TEORELL_HD void outputs(double* ws) const { Model::outputs(SlotsFrom<V>{ws}); }
-    TEORELL_HD void reverse(double* ws) const {
+    TEORELL_HD TEORELL_NOINLINE void outputs(double* ws) const { Model::outputs(SlotsFrom<V>{ws}); }
+    TEORELL_HD TEORELL_NOINLINE void reverse(double* ws) const {
         ReverseStep<V, Method, Programmed>{{programs, ws}}();
     }
-    TEORELL_HD void outputs_vjp(double* ws) const { Model::outputs_vjp(SlotsFrom<V>{ws}); }
-    TEORELL_HD void tangent(double* ws) const {
+    TEORELL_HD TEORELL_NOINLINE void outputs_vjp(double* ws) const { Model::outputs_vjp(SlotsFrom<V>{ws}); }
+    TEORELL_HD TEORELL_NOINLINE void tangent(double* ws) const {
         TangentStep<V, Method, Programmed>{{programs, ws}}();
     }
 };

@@ -24,7 +24,7 @@ struct SlotsFrom {
     using P = Pack<V>;
     double* first;
     TEORELL_HD TEORELL_INLINE double* slot(int k) const {
-        return first + static_cast<std::int64_t>(k) * P::width;
+        return first + static_cast<std::int64_t>(k) * P::stride;
     }
     TEORELL_HD TEORELL_INLINE V operator[](int k) const { return P::load(slot(k)); }
     TEORELL_HD TEORELL_INLINE void put(int k, V value) const { P::store(slot(k), value); }
