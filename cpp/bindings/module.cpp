@@ -257,4 +257,6 @@ PYBIND11_MODULE(_core, module) {
     module.def("programs_image", &programs_image, py::arg("model"));
     module.def("device_slots", &device_slots, py::arg("model"), py::kw_only(),
                py::arg("reductions"), py::arg("room"), py::arg("directions"));
+    module.def("device_column_slots", &device_column_slots, py::arg("program"),
+               py::arg("constraints"));
 }

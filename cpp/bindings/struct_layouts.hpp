@@ -4,10 +4,13 @@
 
 #include <cstddef>
 
+#include "columns.hpp"
 #include "model.hpp"
 #include "teorell/batch.hpp"
 #include "teorell/columns.hpp"
 #include "teorell/device.hpp"
+#include "teorell/device_lane.hpp"
+#include "teorell/projection.hpp"
 
 namespace teorell::bindings {
 
@@ -102,6 +105,15 @@ inline std::int64_t device_slots(const Model& model, std::int64_t reductions,
     const Room given = room_of(py::cast<py::dict>(room));
     return directions == 0 ? gradient_slots(at, reductions, given)
                            : tangent_slots(at, reductions, directions, given);
+}
+
+// The same of map; with constraints of a projection.
+inline std::int64_t device_column_slots(const py::object& program, const py::object& constraints) {
+    const ColumnCode code(program);
+    const std::int64_t slots = map_slots(code.view());
+    if (constraints.is_none()) return slots;
+    Given given(constraints, "constraints");
+    return slots + Projector<DeviceLane>::memory(constraints_of(given, code.view()));
 }
 
 }  // namespace teorell::bindings

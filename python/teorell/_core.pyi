@@ -107,6 +107,9 @@ def device_slots(
 ) -> int:
     """Float64 numbers of one device thread: of a solve (`room` None), a gradient, or tangents."""
 
+def device_column_slots(program: dict[str, Any], constraints: dict[str, Any] | None) -> int:
+    """Float64 numbers of one device thread, of map (`constraints` None) or of a projection."""
+
 def solve_matrices(matrices: NDArray[np.float64], right: NDArray[np.float64]) -> None: ...
 def find_eigenvalues(
     matrices: NDArray[np.float64], real: NDArray[np.float64], imaginary: NDArray[np.float64]

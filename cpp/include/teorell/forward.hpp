@@ -22,6 +22,8 @@ class Forward : ForwardEvents<V, Method, Executor, Record> {
     using Base::ydot, Base::coefdot, Base::paramdot, Base::ratedot, Base::load;
 
   public:
+    static constexpr bool of_failures = true;  // up to where they failed
+
     // Two workspaces, [slots][W] each, two of [directions][n + n_coef + n_params][W], all aligned,
     // and a number for each direction.
     TEORELL_HD Forward(const Programs& programs, const Batch& batch, const Tangents& tangents,

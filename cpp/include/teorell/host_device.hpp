@@ -24,10 +24,13 @@ using uint64_t = unsigned long;
 #if defined(__CUDACC__)
 #define TEORELL_HD __host__ __device__
 #define TEORELL_INLINE __forceinline__
+#define TEORELL_APART \
+    __noinline__  // one copy of what many places call: inlined, it is ten times the code
 #else
 #define TEORELL_ON_HOST  // and nowhere else: packs of lanes, memory that grows, threads
 #define TEORELL_HD
 #define TEORELL_INLINE inline __attribute__((always_inline))
+#define TEORELL_APART
 #endif
 
 // Each instruction-set build of the core lives in an inline namespace of its own, so that the

@@ -22,6 +22,8 @@ class Reverse : ReverseEvents<V, Method, Executor, Record> {
         Base::end_patient;
 
   public:
+    static constexpr bool of_failures = false;
+
     // Three workspaces, [slots][W] each, aligned.
     TEORELL_HD Reverse(const Programs& programs, const Batch& batch, const Gradient& gradient,
                        Executor executor, const Record& tape, double* workspace, double* staging,
