@@ -24,7 +24,9 @@ struct SlotsFrom {
     using P = Pack<V>;
     double* first;
     TEORELL_HD TEORELL_INLINE double* slot(int k) const {
-        return first + static_cast<std::int64_t>(k) * P::stride;
+        double* place = first + static_cast<std::int64_t>(k) * P::stride;
+        TEORELL_IN_DEVICE_MEMORY(place);
+        return place;
     }
     TEORELL_HD TEORELL_INLINE V operator[](int k) const { return P::load(slot(k)); }
     TEORELL_HD TEORELL_INLINE void put(int k, V value) const { P::store(slot(k), value); }

@@ -15,7 +15,7 @@ TEORELL_BEGIN
 template <class V, class Method, class Model>
 struct FusedStep : Slots<V> {
     using P = Pack<V>;
-    using Slots<V>::m, Slots<V>::ws, Slots<V>::get, Slots<V>::put, Slots<V>::scalar;
+    using Slots<V>::m, Slots<V>::ws, Slots<V>::get, Slots<V>::put;
     static constexpr int n = Model::n, s = Method::stages;
     using States = Held<V, n>;
 
@@ -30,21 +30,22 @@ struct FusedStep : Slots<V> {
         States y, u;
         run(y, u);
         TEORELL_UNROLL
-        for (int k = 0; k < n; ++k) put(m.at.y + k, y[k]);
+        for (int k = 0; k < n; ++k) put(Model::at_y + k, y[k]);
     }
 
   private:
+    TEORELL_HD TEORELL_INLINE V scalar(int which) const { return get(Model::at_scalar + which); }
+
     // y, u: afterwards of the last stage.
     TEORELL_HD TEORELL_INLINE void run(States& y, States& u) const {
-        const Layout& L = m.at;
         const V h = scalar(s_h), tn = scalar(s_tn), hinv = P::broadcast(1.0) / h;
-        put(L.scalar + s_hinv, hinv);
-        put(L.scalar + s_ghinv, P::broadcast(1.0 / Method::gamma) * hinv);
-        put(L.scalar + s_t, tn);
+        put(Model::at_scalar + s_hinv, hinv);
+        put(Model::at_scalar + s_ghinv, P::broadcast(1.0 / Method::gamma) * hinv);
+        put(Model::at_scalar + s_t, tn);
         TEORELL_UNROLL
         for (int k = 0; k < n; ++k) {
-            y.put(k, get(L.yn + k));
-            if (!Model::is_signed(k)) put(L.top + k, max(get(L.top + k), abs(y[k])));
+            y.put(k, get(Model::at_yn + k));
+            if (!Model::is_signed(k)) put(Model::at_top + k, max(get(Model::at_top + k), abs(y[k])));
         }
         Model::factor(SlotsFrom<V>{ws}, y);
         TEORELL_LOOP
@@ -52,22 +53,21 @@ struct FusedStep : Slots<V> {
             combine(i, h, tn, hinv, y, u);
             Model::stage(SlotsFrom<V>{ws}, y, u);
             TEORELL_UNROLL
-            for (int k = 0; k < n; ++k) put(L.u + i * n + k, u[k]);
+            for (int k = 0; k < n; ++k) put(Model::at_u + i * n + k, u[k]);
         }
     }
 
     TEORELL_HD TEORELL_INLINE void combine(int i, V h, V tn, V hinv, States& y, States& u) const {
-        const Layout& L = m.at;
         if (i == 0) {  // y is yn
             TEORELL_UNROLL
             for (int k = 0; k < n; ++k) u.put(k, P::broadcast(0.0));
         } else {
-            put(L.scalar + s_t, fma(P::broadcast(Model::c(i)), h, tn));
+            put(Model::at_scalar + s_t, fma(P::broadcast(Model::c(i)), h, tn));
             const V a = P::broadcast(Model::a(i, 0)), c = P::broadcast(Model::C(i, 0)) * hinv;
             TEORELL_UNROLL
             for (int k = 0; k < n; ++k) {
-                const V uj = get(L.u + k);
-                y.put(k, fma(a, uj, get(L.yn + k)));
+                const V uj = get(Model::at_u + k);
+                y.put(k, fma(a, uj, get(Model::at_yn + k)));
                 u.put(k, c * uj);
             }
         }
@@ -76,7 +76,7 @@ struct FusedStep : Slots<V> {
             const V a = P::broadcast(Model::a(i, j)), c = P::broadcast(Model::C(i, j)) * hinv;
             TEORELL_UNROLL
             for (int k = 0; k < n; ++k) {
-                const V uj = get(L.u + j * n + k);
+                const V uj = get(Model::at_u + j * n + k);
                 y.put(k, fma(a, uj, y[k]));
                 u.put(k, fma(c, uj, u[k]));
             }
@@ -88,29 +88,28 @@ struct FusedStep : Slots<V> {
     }
 
     TEORELL_HD TEORELL_INLINE void finish(const States& y, const States& u) const {
-        const Layout& L = m.at;
         const V rtol = scalar(s_rtol), ten_rtol = P::broadcast(10.0) * rtol,
                 zero = P::broadcast(0.0);
         V sum[4] = {zero, zero, zero, zero}, finite[4] = {zero, zero, zero, zero}, lowest = zero;
         int turn = 0;
         TEORELL_UNROLL
         for (int k = 0; k < n; ++k) {
-            const V ynew = y[k] + u[k], atol = get(L.atol + k);
-            put(L.ynew + k, ynew);
+            const V ynew = y[k] + u[k], atol = get(Model::at_atol + k);
+            put(Model::at_ynew + k, ynew);
             if (Model::is_controlled(k)) {
-                const V q = u[k] / fma(rtol, max(abs(get(L.yn + k)), abs(ynew)), atol);
+                const V q = u[k] / fma(rtol, max(abs(get(Model::at_yn + k)), abs(ynew)), atol);
                 sum[turn] = fma(q, q, sum[turn]);
                 turn = (turn + 1) & 3;
             }
             finite[k & 3] = fma(ynew, zero, finite[k & 3]);
             if (!Model::is_signed(k))
                 lowest = min(lowest,
-                             fma(P::broadcast(100.0), atol, fma(ten_rtol, get(L.top + k), ynew)));
+                             fma(P::broadcast(100.0), atol, fma(ten_rtol, get(Model::at_top + k), ynew)));
         }
         const V total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-        put(L.scalar + s_err2, total * P::broadcast(m.inverse_n_controlled));
+        put(Model::at_scalar + s_err2, total * P::broadcast(m.inverse_n_controlled));
         const V valid = select(lowest < zero, P::broadcast(-1.0), P::broadcast(1.0));
-        put(L.scalar + s_valid,
+        put(Model::at_scalar + s_valid,
             select((finite[0] + finite[1]) + (finite[2] + finite[3]) == zero, valid, zero));
     }
 };

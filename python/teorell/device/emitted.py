@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["emitted"]
 
+# where a step that is one function finds its numbers
+REGIONS = ("scalar", "y", "yn", "ynew", "top", "atol", "u")
+
 
 def emitted(programs: Programs, method: str) -> str:
     """C++ text of the programs that the steps of `method` run, and of those of outputs.
@@ -53,6 +56,7 @@ def emitted(programs: Programs, method: str) -> str:
             "    using P = Pack<V>;",
             "    using Slots = SlotsFrom<V>;",
             f"    static constexpr int n = {n}, n_ft = {at.n_ft};",
+            *(f"    static constexpr int at_{each} = {getattr(at, each)};" for each in REGIONS),
             _accessor("a", "int i, int j", "[i][j]"),
             _accessor("C", "int i, int j", "[i][j]"),
             _accessor("c", "int i", "[i]"),
