@@ -31,9 +31,7 @@ struct InSlots {
     TEORELL_HD static void stage_dot(const Programs& m, double* ws) {
         any_dot(Slots{ws}, Slots{ws}.at(m.at.udot + i * m.at.n));
     }
-    TEORELL_HD static void second_dot(const Programs&, double* ws) {
-        Model::second_jvp(Slots{ws});
-    }
+    TEORELL_HD static void second_dot(const Programs&, double* ws) { Model::second_jvp(Slots{ws}); }
 
   private:
     TEORELL_HD TEORELL_NOINLINE static void any_stage(Slots w, Slots y, Slots u) {
@@ -52,8 +50,8 @@ struct InSlots {
 // workspace.
 constexpr int most_states_held = 40;
 
-// Every part is a function of its own, called from wherever the time loop needs it: compile time and
-// code grow with the model once.
+// Every part is a function of its own, called from wherever the time loop needs it: compile time
+// and code grow with the model once.
 template <class V_, class Method_, class Model>
 struct Emitted {
     using V = V_;
@@ -83,7 +81,9 @@ struct Emitted {
     TEORELL_HD TEORELL_NOINLINE void reverse(double* ws) const {
         ReverseStep<V, Method, Programmed>{{programs, ws}}();
     }
-    TEORELL_HD TEORELL_NOINLINE void outputs_vjp(double* ws) const { Model::outputs_vjp(SlotsFrom<V>{ws}); }
+    TEORELL_HD TEORELL_NOINLINE void outputs_vjp(double* ws) const {
+        Model::outputs_vjp(SlotsFrom<V>{ws});
+    }
     TEORELL_HD TEORELL_NOINLINE void tangent(double* ws) const {
         TangentStep<V, Method, Programmed>{{programs, ws}}();
     }

@@ -45,7 +45,8 @@ struct FusedStep : Slots<V> {
         TEORELL_UNROLL
         for (int k = 0; k < n; ++k) {
             y.put(k, get(Model::at_yn + k));
-            if (!Model::is_signed(k)) put(Model::at_top + k, max(get(Model::at_top + k), abs(y[k])));
+            if (!Model::is_signed(k))
+                put(Model::at_top + k, max(get(Model::at_top + k), abs(y[k])));
         }
         Model::factor(SlotsFrom<V>{ws}, y);
         TEORELL_LOOP
@@ -103,8 +104,8 @@ struct FusedStep : Slots<V> {
             }
             finite[k & 3] = fma(ynew, zero, finite[k & 3]);
             if (!Model::is_signed(k))
-                lowest = min(lowest,
-                             fma(P::broadcast(100.0), atol, fma(ten_rtol, get(Model::at_top + k), ynew)));
+                lowest = min(lowest, fma(P::broadcast(100.0), atol,
+                                         fma(ten_rtol, get(Model::at_top + k), ynew)));
         }
         const V total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
         put(Model::at_scalar + s_err2, total * P::broadcast(m.inverse_n_controlled));

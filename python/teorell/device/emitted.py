@@ -100,9 +100,7 @@ def _accessor(name: str, arguments: str, index: str) -> str:
 def _flags(name: str, flags: Iterable[Any]) -> str:
     """A constant for each state; of a loop that is unrolled nothing is left of them."""
     text = "".join("1" if flag else "0" for flag in flags)
-    return (
-        f"    TEORELL_HD static constexpr bool {name}(int k) {{ return \"{text}\"[k] == '1'; }}"
-    )
+    return f"    TEORELL_HD static constexpr bool {name}(int k) {{ return \"{text}\"[k] == '1'; }}"
 
 
 def _add_ft(programs: Programs) -> str:

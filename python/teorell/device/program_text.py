@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["constant", "function"]
 
 INDENT = " " * 8
-LONG = 4096  # instructions of a program that is cut into functions
+LONG = 256  # instructions; a program of more is cut into functions
 _WORDS = {
     Op.DIV: "{} / {}",
     Op.SQRT: "sqrt({})",
