@@ -5,13 +5,23 @@
 
 TEORELL_BEGIN
 
-template __global__ void solve_patients<Interpreted<Rodas5P>>(Programs, Batch, Launch);
-template __global__ void pull_patients_back<Interpreted<Rodas5P>>(Programs, Batch, Gradient,
-                                                                  Launch);
-template __global__ void push_patients_forward<Interpreted<Rodas5P>>(Programs, Batch, Tangents,
-                                                                     Launch);
-template __global__ void map_patients<ColumnInterpreter>(ColumnProgram, Columns, Launch);
-template __global__ void project_patients<ColumnInterpreter>(ColumnProgram, Columns, Constraints,
-                                                             Projected, Launch);
+template __global__ void solve_patients<Interpreted<Rodas5P>>(const __grid_constant__ Programs,
+                                                              const __grid_constant__ Batch,
+                                                              const __grid_constant__ Launch);
+template __global__ void pull_patients_back<Interpreted<Rodas5P>>(const __grid_constant__ Programs,
+                                                                  const __grid_constant__ Batch,
+                                                                  const __grid_constant__ Gradient,
+                                                                  const __grid_constant__ Launch);
+template __global__ void push_patients_forward<Interpreted<Rodas5P>>(
+    const __grid_constant__ Programs, const __grid_constant__ Batch,
+    const __grid_constant__ Tangents, const __grid_constant__ Launch);
+template __global__ void map_patients<ColumnInterpreter>(const __grid_constant__ ColumnProgram,
+                                                         const __grid_constant__ Columns,
+                                                         const __grid_constant__ Launch);
+template __global__ void project_patients<ColumnInterpreter>(const __grid_constant__ ColumnProgram,
+                                                             const __grid_constant__ Columns,
+                                                             const __grid_constant__ Constraints,
+                                                             const __grid_constant__ Projected,
+                                                             const __grid_constant__ Launch);
 
 TEORELL_END

@@ -88,13 +88,19 @@ struct DeviceInterpreter {
     using Method = Method_;
     using V = DeviceLane;
     const Programs& programs;
-    TEORELL_HD void step(double* ws) const { Step<V, Method>{{programs, ws}}(); }
+    TEORELL_HD TEORELL_APART void step(double* ws) const { Step<V, Method>{{programs, ws}}(); }
     TEORELL_HD void rhs(double* ws) const { interpret<V>(programs.rhs, ws); }
     TEORELL_HD void outputs(double* ws) const { interpret<V>(programs.outputs, ws); }
-    TEORELL_HD void stages(double* ws) const { Step<V, Method>{{programs, ws}}.stages(); }
-    TEORELL_HD void reverse(double* ws) const { ReverseStep<V, Method>{{programs, ws}}(); }
+    TEORELL_HD TEORELL_APART void stages(double* ws) const {
+        Step<V, Method>{{programs, ws}}.stages();
+    }
+    TEORELL_HD TEORELL_APART void reverse(double* ws) const {
+        ReverseStep<V, Method>{{programs, ws}}();
+    }
     TEORELL_HD void outputs_vjp(double* ws) const { interpret<V>(programs.outputs_vjp, ws); }
-    TEORELL_HD void tangent(double* ws) const { TangentStep<V, Method>{{programs, ws}}(); }
+    TEORELL_HD TEORELL_APART void tangent(double* ws) const {
+        TangentStep<V, Method>{{programs, ws}}();
+    }
 };
 
 // Where a thread stands, in the first of its kept slots: 0 before its first launch.

@@ -60,7 +60,7 @@ class EventLanes : protected WorkspaceLanes<V> {
     }
 
     // All that happens at tn, up to event `end`.
-    TEORELL_HD void apply_events(int l, std::int64_t end) {
+    TEORELL_HD TEORELL_APART void apply_events(int l, std::int64_t end) {
         const double now = tn(l), latest = now + event_tolerance(now);
         steep &= ~(1u << l);
         bool stale = false;  // a parameter has changed since the coefficients were prepared

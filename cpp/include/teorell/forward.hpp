@@ -64,7 +64,7 @@ class Forward : ForwardEvents<V, Method, Executor, Record> {
 
     // --- patients into lanes
 
-    TEORELL_HD void refill() {
+    TEORELL_HD TEORELL_APART void refill() {
         constexpr unsigned all = W == 32 ? ~0u : (1u << W) - 1u;
         while (active != all) {
             for (int l = 0; l < W; ++l) {
@@ -85,7 +85,7 @@ class Forward : ForwardEvents<V, Method, Executor, Record> {
                                                       patient * g.parameter_strides[1] + k];
     }
 
-    TEORELL_HD void stage_tangents() {
+    TEORELL_HD TEORELL_APART void stage_tangents() {
         for (std::int64_t d = 0; d < g.directions; ++d) {
             for (int l = 0; l < W; ++l)
                 for (int k = 0; k < at.n_params; ++k)
@@ -103,7 +103,7 @@ class Forward : ForwardEvents<V, Method, Executor, Record> {
         }
     }
 
-    TEORELL_HD void begin(int l, int from) {
+    TEORELL_HD TEORELL_APART void begin(int l, int from) {
         Base::seat(l, from);
         Base::set_rates(l, -1);
         for (std::int64_t d = 0; d < g.directions; ++d) {
@@ -136,7 +136,7 @@ class Forward : ForwardEvents<V, Method, Executor, Record> {
 
     // --- one step
 
-    TEORELL_HD void step() {
+    TEORELL_HD TEORELL_APART void step() {
         for_each(active, [this](int l) { Base::load_step(l); });
         execute.stages(ws);
         for (int k = 0; k < at.n; ++k)

@@ -26,7 +26,7 @@ class ForwardEvents : protected ForwardReductions<V, Method, Executor, Record> {
     double* shifts;  // of the time of a crossing, in each direction
 
     // One lane at the start of its stretch: the events there, and the samples.
-    TEORELL_HD void cross(int l) {
+    TEORELL_HD TEORELL_APART void cross(int l) {
         const Stretch& s = current(l);
         const std::int64_t from = Base::first_event(l);
         lane(at.scalar + s_tn, l) = s.t;
@@ -60,7 +60,7 @@ class ForwardEvents : protected ForwardReductions<V, Method, Executor, Record> {
 
     // The tangents through one event; region f holds the right-hand side before it where times have
     // tangents.
-    TEORELL_HD void event(int l, std::int64_t e) {
+    TEORELL_HD TEORELL_APART void event(int l, std::int64_t e) {
         for (int k = 0; g.event_time != nullptr && k < at.n; ++k)
             lane(at.ynew + k, l) = lane(at.f + k, l);
         Base::apply(l, e);
@@ -92,7 +92,7 @@ class ForwardEvents : protected ForwardReductions<V, Method, Executor, Record> {
     }
 
     // The tangents over a surface, as Reverse::pass_back has them.
-    TEORELL_HD void pass(int l, std::int32_t crossed) {
+    TEORELL_HD TEORELL_APART void pass(int l, std::int32_t crossed) {
         const int surface = Base::surface_of(crossed);
         Base::right_hand_side(l, execute);
         const double before = Base::distance_rate(l, surface);
@@ -131,7 +131,7 @@ class ForwardEvents : protected ForwardReductions<V, Method, Executor, Record> {
     }
 
     // The tangents through an action, as Reverse::act_back has them.
-    TEORELL_HD void act(int l, std::int32_t event) {
+    TEORELL_HD TEORELL_APART void act(int l, std::int32_t event) {
         if (r.count > 0)
             Base::integrals_beside(l, 1.0, [this](std::int64_t d) { return shift(d); });
         Base::right_hand_side(l, execute);
@@ -179,7 +179,7 @@ class ForwardEvents : protected ForwardReductions<V, Method, Executor, Record> {
     }
 
     // Of coefficients after a change; the tangents of rates stay.
-    TEORELL_HD void prepare_tangents(int l, std::int64_t d) {
+    TEORELL_HD TEORELL_APART void prepare_tangents(int l, std::int64_t d) {
         load_parameters(l, d);
         interpret<V>(m.prepare_jvp, ws);
         for (int k = 0; k < at.n_coef - at.n_rates; ++k)

@@ -32,7 +32,7 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor, Record> 
         act(mark), act(piece);
     }
 
-    TEORELL_HD void reductions_within(std::int64_t d) {
+    TEORELL_HD TEORELL_APART void reductions_within(std::int64_t d) {
         while (has_areas && areas_of_pieces(d)) {}
         for (int k = 0; k < r.count; ++k) {
             unsigned due = 0;
@@ -67,7 +67,7 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor, Record> 
     }
 
     // All events of the stretch that a lane is about to cross, from yn before them.
-    TEORELL_HD void reductions_at_events(int l, std::int64_t from, std::int64_t to) {
+    TEORELL_HD TEORELL_APART void reductions_at_events(int l, std::int64_t from, std::int64_t to) {
         for (std::int64_t e = from; e < to; ++e) {
             reductions_beside(l, e, 1.0);
             Base::apply(l, e);

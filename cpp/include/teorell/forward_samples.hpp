@@ -48,7 +48,7 @@ class ForwardSamples : protected TapeWalk<V, Record> {
         for (int k = 0; k < at.n_coef; ++k) put(at.coefdot + k, P::load(coefdot(carried, d, k)));
     }
 
-    TEORELL_HD void samples_within(std::int64_t d) {
+    TEORELL_HD TEORELL_APART void samples_within(std::int64_t d) {
         const auto waits = [this](int l) {
             return sample[l] < of[l]->steps.data[record[l]].sample;
         };
@@ -72,7 +72,7 @@ class ForwardSamples : protected TapeWalk<V, Record> {
     }
 
     // The tangents of the outputs at theta, into region outdot.
-    TEORELL_HD void push_forward_at(std::int64_t d, V theta, V now) {
+    TEORELL_HD TEORELL_APART void push_forward_at(std::int64_t d, V theta, V now) {
         V weights[Method::stages];
         dense_weights<V, Method>(theta, weights);
         for (int i = 0; i < m.n_output_states; ++i) {
@@ -89,7 +89,7 @@ class ForwardSamples : protected TapeWalk<V, Record> {
     }
 
     // Of one lane that stands at an event with the state y.
-    TEORELL_HD void samples_here(int l, typename Record::Row y) {
+    TEORELL_HD TEORELL_APART void samples_here(int l, typename Record::Row y) {
         const std::int64_t from = sample[l];
         if (from == current(l).sample_after) return;
         for (int k = 0; k < at.n; ++k) lane(at.y + k, l) = y[k];

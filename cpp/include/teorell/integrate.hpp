@@ -102,7 +102,7 @@ class Group : ActionLanes<V, Method, Executor> {
             in(w, at.params + at.n_params + s, l) = m.switch_before[s];
     }
 
-    TEORELL_HD void refill() {
+    TEORELL_HD TEORELL_APART void refill() {
         constexpr unsigned all = W == 32 ? ~0u : (1u << W) - 1u;
         while (active != all) {
             unsigned fresh = 0;
@@ -143,7 +143,7 @@ class Group : ActionLanes<V, Method, Executor> {
     // Lanes at tn: samples before the event, the events there, samples after, and a new first step.
     // Where records have an order, samples lie between events: each is a crossing of its own,
     // without a step between. So is the passing of a surface, which comes before the events there.
-    TEORELL_HD void cross_events(unsigned lanes) {
+    TEORELL_HD TEORELL_APART void cross_events(unsigned lanes) {
         for (unsigned left = lanes; left != 0;) {
             for_each(left, [this](int l) {
                 record.arrive(patient[l], sample[l], has(due, l) ? -1 : Base::crossed(l),
@@ -278,7 +278,8 @@ class Group : ActionLanes<V, Method, Executor> {
                  [this](int l) { record.leave(patient[l], sample[l], event[l], values_of(l)); });
     }
 
-    TEORELL_HD void reject(unsigned refused, unsigned small, unsigned pivots, V h_step) {
+    TEORELL_HD TEORELL_APART void reject(unsigned refused, unsigned small, unsigned pivots,
+                                         V h_step) {
         alignas(Base::alignment) double step[W], err2[W], valid[W];
         P::store(step, h_step);
         P::store(err2, get(at.scalar + s_err2));
@@ -311,7 +312,7 @@ class Group : ActionLanes<V, Method, Executor> {
 
     // --- first step after the start or an event
 
-    TEORELL_HD void first_step(unsigned lanes) {
+    TEORELL_HD TEORELL_APART void first_step(unsigned lanes) {
         const FirstStep<V> first = find_first_step<V, Method>(*this, b, execute, stop);
         const auto mask = P::from_bits(lanes);
         P::store(h, select(mask, first.h, P::load(h)));
@@ -330,7 +331,7 @@ class Group : ActionLanes<V, Method, Executor> {
 
     // --- the end of a patient
 
-    TEORELL_HD void finish(int l, Status status) {
+    TEORELL_HD TEORELL_APART void finish(int l, Status status) {
         const std::int64_t i = patient[l];
         const double nan = infinity - infinity;
         b.status[i] = status;

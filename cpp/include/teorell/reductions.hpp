@@ -66,7 +66,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
 
     // An accepted step from tn to t_new.
     template <class Record>
-    TEORELL_HD void reduce(unsigned accepted, V t_new, V h_step, Record& record) {
+    TEORELL_HD TEORELL_APART void reduce(unsigned accepted, V t_new, V h_step, Record& record) {
         alignas(Base::alignment) double end[W], h[W];
         P::store(end, t_new);
         P::store(h, h_step);
@@ -106,7 +106,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     }
 
     // No number is left of a window that a failure has cut short.
-    TEORELL_HD void end_reductions(int l, bool whole) {
+    TEORELL_HD TEORELL_APART void end_reductions(int l, bool whole) {
         for (int k = 0; k < r.count; ++k) {
             const bool cut = !whole && !(r.window(k, patient[l])[1] <= tn(l));
             if (cut || abs(value(l, k)) == infinity) value(l, k) = time(l, k) = infinity - infinity;
@@ -140,7 +140,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     }
 
     // Lanes in which quartics stand for all outputs; in the others the piece is halved.
-    TEORELL_HD unsigned checked(unsigned due, V t_new, V h_step) {
+    TEORELL_HD TEORELL_APART unsigned checked(unsigned due, V t_new, V h_step) {
         for (int i = 0; i < n_checks; ++i) evaluate(n_nodes + i, check_place(i), t_new, h_step);
         unsigned good = 0;
         smooth = 0;
@@ -192,7 +192,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         return sum - sum == 0.0;
     }
 
-    TEORELL_HD void add_area(unsigned inside, int k, const Part* parts, V h_step) {
+    TEORELL_HD TEORELL_APART void add_area(unsigned inside, int k, const Part* parts, V h_step) {
         double weights[n_nodes];
         area_weights(0.0, 1.0, weights);
         alignas(Base::alignment) double length[W], sums[W];
@@ -212,8 +212,8 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     }
 
     template <class Record>
-    TEORELL_HD void add_time_above(unsigned inside, int k, const Part* parts, const double* h,
-                                   Record& record) {
+    TEORELL_HD TEORELL_APART void add_time_above(unsigned inside, int k, const Part* parts,
+                                                 const double* h, Record& record) {
         const Hull<V> hull = hull_of(r.outputs[k], 1.0);
         for_each(inside, [&](int l) {
             const double threshold = r.window(k, patient[l])[2];
@@ -241,8 +241,8 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
 
     // A new extremum, at the output's own value where the quartic has its own.
     template <class Record>
-    TEORELL_HD void find_extremum(unsigned inside, int k, const Part* parts, V t_new, V h_step,
-                                  Record& record) {
+    TEORELL_HD TEORELL_APART void find_extremum(unsigned inside, int k, const Part* parts, V t_new,
+                                                V h_step, Record& record) {
         const int output = r.outputs[k];
         const double sign = r.kinds[k] == maximum ? 1.0 : -1.0;
         alignas(Base::alignment) double theta[W] = {}, slope[W], h[W], found[W];

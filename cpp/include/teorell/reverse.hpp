@@ -88,7 +88,7 @@ class Reverse : ReverseEvents<V, Method, Executor, Record> {
 
     // --- patients into lanes
 
-    TEORELL_HD void refill() {
+    TEORELL_HD TEORELL_APART void refill() {
         constexpr unsigned all = W == 32 ? ~0u : (1u << W) - 1u;
         while (active != all) {
             for (int l = 0; l < W; ++l) {
@@ -124,7 +124,7 @@ class Reverse : ReverseEvents<V, Method, Executor, Record> {
 
     // --- one step
 
-    TEORELL_HD void step() {
+    TEORELL_HD TEORELL_APART void step() {
         replay();
         load();
         execute.stages(ws);
@@ -142,7 +142,7 @@ class Reverse : ReverseEvents<V, Method, Executor, Record> {
     }
 
     // Times, lengths and states of the steps; idle lanes read those of any other.
-    TEORELL_HD void load() {
+    TEORELL_HD TEORELL_APART void load() {
         alignas(64) double t[W], h[W];
         typename Record::Row y[W];
         const int some = Base::first_of(active);
@@ -158,7 +158,7 @@ class Reverse : ReverseEvents<V, Method, Executor, Record> {
     }
 
     // States that have left the ring are computed again, from the start of their stretch.
-    TEORELL_HD void replay() {
+    TEORELL_HD TEORELL_APART void replay() {
         unsigned need = 0;
         for_each(active, [&](int l) { need |= (record[l] < fresh[l] ? 1u : 0u) << l; });
         if (need == 0) return;

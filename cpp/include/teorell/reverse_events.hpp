@@ -35,7 +35,7 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor, Record> {
     TEORELL_HD void seat_events(int l) { by_action[l] = 0.0; }
 
     // One lane, back over the start of its stretch: samples and events there.
-    TEORELL_HD void cross(int l) {
+    TEORELL_HD TEORELL_APART void cross(int l) {
         const Stretch& s = current(l);
         const std::int64_t from = Base::first_event(l);
         lane(at.scalar + s_tn, l) = s.t;
@@ -76,7 +76,7 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor, Record> {
     }
 
     // From coefficients to parameters, up to W patients at a time.
-    TEORELL_HD void flush() {
+    TEORELL_HD TEORELL_APART void flush() {
         if (n_waiting == 0) return;
         for (int k = 0; k < at.n_params + at.n_switches; ++k)
             for (int l = 0; l < W; ++l) in(pending, at.paramsbar + k, l) = 0.0;
@@ -102,7 +102,7 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor, Record> {
     //     dy+ = dy- + (f- - f+) dt*,   dt* = -(g_y dy- + g_p dp) / (g_t + g_y f-)
     // the transpose (Hairer, Norsett & Wanner, Solving ODEs I, II.6). One that holds the solution
     // takes it back by dt* = -(g_y dy- + g_p dp) / (g_y (f- - f+)), at a time that does not move.
-    TEORELL_HD void pass_back(int l, std::int32_t crossed) {
+    TEORELL_HD TEORELL_APART void pass_back(int l, std::int32_t crossed) {
         const int surface = Base::surface_of(crossed);
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
         Base::right_hand_side(l, execute);
@@ -133,7 +133,7 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor, Record> {
     // One lane over an action y+ = r(t*, y-), whose time t* moves with what has led to it: the
     // transpose of
     //     dy+ = r_y dy- + r_p dp + (r_y f- + r_t - f+) dt*
-    TEORELL_HD void act_back(int l, std::int32_t event, bool sides_changed) {
+    TEORELL_HD TEORELL_APART void act_back(int l, std::int32_t event, bool sides_changed) {
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.after(*of[l], stretch[l])[k];
         double by_time = 0.0;
         Base::right_hand_side(l, execute);
@@ -170,7 +170,7 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor, Record> {
     }
 
     // The cotangent of the value of one event, and what those of everything else are before it.
-    TEORELL_HD void uncross(int l, std::int64_t e) {
+    TEORELL_HD TEORELL_APART void uncross(int l, std::int64_t e) {
         const std::int32_t target = b.event_targets[e], kind = b.event_kinds[e];
         double& value = g.event_value[Base::row(l, e)];
         if (kind == bolus || kind == given) value = lane(at.lam + target, l);
@@ -209,7 +209,7 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor, Record> {
     // d L / d time of an event that takes the solution from one right-hand side to another: lam'
     // (f_before - f_after), with lam after the last of them, and without f_before where the states
     // forget what they were.
-    TEORELL_HD void event_times(int l, std::int64_t from, std::int64_t to) {
+    TEORELL_HD TEORELL_APART void event_times(int l, std::int64_t from, std::int64_t to) {
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
         Base::right_hand_side(l, execute);
         for (std::int64_t e = from; e < to; ++e) {
@@ -231,7 +231,7 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor, Record> {
 
     // Waits for flush: what one lane has gathered since its last switch; at the start of time also
     // through the initial state.
-    TEORELL_HD void hand_in(int l, bool at_start) {
+    TEORELL_HD TEORELL_APART void hand_in(int l, bool at_start) {
         const int c = n_waiting++;
         waiting[c] = patient[l];
         for (int k = 0; k < at.n_params + at.n_switches; ++k)

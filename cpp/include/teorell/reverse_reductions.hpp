@@ -38,7 +38,7 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor, Record> 
         return g.shared_rows > 0 ? patient[l] * g.shared_rows + e : e;
     }
 
-    TEORELL_HD void reductions_within() {
+    TEORELL_HD TEORELL_APART void reductions_within() {
         while (has_areas && areas_of_pieces()) {}
         for (int k = 0; k < r.count; ++k) extremum_within(k);
         for (;;) {
@@ -60,7 +60,7 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor, Record> 
 
     // d L / d time of events by what they move directly: the bounds of pieces of an integral, an
     // extremum at an event.
-    TEORELL_HD void reductions_at_events(int l, std::int64_t from, std::int64_t to) {
+    TEORELL_HD TEORELL_APART void reductions_at_events(int l, std::int64_t from, std::int64_t to) {
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
         for (std::int64_t e = from; e < to; ++e) {
             double& time = g.event_time[row(l, e)];
@@ -93,7 +93,7 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor, Record> 
     }
 
     // What integrals read at yn, times their cotangents.
-    TEORELL_HD void add_integrands(int l, double sign, double& sum) {
+    TEORELL_HD TEORELL_APART void add_integrands(int l, double sign, double& sum) {
         Base::outputs_of_lane(l, execute);
         for (int k = 0; k < r.count; ++k) {
             const double* window = r.window(k, patient[l]);

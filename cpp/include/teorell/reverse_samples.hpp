@@ -54,8 +54,8 @@ class ReverseSamples : protected TapeWalk<V, Record> {
     // Cotangents of the samples inside the step, through the dense output into lam and ynbar, and
     // as moments sum of theta^r (1 - theta) theta mu into ubar: H_rj times them is what reaches
     // u_j.
-    TEORELL_HD void samples_within() {
-        std::int64_t least[W];
+    TEORELL_HD TEORELL_APART void samples_within() {
+        std::int64_t least[W] = {};
         unsigned due = 0;
         const auto pick = [&](int l) { due |= (sample[l] > least[l] ? 1u : 0u) << l; };
         for_each(active, [&](int l) {
@@ -82,7 +82,7 @@ class ReverseSamples : protected TapeWalk<V, Record> {
     }
 
     // The cotangents in region outbar, of outputs at theta.
-    TEORELL_HD void pull_back_at(unsigned lanes, V theta, V now) {
+    TEORELL_HD TEORELL_APART void pull_back_at(unsigned lanes, V theta, V now) {
         const V zero = P::broadcast(0.0), one = P::broadcast(1.0), bow = theta * (one - theta);
         if (m.n_sampled_states > 0) interpolate(theta);
         put(at.scalar + s_t, now);
@@ -107,7 +107,7 @@ class ReverseSamples : protected TapeWalk<V, Record> {
     }
 
     // Of one lane that stands at an event with the state y.
-    TEORELL_HD void samples_here(int l, std::int64_t least, typename Record::Row y) {
+    TEORELL_HD TEORELL_APART void samples_here(int l, std::int64_t least, typename Record::Row y) {
         if (sample[l] == least) return;
         for (int k = 0; k < at.n; ++k) lane(at.y + k, l) = y[k];
         lane(at.scalar + s_t, l) = lane(at.scalar + s_tn, l);

@@ -140,7 +140,7 @@ class TapeWalk : protected WorkspaceLanes<V> {
         for (int k = 0; k < at.n_rates; ++k)
             lane(at.rates + k, l) = which < 0 ? 0.0 : tape.rates(*of[l], which)[k];
     }
-    TEORELL_HD void set_parameters(int l, std::int64_t which) {
+    TEORELL_HD TEORELL_APART void set_parameters(int l, std::int64_t which) {
         for (int k = 0; k < at.n_params + at.n_switches; ++k)
             lane(at.params + k, l) = parameter(patient[l], which, k);
         interpret<V>(m.prepare, ws);
@@ -164,7 +164,8 @@ class TapeWalk : protected WorkspaceLanes<V> {
     }
 
     // d area / d output at one of the nodes of a piece of the step that a lane is at.
-    TEORELL_HD double area_weight(int l, int reduction, const Piece& piece, int node) const {
+    TEORELL_HD TEORELL_APART double area_weight(int l, int reduction, const Piece& piece,
+                                                int node) const {
         const double* window = b.reductions.window(reduction, patient[l]);
         const double t = lane(at.scalar + s_tn, l), h = lane(at.scalar + s_h, l);
         const Part part =
@@ -177,7 +178,7 @@ class TapeWalk : protected WorkspaceLanes<V> {
 
     // What an event does to yn, rates and coefficients; the rates that hold after several are those
     // of the tape.
-    TEORELL_HD void apply(int l, std::int64_t e) {
+    TEORELL_HD TEORELL_APART void apply(int l, std::int64_t e) {
         const std::int32_t target = b.event_targets[e];
         const double value = b.event_values[e];
         switch (b.event_kinds[e]) {
