@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_driver import FakeDriver
+from teorell.arrays import is_on_device
 from teorell.device import arrays, devices, dlpack
-from teorell.device.arrays import DeviceArray, device_column, is_on_device
+from teorell.device.arrays import DeviceArray, device_column
 from teorell.device.devices import Device
 from teorell.device.memory import Memory
 from teorell.errors import InputError

@@ -19,9 +19,7 @@ from teorell.device.devices import Device, open_device
 from teorell.device.driver import LEGACY_STREAM
 from teorell.errors import InputError
 
-__all__ = ["DeviceArray", "device_column", "is_on_device"]
-
-HOST = (int, float, complex, str, list, tuple, dict, np.ndarray, np.generic, type(None))
+__all__ = ["DeviceArray", "device_column"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,20 +133,6 @@ class DeviceArray:
             with self.device.driver.current(self.device.number):
                 self.device.driver.order(self.stream, stream or LEGACY_STREAM)
         return dlpack.pack(self.address, self.shape, self.strides, self.device.number, self)
-
-
-def is_on_device(value: Any) -> bool:
-    """Does it lie on a device of any kind, by what it says of itself? Torch tensors on the CPU do
-    not; nothing is read or imported.
-    """
-    if isinstance(value, HOST):
-        return False
-    if is_tensor(value):
-        return str(value.device.type) == "cuda"
-    if hasattr(type(value), "__cuda_array_interface__"):
-        return True
-    where = getattr(value, "__dlpack_device__", None)
-    return where is not None and int(where()[0]) not in (dlpack.CPU, 3)
 
 
 def device_column(value: Any, what: str) -> DeviceArray:

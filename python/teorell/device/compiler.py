@@ -77,7 +77,7 @@ def compile_kernels(text: str, kernels: Sequence[str], architecture: str) -> Com
     """
     folders = [f"--include-path={folder}" for folder in include_folders()]
     options = [f"--gpu-architecture={architecture}", *OPTIONS, *folders]
-    program = _call("nvrtcCreateProgram", text.encode(), b"kernels.cu", 0, [], [])
+    program = _call("nvrtcCreateProgram", text.encode(), b"kernels", 0, [], [])
     try:
         for kernel in kernels:
             _call("nvrtcAddNameExpression", program, kernel.encode())

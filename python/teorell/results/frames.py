@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import is_tensor
+from teorell.arrays import on_host
 from teorell.errors import InputError
+from teorell.packages import needed
 
 if TYPE_CHECKING:
     from teorell.results.solution import Solution
@@ -59,7 +60,7 @@ def dataframe_of_reductions(solution: Solution) -> Any:
         columns["id"] = labels.pop("id")
         units |= solution.people.units
     columns |= {
-        name: values.numpy(force=True) if is_tensor(values) else values
+        name: on_host(values, f"the reductions {name!r}")
         for name, values in solution.reductions.items()
     }
     frame = pd.DataFrame(columns | labels)
@@ -69,12 +70,8 @@ def dataframe_of_reductions(solution: Solution) -> Any:
 
 def dataset_of(solution: Solution) -> Any:
     """What `Solution.to_xarray` returns."""
-    try:
+    with needed("xarray", "Dataset", "'teorell[frames]'"):
         import xarray as xr
-    except ImportError as error:
-        raise ImportError(
-            "no Dataset (xarray is not installed). Run pip install 'teorell[frames]'."
-        ) from error
     per_patient = ("status", "failure_time", "steps", "rejected")
     _check_free(solution, "patient", "time", *per_patient, *solution.reductions)
     units = solution.units or ("",) * len(solution.outputs)
@@ -86,7 +83,7 @@ def dataset_of(solution: Solution) -> Any:
         for k, (name, unit) in enumerate(zip(solution.outputs, units, strict=True))
     }
     for name, values in solution.reductions.items():
-        numbers = values.numpy(force=True) if is_tensor(values) else values
+        numbers = on_host(values, f"the reductions {name!r}")
         unit = solution.reduction_units.get(name, "")
         variables[name] = (("patient",), numbers, {"units": unit} if unit else {})
     variables |= {name: (("patient",), getattr(solution, name)) for name in per_patient}
@@ -105,12 +102,8 @@ def dataset_of(solution: Solution) -> Any:
 
 def pandas() -> Any:
     """The module; ImportError where it is not installed."""
-    try:
+    with needed("pandas", "DataFrame", "'teorell[frames]'"):
         import pandas as pd  # type: ignore[import-untyped,unused-ignore]
-    except ImportError as error:
-        raise ImportError(
-            "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
-        ) from error
     return pd
 
 
