@@ -12,7 +12,7 @@
 
 TEORELL_BEGIN
 
-template <class V, class Method>
+template <class V, class Method, class Model = InterpretedModel<V>>
 struct ReverseStep : Slots<V> {
     using P = Pack<V>;
     using Slots<V>::m, Slots<V>::ws, Slots<V>::get, Slots<V>::put, Slots<V>::scalar;
@@ -68,8 +68,7 @@ struct ReverseStep : Slots<V> {
         put(L.scalar + s_t,
             i > 0 ? fma(P::broadcast(Method::c[i]), scalar(s_h), scalar(s_tn)) : scalar(s_tn));
         gather<i>();
-        interpret<V>(m.stage_transposed[i], ws);
-        interpret<V>(m.stage_vjp[i], ws);
+        Model::template stage_reverse<i>(m, ws);
         for (int k = 0; k < L.n; ++k) {
             if constexpr (i + 1 == s)
                 put(Y(i, k), get(Y(i, k)) + get(L.lam + k));
@@ -128,7 +127,7 @@ struct ReverseStep : Slots<V> {
             put(L.entries_ft + e, sum);
         }
         put(L.scalar + s_t, scalar(s_tn));
-        interpret<V>(m.second_vjp, ws);
+        Model::second_reverse(m, ws);
         for (int k = 0; k < L.n; ++k) {
             V sum = get(L.ynbar + k);
             for (int i = s - 1; i >= 0; --i)

@@ -13,7 +13,9 @@ template <class V>
 TEORELL_HD TEORELL_APART void interpret(const std::int32_t* code, double* workspace) {
     using P = Pack<V>;
     const auto at = [workspace](std::int32_t slot) {
-        return workspace + static_cast<std::int64_t>(slot) * P::stride;
+        double* place = workspace + static_cast<std::int64_t>(slot) * P::stride;
+        TEORELL_IN_DEVICE_MEMORY(place);
+        return place;
     };
     const auto get = [at](std::int32_t slot) { return P::load(at(slot)); };
     const V one = P::broadcast(1.0), zero = P::broadcast(0.0);

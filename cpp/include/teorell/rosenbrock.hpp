@@ -3,6 +3,7 @@
 // and both give the same bits.
 #pragma once
 
+#include "interpreted_model.hpp"
 #include "tableau.hpp"
 #include "workspace.hpp"
 
@@ -17,7 +18,7 @@ TEORELL_HD constexpr bool adds_previous_stage(int i) {
     return i >= 2 && a[i][i - 1] == 1.0;
 }
 
-template <class V, class Method>
+template <class V, class Method, class Model = InterpretedModel<V>>
 struct Step : Slots<V> {
     using P = Pack<V>;
     using Slots<V>::m, Slots<V>::ws, Slots<V>::get, Slots<V>::put, Slots<V>::scalar;
@@ -57,8 +58,7 @@ struct Step : Slots<V> {
             for (int k = 0; k < L.n_ft; ++k)
                 put(u + m.ft_rows[k], fma(hd, get(L.ft + k), get(u + m.ft_rows[k])));
         }
-        interpret<V>(m.stage_rhs[i], ws);
-        interpret<V>(m.stage_solve[i], ws);
+        Model::template stage<i>(m, ws);
     }
 
     template <int i>
@@ -85,8 +85,7 @@ struct Step : Slots<V> {
             put(L.y + k, y);
             if (!m.is_signed[k]) put(L.top + k, max(get(L.top + k), abs(y)));
         }
-        interpret<V>(m.jacobian_lu, ws);
-        if (L.n_ft > 0) interpret<V>(m.df_dt, ws);
+        Model::factor(m, ws);
         stages_from<0>();
     }
 

@@ -33,7 +33,9 @@ struct Slots {
     double* ws;
 
     TEORELL_HD TEORELL_INLINE double* slot(std::int32_t s) const {
-        return ws + static_cast<std::int64_t>(s) * stride;
+        double* place = ws + static_cast<std::int64_t>(s) * stride;
+        TEORELL_IN_DEVICE_MEMORY(place);
+        return place;
     }
     TEORELL_HD TEORELL_INLINE V get(std::int32_t s) const { return P::load(slot(s)); }
     TEORELL_HD TEORELL_INLINE void put(std::int32_t s, V v) const { P::store(slot(s), v); }
