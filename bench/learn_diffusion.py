@@ -80,7 +80,7 @@ def main() -> None:
     if "baselines" in options.parts:
         learner = DiffusionLearner(DiffusionLearner.configurations[options.config])
         for kind in BASELINES:
-            show(kind.name, of_baseline, kind, learner.people.numpy(), n, real, other)
+            show(kind.name, of_baseline, kind, learner.people, n, real, other)
     if "variants" in options.parts:
         for name, changes in NETWORKS.items():
             learner, network = trained(options, seed=0, **changes)
