@@ -91,9 +91,9 @@ def draw(
         rows = _round(network, size, wanted, limits if project else None, seed, number, steps)
         draws += size
         good = fits(rows, whole)
-        if project:
-            rows, found = projected(limits, rows, wanted.held())
-            good &= found & fits(rows, whole)
+        if project and good.any():
+            rows, found = projected(limits, rows[good], wanted.held())
+            good = found & fits(rows, whole)
             good &= ~np.any(list(violated(limits, rows, 1e-6).values()), axis=0)
         kept.append(rows[good])
         have += int(good.sum())
@@ -139,10 +139,11 @@ def _round(
         if limits is None or noise >= _LITTLE:
             return guess
         rows = coordinates.decode(guess, sex).numpy()
-        moved, found = projected(limits, rows, wanted.held())
-        some = torch.from_numpy(found & (moved != rows).any(axis=1))
-        if some.any():
-            guess[some] = coordinates.encode(torch.from_numpy(moved)[some])
+        near = np.flatnonzero(fits(rows, wanted.bounds(known=True)))  # others are beyond help
+        if near.size:
+            moved, found = projected(limits, rows[near], wanted.held())
+            some = found & (moved != rows[near]).any(axis=1)
+            guess[near[some]] = coordinates.encode(torch.from_numpy(moved[some]))
         return guess
 
     start = int(torch.randint(1 << 62, (1,), generator=draws))

@@ -40,7 +40,8 @@ TRAINING_SEED = 7_000_000  # plus the training's seed: of the training people; n
 @dataclass(frozen=True)
 class Diffusion:
     """people: of the training; young: the share of them that is drawn by age, so that there are
-    enough newborns and children (`training_people.py`). coordinates: "ratios" or "raw". width, depth: of the network.
+    enough newborns and children (`training_people.py`). coordinates: "ratios" or "raw". width,
+    depth: of the network.
     batch: people a step. log_noise, log_noise_sd: the noise of training is log-normal.
     penalty: weight of the constraints, of `penalty_people` people a step at most who have less
     noise than `little_noise`.
@@ -86,7 +87,7 @@ class DiffusionLearner(Learner):
     """Constrained diffusion over people's vectors."""
 
     name = "diffusion"
-    version = 1
+    version = 2
     configurations: ClassVar[Mapping[str, Diffusion]] = {
         "tiny": Diffusion(
             Training(steps=300, learning_rate=3e-3, warmup=30, average=0.98, check_every=100),

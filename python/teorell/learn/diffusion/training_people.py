@@ -8,6 +8,7 @@ of the sampler's people (importance sampling); what is so at a given age needs n
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ class TrainingPeople(NamedTuple):
 
 def training_people(n: int, seed: int, young: float = 0.0) -> TrainingPeople:
     """n valid people; young: the share of them that is drawn by age, 0 for none."""
-    spans = list(zip(EDGES[:-1], EDGES[1:], strict=True))
+    spans = list(pairwise(EDGES))
     each = int(n * young) // len(spans)
     usual = real_people(n - each * len(spans), seed)
     if not each:
