@@ -34,13 +34,14 @@ class Scores(nn.Module):
         self.register_buffer("nodes", nodes)
         self.register_buffer("knots", nodes.expand(2, size, -1).clone())
 
-    def fit(self, values: Tensor, female: Tensor, odds: Tensor) -> None:
+    def fit(self, values: Tensor, female: Tensor, odds: Tensor | None = None) -> None:
         """Take the knots from values (n, size) of people, female (n,) 1 or 0, odds (n,) what each
-        counts for.
+        counts for, None for 1.
         """
         from scipy.special import ndtr
 
         inner = ndtr(_INNER)
+        odds = torch.ones_like(female) if odds is None else odds
         for sex in (0, 1):
             some, counts = values[female == sex], odds[female == sex]
             ends = some.min(0).values, some.max(0).values

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.learn.diffusion.vectors import Rows, column, real_people
@@ -62,11 +63,11 @@ def _between(low: float, high: float, n: int, seed: int) -> Rows:
     return found[:n]
 
 
-def _place(age: Array) -> Array:
+def _place(age: Array) -> NDArray[np.intp]:
     """Which of EDGES is the last before an age."""
-    return np.searchsorted(EDGES, age, side="right") - 1
+    return np.asarray(np.searchsorted(EDGES, age, side="right") - 1)
 
 
-def _counts(rows: Rows) -> Array:
+def _counts(rows: Rows) -> NDArray[np.intp]:
     """(len(EDGES),) people from each edge to the next."""
     return np.bincount(_place(column(rows, "age")), minlength=len(EDGES))
