@@ -112,6 +112,7 @@ class DiffusionLearner(Learner):
             penalty=10.0,
             penalty_people=48,
             edge=3.5,
+            steps=30,
         ),
     }
     configuration: Diffusion
