@@ -110,6 +110,15 @@ class Ratios(nn.Module):
         logs = torch.cat([age[:, None], torch.stack(told, 1).log(), values], 1)
         return rows_of_logarithms(logs, female)
 
+    def ages(self, female: Tensor, limits: Tensor, uniform: Tensor) -> Tensor:
+        """(n,) ages of training people between limits (2,), of a sex (n,) and random numbers (n,)
+        between 0 and 1.
+        """
+        ends = [self.scores(x.expand(len(female), 1), female)[:, 0] for x in limits]
+        low, high = (torch.special.ndtr(each) for each in ends)
+        score = torch.special.ndtri(low + uniform * (high - low)).clamp(-MOST, MOST)
+        return clamped(self._age(score[:, None], female), limits.expand(len(female), 2))
+
     def held(self, z: Tensor, female: Tensor, limits: Tensor) -> Tensor:
         """The coordinates with age, height, body mass index and gfr moved into limits
         (n, told, 2); all others stay, so that a body moves with the person.
@@ -119,6 +128,8 @@ class Ratios(nn.Module):
         moved = clamped(age, limit_of(limits, "age"))
         again = self.scores(moved[:, None], female)[:, 0]
         scores[:, 0] = torch.where(moved == age, scores[:, 0], again)
+        if limits[:, 1:].isinf().all():
+            return torch.cat([scores, z[:, PERSON:]], 1)
         height = self._held(scores, moved, female, 1, height_limits(limits))
         self._held(scores, moved, female, 2, index_limits(limits, height))
         self._held(scores, moved, female, 3, limit_of(limits, "gfr"))
