@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -67,6 +67,14 @@ class Residuals(nn.Module):
         return found
 
 
+class Fit(NamedTuple):
+    """Weights of ridge; mean and covariance of the two Gaussians."""
+
+    ridge: Array
+    gaussian: tuple[Array, Array]
+    wide: tuple[Array, Array]
+
+
 class DrugHead(nn.Module):
     """Residual networks of both targets. The linear models below them, and the scales of inputs,
     are found again from the shipped table: that is exact, and quick.
@@ -94,7 +102,7 @@ class DrugPart:
         self.fold = np.empty(len(drugs.names), dtype=np.int64)
         self.fold[order] = np.arange(len(drugs.names)) % self.folds
         self.prior = _prior(drugs)
-        self._linear: dict[str, list[tuple[Array, Array, Array]]] = {}
+        self._linear: dict[str, list[Fit]] = {}
 
     def network(self) -> DrugHead:
         """The networks, untrained."""
@@ -118,33 +126,44 @@ class DrugPart:
         return total
 
     def linear(self, target: str, asked: Drugs) -> Array:
-        """The mean of ridge and Gaussian by the training drugs of each fold, (folds, drugs)."""
+        """The mean of three linear models by the training drugs of each fold, (folds, drugs):
+        ridge, a Gaussian of the same values, a Gaussian of all that is known of a drug.
+        """
         animals = asked.of(target)[:, 1:]
+        known = _known_of(target, asked, self._prior_of(asked))[:, 1:]
         return np.array(
             [
-                0.5 * (ridge_mean(weights, animals) + gaussian_mean(mean, spread, animals))
-                for weights, mean, spread in self._fits(target)
+                ridge_mean(fit.ridge, animals)
+                + gaussian_mean(*fit.gaussian, animals)
+                + gaussian_mean(*fit.wide, known)
+                for fit in self._fits(target)
             ]
-        )
+        ) / len(Fit._fields)
 
-    def _fits(self, target: str) -> list[tuple[Array, Array, Array]]:
-        """Of each fold: ridge weights, mean and covariance, without its drugs. Found once."""
+    def _fits(self, target: str) -> list[Fit]:
+        """What each fold says without its drugs. Found once."""
         if target not in self._linear:
             logs = self.drugs.of(target)
+            known = _known_of(target, self.drugs, self.prior)
             several = (measured(logs) >= 2) & np.isfinite(logs[:, 0])
             self._linear[target] = []
             for each in range(self.folds):
                 kept = self.fold != each
                 rows = several & kept
                 weights = ridge(logs[rows, 1:], logs[rows, 0])
-                self._linear[target].append((weights, *gaussian(logs[kept])))
+                self._linear[target].append(
+                    Fit(weights, gaussian(logs[kept]), gaussian(known[kept]))
+                )
         return self._linear[target]
+
+    def _prior_of(self, asked: Drugs) -> Array:
+        """The structure prior of drugs; that of the training drugs is known."""
+        return self.prior if asked.structure is self.drugs.structure else _prior(asked)
 
     def inputs(self, target: str, asked: Drugs) -> Array:
         """What the networks read of drugs, standardised by the training drugs: (drugs, inputs)."""
         own = _inputs(target, self.drugs, self.prior, self.drugs)
-        prior = self.prior if asked is self.drugs else _prior(asked)
-        found = own if asked is self.drugs else _inputs(target, asked, prior, self.drugs)
+        found = _inputs(target, asked, self._prior_of(asked), self.drugs)
         standard: Array = (found - own.mean(axis=0)) / (own.std(axis=0) + 1e-9)
         return standard
 
@@ -196,6 +215,16 @@ def _prior(drugs: Drugs) -> Array:
             drugs.structure[known], drugs.mass[known], structure, mass, values
         )
     return found
+
+
+def _known_of(target: str, drugs: Drugs, prior: Array) -> Array:
+    """(drugs, values): human and animals, unbound fractions, the animals' other target, structure.
+
+    NaN is not known; of humans CL or VDss, the first value, alone.
+    """
+    other = next(each for each in TARGETS if each != target)
+    columns = (drugs.of(target), drugs.unbound, drugs.of(other)[:, 1:], drugs.structure, prior)
+    return np.column_stack(columns)
 
 
 def _inputs(target: str, drugs: Drugs, prior: Array, train: Drugs) -> Array:
