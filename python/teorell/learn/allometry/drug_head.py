@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from teorell.arrays import Array
+from teorell.learn.allometry.curves import CurveError
 from teorell.learn.allometry.drug_table import TARGETS, Drugs, measured, shipped_humans
 from teorell.learn.allometry.linear import (
     gaussian,
@@ -39,7 +41,8 @@ class DrugConfiguration:
     """folds: of drugs; more than there are drugs is one each. members: networks of each fold.
 
     shrink: penalty of the mean squared residual, log10 squared. noise: of the standardised inputs,
-    drawn in every step.
+    drawn in every step. curves: weight of the error of human curves in the loss, through the solver
+    (`curves.py`), on `pairs` of a network and a drug in every step; 0 is without, as shipped.
     """
 
     folds: int = 40
@@ -47,6 +50,8 @@ class DrugConfiguration:
     hidden: int = 12
     shrink: float = 1.0
     noise: float = 0.6
+    curves: float = 0.0
+    pairs: int = 128
 
 
 class Residuals(nn.Module):
@@ -114,7 +119,7 @@ class DrugPart:
 
     def loss(self, network: DrugHead, given: dict[str, dict[str, Tensor]]) -> Tensor:
         """Mean absolute residual of each model's drugs, and its penalty, summed over all models."""
-        total = torch.zeros(())
+        total, logs = torch.zeros(()), {}
         for target, data in given.items():
             x = data["x"].expand(self.folds * self.configuration.members, -1, -1)
             if network.training:
@@ -123,7 +128,17 @@ class DrugPart:
             error = (data["weights"] * (found - data["wanted"]).abs()).sum(dim=1)
             error = error / data["weights"].sum(dim=1)
             total = total + (error + self.configuration.shrink * (found**2).mean(dim=1)).sum()
+            logs[target] = data["human"] - data["wanted"] + found
+        if self.configuration.curves:
+            weights = {target: data["weights"] for target, data in given.items()}
+            apart = self.curves(logs, weights, self.configuration.pairs)
+            total = total + self.configuration.curves * len(found) * apart
         return total
+
+    @cached_property
+    def curves(self) -> CurveError:
+        """The human curves of the training drugs."""
+        return CurveError(self.drugs)
 
     def linear(self, target: str, asked: Drugs) -> Array:
         """The mean of three linear models by the training drugs of each fold, (folds, drugs):
@@ -194,6 +209,7 @@ class DrugPart:
         weights = draws * seen[:, None]
         return {
             "x": torch.from_numpy(self.inputs(target, self.drugs)).float(),
+            "human": torch.from_numpy(np.where(usable, logs[:, 0], 0.0)).float(),
             "wanted": torch.from_numpy(wanted.repeat(members, axis=0)).float(),
             "weights": torch.from_numpy(weights.reshape(-1, len(usable))).float(),
         }
