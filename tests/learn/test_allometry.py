@@ -13,6 +13,7 @@ import torch
 from teorell import InputError
 from teorell.learn.allometry import prediction
 from teorell.learn.allometry.anchors import fixed_exponent, rule_of_exponents, simple_allometry
+from teorell.learn.allometry.curves import HumanCurves
 from teorell.learn.allometry.drug_head import DrugConfiguration, DrugPart
 from teorell.learn.allometry.drug_table import (
     Drugs,
@@ -36,6 +37,7 @@ from teorell.learn.allometry.structure import DESCRIPTORS, SCALES, descriptors
 from teorell.learn.allometry.trajectory import Trajectory
 from teorell.learn.trainer import load, train
 from teorell.pbpk import MIDAZOLAM
+from teorell.pbpk.chemicals import chemical
 
 RAT = {"rat_CL_mL_min_kg": [30.0], "rat_VDss_L_kg": [1.2]}
 TINY = Allometry.configurations["tiny"]
@@ -378,3 +380,18 @@ def test_species_are_in_order_of_mass() -> None:
     assert np.isfinite(organs.logs).sum() == 150
     x = np.array([0.0, 1.0, 2.0])
     assert power_law(x, 2 + 3 * x, np.array([5.0]))[0] == pytest.approx(17.0)
+
+
+def test_human_curves_have_the_gradient_of_differences() -> None:
+    curves = HumanCurves([MIDAZOLAM, chemical("fluconazole")])
+    which = torch.arange(2)
+    x = torch.tensor([[0.6, -0.5], [0.0, -0.2]], dtype=torch.float64, requires_grad=True)
+    curves(which, *x).sum().backward()
+    step = 1e-3
+    for i in np.ndindex(2, 2):
+        nudge = torch.zeros_like(x)
+        nudge[i] = step
+        with torch.no_grad():
+            rise = (curves(which, *(x + nudge)).sum() - curves(which, *(x - nudge)).sum()).item()
+        assert x.grad is not None
+        assert x.grad[i].item() == pytest.approx(rise / (2 * step), rel=0.01, abs=1e-3)

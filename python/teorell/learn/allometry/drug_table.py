@@ -144,7 +144,12 @@ def _columns(table: Any) -> Mapping[str, Sequence[Any]]:
     if isinstance(table, str | Path):
         if not Path(table).is_file():
             raise InputError(f"{table} is no file (a table of drugs is needed). Give its path.")
-        table = pd.read_csv(table)
+        try:
+            table = pd.read_csv(table)
+        except ValueError as error:  # empty, or not text
+            raise InputError(
+                f"{table} cannot be read ({error}). Give a CSV file with a line of names."
+            ) from None
     try:
         frame = pd.DataFrame(table)
     except ValueError as error:
