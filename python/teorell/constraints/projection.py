@@ -21,6 +21,7 @@ from teorell.constraints.quantities import columns_of, people_of, unread_of
 from teorell.engine.columns import project_columns
 from teorell.errors import InputError, count, suggestion
 from teorell.model.expression import Expression, constant, derivative, leaves, symbol
+from teorell.packages import needed
 from teorell.patients import Patients
 
 __all__ = ["Projection", "project", "scales_by_name"]
@@ -61,12 +62,8 @@ class Projection:
         """A pandas DataFrame, a row a patient: id, the numbers after the projection, distance,
         found, and the covariates that are none of these. ImportError without pandas.
         """
-        try:
+        with needed("pandas", "DataFrame", "'teorell[frames]'"):
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]
-        except ImportError as error:
-            raise ImportError(
-                "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
-            ) from error
         columns: dict[str, Any] = {"id": self.ids, **self.values}
         columns |= {"distance": self.distance, "found": self.success}
         more = {} if self.people is None else self.people.covariates

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.html import html_table
+from teorell.packages import needed
 from teorell.patients import Patients
 
 __all__ = ["Violations", "wilson"]
@@ -67,12 +68,8 @@ class Violations:
         covariates, with units in `frame.attrs["units"]`. ImportError without pandas, InputError if
         a covariate has the name of another column.
         """
-        try:
+        with needed("pandas", "DataFrame", "'teorell[frames]'"):
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]
-        except ImportError as error:
-            raise ImportError(
-                "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
-            ) from error
         if patients:
             found = {"any": self.any}
             found |= {f"violates {name}": each for name, each in self.violated.items()}

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.fitting.observations import Observed
+from teorell.packages import needed
 
 __all__ = ["likelihood"]
 
@@ -147,10 +148,6 @@ def _log_phi(z: Array) -> Array:
 
 
 def _special() -> Any:
-    try:
+    with needed("scipy", "values below or above a limit", "scipy"):
         from scipy import special
-    except ImportError as error:
-        raise ImportError(
-            "no values below or above a limit (scipy is not installed). Run pip install scipy."
-        ) from error
     return special

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.arrays import Array
+from teorell.packages import needed
 from teorell.results.plot import COLOR, INK
 
 __all__ = ["picture"]
@@ -21,12 +22,8 @@ def picture(
     All are (rows,); residuals in standard deviations. seen: the rows that are drawn, those whose
     value is known; of others there is no point. ImportError without matplotlib.
     """
-    try:
+    with needed("matplotlib", "picture", "'teorell[plot]'"):
         import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "no picture (matplotlib is not installed). Run pip install 'teorell[plot]'."
-        ) from error
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrained")
     shown = np.concatenate([observed[seen], predicted[seen]])
     shown = shown[np.isfinite(shown)]

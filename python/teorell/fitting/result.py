@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from teorell.arrays import Array, is_whole
 from teorell.errors import InputError, suggestion
+from teorell.packages import needed
 from teorell.tables import WIDTH, wrapped
 
 if TYPE_CHECKING:
@@ -88,12 +89,8 @@ class Fit:
         Columns are the id, estimate and standard error of each parameter, the residual error,
         objective, converged. ImportError without pandas.
         """
-        try:
+        with needed("pandas", "DataFrame", "'teorell[frames]'"):
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]
-        except ImportError as error:
-            raise ImportError(
-                "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
-            ) from error
         columns: dict[str, Any] = {} if self.pooled else {"id": self.ids}
         for name in self.names:
             columns |= {name: self.estimates[name], f"{name}_se": self.standard_errors[name]}

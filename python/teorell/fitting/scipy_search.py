@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from teorell.arrays import Array
 from teorell.errors import InputError
 from teorell.fitting.levenberg import Evaluate, Found
+from teorell.packages import needed
 
 __all__ = ["METHODS", "check", "search"]
 
@@ -35,12 +36,8 @@ def search(
     logarithms; others SciPy sees in units of what the information at the start says of each alone.
     ImportError without SciPy.
     """
-    try:
+    with needed("scipy", f"optimizer={method!r}", "scipy"):
         from scipy.optimize import minimize
-    except ImportError as error:
-        raise ImportError(
-            f"no optimizer={method!r} (scipy is not installed). Run pip install scipy."
-        ) from error
     problems = len(start)
     points, converged = np.clip(start, low, high), np.zeros(problems, np.bool_)
     evaluations = np.zeros(problems, np.int64)

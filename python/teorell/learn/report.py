@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from teorell.packages import needed
 from teorell.tables import aligned, write_csv
 
 __all__ = ["Figure", "Report", "learning_curve"]
@@ -63,12 +64,8 @@ def learning_curve(losses: Any, held_out: Any) -> Any:
 
     from teorell.results.plot import COLOR, INK
 
-    try:
+    with needed("matplotlib", "picture", "'teorell[plot]'"):
         import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "no picture (matplotlib is not installed). Run pip install 'teorell[plot]'."
-        ) from error
     losses, held_out = np.asarray(losses), np.asarray(held_out)
     figure, axes = plt.subplots(figsize=(6.0, 3.4), layout="constrained")
     steps = 1 + np.arange(losses.size)

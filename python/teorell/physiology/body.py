@@ -13,6 +13,7 @@ import numpy as np
 
 from teorell.errors import InputError, suggestion
 from teorell.html import html_table
+from teorell.packages import needed
 from teorell.physiology.animals import numbers_of_animal, table_of
 from teorell.physiology.checks import SPECIES, check_species, number_between, sex_of
 from teorell.physiology.growth import OLDEST, SEXES, reference_at
@@ -173,12 +174,8 @@ class Body:
 
         ImportError without pandas.
         """
-        try:
+        with needed("pandas", "DataFrame", "'teorell[frames]'"):
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]
-        except ImportError as error:
-            raise ImportError(
-                "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
-            ) from error
         names = list(self.values)
         rows = self._rows()
         return pd.DataFrame(

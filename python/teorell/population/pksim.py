@@ -31,7 +31,8 @@ from teorell.physiology.maturation import albumin, alpha1_acid_glycoprotein
 from teorell.physiology.reference_adults import BLOOD_MASS, REFERENCE
 from teorell.physiology.vocabulary import FLOWS, MASSES, flow_to, mass_of
 from teorell.population.cells import checked, refuse
-from teorell.population.table import Parts, completed, read_columns
+from teorell.population.table import Parts, completed
+from teorell.population.table_file import read_columns
 from teorell.tables import write_csv
 
 __all__ = ["read_pksim", "write_pksim"]

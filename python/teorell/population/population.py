@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from teorell.arrays import check_flag
 from teorell.errors import InputError, count, suggestion
 from teorell.html import html_table
+from teorell.packages import needed
 from teorell.physiology.drawn import WHOLE_BODY, remember
 from teorell.physiology.vocabulary import MORE, SHARES, VOCABULARY, unit
 from teorell.population.columns import Column, added, check_ids, chosen_people
@@ -126,7 +127,8 @@ class Population:
     @staticmethod
     def read_csv(path: str | Path, species: str = "human") -> Population:
         """The people of a CSV file, as `to_csv` writes it and `from_dataframe` reads it."""
-        from teorell.population.table import parts_of_table, read_columns
+        from teorell.population.table import parts_of_table
+        from teorell.population.table_file import read_columns
 
         file = Path(path)
         parts = parts_of_table(read_columns(file), species, str(file))
@@ -162,12 +164,8 @@ class Population:
         """A pandas DataFrame, a row a person: id, numbers, parameters, covariates; the unit of each
         column in `frame.attrs["units"]`. ImportError without pandas.
         """
-        try:
+        with needed("pandas", "DataFrame", "'teorell[frames]'"):
             import pandas as pd  # type: ignore[import-untyped,unused-ignore]
-        except ImportError as error:
-            raise ImportError(
-                "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
-            ) from error
         frame = pd.DataFrame({"id": self.ids, **self._everything()})
         frame.attrs["units"] = {name: self.unit(name) for name in self._everything()}
         return frame
@@ -176,7 +174,7 @@ class Population:
         """Write a CSV file, a row a person, each column with its unit: "height [m]". Numbers are
         written so that they are read back to the last bit.
         """
-        from teorell.population.table import write_table
+        from teorell.population.table_file import write_table
 
         units = {name: self.unit(name) for name in self}
         return write_table(Path(path), self.ids, self._everything(), units)

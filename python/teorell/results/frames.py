@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from teorell.arrays import is_tensor
 from teorell.errors import InputError
+from teorell.packages import needed
 
 if TYPE_CHECKING:
     from teorell.results.solution import Solution
@@ -69,12 +70,8 @@ def dataframe_of_reductions(solution: Solution) -> Any:
 
 def dataset_of(solution: Solution) -> Any:
     """What `Solution.to_xarray` returns."""
-    try:
+    with needed("xarray", "Dataset", "'teorell[frames]'"):
         import xarray as xr
-    except ImportError as error:
-        raise ImportError(
-            "no Dataset (xarray is not installed). Run pip install 'teorell[frames]'."
-        ) from error
     per_patient = ("status", "failure_time", "steps", "rejected")
     _check_free(solution, "patient", "time", *per_patient, *solution.reductions)
     units = solution.units or ("",) * len(solution.outputs)
@@ -105,12 +102,8 @@ def dataset_of(solution: Solution) -> Any:
 
 def pandas() -> Any:
     """The module; ImportError where it is not installed."""
-    try:
+    with needed("pandas", "DataFrame", "'teorell[frames]'"):
         import pandas as pd  # type: ignore[import-untyped,unused-ignore]
-    except ImportError as error:
-        raise ImportError(
-            "no DataFrame (pandas is not installed). Run pip install 'teorell[frames]'."
-        ) from error
     return pd
 
 

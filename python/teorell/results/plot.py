@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from teorell.arrays import Array, check_flag, real_numbers
 from teorell.errors import InputError, count
+from teorell.packages import needed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,12 +62,8 @@ def plot(
             "Give times of shape (times,) and values of shape (patients, times)."
         )
     if ax is None:
-        try:
+        with needed("matplotlib", "picture", "'teorell[plot]'"):
             import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise ImportError(
-                "no picture (matplotlib is not installed). Run pip install 'teorell[plot]'."
-            ) from error
         _, ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
 
     _draw_curves(ax, t, curves, color, log)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from teorell.packages import needed
 from teorell.storage.contents import Chunk, Contents, Variable
 from teorell.storage.files import durable
 
@@ -116,11 +117,7 @@ class Zarr:
 
     def open(self, chunks: int) -> Any:
         """An xarray Dataset, read where it is used. ImportError without xarray."""
-        try:
+        with needed("xarray", "Dataset", "'teorell[frames]'"):
             import xarray as xr
-        except ImportError as error:
-            raise ImportError(
-                "no Dataset (xarray is not installed). Run pip install 'teorell[frames]'."
-            ) from error
         # a unit such as "hours" is not to become a time span
         return xr.open_zarr(self.path, decode_timedelta=False)
