@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,6 +56,11 @@ class HumanCurves(nn.Module):
 
     drugs: what is known of each but its kinetics, which are given: all is cleared by the liver.
     """
+
+    of_blood_to_plasma: Tensor
+    slope: Tensor
+    empty: Tensor
+    factor: Tensor
 
     def __init__(self, drugs: Sequence[Drug]) -> None:
         super().__init__()
@@ -149,7 +155,7 @@ class CurveError:
         return found.to(logs["CL"].device, torch.float32)
 
 
-def _unkinetic() -> dict[str, object]:
+def _unkinetic() -> dict[str, Any]:
     """Fields of a Drug without its own kinetics."""
     return dict.fromkeys(SCALED) | {"fraction_renal": 0.0, "gfr_fraction": 0.0, "volume": None,
                                     "partition": None}  # fmt: skip

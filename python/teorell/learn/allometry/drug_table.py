@@ -6,6 +6,7 @@ in plasma. NaN: not measured.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -146,7 +147,7 @@ def _columns(table: Any) -> Mapping[str, Sequence[Any]]:
             raise InputError(f"{table} is no file (a table of drugs is needed). Give its path.")
         try:
             table = pd.read_csv(table)
-        except ValueError as error:  # empty, or not text
+        except (ValueError, OSError, EOFError, zlib.error) as error:  # empty, no text, no gzip
             raise InputError(
                 f"{table} cannot be read ({error}). Give a CSV file with a line of names."
             ) from None

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +53,7 @@ def predict(table: Any, *, level: float = 0.9, weights: str | Path = "allometry"
     """
     import pandas as pd
 
-    if not 0 < level < 1:
-        raise InputError(f"level is {level} (between 0 and 1). Give 0.9 for 90 % intervals.")
+    level = _share(level)
     learner, network, unseen = _loaded(str(weights))
     asked = drugs_of(table)
     part = learner.drugs
@@ -148,8 +148,7 @@ def organs(
         raise InputError(
             f"mass is {mass!r:.60} (kg, from {10**LOWEST:g} to {10**HIGHEST:,.0f}). Give such."
         )
-    if not 0 < level < 1:
-        raise InputError(f"level is {level} (between 0 and 1). Give 0.9 for 90 % intervals.")
+    level = _share(level)
     learner, network, _ = _loaded(str(weights))
     logs, order = np.unique(np.log10(given), return_inverse=True)
     step = 1e-3  # decades, for the exponent
@@ -173,6 +172,13 @@ def organs(
                 rows.append((given[i], organ, quantity, *values, rise[at]))
     names = ["mass", "organ", "quantity", "value", "low", "high", "exponent"]
     return pd.DataFrame(rows, columns=names)
+
+
+def _share(level: Any) -> float:
+    """The level of intervals, a number; text and booleans are none."""
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < float(level) < 1:
+        raise InputError(f"level is {level!r:.60} (between 0 and 1). Give 0.9 for 90 % intervals.")
+    return float(level)
 
 
 @lru_cache(maxsize=2)
