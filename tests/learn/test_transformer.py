@@ -13,10 +13,12 @@ from teorell import InputError
 from teorell.learn.configuration import Training
 from teorell.learn.trainer import SHIPPED, WEIGHTS, load, train
 from teorell.learn.transformer import forecast
-from teorell.learn.transformer.figures import crps, held_out, table
+from teorell.learn.transformer.figures import forecasts, held_out, table
+from teorell.learn.transformer.floors import floor, maximum
 from teorell.learn.transformer.inference import answers
 from teorell.learn.transformer.learner import Transformer
 from teorell.learn.transformer.network import LEVELS, pinball
+from teorell.learn.transformer.scores import crps
 from teorell.learn.transformer.studies import HELD_OUT, TRAINING
 from teorell.learn.transformer.tokens import FEATURES, Tokens, companions, tokens
 
@@ -40,7 +42,7 @@ def test_shapes() -> None:
     learner = one()
     batch = learner.batch(0)
     given: Tokens = batch["tokens"]
-    n = TINY.studies * TINY.groups * TINY.patients
+    n = TINY.studies * (TINY.groups + len(TINY.bodies)) * TINY.patients
     assert given.dose.shape == (n, 12, FEATURES["dose"])
     assert given.sample.shape == (n, 6, FEATURES["sample"])
     quantiles, mean, posterior = learner.network()(given)
@@ -65,7 +67,7 @@ def test_one_batch_is_learned_by_heart() -> None:
             return super().batch(0)
 
     training = Training(steps=150, learning_rate=8e-3, warmup=10, check_every=0)
-    few = replace(TINY, training=training, studies=1, groups=1, structures=("first-2",))
+    few = replace(TINY, training=training, studies=1, groups=1, structures=("first-2",), bodies=())
     losses = train(OneBatch(few)).losses
     assert losses[-1] < 0  # minus the log density of a truth known by heart has no bound
 
@@ -126,6 +128,7 @@ def test_scores_by_hand() -> None:
 
 def test_a_report_is_of_patients_never_trained_on_and_has_the_same_figures_again() -> None:
     """One structure, few patients: every figure is there, finite, inside its interval."""
+    torch.manual_seed(0)
     learner = Transformer(replace(TINY, structures=("iv-1",), kinds=("single",), evaluated=8))
     network = learner.network().eval()
     given = held_out(learner, ("single",), 3, 8)
@@ -141,9 +144,19 @@ def test_a_report_is_of_patients_never_trained_on_and_has_the_same_figures_again
         assert np.isfinite(one.value)
         if one.low is not None and one.high is not None:
             assert one.low <= one.value <= one.high
-    # the solver and the prior decide, not a network that has learned nothing
-    gap = by_name["case: log-RMSE, weighed"].value - by_name["case: log-RMSE, floor"].value
-    assert abs(gap) < 0.1 < by_name["case: log-RMSE, direct"].value
+    assert by_name["case: log-RMSE, direct"].value > by_name["case: log-RMSE, weighed"].value
+
+
+def test_the_solver_and_the_prior_decide_not_a_network_that_has_learned_nothing() -> None:
+    """Both are posterior means: they differ by the Monte Carlo errors of both."""
+    torch.manual_seed(0)
+    learner = Transformer(replace(TINY, structures=("iv-1",), kinds=("single",)))
+    given = held_out(learner, ("single",), 3, 8)
+    weighed = forecasts(learner, learner.network().eval(), given, 0)["weighed"]
+    best = floor(given, maximum(given)[1])
+    error = np.hypot(weighed["error"], best["error"])
+    apart = np.sqrt(np.mean((weighed["mean"] - best["mean"]) ** 2))
+    assert apart < 3 * np.sqrt(np.mean(error**2))
 
 
 def test_what_ships_is_what_the_command_trains() -> None:
@@ -230,6 +243,6 @@ def test_what_is_refused(changed: dict[str, Any], message: str, checkpoint: Path
 
 def test_what_was_not_trained_on_is_said(checkpoint: Path) -> None:
     many = {"time": np.arange(15) * 12.0, "amount": np.full(15, 50.0)}
-    found = forecast(many, None, [200.0], checkpoint=checkpoint)
+    found = forecast(many, None, [300.0], checkpoint=checkpoint)
     assert any("15 doses" in note for note in found.notes)
-    assert any("200 hours" in note for note in found.notes)
+    assert any("300 hours" in note for note in found.notes)

@@ -18,8 +18,9 @@ from teorell.learn.transformer.decoding import (
     to_standard,
 )
 from teorell.learn.transformer.learner import Transformer
+from teorell.learn.transformer.priors import PARAMETERS
 from teorell.learn.transformer.regimens import KINDS, regimens
-from teorell.learn.transformer.structures import PARAMETERS, STRUCTURES, structure
+from teorell.learn.transformer.structures import STRUCTURES, structure
 from teorell.learn.transformer.studies import HELD_OUT, MOST_SAMPLES, TRAINING, Studies
 
 LEARNER = Transformer(Transformer.configurations["tiny"])
@@ -95,10 +96,10 @@ def test_slopes_stay_finite_where_nothing_is_left() -> None:
 
 
 def test_every_structure_has_its_own_name_and_parameters() -> None:
-    assert len({each.name for each in STRUCTURES}) == len(STRUCTURES) == 24
+    assert len({each.name for each in STRUCTURES}) == len(STRUCTURES) == 26
     for each in STRUCTURES:
         assert structure(each.name) == each
-        assert set(each.parameters) == set(each.model.parameter_names)
+        assert set(each.values(logs())) <= set(each.model.parameter_names)
         assert each.mask().sum() == len(each.parameters)
     with pytest.raises(InputError, match="Did you mean 'first-2'"):
         structure("frist-2")

@@ -15,7 +15,9 @@ from teorell.arrays import Array
 from teorell.learn.transformer.decoding import log_likelihood
 from teorell.learn.transformer.floors import floor, maximum
 from teorell.learn.transformer.inference import Effort, target_of
+from teorell.learn.transformer.maximum import Normal, mode
 from teorell.learn.transformer.mixture import Mixture, gaussian, joined, prior
+from teorell.learn.transformer.priors import PARAMETERS
 from teorell.learn.transformer.studies import Studies, draw
 from teorell.learn.transformer.weighing import Weighed, weigh
 
@@ -143,13 +145,33 @@ def test_a_mixture_is_the_density_of_its_draws() -> None:
     np.testing.assert_allclose(one.log_density(z[:5])[:, 0].exp().numpy(), expected, rtol=1e-9)
 
 
+def weighed(values: Array, weights: Array, effective: float) -> Weighed:
+    """Draws of one number of one patient."""
+    whole = values[:, None, None]
+    taken = np.array([len(values)])
+    return Weighed(whole, weights[:, None], whole, np.array([effective]), taken)
+
+
 def test_weighed_quantiles_by_hand() -> None:
-    values = np.array([3.0, 1.0, 2.0, 9.0])[:, None, None]
-    weights = np.array([0.25, 0.25, 0.5, 0.0])[:, None]
-    found = Weighed(values, weights, values, np.ones(1), np.ones(1, dtype=np.int64))
-    assert found.quantiles((0.2, 0.5, 0.9))[0, 0].tolist() == [1.0, 2.0, 3.0]
+    """With n = 3: positions of the halves, 1/4 and 3/4 apart, as of plain draws; a line between."""
+    values, weights = np.array([3.0, 1.0, 2.0, 9.0]), np.array([0.25, 0.25, 0.5, 0.0])
+    found = weighed(values, weights, 3.0)
+    # positions (3 (cumulated - half) + 1/2) / 4: 1 at .21875, 2 at .5, 3 at .78125, 9 at .875
+    middle = (0.21875 + 0.5) / 2
+    quantiles = found.quantiles((0.01, 0.21875, middle, 0.5, 0.78125))[0, 0]
+    np.testing.assert_allclose(quantiles, [1.0, 1.0, 1.5, 2.0, 3.0])
     assert found.mean()[0, 0] == pytest.approx(2.0)
     assert found.error()[0, 0] == pytest.approx(math.sqrt(2 / 16))
+
+
+def test_bands_of_few_draws_hold_one_more_as_often_as_they_say() -> None:
+    """50 draws: a band of 90 % between ordered draws would hold 88 %."""
+    x = np.random.default_rng(0).standard_normal((51, 4000, 1))
+    taken = np.full(4000, 50)
+    found = Weighed(x[:50], np.full((50, 4000), 0.02), x[:50], np.full(4000, 50.0), taken)
+    low, high = np.moveaxis(found.quantiles((0.05, 0.95))[:, 0], -1, 0)
+    held = (low < x[50, :, 0]) & (x[50, :, 0] < high)
+    assert abs(held.mean() - 0.9) < 3 * math.sqrt(0.09 / 4000)
 
 
 def patients(samples: int, names: Any = ("first-1", "iv-2-mm")) -> Studies:
@@ -170,6 +192,28 @@ def test_the_mode_is_where_the_slope_is_zero() -> None:
     sides = found.standard + steps * given.what().mask()
     assert (target(sides, rows)[0] < best + 2e-3).all()  # of the solver's tolerance
     assert not maximum(patients(0))[1].standard.any()
+
+
+def test_the_mode_without_samples_is_the_centre_of_any_prior() -> None:
+    """And with samples a prior that is sure of itself is not moved by them."""
+    size = len(PARAMETERS)
+    given = patients(0, ("first-2",))
+    own = Normal(np.linspace(-1.0, 1.0, size), np.linspace(0.2, 2.0, size))
+    mask = given.what().mask()
+    np.testing.assert_allclose(mode(given, prior=own).standard, [own.mean * mask] * 4, atol=1e-6)
+    sure = own._replace(sd=np.full(size, 1e-5))
+    moved = mode(patients(5, ("first-2",)), prior=sure).standard - own.mean * mask
+    assert np.abs(moved).max() < 1e-3
+
+
+def test_a_density_of_fewer_parameters_is_the_same() -> None:
+    mask = torch.tensor([[1.0, 0.0, 1.0]], dtype=torch.float64)
+    factor = torch.tensor([[[[2.0, 0, 0], [9.0, 3.0, 0], [0.5, 9.0, 1.5]]]], dtype=torch.float64)
+    mean = torch.tensor([[[0.3, 5.0, -0.7]]], dtype=torch.float64)
+    one = Mixture(torch.zeros(1, 1, dtype=torch.float64), mean, factor, mask)
+    z = torch.randn(5, 1, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    has = np.array([0, 2])
+    torch.testing.assert_close(one.only(has).log_density(z[..., has]), one.log_density(z))
 
 
 def test_the_floor_is_the_prior_where_nothing_is_known() -> None:

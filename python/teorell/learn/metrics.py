@@ -15,8 +15,8 @@ from teorell.arrays import Array
 from teorell.errors import InputError
 
 __all__ = [
-    "bootstrap", "calibration", "coverage", "fold_errors", "gmfe", "paired_ratio", "rmse",
-    "within_fold",
+    "bootstrap", "calibration", "coverage", "fold_errors", "gmfe", "paired_ratio", "resampled",
+    "rmse", "within_fold",
 ]  # fmt: skip
 
 
@@ -96,6 +96,31 @@ def bootstrap(
     ]
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def resampled(columns: Any, groups: Any, *, draws: int = 500, seed: int = 0) -> Array:
+    """Sums of columns over rows, as they are and with groups drawn with replacement.
+
+    columns: (rows, k), all finite; groups: (rows,), what is drawn as a whole. Returns
+    (1 + draws, k); its first row is of the rows as they are. A statistic of sums, such as
+    sqrt(a / b), has its interval from the same statistic of each row: `bootstrap`, many at once.
+    """
+    columns, groups = np.asarray(columns, dtype=float), np.asarray(groups)
+    if columns.ndim != 2 or groups.shape != columns.shape[:1] or not groups.size:
+        raise InputError(
+            f"columns are {columns.shape}, groups {groups.shape} (a group for each row is "
+            "needed). Give (rows, k) and (rows,)."
+        )
+    if not np.isfinite(columns).all():
+        raise InputError("a value is not finite (its sum is none). Leave it out.")
+    names, place = np.unique(groups, return_inverse=True)
+    sums = np.zeros((len(names), columns.shape[1]))
+    np.add.at(sums, place, columns)
+    drawn = np.random.default_rng(seed).multinomial(
+        len(names), np.full(len(names), 1 / len(names)), size=draws
+    )
+    found: Array = np.concatenate([np.ones((1, len(names))), drawn]) @ sums
+    return found
 
 
 def _pair(predicted: Any, observed: Any) -> tuple[Array, Array]:

@@ -17,7 +17,7 @@ from teorell.model import Model
 __all__ = ["programs_of"]
 
 # models, each with its outputs and infused states
-_kept: Memo[Programs] = Memo(16)
+_kept: Memo[Programs] = Memo(32)
 
 
 def programs_of(

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 import teorell as tl
 from teorell.arrays import Array
-from teorell.learn.transformer.structures import (
+from teorell.learn.transformer.priors import (
     MEDIANS,
     REFERENCE_WEIGHT,
     SPREADS,
     WEIGHT_POWERS,
-    Structure,
 )  # fmt: skip
+from teorell.learn.transformer.structures import Structure
 
 __all__ = [
     "RTOL", "Doses", "centre", "curves", "jacobian", "log_likelihood", "log_tail", "to_logs",
@@ -62,14 +62,19 @@ def to_standard(logs: Array, weight: Array) -> Array:
     return found
 
 
-def curves(what: Structure, logs: Array, doses: Doses, times: Array) -> Array:
+def curves(
+    what: Structure, logs: Array, doses: Doses, times: Array, outputs: tuple[str, ...] = ()
+) -> Array:
     """log concentrations (patients, times), mg/L; NaN where the solver gave up or no time is.
 
     logs: (patients, PARAMETERS); times: (patients, times), in any order, NaN at the end.
+    outputs: others of the model than what is measured; it is (patients, times, outputs) then.
     """
     order = np.argsort(times, axis=1, kind="stable")
-    values = tl.simulate(*_problem(what, logs, doses, times, order), **_OPTIONS).values[..., 0]
-    return _unsorted(np.log(np.maximum(values, LEAST)), order)
+    given = _problem(what, logs, doses, times, order)
+    values = tl.simulate(*given, list(outputs) or what.output, **_OPTIONS).values
+    found = _unsorted(np.log(np.maximum(values, LEAST)), order)
+    return found if outputs else found[..., 0]
 
 
 def jacobian(what: Structure, logs: Array, doses: Doses, times: Array) -> tuple[Array, Array]:
@@ -79,13 +84,13 @@ def jacobian(what: Structure, logs: Array, doses: Doses, times: Array) -> tuple[
     where a concentration is below LEAST.
     """
     order = np.argsort(times, axis=1, kind="stable")
-    found = tl.jacobian(*_problem(what, logs, doses, times, order), wrt=what.parameters, **_OPTIONS)
+    given = _problem(what, logs, doses, times, order)
+    found = tl.jacobian(*given, what.output, wrt=[*given[1]], **_OPTIONS)
     values = np.maximum(found.values[..., 0], LEAST)
-    scale = np.exp(logs[:, None, list(what.places)]) / values[..., None]
+    scale = what.slopes(logs)[:, None, :] / values[..., None]
     slopes = np.clip(found.derivatives[:, :, 0, :] * scale, -STEEPEST, STEEPEST)
     slopes[values <= LEAST] = 0.0
-    back = np.argsort(order, axis=1)
-    return _unsorted(np.log(values), order), np.take_along_axis(slopes, back[..., None], axis=1)
+    return _unsorted(np.log(values)[..., None], order)[..., 0], _unsorted(slopes, order)
 
 
 def log_likelihood(
@@ -118,24 +123,17 @@ _OPTIONS: dict[str, Any] = {"threads": 1, "rtol": RTOL}
 
 def _problem(
     what: Structure, logs: Array, doses: Doses, times: Array, order: NDArray[np.int64]
-) -> tuple[Any, ...]:
+) -> tuple[Any, Any, Any, Any]:
     """What tl.simulate takes: model, parameters, doses, times."""
-    values = {
-        name: np.exp(logs[:, place])
-        for name, place in zip(what.parameters, what.places, strict=True)
-    }
-    into = "depot" if what.absorption in ("first", "transit") else "central"
     duration: Any = None
     if what.absorption == "iv":
         duration = doses.duration
     elif what.absorption == "zero":
         duration = "modelled"
-    regimen = tl.Regimen.columns(doses.amount, into, doses.time, duration=duration)
-    return what.model, values, regimen, np.take_along_axis(times, order, axis=1)
+    regimen = tl.Regimen.columns(doses.amount, what.into, doses.time, duration=duration)
+    return what.model, what.values(logs), regimen, np.take_along_axis(times, order, axis=1)
 
 
 def _unsorted(values: Array, order: NDArray[np.int64]) -> Array:
-    """Values at sorted times, where their times stood."""
-    found = np.empty_like(values)
-    np.put_along_axis(found, order, values, axis=1)
-    return found
+    """Values (patients, times, ...) at sorted times, where their times stood."""
+    return np.take_along_axis(values, np.argsort(order, axis=1)[..., None], axis=1)

@@ -21,6 +21,7 @@ from teorell.learn.transformer.floors import floor, last_value, maximum, populat
 from teorell.learn.transformer.inference import Effort, answers, decoded, weighed_by_structure
 from teorell.learn.transformer.network import LEVELS
 from teorell.learn.transformer.regimens import UNSEEN
+from teorell.learn.transformer.scores import crps
 from teorell.learn.transformer.studies import HELD_OUT, Studies, draw
 from teorell.learn.transformer.tokens import companions
 
@@ -123,18 +124,6 @@ def table(
         ),
     ]
     return figures
-
-
-def crps(quantiles: Array, truth: Array) -> float:
-    """The continuous ranked probability score by its quantile form, over LEVELS alone.
-
-    Twice the integral of the quantile loss over levels (Gneiting 2007, J Am Stat Assoc 102:359), by
-    the trapezoid rule from 0.05 to 0.95; the tails beyond are left out of every score alike.
-    """
-    levels = np.array(LEVELS)
-    apart = truth[..., None] - quantiles
-    loss = np.maximum(levels * apart, (levels - 1) * apart).reshape(-1, len(levels)).mean(axis=0)
-    return float(2 * np.sum((loss[1:] + loss[:-1]) / 2 * np.diff(levels)))
 
 
 def _error(what: str, error: Array, given: Studies) -> Figure:

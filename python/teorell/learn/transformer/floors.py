@@ -20,8 +20,10 @@ from teorell.learn.transformer.weighing import WIDTHS, Weighed, weigh
 
 __all__ = ["FLOOR", "floor", "last_value", "maximum", "population"]
 
-FLOOR = Effort(draws=1000, least=200.0, rounds=6)
-PRIOR = 0.1  # share of the prior in the floor's proposal; the rest is about the MAP
+FLOOR = Effort(draws=600, least=200.0, rounds=10)
+# Share of the prior in the floor's proposal; the rest is about the MAP. With little of it another
+# mode is missed in some patients, and the floor is too high.
+PRIOR = 0.5
 
 
 def last_value(given: Studies) -> Array:

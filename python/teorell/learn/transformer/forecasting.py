@@ -75,7 +75,8 @@ def forecast(
         (h, 0 at once); samples: of "time", "concentration" (mg/L), or None; times: (times,), h.
     covariates: {"weight": kg}, 70 if not given.
     structure: the decoder, such as "iv-1", "first-2", "transit-1-mm" (absorption, compartments,
-        saturable). noise: standard deviation of the log of a measured concentration.
+        saturable), or "oral-whole-body", "iv-whole-body".
+    noise: standard deviation of the log of a measured concentration.
     limit: of quantification, mg/L; samples below it, 0 too, count by the chance of being there, and
         forecasts are not told below it. None: a millionth of the dose in a litre.
     companions: up to three (doses, samples, covariates) of other patients of the same drug.
@@ -106,7 +107,7 @@ def forecast(
             f"doses have a duration (structure {structure!r} absorbs them). Take an 'iv' structure."
         )
     learner, network = _loaded(str(checkpoint))
-    known = learner.configuration.structures
+    known = learner.configuration.decoders
     if structure not in known:
         raise InputError(
             f"structure {structure!r} (this checkpoint was trained without it). "

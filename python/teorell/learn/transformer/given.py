@@ -10,15 +10,10 @@ import numpy as np
 from teorell.arrays import Array, is_number, numbers
 from teorell.errors import InputError, suggestion
 from teorell.learn.transformer.decoding import Doses
+from teorell.learn.transformer.priors import PARAMETERS, REFERENCE_WEIGHT, WEIGHTS
 from teorell.learn.transformer.regimens import MOST_DOSES
-from teorell.learn.transformer.structures import (
-    PARAMETERS,
-    REFERENCE_WEIGHT,
-    STRUCTURES,
-    WEIGHTS,
-    Structure,
-)  # fmt: skip
-from teorell.learn.transformer.studies import HORIZONS, LIMITS, MOST_SAMPLES, NOISE, Studies
+from teorell.learn.transformer.structures import STRUCTURES, Structure
+from teorell.learn.transformer.studies import LIMITS, LONGER, MOST_SAMPLES, NOISE, Studies
 
 __all__ = ["Patient", "ascending", "notes", "patient", "studies_of"]
 
@@ -131,7 +126,7 @@ def notes(given: Studies, noise: float) -> list[str]:
     last = max(float(np.nanmax(x)) for x in (given.doses.time, given.query_time))
     for what, value, most in (
         ("doses", doses, MOST_DOSES), ("samples", samples, MOST_SAMPLES),
-        ("hours", last, HORIZONS[1]),
+        ("hours", last, LONGER[1]),
     ):  # fmt: skip
         if value > most:
             found.append(f"{value:g} {what} (the network was trained on {most:g} at most)")

@@ -33,7 +33,7 @@ class Effort(NamedTuple):
 
     draws: int = 256
     least: float = 100.0
-    rounds: int = 4
+    rounds: int = 12
 
 
 class Direct(NamedTuple):
@@ -87,7 +87,8 @@ def target_of(given: Studies, known: Mixture | None = None) -> Target:
     what = given.what()
     samples = given.sample.shape[1]
     mask = torch.from_numpy(np.tile(what.mask(), (len(given.weight), 1)))
-    known = prior(mask) if known is None else known
+    has = np.flatnonzero(what.mask())
+    known = (prior(mask) if known is None else known).only(has)
 
     def target(z: Array, rows: NDArray[np.int64]) -> tuple[Array, Array]:
         draws, part = len(z), given.rows(rows)
@@ -96,7 +97,8 @@ def target_of(given: Studies, known: Mixture | None = None) -> Target:
         levels = curves(what, logs, part.doses.repeated(draws), np.tile(times, (draws, 1)))
         levels = levels.reshape(draws, len(rows), -1)
         fit = log_likelihood(levels[..., :samples], part.sample, part.below, part.noise, part.limit)
-        before = known.rows(torch.from_numpy(rows)).log_density(torch.from_numpy(z)).numpy()
+        own = known.rows(torch.from_numpy(rows))
+        before = own.log_density(torch.from_numpy(z[..., has])).numpy()
         return fit + before, np.maximum(levels[..., samples:], part.limit[:, None])
 
     return target

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 __all__ = ["Mixture", "gaussian", "joined", "prior"]
@@ -29,11 +31,15 @@ class Mixture(NamedTuple):
     def log_density(self, z: Tensor) -> Tensor:
         """Natural log of the density at z: (draws, patients, parameters) to (draws, patients)."""
         mask = self.mask[:, None, :]
-        apart = (z[:, :, None, :] - self.mean) * mask
-        w = torch.einsum("nkij,snkj->snki", self.factor, apart) * mask
+        whole = self.factor * mask[..., None] * mask[..., None, :]
+        # one product for all components and draws of a patient: (components * parameters, draws)
+        w = torch.bmm(whole.flatten(1, 2), z.permute(1, 2, 0))
+        w = w - torch.einsum("nkij,nkj->nki", whole, self.mean).flatten(1, 2)[..., None]
+        squares = (w**2).unflatten(1, self.mean.shape[1:]).sum(dim=2)
         diagonal = torch.diagonal(self.factor, dim1=-2, dim2=-1).log()
         constant = (diagonal * mask).sum(-1) - 0.5 * math.log(2 * math.pi) * mask.sum(-1)
-        return torch.logsumexp(self.log_shares + constant - 0.5 * (w**2).sum(-1), dim=-1)
+        level = (self.log_shares + constant)[..., None] - 0.5 * squares
+        return torch.logsumexp(level, dim=1).T
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, patients, parameters); 0 where the mask is 0."""
@@ -53,6 +59,12 @@ class Mixture(NamedTuple):
     def rows(self, which: Tensor) -> Mixture:
         """Those of some patients."""
         return Mixture(*(x[which] for x in self))
+
+    def only(self, places: NDArray[np.int64]) -> Mixture:
+        """The same density over these parameters alone; all others must have mask 0."""
+        at = torch.from_numpy(places)
+        factor = self.factor[..., at, :][..., at]
+        return Mixture(self.log_shares, self.mean[..., at], factor, self.mask[:, at])
 
     def double(self) -> Mixture:
         """In float64, without gradients."""

@@ -1,7 +1,7 @@
-"""Compartment models that studies are drawn from and posteriors are decoded by; their priors.
+"""Decoders that studies are drawn from and posteriors are decoded by.
 
-A structure is an absorption ("iv", "first", "transit", "zero"), one to three compartments and an
-elimination that is linear or saturable. Amounts in mg, volumes in L, times in h.
+A structure is an absorption ("iv", "first", "transit", "zero") with one to three compartments and
+an elimination that is linear or saturable; or it is the whole-body model, "iv" or "oral".
 """
 
 from __future__ import annotations
@@ -14,41 +14,14 @@ import numpy as np
 import teorell as tl
 from teorell.arrays import Array
 from teorell.errors import InputError, suggestion
+from teorell.learn.transformer.bodies import BODY, LIMITS, as_it_is, body
+from teorell.learn.transformer.priors import MEDIANS, PARAMETERS
 
-__all__ = [
-    "ABSORPTIONS", "MEDIANS", "PARAMETERS", "SPREADS", "STRUCTURES", "WITHIN", "Structure",
-    "structure",
-]  # fmt: skip
+__all__ = ["ABSORPTIONS", "BODIES", "COMPARTMENTS", "STRUCTURES", "Structure", "structure"]
 
 ABSORPTIONS = ("iv", "first", "transit", "zero")
 TRANSITS = 3  # compartments in a row between dose and blood, each left at the same rate
-
-# Medians and standard deviations of logarithms over drugs and over the patients of one drug. Chosen
-# wide, not fitted. For 1,211 drugs in humans the logarithms of clearance and volume have standard
-# deviations of 1.49 and 1.48 (the human table of PKSmart, looked at, not copied).
-_PRIOR = {  # name: median, sd over drugs, sd over patients
-    "cl": (5.0, 1.6, 0.35),  # L/h; of a saturable one the clearance at low concentrations
-    "v": (40.0, 1.3, 0.25),  # L
-    "q": (6.0, 1.1, 0.2),  # L/h, to the second compartment
-    "v2": (40.0, 1.1, 0.2),  # L
-    "q3": (2.0, 1.1, 0.2),  # L/h, to the third
-    "v3": (60.0, 1.1, 0.2),  # L
-    "ka": (1.0, 0.9, 0.4),  # 1/h
-    "mtt": (1.5, 0.7, 0.3),  # h, mean time of transit
-    "dur": (2.0, 0.7, 0.3),  # h, how long a dose goes in at a constant rate
-    "km": (2.0, 1.6, 0.2),  # mg/L, concentration at half of the greatest rate
-}
-PARAMETERS = tuple(_PRIOR)
-MEDIANS = np.array([np.log(median) for median, _, _ in _PRIOR.values()])
-TAU = np.array([tau for _, tau, _ in _PRIOR.values()])
-WITHIN = np.array([within for _, _, within in _PRIOR.values()])
-SPREADS = np.sqrt(TAU**2 + WITHIN**2)  # of one patient of whom nothing is known
-
-# Powers of weight over 70 kg: allometry (Anderson 2008, Annu Rev Pharmacol Toxicol 48:303).
-_ALLOMETRY = {"cl": 0.75, "q": 0.75, "q3": 0.75, "v": 1.0, "v2": 1.0, "v3": 1.0}
-WEIGHT_POWERS = np.array([_ALLOMETRY.get(name, 0.0) for name in PARAMETERS])
-REFERENCE_WEIGHT = 70.0  # kg
-WEIGHTS = (30.0, 150.0)  # kg, the range of training
+ORAL = ("ka", "absorbed")  # what the whole-body model has for oral doses alone
 
 
 @dataclass(frozen=True)
@@ -56,22 +29,36 @@ class Structure:
     """One decoder: its name, its equations and which of PARAMETERS it has."""
 
     absorption: str
-    compartments: int
-    saturable: bool
+    compartments: int  # 0: the whole-body model
+    saturable: bool = False
 
     @property
     def name(self) -> str:
-        """As in "first-2" or "iv-1-mm": absorption, compartments, mm for Michaelis-Menten."""
+        """As in "first-2" or "iv-1-mm": absorption, compartments, mm for Michaelis-Menten; or as in
+        "oral-whole-body".
+        """
+        if self.is_body:
+            return f"{self.absorption}-whole-body"
         return f"{self.absorption}-{self.compartments}" + ("-mm" if self.saturable else "")
+
+    @property
+    def is_body(self) -> bool:
+        """Whether it is the whole-body model."""
+        return not self.compartments
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of its parameters, in the order of PARAMETERS."""
-        has = {"cl", "v"}
-        has |= {"q", "v2"} if self.compartments > 1 else set()
-        has |= {"q3", "v3"} if self.compartments > 2 else set()
-        has |= {"first": {"ka"}, "transit": {"mtt"}, "zero": {"dur"}}.get(self.absorption, set())
-        has |= {"km"} if self.saturable else set()
+        if self.is_body:
+            has = set(BODY) - (set(ORAL) if self.absorption == "iv" else set())
+        else:
+            has = {"cl", "v"}
+            has |= {"q", "v2"} if self.compartments > 1 else set()
+            has |= {"q3", "v3"} if self.compartments > 2 else set()
+            has |= {"first": {"ka"}, "transit": {"mtt"}, "zero": {"dur"}}.get(
+                self.absorption, set()
+            )
+            has |= {"km"} if self.saturable else set()
         return tuple(name for name in PARAMETERS if name in has)
 
     @property
@@ -82,7 +69,19 @@ class Structure:
     @property
     def model(self) -> tl.Model:
         """Its equations, the same object at every call."""
-        return _model(self)
+        return body() if self.is_body else _model(self)
+
+    @property
+    def output(self) -> str:
+        """The concentration that is measured: of plasma, in a vein of the arm where there is one"""
+        return "cp_arm" if self.is_body else "cp"
+
+    @property
+    def into(self) -> str:
+        """The state that doses go into."""
+        if self.is_body:
+            return "venous" if self.absorption == "iv" else "stomach_lumen"
+        return "depot" if self.absorption in ("first", "transit") else "central"
 
     def mask(self) -> Array:
         """(parameters,) of PARAMETERS: 1 where the structure has it, else 0."""
@@ -90,13 +89,36 @@ class Structure:
         found[list(self.places)] = 1.0
         return found
 
+    def values(self, logs: Array) -> dict[str, Array]:
+        """What `model` takes: its parameters by name, (patients,), of logs (patients, PARAMETERS).
 
-STRUCTURES = tuple(
+        Where the whole-body model has a bound, the value beyond it is the bound.
+        """
+        found = {}
+        for name, place in zip(self.parameters, self.places, strict=True):
+            meant = BODY[name] if self.is_body else as_it_is(name)
+            found[meant.name] = meant.value(logs[:, place])
+        if self.is_body:
+            for name, value in found.items():
+                found[name] = np.clip(value, *LIMITS[name])
+        return found
+
+    def slopes(self, logs: Array) -> Array:
+        """Derivatives of `values` by the logs of `parameters`: (patients, parameters)."""
+        values = self.values(logs)
+        meant = [BODY[name] if self.is_body else as_it_is(name) for name in self.parameters]
+        found = np.stack([each.slope(values[each.name]) for each in meant], axis=1)
+        return found
+
+
+COMPARTMENTS = tuple(
     Structure(absorption, compartments, saturable)
     for absorption in ABSORPTIONS
     for compartments in (1, 2, 3)
     for saturable in (False, True)
 )
+BODIES = (Structure("iv", 0), Structure("oral", 0))
+STRUCTURES = (*COMPARTMENTS, *BODIES)
 
 
 def structure(name: str) -> Structure:

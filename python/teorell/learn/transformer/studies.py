@@ -14,23 +14,17 @@ from numpy.typing import NDArray
 from teorell.arrays import Array
 from teorell.learn.randomness import generator
 from teorell.learn.transformer.decoding import Doses, centre, curves
+from teorell.learn.transformer.priors import PARAMETERS, TAU, WEIGHTS, WITHIN
 from teorell.learn.transformer.regimens import MOST_DOSES, regimens
-from teorell.learn.transformer.structures import (
-    PARAMETERS,
-    STRUCTURES,
-    TAU,
-    WEIGHTS,
-    WITHIN,
-    Structure,
-    structure,
-)  # fmt: skip
+from teorell.learn.transformer.structures import STRUCTURES, Structure, structure
 
 __all__ = ["HELD_OUT", "MOST_SAMPLES", "TRAINING", "Studies", "draw"]
 
 MOST_SAMPLES = 6  # a patient
 TRAINING, HELD_OUT = 0, 1  # streams
 NOISE = (0.05, 0.3)  # standard deviation of a measured log, uniform
-HORIZONS = (12.0, 120.0)  # h, log-uniform: how long a study is
+HORIZONS = (12.0, 120.0)  # h, log-uniform: how long a study is that evaluates
+LONGER = (12.0, 240.0)  # and one that is trained on
 LIMITS = (1e-6, 1e-4)  # limit of quantification over nominal dose, 1/L, log-uniform
 
 
@@ -77,11 +71,14 @@ def draw(
     queries: int,
     samples: int | None = None,
     groups: int | None = None,
+    always: tuple[str, ...] = (),
+    horizons: tuple[float, float] = HORIZONS,
 ) -> Studies:
     """Studies of a step; `studies` of each of `groups` structures drawn from `structures`.
 
     kinds: of regimens, each study has one. patients: of a study. samples: of each patient; None
-    draws 0 to MOST_SAMPLES, few more often. groups: None takes every structure.
+    draws 0 to MOST_SAMPLES, few more often. groups: None takes every structure. always: structures
+    beside those drawn, as many studies of each. horizons: h, the shortest and longest study.
     A patient that the solver gave up has NaN in `query`, and no sample.
     """
     rng = generator(seed, step, stream)
@@ -89,8 +86,8 @@ def draw(
     if groups is not None and groups < len(structures):
         chosen = np.sort(rng.choice(len(structures), groups, replace=False))
     parts = [
-        _of_one(rng, structure(structures[i]), kinds, studies, patients, queries, samples)
-        for i in chosen
+        _of_one(rng, structure(name), kinds, studies, patients, queries, samples, horizons)
+        for name in (*(structures[i] for i in chosen), *always)
     ]
     for k, part in enumerate(parts):
         parts[k] = part._replace(study=part.study + k * studies)
@@ -105,7 +102,7 @@ def draw(
 
 def _of_one(
     rng: np.random.Generator, what: Structure, kinds: tuple[str, ...], studies: int, patients: int,
-    queries: int, samples: int | None,
+    queries: int, samples: int | None, horizons: tuple[float, float],
 ) -> Studies:  # fmt: skip
     """Studies of one structure."""
     n = studies * patients
@@ -114,7 +111,7 @@ def _of_one(
     drug = TAU * rng.standard_normal((studies, len(PARAMETERS)))
     logs = centre(weight) + drug[study] + WITHIN * rng.standard_normal((n, len(PARAMETERS)))
     nominal = np.exp(rng.normal(np.log(100.0), 1.2, studies))  # mg
-    horizon = np.exp(_logs(rng, HORIZONS, studies))
+    horizon = np.exp(_logs(rng, horizons, studies))
     noise = rng.uniform(*NOISE, studies)[study]
     limit = (np.log(nominal) + _logs(rng, LIMITS, studies))[study]
     infused = np.where(rng.random(studies) < 0.5, 0.0, rng.uniform(0.25, 3.0, studies))

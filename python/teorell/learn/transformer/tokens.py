@@ -14,17 +14,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from teorell.arrays import Array
+from teorell.learn.transformer.priors import REFERENCE_WEIGHT
 from teorell.learn.transformer.regimens import MOST_DOSES
-from teorell.learn.transformer.structures import REFERENCE_WEIGHT, STRUCTURES
+from teorell.learn.transformer.structures import STRUCTURES
 from teorell.learn.transformer.studies import Studies
 
-__all__ = ["FEATURES", "Tokens", "companions", "scale_of", "to_network", "tokens"]
+__all__ = ["APART", "FEATURES", "Tokens", "companions", "scale_of", "to_network", "tokens"]
 
 PERIODS = 2 * np.pi / np.exp(np.linspace(np.log(0.02), np.log(3.0), 10))  # h, 314 down to 2
 CENTRE, WIDTH = -4.5, 2.0  # of log concentrations over dose: near a dose in 90 L; a scale
 _TIME = 2 * len(PERIODS) + 2
 FEATURES = {"dose": _TIME + 3, "sample": 2 * _TIME + 3, "covariates": 6, "query": 2 * _TIME + 1}
 """Length of each kind of token."""
+DECAYS = np.array([1.0, 3.0, 10.0, 30.0, 100.0])  # h, of what is left of an event
+APART = len(DECAYS) + 3  # features of a query and a token
 
 
 class Tokens(NamedTuple):
@@ -36,6 +39,7 @@ class Tokens(NamedTuple):
     has_sample: Tensor
     covariates: Tensor  # (patients, features)
     query: Tensor  # (patients, queries, features)
+    apart: Tensor  # (patients, queries, 1 + doses + samples, APART), from each token to each query
     context: Tensor  # (patients, context), rows of other patients; -1: none
     mask: Tensor  # (patients, PARAMETERS), those of the decoder
     decoder: Tensor  # (patients,), place in STRUCTURES
@@ -62,6 +66,7 @@ def tokens(given: Studies, context: NDArray[np.int64]) -> Tokens:
             np.isfinite(doses.time).sum(axis=1, keepdims=True) / MOST_DOSES,
         ),
         query=_float(_time(given.query_time), _time(_since(given, given.query_time)), route),
+        apart=_float(_apart(given)),
         context=torch.from_numpy(context),
         mask=_float(np.stack([each.mask() for each in STRUCTURES])[given.structure]),
         decoder=torch.from_numpy(given.structure),
@@ -102,6 +107,18 @@ def _since(given: Studies, times: Array) -> Array:
     apart = times[:, :, None] - given.doses.time[:, None, :]
     apart = np.where(apart >= 0, apart, np.inf).min(axis=2)
     return np.where(np.isfinite(apart), apart, 0.0)
+
+
+def _apart(given: Studies) -> Array:
+    """Features of the hours from covariates (none), doses and samples to queries."""
+    nothing = np.full((len(given.weight), 1), np.nan)
+    event = np.concatenate([nothing, given.doses.time, given.sample_time], axis=1)
+    hours = given.query_time[:, :, None] - event[:, None, :]
+    late, early = np.maximum(hours, 0.0)[..., None], np.maximum(-hours, 0.0)[..., None]
+    left = np.where(hours[..., None] >= 0, np.exp(-late / DECAYS), 0.0)
+    past = (hours >= 0).astype(float)[..., None]
+    found: Array = np.concatenate([past, np.log1p(late) / 3, np.log1p(early) / 3, left], axis=-1)
+    return np.where(np.isnan(hours)[..., None], 0.0, found)
 
 
 def _time(times: Array) -> Array:

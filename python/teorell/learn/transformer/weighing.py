@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from teorell.arrays import Array
 from teorell.learn.transformer.mixture import Mixture, gaussian
@@ -48,15 +49,31 @@ class Weighed(NamedTuple):
         return found
 
     def quantiles(self, levels: tuple[float, ...]) -> Array:
-        """(patients, values, levels) of the weighted draws, by inverting their distribution."""
-        order = np.argsort(self.values, axis=0)
-        values = np.take_along_axis(self.values, order, axis=0)
-        weights = np.broadcast_to(self.weights[..., None], self.values.shape)
-        share = np.cumsum(np.take_along_axis(weights, order, axis=0), axis=0)
-        share /= share[-1]
-        last = len(values) - 1
-        at = [np.minimum((share < level).sum(axis=0), last)[None] for level in levels]
-        return np.stack([np.take_along_axis(values, k, axis=0)[0] for k in at], axis=-1)
+        """(patients, values, levels), such that one more draw is expected to lie below each by its
+        level: the k-th of n equal draws is at k / (n + 1) (Weibull's positions; Hyndman 1996, Am
+        Stat 50:361), where n is the effective sample size; between draws on a straight line.
+        """
+        found = np.empty((*self.values.shape[1:], len(levels)))
+        for taken in np.unique(self.taken):
+            rows = np.flatnonzero(self.taken == taken)
+            values = self.values[:taken, rows]
+            order = np.argsort(values, axis=0)
+            values = np.take_along_axis(values, order, axis=0)
+            weights = np.broadcast_to(self.weights[:taken, rows, None], values.shape)
+            weights = np.take_along_axis(weights, order, axis=0)
+            n = self.effective[rows, None]
+            at = (n * (np.cumsum(weights, axis=0) - weights / 2) + 0.5) / (n + 1)
+            for k, level in enumerate(levels):
+                upper = np.clip((at < level).sum(axis=0), 1, max(taken - 1, 1))[None]
+                both = [np.minimum(upper - 1, taken - 1), np.minimum(upper, taken - 1)]
+                (low, high), (x, y) = (
+                    [np.take_along_axis(of, place, axis=0)[0] for place in both]
+                    for of in (at, values)
+                )
+                wide = high - low
+                part = np.clip((level - low) / np.where(wide > 0, wide, 1.0), 0.0, 1.0)
+                found[rows, :, k] = x + part * (y - x)
+        return found
 
 
 def weigh(
@@ -76,8 +93,14 @@ def weigh(
     generator = torch.Generator().manual_seed(seed)
     patients, _, size = proposal.mean.shape
     rows = np.arange(patients)
-    proposals = [proposal.double()]
-    z, score, values = _round(proposals[0], target, rows, draws, generator)
+    has = np.flatnonzero(proposal.mask.numpy().any(axis=0))  # only these are worth the arithmetic
+
+    def asked(z: Array, which: NDArray[np.int64]) -> tuple[Array, Array]:
+        return target(_wide(z, has, size), which)
+
+    proposals = [proposal.double().only(has)]
+    z, score, values = _round(proposals[0], asked, rows, draws, generator)
+    density = _log_densities(proposals, z)
     most = draws * (rounds + 1)
     found = Weighed(
         np.zeros((most, patients, size)),
@@ -87,10 +110,12 @@ def weigh(
         np.zeros(patients, dtype=np.int64),
     )
     for k in range(rounds + 1):
-        weights, effective = _weights(score, proposals, z)
+        logs = score - np.logaddexp.reduce(density, axis=0) + np.log(len(density))
+        weights, effective = _normalised(logs)
         done = (effective >= least) | (k == rounds)
         taken = len(z)
-        for to, of in zip(found[:3], (z, weights, values), strict=True):
+        whole = _wide(z, has, size)
+        for to, of in zip(found[:3], (whole, weights, values), strict=True):
             to[:taken, rows[done]] = of[:, done]
         found.effective[rows[done]], found.taken[rows[done]] = effective[done], taken
         if done.all():
@@ -98,8 +123,11 @@ def weigh(
         left = torch.from_numpy(~done)
         rows, z, score, values = rows[~done], z[:, ~done], score[:, ~done], values[:, ~done]
         proposals = [each.rows(left) for each in proposals]
-        proposals.append(_about(z, score, proposals))
-        more = _round(proposals[-1], target, rows, draws, generator)
+        density = density[:, :, ~done]
+        proposals.append(_about(z, logs[:, ~done], proposals[0].mask))
+        more = _round(proposals[-1], asked, rows, draws, generator)
+        old = np.concatenate([density, _log_densities(proposals[-1:], z)])
+        density = np.concatenate([old, _log_densities(proposals, more[0])], axis=1)
         z, score, values = (np.concatenate(x) for x in zip((z, score, values), more, strict=True))
     return found
 
@@ -114,16 +142,21 @@ def _round(
     return z, np.where(bad, -np.inf, score), np.where(bad[..., None], 0.0, values)
 
 
-def _log_proposed(proposals: list[Mixture], z: Array) -> Array:
-    """Log density (draws, rows) of the mixture of all proposals; each gave as many draws."""
-    given = torch.stack([each.log_density(torch.from_numpy(z)) for each in proposals])
-    found: Array = (torch.logsumexp(given, dim=0) - np.log(len(proposals))).numpy()
+def _wide(z: Array, has: NDArray[np.int64], size: int) -> Array:
+    """Draws of some parameters as draws of all, 0 for the others."""
+    found = np.zeros((*z.shape[:2], size))
+    found[..., has] = z
     return found
 
 
-def _weights(score: Array, proposals: list[Mixture], z: Array) -> tuple[Array, Array]:
-    """Weights that add up to 1, and effective sample sizes."""
-    return _normalised(score - _log_proposed(proposals, z))
+def _log_densities(proposals: list[Mixture], z: Array) -> Array:
+    """Log densities of the same draws under each proposal, (proposals, draws, rows).
+
+    Draws are weighed by the mixture of all proposals; each gave as many.
+    """
+    at = torch.from_numpy(z)
+    found: Array = torch.stack([each.log_density(at) for each in proposals]).numpy()
+    return found
 
 
 def _normalised(logs: Array) -> tuple[Array, Array]:
@@ -136,14 +169,12 @@ def _normalised(logs: Array) -> tuple[Array, Array]:
     return weights, effective
 
 
-def _about(z: Array, score: Array, proposals: list[Mixture]) -> Mixture:
-    """A Gaussian in two widths with the moments of the weighted draws.
+def _about(z: Array, logs: Array, mask: Tensor) -> Mixture:
+    """A Gaussian in two widths with the moments of the draws, weighted by exp(logs).
 
     Weights are raised to a power below 1 where few draws have them all, so that a covariance can
     be told: the largest power of 1, 1/2, 1/4, ... by which three draws a parameter count.
     """
-    logs = score - _log_proposed(proposals, z)
-    mask = proposals[0].mask
     enough = 3.0 * mask.numpy().sum(axis=1) + 3.0
     power = np.ones(z.shape[1])
     for _ in range(12):
