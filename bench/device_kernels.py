@@ -141,7 +141,8 @@ def by_nvrtc(kernel: Kernel, architecture: str) -> tuple[compiler.Usage, int]:
 
 
 def by_nvcc(kernel: Kernel, architecture: str) -> tuple[compiler.Usage, int]:
-    arguments = ", ".join(f"teorell::{each}" for each in f"{kernel.arguments}, Launch".split(", "))
+    views = f"{kernel.arguments}, Launch".split(", ")
+    arguments = ", ".join(f"const __grid_constant__ teorell::{each}" for each in views)
     asked = f"template __global__ void {kernel.name}({arguments});\n"
     with tempfile.TemporaryDirectory() as folder:
         source, code = Path(folder, "kernel.cu"), Path(folder, "kernel.cubin")
