@@ -8,7 +8,7 @@ all: $(steps)
 readme_install: readme_run # both build in the clone
 tools: readme_run          # and use its environment
 examples: readme_install   # one needs torch
-lint format types random_models older_v2 older_v3 examples readme_code: tools
+lint format types random_models older_v2 older_v3 examples readme_code cuda: tools
 sanitized clang arm64 plain thread: toolchain
 wrong_shapes: tools sanitized
 tidy: tools plain

@@ -4,7 +4,8 @@ python bench/learn_allometry.py [--seeds 0 1 2] [--data ../shared/data] [PART ..
 
 Parts: drugs (leave-drugs-out and organs of six species, for each seed), ten (organs of ten species
 and breeds of PK-Sim, GPL: for checking alone), continuum (64 synthetic species whose exponent
-breaks).
+breaks), end (drug networks trained with human curves in the loss, through the solver, and without;
+only if asked for).
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from teorell.learn.allometry.learner import Allometry, organ_figures
+from teorell.learn.allometry.drug_head import DrugConfiguration, DrugPart
+from teorell.learn.allometry.drug_table import TARGETS, measured, shipped_animals
+from teorell.learn.allometry.learner import Allometry, drug_figures, organ_figures
 from teorell.learn.allometry.organ_head import OrganConfiguration, OrganPart
 from teorell.learn.allometry.organ_table import organs_of
 from teorell.learn.allometry.power_law import power_law
 from teorell.learn.allometry.trajectory import Trajectory
 from teorell.learn.configuration import Training
 from teorell.learn.learner import Learner
-from teorell.learn.report import Report
+from teorell.learn.metrics import bootstrap
+from teorell.learn.report import Figure, Report
 from teorell.learn.trainer import train
 
 OPTIONS = {"partition": "rodgers_rowland"}
@@ -41,10 +45,12 @@ class Part(Learner):
 
     name, version = "part", 1
 
-    def __init__(self, part: object, steps: int, seed: int, rate: float = 0.01) -> None:
+    def __init__(
+        self, part: object, steps: int, seed: int, rate: float = 0.01, decay: float = 0.0
+    ) -> None:
         super().__init__(
             Only(Training(steps=steps, learning_rate=rate, warmup=5, clip=0.0, check_every=0,
-                          seed=seed, weight_decay=0.0))
+                          seed=seed, weight_decay=decay))
         )  # fmt: skip
         self.part, self.tensors = part, part.tensors()
 
@@ -71,6 +77,31 @@ def drugs(seeds: list[int]) -> None:
         found = train(learner)
         print(f"\nseed {seed}, trained in {time.perf_counter() - start:.0f} s (wall)")
         print(learner.report(found.network), flush=True)
+
+
+def end_to_end(seeds: list[int]) -> None:
+    """Networks of drugs with the error of human curves in the loss, and without: what both say of
+    drugs that they never saw, as values and as simulated curves.
+    """
+    for seed in seeds:
+        for weight in (0.0, 1.0):
+            part = DrugPart(DrugConfiguration(curves=weight), shipped_animals(), seed)
+            start = time.process_time()
+            network = train(Part(part, 200, seed, decay=0.02)).network
+            seconds = time.process_time() - start
+            unseen = {target: part.unseen(network, target) for target in TARGETS}
+            figures = [each for target in TARGETS for each in drug_figures(part, network, target)
+                       if "network" in each.what]  # fmt: skip
+            rows = part.curves.rows
+            logs = (torch.from_numpy(unseen[target][rows]) for target in TARGETS)
+            least = np.minimum(*(measured(part.drugs.of(target))[rows] for target in TARGETS))
+            with torch.no_grad():
+                apart = part.curves.of(torch.arange(len(rows)), *logs).numpy()[least >= 1]
+            low, high = bootstrap(lambda i, e=apart: float(10 ** e[i].mean()), len(apart))
+            value = float(10 ** apart.mean())
+            figures.append(Figure("simulated curves: fold error", value, len(apart), low, high))
+            title = f"\nseed {seed}, weight of curves {weight:g}, {seconds:.0f} s of the processor"
+            print(Report(title, tuple(figures)), flush=True)
 
 
 def ten(data: Path, seeds: list[int]) -> None:
@@ -198,10 +229,12 @@ def main() -> None:
             drugs(options.seeds)
         elif part == "ten":
             ten(options.data, options.seeds)
+        elif part == "end":
+            end_to_end(options.seeds)
         elif part == "continuum":
             continuum(options.seeds)
         else:
-            parser.error(f"unknown part {part}: drugs, ten or continuum")
+            parser.error(f"unknown part {part}: drugs, ten, continuum or end")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Human curves of eight drugs from their animals, by the shipped weights and by simple allometry.
+"""Human curves of ten drugs from their animals, by the shipped weights and by simple allometry.
 
 python bench/learn_curves.py [--data ../shared/data]
 
@@ -29,7 +29,7 @@ from teorell.results.nca import analyse
 OPTIONS = {"partition": "rodgers_rowland"}
 CURVES = (
     "alfentanil", "alprazolam", "omeprazole", "triazolam", "verapamil", "theophylline", "warfarin",
-    "fentanyl",
+    "fluconazole", "sildenafil", "fentanyl",
 )  # fmt: skip
 RACEMATES = ("omeprazole", "verapamil")  # osp/ tells the dose of each of two enantiomers
 LATEST, LEAST = 12.0, 4  # h until the first sample; samples

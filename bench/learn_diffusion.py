@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from teorell.constraints import wilson
 from teorell.learn.diffusion.baselines import BASELINES
 from teorell.learn.diffusion.cells import CELLS, Cell, valid_in
 from teorell.learn.diffusion.drawing import draw
-from teorell.learn.diffusion.fidelity import area_under_curve
+from teorell.learn.diffusion.fidelity import area_under_curve, violation_rates
 from teorell.learn.diffusion.figures import (
     REAL,
     ROUND,
@@ -38,12 +39,13 @@ from teorell.learn.report import Figure, Report
 from teorell.learn.trainer import load, train
 from teorell.population.population import Population
 
-PARTS = ("headline", "baselines", "cells", "donors", "exposure", "variants")
+PARTS = ("headline", "constraints", "baselines", "cells", "donors", "exposure", "variants")
 NETWORKS = {
     "raw, z-scored": {"coordinates": "raw", "penalty": 0.0},
-    "raw, z-scored + penalty": {"coordinates": "raw"},
+    "raw, z-scored + penalty 0.1": {"coordinates": "raw", "penalty": 0.1},
+    "raw, z-scored + penalty 10": {"coordinates": "raw", "penalty": 10.0},
     "log-ratios": {"penalty": 0.0},
-    "log-ratios + penalty": {},
+    "log-ratios + penalty 10": {"penalty": 10.0},
 }
 
 
@@ -66,6 +68,8 @@ def main() -> None:
         steps = learner.configuration.steps
         if "headline" in options.parts:
             show(f"{name}: every figure", learner.report, network)
+        if "constraints" in options.parts:
+            show(f"{name}: each constraint", each_constraint, network, steps, n)
         if "cells" in options.parts:
             for cell in CELLS:
                 show(
@@ -80,13 +84,15 @@ def main() -> None:
     if "baselines" in options.parts:
         learner = DiffusionLearner(DiffusionLearner.configurations[options.config])
         for kind in BASELINES:
-            show(kind.name, of_baseline, kind, learner.people.numpy(), n, real, other)
+            show(kind.name, of_baseline, kind, learner.people.rows, n, real, other)
     if "variants" in options.parts:
         for name, changes in NETWORKS.items():
             learner, network = trained(options, seed=0, **changes)
             for title, rows in variants(name, network, learner.configuration.steps, n):
                 tolerance = ROUND if "projected" in title else None
                 show(title, fidelity_figures, title, rows, real, other, tolerance)
+                if title == name:
+                    show(title, rates_of, title, rows)
 
 
 def arguments() -> argparse.Namespace:
@@ -123,6 +129,36 @@ def trained(options: argparse.Namespace, seed: int, **changes: Any) -> Any:
         flush=True,
     )
     return found.learner, found.network
+
+
+def each_constraint(network: Any, steps: int, n: int) -> list[Figure]:
+    """Violation rates of each constraint, of samples as they are and projected, of real people
+    before and after those who violate are left out.
+    """
+    rows = draw(network, n, seed=1, steps=steps, project=False).rows
+    valid = draw(network, n, seed=1, steps=steps).rows
+    sampled = rows_of(Population.sample(n, seed=REAL[0]), REAL[0])
+    return [
+        *rates_of("sampler", sampled),
+        *rates_of("samples", rows),
+        *rates_of("samples, tolerance 1e-6", rows, ROUND),
+        *rates_of("projected, tolerance 1e-6", valid, ROUND),
+    ]
+
+
+def rates_of(title: str, rows: Rows, tolerance: float | None = None) -> list[Figure]:
+    """Rates in %, of constraints that anybody violates, the most often violated first, and how many
+    constraints nobody does.
+    """
+    rates = violation_rates(limits_of_people(), rows, tolerance)
+    some = sorted((x for x in rates if rates[x].value), key=lambda x: -rates[x].value)
+    found = [
+        Figure(f"{title}: {x}, %", *(100.0 * rates[x].value, len(rows)),
+               *(100.0 * each for each in rates[x][1:]))
+        for x in some
+    ]  # fmt: skip
+    most = 100.0 * wilson(0, len(rows))[1]
+    return [*found, Figure(f"{title}: others, % each", 0.0, len(rows), 0.0, most)]
 
 
 def variants(name: str, network: Any, steps: int, n: int) -> Iterator[tuple[str, Rows]]:

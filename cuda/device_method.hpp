@@ -12,6 +12,13 @@ struct Table {
     double value[rows][columns];
 };
 
+template <int columns>
+constexpr Table<1, columns> copy_of(const double (&row)[columns]) {
+    Table<1, columns> copy{};
+    for (int j = 0; j < columns; ++j) copy.value[0][j] = row[j];
+    return copy;
+}
+
 template <int rows, int columns>
 constexpr Table<rows, columns> copy_of(const double (&table)[rows][columns]) {
     Table<rows, columns> copy{};
@@ -33,6 +40,14 @@ struct DeviceTable {
     TEORELL_HD constexpr Row operator[](int i) const { return {i}; }
 };
 
+template <class Values>
+struct DeviceRow {
+    TEORELL_HD constexpr double operator[](int j) const {
+        constexpr auto table = Values::table();
+        return table.value[0][j];
+    }
+};
+
 template <class Method>
 struct OnDevice : Method {
     struct A {
@@ -44,9 +59,17 @@ struct OnDevice : Method {
     struct D {
         static constexpr auto table() { return copy_of(Method::H); }
     };
+    struct Nodes {
+        static constexpr auto table() { return copy_of(Method::c); }
+    };
+    struct Slopes {
+        static constexpr auto table() { return copy_of(Method::d); }
+    };
     static constexpr DeviceTable<A> a{};
     static constexpr DeviceTable<G> C{};
     static constexpr DeviceTable<D> H{};
+    static constexpr DeviceRow<Nodes> c{};
+    static constexpr DeviceRow<Slopes> d{};
 };
 
 TEORELL_END

@@ -1,12 +1,19 @@
-// Lets the same kernel source compile as host C++: a launch is two loops, blockIdx and threadIdx
-// are their variables. What the tests run instead of a GPU (tests/engine/test_cuda_shim.py).
+// Lets the same kernel source compile as host C++: blockIdx and threadIdx are variables of a host
+// thread, and a launch runs the threads in an order that is shuffled, or on several host threads at
+// once. What the tests run instead of a GPU (tests/engine/test_cuda_shim.py).
 #pragma once
 
 #include "teorell/host_device.hpp"
 
-#if !defined(__CUDACC__)
+#if defined(TEORELL_ON_HOST)
+
+#include <algorithm>
+#include <random>
+#include <thread>
+#include <vector>
 
 #define __global__
+#define __device__
 #define __grid_constant__
 
 struct LaunchIndex {
@@ -14,14 +21,24 @@ struct LaunchIndex {
 };
 inline thread_local LaunchIndex blockIdx, threadIdx, blockDim, gridDim;
 
-// Runs the threads of a launch one after the other.
+// The threads of a launch in an order that `shuffle` gives, dealt out to so many host threads.
 template <class... Parameters, class... Arguments>
-void launch(void (*kernel)(Parameters...), unsigned blocks, unsigned threads,
-            const Arguments&... arguments) {
-    gridDim.x = blocks;
-    blockDim.x = threads;
-    for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x)
-        for (threadIdx.x = 0; threadIdx.x < threads; ++threadIdx.x) kernel(arguments...);
+void launch(int host_threads, std::mt19937& shuffle, void (*kernel)(Parameters...), unsigned blocks,
+            unsigned threads, const Arguments&... arguments) {
+    std::vector<unsigned> order(blocks * threads);
+    for (unsigned i = 0; i < order.size(); ++i) order[i] = i;
+    std::shuffle(order.begin(), order.end(), shuffle);
+    const auto run = [&](std::size_t first) {
+        gridDim.x = blocks, blockDim.x = threads;
+        for (std::size_t i = first; i < order.size(); i += static_cast<std::size_t>(host_threads)) {
+            blockIdx.x = order[i] / threads, threadIdx.x = order[i] % threads;
+            kernel(arguments...);
+        }
+    };
+    std::vector<std::thread> others;
+    for (int k = 1; k < host_threads; ++k) others.emplace_back(run, static_cast<std::size_t>(k));
+    run(0);
+    for (std::thread& other : others) other.join();
 }
 
 #endif

@@ -1,18 +1,27 @@
-// Launches the forward solve on a device. Moving arrays there and back belongs to the extension
-// module that will call this. The speed is not measured: no GPU was at hand.
+// All kernels compiled ahead of time by nvcc, for the interpreter: that they compile, and with how
+// many registers. At run time they are compiled by NVRTC. The speed is not measured: no GPU was at
+// hand.
 #include "kernel.cuh"
 
 TEORELL_BEGIN
 
-constexpr unsigned threads_per_block = 128;
-
-// `programs`, `batch`, `workspaces` [blocks * threads_per_block][workspace_size] and `counters`
-// point into device memory.
-cudaError_t launch_rodas5p(const Programs& programs, const Batch& batch, double* workspaces,
-                           Counters* counters, unsigned blocks, cudaStream_t stream) {
-    solve_patients<Rodas5P>
-        <<<blocks, threads_per_block, 0, stream>>>(programs, batch, workspaces, counters);
-    return cudaGetLastError();
-}
+template __global__ void solve_patients<Interpreted<Rodas5P>>(const __grid_constant__ Programs,
+                                                              const __grid_constant__ Batch,
+                                                              const __grid_constant__ Launch);
+template __global__ void pull_patients_back<Interpreted<Rodas5P>>(const __grid_constant__ Programs,
+                                                                  const __grid_constant__ Batch,
+                                                                  const __grid_constant__ Gradient,
+                                                                  const __grid_constant__ Launch);
+template __global__ void push_patients_forward<Interpreted<Rodas5P>>(
+    const __grid_constant__ Programs, const __grid_constant__ Batch,
+    const __grid_constant__ Tangents, const __grid_constant__ Launch);
+template __global__ void map_patients<ColumnInterpreter>(const __grid_constant__ ColumnProgram,
+                                                         const __grid_constant__ Columns,
+                                                         const __grid_constant__ Launch);
+template __global__ void project_patients<ColumnInterpreter>(const __grid_constant__ ColumnProgram,
+                                                             const __grid_constant__ Columns,
+                                                             const __grid_constant__ Constraints,
+                                                             const __grid_constant__ Projected,
+                                                             const __grid_constant__ Launch);
 
 TEORELL_END

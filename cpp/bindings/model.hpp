@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -67,6 +68,31 @@ class Model {
     const Programs& view() const { return view_; }
     bool has_adjoint() const { return adjoint_; }
     bool has_tangents() const { return tangents_; }
+
+    // act(where in the view a pointer stands, its array, how long that is) for all of them.
+    template <class Act>
+    void each_array(Act act) const {
+        const auto show = [&](const auto& pointer, const auto& kept) {
+            act(&pointer, kept.data(), static_cast<std::int64_t>(kept.size()));
+        };
+        show(view_.constants, constants_), show(view_.switch_before, switch_before_);
+        show(view_.steep, steep_), show(view_.ft_rows, ft_rows_);
+        show(view_.output_states, output_states_), show(view_.sampled_states, sampled_states_);
+        show(view_.entries, entries_), show(view_.output_coefs, output_coefs_);
+        show(view_.surface_states, surface_states_), show(view_.surface_kinds, surface_kinds_);
+        show(view_.action_events, action_events_), show(view_.action_states, action_states_);
+        show(view_.event_surfaces, event_surfaces_);
+        show(view_.controlled, controlled_), show(view_.is_signed, signed_);
+        const auto* bytes = reinterpret_cast<const char*>(&view_);
+        for (std::size_t at = offsetof(Programs, constants); at < sizeof view_;
+             at += sizeof(void*)) {
+            const std::int32_t* word = nullptr;
+            std::memcpy(&word, bytes + at, sizeof word);
+            for (const auto& code : code_)
+                if (word == code.data())
+                    act(bytes + at, word, static_cast<std::int64_t>(code.size()));
+        }
+    }
 
   private:
     std::vector<std::vector<std::int32_t>> code_;

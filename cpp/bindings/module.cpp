@@ -21,6 +21,7 @@
 #include "derivatives.hpp"
 #include "model.hpp"
 #include "steady.hpp"
+#include "struct_layouts.hpp"
 #include "teorell/status.hpp"
 #include "teorell/tableau.hpp"
 #include "watch.hpp"
@@ -252,4 +253,10 @@ PYBIND11_MODULE(_core, module) {
         return result;
     });
     module.attr("layout_fields") = layout_fields();
+    module.attr("struct_layouts") = struct_layouts();
+    module.def("programs_image", &programs_image, py::arg("model"));
+    module.def("device_slots", &device_slots, py::arg("model"), py::kw_only(),
+               py::arg("reductions"), py::arg("room"), py::arg("directions"));
+    module.def("device_column_slots", &device_column_slots, py::arg("program"),
+               py::arg("constraints"));
 }

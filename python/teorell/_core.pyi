@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 layout_fields: tuple[str, ...]
+struct_layouts: dict[str, tuple[int, dict[str, tuple[int, int]]]]
+"""Of each plain view its size, and of its fields (offset, size), in bytes."""
 
 class Model:
     """The programs of a model, copied."""
@@ -97,6 +99,17 @@ def find_steady_states(
     max_step: float,
     search: dict[str, Any],
 ) -> None: ...
+def programs_image(model: Model) -> tuple[bytes, list[tuple[int, NDArray[Any]]]]:
+    """The bytes of a model's view, and for each pointer in them its offset and its array."""
+
+def device_slots(
+    model: Model, *, reductions: int, room: dict[str, int] | None, directions: int
+) -> int:
+    """Float64 numbers of one device thread: of a solve (`room` None), a gradient, or tangents."""
+
+def device_column_slots(program: dict[str, Any], constraints: dict[str, Any] | None) -> int:
+    """Float64 numbers of one device thread, of map (`constraints` None) or of a projection."""
+
 def solve_matrices(matrices: NDArray[np.float64], right: NDArray[np.float64]) -> None: ...
 def find_eigenvalues(
     matrices: NDArray[np.float64], real: NDArray[np.float64], imaginary: NDArray[np.float64]

@@ -24,10 +24,12 @@ __all__ = [
     "check_flag",
     "check_tensor",
     "is_number",
+    "is_on_device",
     "is_tensor",
     "is_whole",
     "numbers",
     "numbers_or_tensor",
+    "on_host",
     "real_numbers",
     "unmasked",
 ]
@@ -36,6 +38,8 @@ Array = NDArray[np.float64]
 
 FLOATS = ("float64", "float32")
 INTEGERS = ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
+ON_HOST = (int, float, complex, str, list, tuple, dict, np.ndarray, np.generic, type(None))
+HOST_MEMORY = (1, 3)  # the CPU's, plain or pinned, as DLPack numbers devices
 
 
 def is_whole(value: object) -> TypeGuard[int]:
@@ -53,6 +57,33 @@ def is_tensor(value: object) -> bool:
     return any(
         base.__module__ == "torch" and base.__name__ == "Tensor" for base in type(value).__mro__
     )
+
+
+def is_on_device(value: Any) -> bool:
+    """Does it lie on a device of any kind, by what it says of itself? Torch tensors on the CPU do
+    not; nothing is read or imported.
+    """
+    if isinstance(value, ON_HOST):
+        return False
+    if is_tensor(value):
+        return str(value.device.type) == "cuda"
+    if hasattr(type(value), "__cuda_array_interface__"):
+        return True
+    where = getattr(value, "__dlpack_device__", None)
+    return where is not None and int(where()[0]) not in HOST_MEMORY
+
+
+def on_host(values: Any, what: str) -> Any:
+    """Results as NumPy; of a tensor on the CPU a view without derivative.
+
+    InputError where they lie on a device: what: how the message names them.
+    """
+    if is_on_device(values):
+        raise InputError(
+            f"{what} lie on a device (NumPy needs them on the host, and nothing moves by itself). "
+            "Take solution.cpu(), which copies them."
+        )
+    return values.numpy(force=True) if is_tensor(values) else values
 
 
 def numbers_or_tensor(value: Any, what: str) -> Any:
@@ -73,8 +104,8 @@ def check_tensor(value: Any, what: str) -> None:
     """
     if value.device.type != "cpu":
         raise InputError(
-            f"{what} lies on device {value.device} (this version computes on the CPU, and moves "
-            "nothing by itself). Give .cpu() of it, which has a derivative too."
+            f"{what} lies on device {value.device} (only parameters may lie on a CUDA device, "
+            "and nothing moves by itself). Give .cpu() of it, which has a derivative too."
         )
     kind = str(value.dtype).removeprefix("torch.")
     if kind not in FLOATS + INTEGERS or str(value.layout) != "torch.strided":

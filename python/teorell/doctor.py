@@ -23,6 +23,7 @@ OPTIONAL = {
     "xarray": "labelled arrays",
     "pyarrow": "populations on disk as Parquet",
     "zarr": "populations on disk",
+    "cuda-bindings": "simulations on a CUDA device",
     "torch": "torch layers and gradients, `teorell train`",
     "safetensors": "weights of learning models",
     "scikit-learn": "figures of learning models",
@@ -75,7 +76,7 @@ def report() -> str:
         ]
     else:
         found, warnings = _engine()
-        lines += found
+        lines += [*found, ("cuda", cuda())]
     lines.append(("cache", cache()))
     lines.append(("llvmlite", version("llvmlite") or "not found"))
     for package, purpose in OPTIONAL.items():
@@ -155,6 +156,16 @@ def cache() -> str:
         sizes = [size for _, size, _ in object_cache.entries(handle)]
         os.close(handle)
     return f"{folder}, {count(len(sizes), 'compiled model')}, {sum(sizes) / 1e6:.1f} MB{state}"
+
+
+def cuda() -> str:
+    """What there is of CUDA, and why it is not used where it is not."""
+    from teorell.device import devices
+
+    try:
+        return devices.describe()
+    except Exception as problem:  # of a driver: no reason for doctor to end
+        return f"not used: {type(problem).__name__}: {' '.join(str(problem).split())}"
 
 
 def affinity() -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from teorell.arrays import is_tensor
+from teorell.arrays import is_on_device, is_tensor
 from teorell.engine.batch import ATOL, MAX_STEPS, METHOD, RTOL
 from teorell.model import Model
 from teorell.progress import Progress
@@ -38,6 +38,7 @@ def simulate(
     executor: str | None = None,
     start: str = "initial",
     reductions: Sequence[Reduction] | None = None,
+    device: str | None = None,
 ) -> Solution:
     """Simulate a population from time 0 and sample its outputs at `times`.
 
@@ -71,6 +72,10 @@ def simulate(
     reductions: a list of teorell.Cmax, Tmax, Cmin, AUC and TimeAbove: numbers that sum up a curve,
         found in the dense output
         while it is solved. With these times may be None: no curve is stored then.
+    device: "cuda" or "cuda:1" computes there (docs/cuda.md), "cpu" here; None is where the
+        parameters lie: arrays of CuPy, torch, JAX and others on a CUDA device are used without a
+        copy if they are float64. Values and reductions stay there, in arrays of the same library;
+        `Solution.cpu()` brings them here. The numbers are the same bits.
 
     Returns a Solution. Its values have the shape (patients, times, outputs), or (samples, outputs)
     where each patient has a list of times of its own; its reductions are (patients,) arrays by
@@ -115,6 +120,12 @@ def simulate(
         start=start,
         reductions=reductions,
     )
+    if device is not None or any(map(is_on_device, problem.given)):
+        from teorell.simulation.on_device import place_of, simulate_there
+
+        place = place_of(device, problem)
+        if place is not None:
+            return simulate_there(problem, place)
     if tensors or any(map(is_tensor, problem.given)):
         from teorell.derivatives.autograd import solve
 

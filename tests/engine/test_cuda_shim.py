@@ -1,5 +1,6 @@
 """The CUDA kernel source, compiled as host C++ behind cuda/launch_shim.hpp, gives the bits of the
-CPU back end.
+CPU back end: values, statuses, reductions, gradients, tangents, penalties and projections, however
+short launches are, and in whatever order threads run.
 """
 
 from __future__ import annotations
@@ -16,57 +17,23 @@ import numpy as np
 import pytest
 from folders import ROOT
 
-# One simulation: saturable elimination, infusion and bolus, a switch in time, one patient who
-# cannot be solved.
-PROBLEM = """
-import sys
-import numpy as np
-
-if len(sys.argv) > 2:  # the shim in place of the extension, before anything imports it
-    import importlib.util
-    spec = importlib.util.spec_from_file_location("_core", sys.argv[2])
-    sys.modules["teorell._core"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules["teorell._core"])
-
-import teorell as tl
-from teorell.engine.executors import instruction_sets
-
-model = tl.Model("shim")
-ka, vmax, km, v, q = model.parameters(ka=1.2, vmax=9.0, km=2.0, v=20.0, q=4.0)
-depot, central, peripheral = model.states("depot", "central", "peripheral")
-model.flow(depot, central, ka * depot)
-half = tl.where(model.time > 20.0, 0.5, 1.0)
-model.flow(central, None, vmax * half * (central / v) / (km + central / v))
-model.flow(central, peripheral, q / v * central - q / 40.0 * peripheral)
-model.flow(peripheral, None, tl.where(central > 1.5 * v, 0.05, 0.01) * peripheral)
-peaks = model.level("peaks")
-model.event(when=central > 2.5 * v, then={peaks: peaks + 1.0, depot: 0.9 * depot})
-model.output("peaks", peaks)
-model.output("cp", central / v)
-model.output("log", tl.log(1.0 + peripheral))
-
-rng = np.random.default_rng(5)
-n = 37
-spread = {"ka": (0.0, 0.5), "vmax": (2.0, 0.3), "v": (3.0, 0.2)}
-parameters = {name: np.exp(rng.normal(mean, sd, n)) for name, (mean, sd) in spread.items()}
-parameters["vmax"][17] = 1e308
-regimen = tl.Regimen.bolus(100, into="depot", every=12, doses=3)
-regimen = regimen + tl.Regimen.infusion(50, into="central", duration=1.5)
-times = np.linspace(0.0, 48.0, 97)
-options = dict(rtol=1e-7, atol=1e-9, executor="interpreter", threads=1)
-solution = tl.simulate(model, parameters, regimen, times, **options)
-best = instruction_sets()[0]
-np.savez(sys.argv[1], name=best["name"], fma=best["fma"], values=solution.values,
-         status=solution.status, steps=solution.steps, rejected=solution.rejected)
-"""
+PROBLEM = ROOT / "tests" / "cases" / "device_problem.py"
+# Order of the threads, steps of a launch, states kept of a patient, host threads.
+SETTINGS = {
+    "short launches": (1, 3, 64, 1),
+    "another order, one step a launch, few states": (2, 1, 2, 1),
+    "long launches, several threads at once": (3, 40, 7, 3),
+}
 
 
-def run(folder: Path, name: str, *arguments: str) -> dict[str, np.ndarray]:
-    script = folder / "problem.py"
-    script.write_text(PROBLEM)
+def run(folder: Path, name: str, *arguments: str, **settings: str) -> dict[str, np.ndarray]:
     result = folder / f"{name}.npz"
     done = subprocess.run(
-        [sys.executable, script, result, *arguments], capture_output=True, text=True, check=False
+        [sys.executable, PROBLEM, result, *arguments],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     with np.load(result) as arrays:
@@ -79,9 +46,7 @@ def cpu(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def shim(
-    tmp_path_factory: pytest.TempPathFactory, cpu: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def extension(tmp_path_factory: pytest.TempPathFactory, cpu: dict[str, np.ndarray]) -> Path:
     compiler = (
         os.environ.get("CXX")
         or shutil.which("c++")
@@ -93,9 +58,9 @@ def shim(
     import pybind11
 
     folder = tmp_path_factory.mktemp("shim")
-    extension = folder / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}"
+    built = folder / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}"
     fma = ["-mfma"] if cpu["fma"] and os.uname().machine == "x86_64" else []
-    link = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
+    link = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-pthread"]
     sources = [ROOT / "cuda" / "shim_engine.cpp", ROOT / "cpp" / "bindings" / "module.cpp"]
     include = [ROOT / "cpp" / "include", pybind11.get_include(), sysconfig.get_path("include")]
     command = [
@@ -116,15 +81,38 @@ def shim(
         *(f"-I{path}" for path in include),
     ]
     done = subprocess.run(
-        [*command, *sources, "-o", extension], capture_output=True, text=True, check=False
+        [*command, *sources, "-o", built], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return run(folder, "shim", str(extension))
+    return built
 
 
-def test_same_bits(cpu: dict[str, np.ndarray], shim: dict[str, np.ndarray]) -> None:
-    assert shim["name"] == "cuda-shim"
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_same_bits(
+    cpu: dict[str, np.ndarray], extension: Path, tmp_path: Path, setting: str
+) -> None:
+    order, steps, states, threads = SETTINGS[setting]
+    shim = run(
+        tmp_path,
+        "shim",
+        str(extension),
+        str(threads),
+        TEORELL_SHIM_ORDER=str(order),
+        TEORELL_SHIM_STEPS=str(steps),
+        TEORELL_SHIM_STATES=str(states),
+        TEORELL_SHIM_ROOM="20",  # so that some patients are solved again, with more
+    )
+    assert shim.pop("name") == "cuda-shim"
+    assert set(shim) == set(cpu) - {"name"}
     assert cpu["name"] != "cuda-shim"
-    assert np.isfinite(cpu["values"]).mean() > 0.9
-    for name in ("values", "status", "steps", "rejected"):
-        np.testing.assert_array_equal(shim[name], cpu[name], err_msg=name)
+    for name, found in shim.items():
+        np.testing.assert_array_equal(found, cpu[name], err_msg=name)
+
+
+def test_the_problem_asks_for_everything(cpu: dict[str, np.ndarray]) -> None:
+    assert np.isfinite(cpu["grid values"]).mean() > 0.9
+    assert (cpu["grid status"] != 0).sum() == 1
+    assert cpu["grid steps"].max() > 40  # more than the room that there is at first
+    assert cpu["found"].sum() > 10
+    for name in ("weights by vmax", "reduced by vmax", "jacobian", "penalties", "nearest a"):
+        assert np.count_nonzero(cpu[name]) > 10, name

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ import torch
 from teorell import InputError
 from teorell.learn.allometry import prediction
 from teorell.learn.allometry.anchors import fixed_exponent, rule_of_exponents, simple_allometry
+from teorell.learn.allometry.curves import CurveError, HumanCurves
 from teorell.learn.allometry.drug_head import DrugConfiguration, DrugPart
 from teorell.learn.allometry.drug_table import (
     Drugs,
@@ -36,6 +40,7 @@ from teorell.learn.allometry.structure import DESCRIPTORS, SCALES, descriptors
 from teorell.learn.allometry.trajectory import Trajectory
 from teorell.learn.trainer import load, train
 from teorell.pbpk import MIDAZOLAM
+from teorell.pbpk.chemicals import chemical
 
 RAT = {"rat_CL_mL_min_kg": [30.0], "rat_VDss_L_kg": [1.2]}
 TINY = Allometry.configurations["tiny"]
@@ -361,7 +366,11 @@ def test_what_cannot_be_scaled() -> None:
         (lambda: drugs_of({"rat_CL_mL_min_kg": [-1.0]}), "no such amount"),
         (lambda: drugs_of(RAT | {"rat_fup": [20.0]}), "above 1"),
         (lambda: drugs_of("nowhere.csv"), "is no file"),
-        (lambda: prediction.predict(RAT, level=1.0), "between 0 and 1"),
+        *(
+            (partial(call, level=level), f"level is {level!r}")
+            for call in (partial(prediction.predict, RAT), partial(prediction.organs, 1.0))
+            for level in ("0.9", np.nan, 0, 1, 1.0, True, None)
+        ),
         (lambda: prediction.organs(1e5), "kg, from 0.01 to 5,012"),
         (lambda: prediction.organs(1.0, "rodents"), "Did you mean 'rodent'"),
     ],
@@ -371,6 +380,22 @@ def test_what_is_refused(call: Any, message: str) -> None:
         call()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.csv", b"", "cannot be read"),
+        ("picture.csv", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff\xfe", "cannot be read"),
+        ("text.csv.gz", b"rat_CL_mL_min_kg\n30\n", "cannot be read"),
+        ("short.csv.gz", gzip.compress(b"rat_CL_mL_min_kg\n30\n")[:-9], "cannot be read"),
+        ("names.csv", b"rat_CL_mL_min_kg\n", "no rows"),
+    ],
+)
+def test_files_that_hold_no_table(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        drugs_of(tmp_path / name)
+
+
 def test_species_are_in_order_of_mass() -> None:
     organs: Organs = shipped_organs()
     assert (np.diff(organs.mass) > 0).all()
@@ -378,3 +403,35 @@ def test_species_are_in_order_of_mass() -> None:
     assert np.isfinite(organs.logs).sum() == 150
     x = np.array([0.0, 1.0, 2.0])
     assert power_law(x, 2 + 3 * x, np.array([5.0]))[0] == pytest.approx(17.0)
+
+
+def test_human_curves_have_the_gradient_of_differences() -> None:
+    curves = HumanCurves([MIDAZOLAM, chemical("fluconazole")])
+    which = torch.arange(2)
+    x = torch.tensor([[0.6, -0.5], [0.0, -0.2]], dtype=torch.float64, requires_grad=True)
+    curves(which, *x).sum().backward()
+    step = 1e-3
+    for i in np.ndindex(2, 2):
+        nudge = torch.zeros_like(x)
+        nudge[i] = step
+        with torch.no_grad():
+            rise = (curves(which, *(x + nudge)).sum() - curves(which, *(x - nudge)).sum()).item()
+        assert x.grad is not None
+        assert x.grad[i].item() == pytest.approx(rise / (2 * step), rel=0.01, abs=1e-3)
+
+
+def test_curves_are_learned_by_heart_through_the_solver() -> None:
+    """Twofold errors of clearance and volume, of a few drugs: curves alone take them away."""
+    error = CurveError(some(shipped_animals(), slice(0, 40)))
+    drugs = shipped_animals()
+    truth = np.array([drugs.CL[error.rows, 0], drugs.VDss[error.rows, 0]])
+    x = torch.from_numpy(truth + np.array([[-0.3], [0.3]])).requires_grad_()
+    which = torch.arange(len(error.rows))
+    optimizer = torch.optim.Adam([x], 0.03)
+    first = error.of(which, *x).detach()
+    for _ in range(40):
+        optimizer.zero_grad()
+        error.of(which, *x).sum().backward()
+        optimizer.step()
+    last = error.of(which, *x).detach()
+    assert (last < 0.2 * first).all()

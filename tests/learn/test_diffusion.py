@@ -19,6 +19,7 @@ from teorell.learn.diffusion.drawing import Wanted, draw
 from teorell.learn.diffusion.learner import Diffusion, DiffusionLearner
 from teorell.learn.diffusion.network import Denoiser
 from teorell.learn.diffusion.physics import limits_of_people, penalties, projected, violated
+from teorell.learn.diffusion.ratios import Ratios
 from teorell.learn.diffusion.trajectory import trajectory_penalty
 from teorell.learn.diffusion.vectors import COLUMNS, column, quantities_of, real_people
 from teorell.learn.trainer import WEIGHTS, load, train
@@ -191,6 +192,26 @@ def test_what_projection_does_to_gradients() -> None:
     (slope,) = torch.autograd.grad(after["mass_liver"].sum(), rows)
     liver = slope[:, COLUMNS.index("mass_liver")]
     assert ((liver > 0.5) & (liver < 1.0)).all()  # part of a change is shared among the others
+
+
+def test_gradients_go_through_coordinates_and_projection() -> None:
+    coordinates, rows = Ratios(), torch.from_numpy(real_people(800, 9))
+    coordinates.fit(rows)
+    z, female = coordinates.encode(rows[:4]), rows[:4, 0]
+
+    def after(moved: torch.Tensor) -> torch.Tensor:
+        people = coordinates.decode(moved, female)
+        large = people[:, COLUMNS.index("mass_liver")] * 4.0  # beyond its range: it is projected
+        people = people.index_copy(1, torch.tensor([COLUMNS.index("mass_liver")]), large[:, None])
+        return limits_of_people().project(quantities_of(people)).values["mass_liver"].sum()
+
+    z.requires_grad_()
+    (slope,) = torch.autograd.grad(after(z), z)
+    direction = torch.randn(z.shape, generator=torch.Generator().manual_seed(3)).double()
+    with torch.no_grad():
+        h = 1e-5
+        expected = (after(z + h * direction) - after(z - h * direction)) / (2 * h)
+    torch.testing.assert_close((slope * direction).sum(), expected, rtol=1e-4, atol=1e-8)
 
 
 def test_penalties_and_their_gradients() -> None:

@@ -104,7 +104,7 @@ def test_scores_are_normal_deviates_of_ranks() -> None:
     female = torch.repeat_interleave(torch.tensor([0.0, 1.0]).double(), 20001)
     values[20001:] *= 3.0
     scores = Scores(1)
-    scores.fit(values, female)
+    scores.fit(values, female, torch.ones(len(values)).double())
     both = torch.tensor([0.0, 1.0]).double()
     middle = scores(torch.tensor([[10001.0], [30003.0]]).double(), both)
     assert middle.abs().max() < 1e-3
@@ -112,6 +112,18 @@ def test_scores_are_normal_deviates_of_ranks() -> None:
     assert quartile == [pytest.approx(-0.6745, abs=1e-3), pytest.approx(0.6745, abs=1e-3)]
     ends = scores(torch.tensor([[1.0], [60003.0]]).double(), both)[:, 0].tolist()
     assert ends == [pytest.approx(-MOST), pytest.approx(MOST)]
+
+
+def test_scores_of_people_who_count_for_less() -> None:
+    # twice as many below 1 as above, each of half the weight: one uniform distribution
+    values = torch.cat([torch.linspace(0, 1, 20001), torch.linspace(1, 2, 10001)[1:]]).double()
+    odds = torch.where(values < 1, 0.5, 1.0).double()
+    scores = Scores(1)
+    scores.fit(values[:, None].repeat(2, 1), torch.tensor([0.0, 1.0]).repeat_interleave(30001),
+               odds.repeat(2))  # fmt: skip
+    asked = torch.tensor([[0.5], [1.0], [1.5]]).double()
+    found = scores(asked, torch.tensor([0.0, 1.0, 0.0]))[:, 0].tolist()
+    assert found == [pytest.approx(x, abs=1e-3) for x in (-0.6745, 0.0, 0.6745)]
 
 
 def test_an_interval_tells_nothing_but_that_a_person_is_inside() -> None:

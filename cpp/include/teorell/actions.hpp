@@ -20,6 +20,12 @@ class ActionLanes : protected CrossingLanes<V, Method, Executor> {
     unsigned due = 0;       // lanes with an action to take
     unsigned starting = 0;  // lanes that have been given a state to start from
 
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        Base::each_kept(act);
+        act(due), act(starting), act(which);
+    }
+
     TEORELL_HD std::int32_t action(int l) const { return has(due, l) ? which[l] : -1; }
     TEORELL_HD void seat_actions(int l) { due &= ~(1u << l); }
 
@@ -39,7 +45,7 @@ class ActionLanes : protected CrossingLanes<V, Method, Executor> {
 
     // Which conditions of lanes hold now; one that did not before has its action. At the start of a
     // patient none is taken.
-    TEORELL_HD void note_conditions(unsigned lanes, bool at_start_of_all = false) {
+    TEORELL_HD TEORELL_APART void note_conditions(unsigned lanes, bool at_start_of_all = false) {
         if (at.n_events == 0 || lanes == 0) return;
         interpret<V>(m.conditions, ws);
         for_each(lanes, [&](int l) {
@@ -57,7 +63,7 @@ class ActionLanes : protected CrossingLanes<V, Method, Executor> {
     }
 
     // The action of one lane: all its values are those of the state before it.
-    TEORELL_HD void act(int l) {
+    TEORELL_HD TEORELL_APART void act(int l) {
         const std::int32_t j = which[l];
         due &= ~(1u << l);
         for (int k = 0; k < at.n; ++k) put(at.y + k, get(at.yn + k));

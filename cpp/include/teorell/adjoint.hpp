@@ -12,7 +12,7 @@
 
 TEORELL_BEGIN
 
-template <class V, class Method>
+template <class V, class Method, class Model = InterpretedModel<V>>
 struct ReverseStep : Slots<V> {
     using P = Pack<V>;
     using Slots<V>::m, Slots<V>::ws, Slots<V>::get, Slots<V>::put, Slots<V>::scalar;
@@ -68,8 +68,7 @@ struct ReverseStep : Slots<V> {
         put(L.scalar + s_t,
             i > 0 ? fma(P::broadcast(Method::c[i]), scalar(s_h), scalar(s_tn)) : scalar(s_tn));
         gather<i>();
-        interpret<V>(m.stage_transposed[i], ws);
-        interpret<V>(m.stage_vjp[i], ws);
+        Model::template stage_reverse<i>(m, ws);
         for (int k = 0; k < L.n; ++k) {
             if constexpr (i + 1 == s)
                 put(Y(i, k), get(Y(i, k)) + get(L.lam + k));
@@ -83,8 +82,11 @@ struct ReverseStep : Slots<V> {
     template <int i>
     TEORELL_HD void gather() const {
         const auto& L = m.at;
+        const auto C = Method::C;
+        const auto a = Method::a;
+        const auto H = Method::H;
         V c[s];
-        for (int j = i + 1; j < s; ++j) c[j] = P::broadcast(Method::C[j][i]) * scalar(s_hinv);
+        for (int j = i + 1; j < s; ++j) c[j] = P::broadcast(C[j][i]) * scalar(s_hinv);
         for (int k = 0; k < L.n; ++k) {
             V r;
             if constexpr (i + 1 == s)
@@ -95,7 +97,7 @@ struct ReverseStep : Slots<V> {
                 r = P::broadcast(Method::a[i + 1][i]) * get(Y(i + 1, k));
             for (int j = i + 2; j < s; ++j)
                 if (!adds_previous_stage<Method>(j))
-                    r = fma(P::broadcast(Method::a[j][i]), get(Y(j, k)), r);
+                    r = fma(P::broadcast(a[j][i]), get(Y(j, k)), r);
             for (int j = i + 1; j < s; ++j) r = fma(c[j], get(w(j, k)), r);
             put(w(i, k), r);
         }
@@ -103,8 +105,7 @@ struct ReverseStep : Slots<V> {
             const std::int32_t slot = w(i, m.output_states[o]);
             V sum = get(slot);
             for (int r = 0; r < Method::dense; ++r)
-                sum = fma(P::broadcast(Method::H[r][i]), get(L.ubar + r * m.n_output_states + o),
-                          sum);
+                sum = fma(P::broadcast(H[r][i]), get(L.ubar + r * m.n_output_states + o), sum);
             put(slot, sum);
         }
     }
@@ -117,16 +118,16 @@ struct ReverseStep : Slots<V> {
             for (int i = s - 2; i >= 0; --i) sum = fma(get(w(i, row)), get(kept(i, e)), sum);
             put(L.entries + e, sum);
         }
+        const auto d = Method::d;
         for (int e = 0; e < L.n_ft; ++e) {
             V sum = P::broadcast(0.0);
             for (int i = 0; i < s; ++i)
-                if (Method::d[i] != 0.0)
-                    sum =
-                        fma(scalar(s_h) * P::broadcast(Method::d[i]), get(w(i, m.ft_rows[e])), sum);
+                if (d[i] != 0.0)
+                    sum = fma(scalar(s_h) * P::broadcast(d[i]), get(w(i, m.ft_rows[e])), sum);
             put(L.entries_ft + e, sum);
         }
         put(L.scalar + s_t, scalar(s_tn));
-        interpret<V>(m.second_vjp, ws);
+        Model::second_reverse(m, ws);
         for (int k = 0; k < L.n; ++k) {
             V sum = get(L.ynbar + k);
             for (int i = s - 1; i >= 0; --i)

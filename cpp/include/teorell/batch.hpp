@@ -1,8 +1,6 @@
 // The plain views that cross the boundary: what one call of the solver reads and writes.
 #pragma once
 
-#include <cstdint>
-
 #include "host_device.hpp"
 
 namespace teorell {

@@ -1,7 +1,7 @@
 // The plain views of column programs: what one call of map or project reads and writes.
 #pragma once
 
-#include <cstdint>
+#include "host_device.hpp"
 
 namespace teorell {
 

@@ -32,6 +32,13 @@ class CrossingLanes : protected QuietLanes<V, Method, Executor> {
 
     double target[W];  // length of the step that is taken again
 
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        Base::each_kept(act);
+        act(landed), act(settled), act(torn), act(landing), act(surface), act(culprit),
+            act(landings), act(to), act(crossed_last), act(crossed_at), act(crossings), act(stride);
+    }
+
     // The surface that a lane passes at tn, after all of them if it has held the lane before; -1:
     // none, or it has stood on it since its last event, so that the time does not move.
     TEORELL_HD std::int32_t crossed(int l) const {
@@ -48,7 +55,7 @@ class CrossingLanes : protected QuietLanes<V, Method, Executor> {
 
     // The sides of lanes at tn, from the state there, after events or an action; where they stand
     // on a surface, the side to which they go.
-    TEORELL_HD void find_sides(unsigned lanes, bool after_action = false) {
+    TEORELL_HD TEORELL_APART void find_sides(unsigned lanes, bool after_action = false) {
         if (at.n_surfaces == 0 || lanes == 0) return;
         distances_at_start();
         unsigned changed = 0, on = 0;
@@ -71,7 +78,7 @@ class CrossingLanes : protected QuietLanes<V, Method, Executor> {
 
     // Whether accepted steps pass a surface. Returns the lanes that take their step again, of
     // length `target`, or not at all: those of `landed` among them stand at a crossing.
-    TEORELL_HD unsigned look(unsigned accepted, V t_new, V h_step) {
+    TEORELL_HD TEORELL_APART unsigned look(unsigned accepted, V t_new, V h_step) {
         landed = settled = 0;
         if (at.n_surfaces == 0 || accepted == 0) return 0;
         for (int i = 0; i < n_nodes; ++i) distances_at_node(i, t_new, h_step);
@@ -111,7 +118,7 @@ class CrossingLanes : protected QuietLanes<V, Method, Executor> {
 
     // Lanes whose steps end in values that are not finite within the tolerance of a surface that
     // they go to: they stand at the crossing.
-    TEORELL_HD void cross_here(unsigned lanes) {
+    TEORELL_HD TEORELL_APART void cross_here(unsigned lanes) {
         if (at.n_surfaces == 0 || lanes == 0) return;
         tolerances(at.yn, get(at.scalar + s_tn));
         rates_at_start();
@@ -126,7 +133,7 @@ class CrossingLanes : protected QuietLanes<V, Method, Executor> {
     }
 
     // One lane at its crossing: to the other side.
-    TEORELL_HD void cross_surface(int l) {
+    TEORELL_HD TEORELL_APART void cross_surface(int l) {
         const int k = surface[l];
         const bool jump = m.surface_kinds[k] == of_jump || m.surface_kinds[k] == of_output;
         rates_at_start();
@@ -197,7 +204,7 @@ class CrossingLanes : protected QuietLanes<V, Method, Executor> {
     double stride[W];     // before it was cut short
 
     // A lane that passes a surface in its step. True: it takes the step again, to end there.
-    TEORELL_HD bool land(int l) {
+    TEORELL_HD TEORELL_APART bool land(int l) {
         int first = -1;
         double theta = 2.0;
         for (int k = 0; k < at.n_surfaces; ++k) {

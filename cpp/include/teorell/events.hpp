@@ -2,8 +2,6 @@
 // event, and when two times are one event.
 #pragma once
 
-#include <cstdint>
-
 #include "workspace.hpp"
 
 namespace teorell {
@@ -40,6 +38,13 @@ class EventLanes : protected WorkspaceLanes<V> {
     int running[W];      // infusions that have started and not ended
     unsigned steep = 0;  // lanes at whose last event a power of time begins (FirstStep)
 
+    // Everything that lanes keep from step to step beside their workspace: where a time loop is
+    // given up and made again (on a device), it goes on with the same.
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        act(stop), act(patient), act(event), act(event_end), act(running), act(steep);
+    }
+
     TEORELL_HD void seat_events(int l, std::int64_t i) {
         patient[l] = i;
         event[l] = b.event_offsets[i * b.event_offset_stride];
@@ -55,7 +60,7 @@ class EventLanes : protected WorkspaceLanes<V> {
     }
 
     // All that happens at tn, up to event `end`.
-    TEORELL_HD void apply_events(int l, std::int64_t end) {
+    TEORELL_HD TEORELL_APART void apply_events(int l, std::int64_t end) {
         const double now = tn(l), latest = now + event_tolerance(now);
         steep &= ~(1u << l);
         bool stale = false;  // a parameter has changed since the coefficients were prepared

@@ -7,10 +7,10 @@
 
 TEORELL_BEGIN
 
-// Executor: void stages(double* ws), tangent(double* ws), rhs(double* ws).
-template <class V, class Method, class Executor>
-class Forward : ForwardEvents<V, Method, Executor> {
-    using Base = ForwardEvents<V, Method, Executor>;
+// Executor: void stages(double* ws), tangent(double* ws), rhs(double* ws). Record: a Tape.
+template <class V, class Method, class Executor, class Record>
+class Forward : ForwardEvents<V, Method, Executor, Record> {
+    using Base = ForwardEvents<V, Method, Executor, Record>;
     using P = Pack<V>;
     using Base::g, Base::execute, Base::carried, Base::r, Base::mark, Base::piece;
     using Base::next_staged, Base::staged, Base::get, Base::put, Base::in, Base::has,
@@ -22,18 +22,18 @@ class Forward : ForwardEvents<V, Method, Executor> {
     using Base::ydot, Base::coefdot, Base::paramdot, Base::ratedot, Base::load;
 
   public:
-    // Two workspaces, [slots][W] each, and two of [directions][n + n_coef + n_params][W], all
-    // aligned.
-    Forward(const Programs& programs, const Batch& batch, const Tangents& tangents,
-            Executor executor, const Tape& tape, double* workspace, double* staging, double* dots,
-            double* staged_dots)
-        : Base(programs, batch, tangents, executor, tape, workspace, staging, dots),
+    static constexpr bool of_failures = true;  // up to where they failed
+
+    // Two workspaces, [slots][W] each, two of [directions][n + n_coef + n_params][W], all aligned,
+    // and a number for each direction.
+    TEORELL_HD Forward(const Programs& programs, const Batch& batch, const Tangents& tangents,
+                       Executor executor, const Record& tape, double* workspace, double* staging,
+                       double* dots, double* staged_dots, double* shifts)
+        : Base(programs, batch, tangents, executor, tape, workspace, staging, dots, shifts),
           coming(staged_dots) {}
 
-    bool without_memory() const { return Base::shifts.data == nullptr; }
-
-    void run(std::int64_t first, std::int64_t count) {
-        next_patient = first, end_patient = first + count;
+    TEORELL_HD void run(std::int64_t first, std::int64_t count) {
+        start(first, count);
         for (;;) {
             refill();
             if (active == 0) return;
@@ -41,12 +41,30 @@ class Forward : ForwardEvents<V, Method, Executor> {
         }
     }
 
+    // --- the same in parts
+
+    TEORELL_HD void start(std::int64_t first, std::int64_t count) {
+        next_patient = first, end_patient = first + count;
+    }
+    // At most so many steps, which are counted down; false: there are more.
+    TEORELL_HD bool walk(std::int64_t& left) {
+        for (;;) {
+            refill();
+            if (active == 0) return true;
+            if (left == 0) return false;
+            --left;
+            step();
+        }
+    }
+
+    using Base::each_kept;
+
   private:
     double* coming;
 
     // --- patients into lanes
 
-    void refill() {
+    TEORELL_HD TEORELL_APART void refill() {
         constexpr unsigned all = W == 32 ? ~0u : (1u << W) - 1u;
         while (active != all) {
             for (int l = 0; l < W; ++l) {
@@ -61,13 +79,13 @@ class Forward : ForwardEvents<V, Method, Executor> {
         }
     }
 
-    double parameter_dot(std::int64_t d, std::int64_t patient, int k) const {
+    TEORELL_HD double parameter_dot(std::int64_t d, std::int64_t patient, int k) const {
         return g.parameters == nullptr ? 0.0
                                        : g.parameters[d * g.parameter_strides[0] +
                                                       patient * g.parameter_strides[1] + k];
     }
 
-    void stage_tangents() {
+    TEORELL_HD TEORELL_APART void stage_tangents() {
         for (std::int64_t d = 0; d < g.directions; ++d) {
             for (int l = 0; l < W; ++l)
                 for (int k = 0; k < at.n_params; ++k)
@@ -85,7 +103,7 @@ class Forward : ForwardEvents<V, Method, Executor> {
         }
     }
 
-    void begin(int l, int from) {
+    TEORELL_HD TEORELL_APART void begin(int l, int from) {
         Base::seat(l, from);
         Base::set_rates(l, -1);
         for (std::int64_t d = 0; d < g.directions; ++d) {
@@ -104,7 +122,7 @@ class Forward : ForwardEvents<V, Method, Executor> {
     }
 
     // On over the ends of stretches until there is a step to take, or the tape ends.
-    void settle(int l) {
+    TEORELL_HD void settle(int l) {
         for (;;) {
             const bool last = stretch[l] + 1 == of[l]->stretches.size;
             const std::int64_t end =
@@ -118,7 +136,7 @@ class Forward : ForwardEvents<V, Method, Executor> {
 
     // --- one step
 
-    void step() {
+    TEORELL_HD TEORELL_APART void step() {
         for_each(active, [this](int l) { Base::load_step(l); });
         execute.stages(ws);
         for (int k = 0; k < at.n; ++k)

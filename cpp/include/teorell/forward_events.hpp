@@ -5,11 +5,11 @@
 
 TEORELL_BEGIN
 
-// Executor: as for Forward.
-template <class V, class Method, class Executor>
-class ForwardEvents : protected ForwardReductions<V, Method, Executor> {
+// Executor, Record: as for Forward.
+template <class V, class Method, class Executor, class Record>
+class ForwardEvents : protected ForwardReductions<V, Method, Executor, Record> {
   protected:
-    using Base = ForwardReductions<V, Method, Executor>;
+    using Base = ForwardReductions<V, Method, Executor, Record>;
     using P = Pack<V>;
     using Base::g, Base::execute, Base::carried, Base::r;
     using Base::get, Base::put, Base::lane, Base::current;
@@ -17,16 +17,16 @@ class ForwardEvents : protected ForwardReductions<V, Method, Executor> {
     using Base::patient, Base::stretch, Base::of;
     using Base::ydot, Base::coefdot, Base::paramdot, Base::ratedot, Base::load;
 
-    ForwardEvents(const Programs& programs, const Batch& batch, const Tangents& tangents,
-                  Executor executor, const Tape& tape, double* workspace, double* staging,
-                  double* dots)
+    TEORELL_HD ForwardEvents(const Programs& programs, const Batch& batch, const Tangents& tangents,
+                             Executor executor, const Record& tape, double* workspace,
+                             double* staging, double* dots, double* shifts)
         : Base(programs, batch, tangents, executor, tape, workspace, staging, dots),
-          shifts(tangents.directions) {}
+          shifts(shifts) {}
 
-    const Doubles shifts;  // of the time of a crossing, in each direction
+    double* shifts;  // of the time of a crossing, in each direction
 
     // One lane at the start of its stretch: the events there, and the samples.
-    void cross(int l) {
+    TEORELL_HD TEORELL_APART void cross(int l) {
         const Stretch& s = current(l);
         const std::int64_t from = Base::first_event(l);
         lane(at.scalar + s_tn, l) = s.t;
@@ -56,9 +56,11 @@ class ForwardEvents : protected ForwardReductions<V, Method, Executor> {
     }
 
   private:
+    TEORELL_HD double& shift(std::int64_t d) const { return shifts[d * (Base::stride / Base::W)]; }
+
     // The tangents through one event; region f holds the right-hand side before it where times have
     // tangents.
-    void event(int l, std::int64_t e) {
+    TEORELL_HD TEORELL_APART void event(int l, std::int64_t e) {
         for (int k = 0; g.event_time != nullptr && k < at.n; ++k)
             lane(at.ynew + k, l) = lane(at.f + k, l);
         Base::apply(l, e);
@@ -84,13 +86,13 @@ class ForwardEvents : protected ForwardReductions<V, Method, Executor> {
     }
 
     // Parameters and their tangents as they hold in the stretch.
-    void change_parameters(int l) {
+    TEORELL_HD void change_parameters(int l) {
         Base::set_parameters(l, stretch[l]);
         for (std::int64_t d = 0; d < g.directions; ++d) prepare_tangents(l, d);
     }
 
     // The tangents over a surface, as Reverse::pass_back has them.
-    void pass(int l, std::int32_t crossed) {
+    TEORELL_HD TEORELL_APART void pass(int l, std::int32_t crossed) {
         const int surface = Base::surface_of(crossed);
         Base::right_hand_side(l, execute);
         const double before = Base::distance_rate(l, surface);
@@ -106,60 +108,61 @@ class ForwardEvents : protected ForwardReductions<V, Method, Executor> {
             load(d);
             for (int k = 0; k < at.n; ++k) put(at.ydot + k, get(at.yndot + k));
             interpret<V>(m.surfaces_jvp, ws);
-            shifts.data[d] = -lane(at.gdot + surface, l) / rate;
-            if (r.count > 0 && !held) Base::extrema_at_events(l, d, shifts.data[d], shifts.data[d]);
+            shift(d) = -lane(at.gdot + surface, l) / rate;
+            if (r.count > 0 && !held) Base::extrema_at_events(l, d, shift(d), shift(d));
         }
-        if (r.count > 0 && !held) Base::integrals_beside(l, 1.0, shifts.data);
+        if (r.count > 0 && !held)
+            Base::integrals_beside(l, 1.0, [this](std::int64_t d) { return shift(d); });
         change_parameters(l);
-        if (r.count > 0 && !held) Base::integrals_beside(l, -1.0, shifts.data);
+        if (r.count > 0 && !held)
+            Base::integrals_beside(l, -1.0, [this](std::int64_t d) { return shift(d); });
         Base::right_hand_side(l, execute);
         for (int k = 0; k < at.n; ++k) {
             const double jump = lane(at.ynew + k, l) - lane(at.f + k, l);
             for (std::int64_t d = 0; d < g.directions && jump != 0.0; ++d)
-                ydot(carried, d, k)[l] += jump * shifts.data[d];
+                ydot(carried, d, k)[l] += jump * shift(d);
         }
     }
 
     // Of the actions that follow: those of the time of the last event here.
-    void note_shifts(int l, std::int64_t from, std::int64_t to) {
+    TEORELL_HD void note_shifts(int l, std::int64_t from, std::int64_t to) {
         for (std::int64_t d = 0; d < g.directions; ++d)
-            shifts.data[d] =
-                g.event_time == nullptr || to == from ? 0.0 : Base::time_dot(l, d, to - 1);
+            shift(d) = g.event_time == nullptr || to == from ? 0.0 : Base::time_dot(l, d, to - 1);
     }
 
     // The tangents through an action, as Reverse::act_back has them.
-    void act(int l, std::int32_t event) {
-        if (r.count > 0) Base::integrals_beside(l, 1.0, shifts.data);
+    TEORELL_HD TEORELL_APART void act(int l, std::int32_t event) {
+        if (r.count > 0)
+            Base::integrals_beside(l, 1.0, [this](std::int64_t d) { return shift(d); });
         Base::right_hand_side(l, execute);
         interpret<V>(m.action_rates, ws);
         for (std::int64_t d = 0; d < g.directions; ++d) {
             load(d);
             for (int k = 0; k < at.n; ++k) put(at.ydot + k, get(at.yndot + k));
             interpret<V>(m.actions_jvp, ws);
-            for (int k = 0; k < at.n; ++k)
-                ydot(carried, d, k)[l] += lane(at.f + k, l) * shifts.data[d];
+            for (int k = 0; k < at.n; ++k) ydot(carried, d, k)[l] += lane(at.f + k, l) * shift(d);
             for (int a = 0; a < at.n_actions; ++a)
                 if (m.action_events[a] == event)
                     ydot(carried, d, m.action_states[a])[l] =
-                        lane(at.actdot + a, l) + lane(at.actrate + a, l) * shifts.data[d];
+                        lane(at.actdot + a, l) + lane(at.actrate + a, l) * shift(d);
         }
         if (at.n_surfaces > 0 && Base::sides_change(l)) change_parameters(l);
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.after(*of[l], stretch[l])[k];
-        if (r.count > 0) Base::integrals_beside(l, -1.0, shifts.data);
+        if (r.count > 0)
+            Base::integrals_beside(l, -1.0, [this](std::int64_t d) { return shift(d); });
         Base::right_hand_side(l, execute);
         for (std::int64_t d = 0; d < g.directions; ++d)
-            for (int k = 0; k < at.n; ++k)
-                ydot(carried, d, k)[l] -= lane(at.f + k, l) * shifts.data[d];
+            for (int k = 0; k < at.n; ++k) ydot(carried, d, k)[l] -= lane(at.f + k, l) * shift(d);
     }
 
-    bool changes(std::int64_t from, std::int64_t to) const {
+    TEORELL_HD bool changes(std::int64_t from, std::int64_t to) const {
         for (std::int64_t e = from; e < to; ++e)
             if (Base::changes_parameters(b.event_kinds[e])) return true;
         return false;
     }
 
     // At a reset.
-    void forget(int l, std::int64_t d, std::int32_t target) {
+    TEORELL_HD void forget(int l, std::int64_t d, std::int32_t target) {
         for (int k = 0; k < at.n_rates; ++k) ratedot(d, k)[l] = 0.0;
         if (target == to_initial) {
             load(d);
@@ -170,13 +173,13 @@ class ForwardEvents : protected ForwardReductions<V, Method, Executor> {
             ydot(carried, d, k)[l] = target == to_initial ? lane(at.yndot + k, l) : 0.0;
     }
 
-    void load_parameters(int l, std::int64_t d) {
+    TEORELL_HD void load_parameters(int l, std::int64_t d) {
         for (int k = 0; k < at.n_params; ++k)
             lane(at.paramsdot + k, l) = paramdot(carried, d, k)[l];
     }
 
     // Of coefficients after a change; the tangents of rates stay.
-    void prepare_tangents(int l, std::int64_t d) {
+    TEORELL_HD TEORELL_APART void prepare_tangents(int l, std::int64_t d) {
         load_parameters(l, d);
         interpret<V>(m.prepare_jvp, ws);
         for (int k = 0; k < at.n_coef - at.n_rates; ++k)

@@ -6,18 +6,18 @@
 
 TEORELL_BEGIN
 
-// Executor: as for Forward.
-template <class V, class Method, class Executor>
-class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
+// Executor, Record: as for Forward.
+template <class V, class Method, class Executor, class Record>
+class ForwardReductions : protected ForwardSamples<V, Method, Executor, Record> {
   protected:
-    using Base = ForwardSamples<V, Method, Executor>;
+    using Base = ForwardSamples<V, Method, Executor, Record>;
     using P = Pack<V>;
     using Base::get, Base::lane, Base::for_each, Base::current, Base::g, Base::execute;
     using Base::patient, Base::record, Base::of, Base::active, Base::W, Base::at;
 
-    ForwardReductions(const Programs& programs, const Batch& batch, const Tangents& tangents,
-                      Executor executor, const Tape& tape, double* workspace, double* staging,
-                      double* dots)
+    TEORELL_HD ForwardReductions(const Programs& programs, const Batch& batch,
+                                 const Tangents& tangents, Executor executor, const Record& tape,
+                                 double* workspace, double* staging, double* dots)
         : Base(programs, batch, tangents, executor, tape, workspace, staging, dots),
           r(batch.reductions) {
         for (int k = 0; k < r.count; ++k) has_areas = has_areas || r.kinds[k] == area;
@@ -26,7 +26,13 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
     const Reductions& r;
     std::int64_t mark[W], piece[W];  // the next crossing, and the next piece of a step
 
-    void reductions_within(std::int64_t d) {
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        Base::each_kept(act);
+        act(mark), act(piece);
+    }
+
+    TEORELL_HD TEORELL_APART void reductions_within(std::int64_t d) {
         while (has_areas && areas_of_pieces(d)) {}
         for (int k = 0; k < r.count; ++k) {
             unsigned due = 0;
@@ -61,7 +67,7 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
     }
 
     // All events of the stretch that a lane is about to cross, from yn before them.
-    void reductions_at_events(int l, std::int64_t from, std::int64_t to) {
+    TEORELL_HD TEORELL_APART void reductions_at_events(int l, std::int64_t from, std::int64_t to) {
         for (std::int64_t e = from; e < to; ++e) {
             reductions_beside(l, e, 1.0);
             Base::apply(l, e);
@@ -72,7 +78,7 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
     }
 
     // Extrema at events, or at a crossing, whose times have these tangents.
-    void extrema_at_events(int l, std::int64_t d, double first, double last) {
+    TEORELL_HD void extrema_at_events(int l, std::int64_t d, double first, double last) {
         for (int k = 0; k < r.count; ++k) {
             const Mark& found = of[l]->marks.data[k];
             if (found.step < 0 || !in_window(r.window(k, patient[l]), current(l).t)) continue;
@@ -82,28 +88,36 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
         }
     }
 
-    double time_dot(int l, std::int64_t d, std::int64_t e) const {
+    TEORELL_HD double time_dot(int l, std::int64_t d, std::int64_t e) const {
         return g.event_time[d * g.event_strides[0] + patient[l] * g.event_strides[1] + e];
     }
 
-    // The same at an action, whose time has these tangents.
-    void integrals_beside(int l, double sign, const double* shifts) {
-        integrals_at(l, sign, [shifts](std::int64_t d) { return shifts[d]; });
+    // What integrals have on one side of a point whose time moves by moved(d).
+    template <class Moved>
+    TEORELL_HD void integrals_beside(int l, double sign, Moved moved) {
+        Base::outputs_of_lane(l, execute);
+        for (int k = 0; k < r.count; ++k) {
+            const double* window = r.window(k, patient[l]);
+            if (!is_integral(r.kinds[k]) || !in_window(window, current(l).t)) continue;
+            const double piece =
+                sign * integrand(r.kinds[k], lane(at.out + r.outputs[k], l), window[2]);
+            for (std::int64_t d = 0; d < g.directions; ++d) reduced(l, k, d) += piece * moved(d);
+        }
     }
 
   private:
     bool has_areas = false;
 
-    double& reduced(int l, int k, std::int64_t d) const {
+    TEORELL_HD double& reduced(int l, int k, std::int64_t d) const {
         return g.reduced[(patient[l] * r.count + k) * g.directions + d];
     }
 
-    void push_forward_inside(std::int64_t d, V theta) {
+    TEORELL_HD void push_forward_inside(std::int64_t d, V theta) {
         Base::push_forward_at(d, theta, get(at.scalar + s_tn) + theta * get(at.scalar + s_h));
     }
 
     // The next piece of the step in each lane; false: none is left.
-    bool areas_of_pieces(std::int64_t d) {
+    TEORELL_HD bool areas_of_pieces(std::int64_t d) {
         Piece pieces[W];
         unsigned due = 0;
         for_each(active, [&](int l) {
@@ -129,20 +143,8 @@ class ForwardReductions : protected ForwardSamples<V, Method, Executor> {
     }
 
     // What an event moves directly: the bound of a piece of an integral.
-    void reductions_beside(int l, std::int64_t e, double sign) {
-        integrals_at(l, sign, [&](std::int64_t d) { return time_dot(l, d, e); });
-    }
-
-    template <class Moved>
-    void integrals_at(int l, double sign, Moved moved) {
-        Base::outputs_of_lane(l, execute);
-        for (int k = 0; k < r.count; ++k) {
-            const double* window = r.window(k, patient[l]);
-            if (!is_integral(r.kinds[k]) || !in_window(window, current(l).t)) continue;
-            const double piece =
-                sign * integrand(r.kinds[k], lane(at.out + r.outputs[k], l), window[2]);
-            for (std::int64_t d = 0; d < g.directions; ++d) reduced(l, k, d) += piece * moved(d);
-        }
+    TEORELL_HD void reductions_beside(int l, std::int64_t e, double sign) {
+        integrals_beside(l, sign, [&](std::int64_t d) { return time_dot(l, d, e); });
     }
 };
 

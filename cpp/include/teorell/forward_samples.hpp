@@ -7,19 +7,19 @@
 
 TEORELL_BEGIN
 
-// Executor: as for Forward.
-template <class V, class Method, class Executor>
-class ForwardSamples : protected TapeWalk<V> {
+// Executor, Record: as for Forward.
+template <class V, class Method, class Executor, class Record>
+class ForwardSamples : protected TapeWalk<V, Record> {
   protected:
-    using Base = TapeWalk<V>;
+    using Base = TapeWalk<V, Record>;
     using P = Pack<V>;
     using Base::get, Base::put, Base::lane, Base::for_each, Base::current;
     using Base::patient, Base::record, Base::sample, Base::of, Base::active;
     using Base::W, Base::m, Base::at, Base::b, Base::ws;
 
-    ForwardSamples(const Programs& programs, const Batch& batch, const Tangents& tangents,
-                   Executor executor, const Tape& tape, double* workspace, double* staging,
-                   double* dots)
+    TEORELL_HD ForwardSamples(const Programs& programs, const Batch& batch,
+                              const Tangents& tangents, Executor executor, const Record& tape,
+                              double* workspace, double* staging, double* dots)
         : Base(programs, batch, tape, workspace, staging),
           g(tangents),
           execute(executor),
@@ -30,23 +30,25 @@ class ForwardSamples : protected TapeWalk<V> {
     double* carried;
 
     // Of direction d: the tangent of state k, of coefficient k, and of parameter k.
-    double* ydot(double* dots, std::int64_t d, int k) const {
-        return dots + (d * (at.n + at.n_coef + at.n_params) + k) * W;
+    TEORELL_HD double* ydot(double* dots, std::int64_t d, int k) const {
+        return dots + (d * (at.n + at.n_coef + at.n_params) + k) * Base::stride;
     }
-    double* coefdot(double* dots, std::int64_t d, int k) const { return ydot(dots, d, at.n + k); }
-    double* paramdot(double* dots, std::int64_t d, int k) const {
+    TEORELL_HD double* coefdot(double* dots, std::int64_t d, int k) const {
+        return ydot(dots, d, at.n + k);
+    }
+    TEORELL_HD double* paramdot(double* dots, std::int64_t d, int k) const {
         return coefdot(dots, d, at.n_coef + k);
     }
-    double* ratedot(std::int64_t d, int k) const {
+    TEORELL_HD double* ratedot(std::int64_t d, int k) const {
         return coefdot(carried, d, at.rates - at.coef + k);
     }
 
-    void load(std::int64_t d) {
+    TEORELL_HD void load(std::int64_t d) {
         for (int k = 0; k < at.n; ++k) put(at.yndot + k, P::load(ydot(carried, d, k)));
         for (int k = 0; k < at.n_coef; ++k) put(at.coefdot + k, P::load(coefdot(carried, d, k)));
     }
 
-    void samples_within(std::int64_t d) {
+    TEORELL_HD TEORELL_APART void samples_within(std::int64_t d) {
         const auto waits = [this](int l) {
             return sample[l] < of[l]->steps.data[record[l]].sample;
         };
@@ -70,7 +72,7 @@ class ForwardSamples : protected TapeWalk<V> {
     }
 
     // The tangents of the outputs at theta, into region outdot.
-    void push_forward_at(std::int64_t d, V theta, V now) {
+    TEORELL_HD TEORELL_APART void push_forward_at(std::int64_t d, V theta, V now) {
         V weights[Method::stages];
         dense_weights<V, Method>(theta, weights);
         for (int i = 0; i < m.n_output_states; ++i) {
@@ -87,7 +89,7 @@ class ForwardSamples : protected TapeWalk<V> {
     }
 
     // Of one lane that stands at an event with the state y.
-    void samples_here(int l, const double* y) {
+    TEORELL_HD TEORELL_APART void samples_here(int l, typename Record::Row y) {
         const std::int64_t from = sample[l];
         if (from == current(l).sample_after) return;
         for (int k = 0; k < at.n; ++k) lane(at.y + k, l) = y[k];
@@ -102,7 +104,7 @@ class ForwardSamples : protected TapeWalk<V> {
     }
 
   private:
-    double* derivative(int l, std::int64_t d, int o) const {
+    TEORELL_HD double* derivative(int l, std::int64_t d, int o) const {
         return g.values +
                ((Base::first_row(patient[l], 0) + sample[l]) * at.n_out + o) * g.directions + d;
     }

@@ -5,9 +5,9 @@
 #pragma once
 
 #include "actions.hpp"
+#include "no_tape.hpp"
 #include "status.hpp"
 #include "step_control.hpp"
-#include "tape.hpp"
 
 TEORELL_BEGIN
 
@@ -34,7 +34,7 @@ class Group : ActionLanes<V, Method, Executor> {
           queue(queue),
           record(record),
           side(staging) {
-        clear_workspace(m, b, W, side);
+        Base::clear_new(side);
     }
 
     TEORELL_HD void run() {
@@ -44,6 +44,25 @@ class Group : ActionLanes<V, Method, Executor> {
             if (queue.cancelled()) return abandon();
             advance();
         }
+    }
+
+    // The same for at most so many steps, which are counted down; false: patients are left.
+    TEORELL_HD bool run(std::int64_t& left) {
+        for (;;) {
+            refill();
+            if (active == 0) return true;
+            if (queue.cancelled()) return abandon(), true;
+            if (left == 0) return false;
+            --left;
+            advance();
+        }
+    }
+
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        Base::each_kept(act);
+        act(h), act(steps), act(rejected), act(growth), act(staged), act(negatives), act(n_staged),
+            act(next_staged), act(active), act(moved), act(troubled);
     }
 
   private:
@@ -83,7 +102,7 @@ class Group : ActionLanes<V, Method, Executor> {
             in(w, at.params + at.n_params + s, l) = m.switch_before[s];
     }
 
-    TEORELL_HD void refill() {
+    TEORELL_HD TEORELL_APART void refill() {
         constexpr unsigned all = W == 32 ? ~0u : (1u << W) - 1u;
         while (active != all) {
             unsigned fresh = 0;
@@ -124,7 +143,7 @@ class Group : ActionLanes<V, Method, Executor> {
     // Lanes at tn: samples before the event, the events there, samples after, and a new first step.
     // Where records have an order, samples lie between events: each is a crossing of its own,
     // without a step between. So is the passing of a surface, which comes before the events there.
-    TEORELL_HD void cross_events(unsigned lanes) {
+    TEORELL_HD TEORELL_APART void cross_events(unsigned lanes) {
         for (unsigned left = lanes; left != 0;) {
             for_each(left, [this](int l) {
                 record.arrive(patient[l], sample[l], has(due, l) ? -1 : Base::crossed(l),
@@ -217,7 +236,7 @@ class Group : ActionLanes<V, Method, Executor> {
         for_each(accepted, [&](int l) { sample_before[l] = sample[l]; });
         Base::sample_within(accepted, t_new, h_step, at_event);
         if (b.reductions.count > 0) Base::reduce(accepted, t_new, h_step, record);
-        double* states[W] = {};
+        typename Record::Row states[W] = {};
         for_each(accepted, [&](int l) {
             states[l] = record.step(patient[l], lane(at.scalar + s_h, l), sample[l],
                                     sample_before[l], event[l], values_of(l));
@@ -259,7 +278,8 @@ class Group : ActionLanes<V, Method, Executor> {
                  [this](int l) { record.leave(patient[l], sample[l], event[l], values_of(l)); });
     }
 
-    TEORELL_HD void reject(unsigned refused, unsigned small, unsigned pivots, V h_step) {
+    TEORELL_HD TEORELL_APART void reject(unsigned refused, unsigned small, unsigned pivots,
+                                         V h_step) {
         alignas(Base::alignment) double step[W], err2[W], valid[W];
         P::store(step, h_step);
         P::store(err2, get(at.scalar + s_err2));
@@ -292,7 +312,7 @@ class Group : ActionLanes<V, Method, Executor> {
 
     // --- first step after the start or an event
 
-    TEORELL_HD void first_step(unsigned lanes) {
+    TEORELL_HD TEORELL_APART void first_step(unsigned lanes) {
         const FirstStep<V> first = find_first_step<V, Method>(*this, b, execute, stop);
         const auto mask = P::from_bits(lanes);
         P::store(h, select(mask, first.h, P::load(h)));
@@ -311,7 +331,7 @@ class Group : ActionLanes<V, Method, Executor> {
 
     // --- the end of a patient
 
-    TEORELL_HD void finish(int l, Status status) {
+    TEORELL_HD TEORELL_APART void finish(int l, Status status) {
         const std::int64_t i = patient[l];
         const double nan = infinity - infinity;
         b.status[i] = status;

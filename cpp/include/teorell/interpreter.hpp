@@ -7,12 +7,15 @@
 
 TEORELL_BEGIN
 
-// workspace: [slot][lane] float64, aligned to a register.
+// workspace: [slot][lane] float64, aligned to a register; or, of a lane with a stride, its first
+// slot.
 template <class V>
-TEORELL_HD void interpret(const std::int32_t* code, double* workspace) {
+TEORELL_HD TEORELL_APART void interpret(const std::int32_t* code, double* workspace) {
     using P = Pack<V>;
     const auto at = [workspace](std::int32_t slot) {
-        return workspace + static_cast<std::int64_t>(slot) * P::width;
+        double* place = workspace + static_cast<std::int64_t>(slot) * P::stride;
+        TEORELL_IN_DEVICE_MEMORY(place);
+        return place;
     };
     const auto get = [at](std::int32_t slot) { return P::load(at(slot)); };
     const V one = P::broadcast(1.0), zero = P::broadcast(0.0);

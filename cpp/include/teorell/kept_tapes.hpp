@@ -2,13 +2,28 @@
 // they fit a budget; who does not fit is solved again.
 #pragma once
 
-#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 
+#include "memory.hpp"
 #include "tape_records.hpp"
 
 TEORELL_BEGIN
+
+struct PatientTape : PatientRecord<Growing, double*> {
+    Growing<double> states;    // of a tape that is kept: the memory of its ring, of all steps
+    std::int64_t charged = 0;  // bytes of it that the budget has given
+    bool dropped = false;      // of a tape to keep: it is not here
+
+    template <class Do>
+    void each_array(Do act) {
+        act(steps), act(pieces), act(marks), act(stretches), act(values), act(states);
+    }
+    void release() {
+        each_array([](auto& array) { array.release(); });
+        charged = 0;
+    }
+};
 
 // The tapes of all patients of a call, and how much memory they may still take.
 struct KeptTapes {

@@ -4,13 +4,9 @@
 // NaN and infinity are data here.
 #pragma once
 
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-
 #include "host_device.hpp"
 
-#if !defined(__CUDACC__)
+#if defined(TEORELL_ON_HOST)
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
 #elif defined(__SSE2__)
@@ -24,7 +20,7 @@ TEORELL_BEGIN
 
 // One lane. Where the processor has no fused multiply-add, fma is a product and a sum (x86-64-v2
 // and older).
-#if defined(__CUDACC__) || defined(__FMA__) || defined(__aarch64__)
+#if !defined(TEORELL_ON_HOST) || defined(__FMA__) || defined(__aarch64__)
 constexpr bool has_fma = true;
 TEORELL_HD TEORELL_INLINE double fma(double a, double b, double c) { return ::fma(a, b, c); }
 #else
@@ -71,11 +67,11 @@ TEORELL_HD TEORELL_INLINE unsigned bits(bool mask) { return mask ? 1u : 0u; }
 TEORELL_HD TEORELL_INLINE bool any(bool mask) { return mask; }
 
 template <class V>
-struct Pack;  // width, Mask, load, store, broadcast of a lane type
+struct Pack;  // of a lane type: width, stride from slot to slot, Mask, load, store, broadcast
 
 template <>
 struct Pack<double> {
-    static constexpr int width = 1;
+    static constexpr int width = 1, stride = 1;
     using Mask = bool;
     TEORELL_HD TEORELL_INLINE static double load(const double* p) { return *p; }
     TEORELL_HD TEORELL_INLINE static void store(double* p, double a) { *p = a; }
@@ -83,7 +79,7 @@ struct Pack<double> {
     TEORELL_HD TEORELL_INLINE static bool from_bits(unsigned b) { return (b & 1u) != 0; }
 };
 
-#if !defined(__CUDACC__)
+#if defined(TEORELL_ON_HOST)
 
 #if defined(__AVX512F__)
 using Register = __m512d;
@@ -126,7 +122,7 @@ struct Lanes {
 
 template <int W>
 struct Pack<Lanes<W>> {
-    static constexpr int width = W;
+    static constexpr int width = W, stride = W;
     using Mask = teorell::Mask<W>;
     TEORELL_INLINE static Lanes<W> load(const double* p) {
         Lanes<W> a;
@@ -228,6 +224,6 @@ TEORELL_INLINE bool any(const Mask<W>& m) {
     return bits(m) != 0;
 }
 
-#endif  // !__CUDACC__
+#endif  // TEORELL_ON_HOST
 
 TEORELL_END

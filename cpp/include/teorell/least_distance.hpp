@@ -13,12 +13,12 @@ TEORELL_BEGIN
 class LeastDistance {
   public:
     // What the memory of one thread must hold.
-    static std::int64_t size(const Constraints& c) {
+    TEORELL_HD static std::int64_t size(const Constraints& c) {
         const std::int64_t n = c.n_free, m = c.n_rows;
         return 5 * m + n + m * n + 2 * m * m;
     }
 
-    LeastDistance(const Constraints& constraints, double* memory)
+    TEORELL_HD LeastDistance(const Constraints& constraints, double* memory)
         : c(constraints), n(c.n_free), m(c.n_rows) {
         const auto take = [&](std::int64_t count) {
             double* part = memory;
@@ -35,13 +35,13 @@ class LeastDistance {
     // entries: of A, as `columns` has them. With softness the constraints may be missed by s, which
     // costs |s|^2 / (2 softness): s is softness * lambda, and there always is a point. False: no
     // point was found.
-    bool solve(const double* entries, double softness = 0.0) {
+    TEORELL_HD bool solve(const double* entries, double softness = 0.0) {
         a = entries, soft = softness;
         return search(true) || search(false);
     }
 
     // Of the rows of A the largest squared length.
-    double largest_row(const double* entries) const {
+    TEORELL_HD double largest_row(const double* entries) const {
         double largest = 0.0;
         for (int i = 0; i < m; ++i) {
             double sum = 0.0;
@@ -55,7 +55,7 @@ class LeastDistance {
   private:
     // To begin with, what was active before, and what z = 0 violates: most of it will be active.
     // Where that has misled, bounds come one by one.
-    bool search(bool warm) {
+    TEORELL_HD bool search(bool warm) {
         n_active = 0;
         for (int i = 0; i < m; ++i)
             if (c.equality[i] || (warm && (lambda[i] > 0.0 || b[i] < 0.0))) add(i);
@@ -79,16 +79,16 @@ class LeastDistance {
     const double* a = nullptr;
     double *wanted, *held, *order, *rows, *gram, *factor;
 
-    int active(int k) const { return static_cast<int>(order[k]); }
-    double* row(int k) const { return rows + static_cast<std::int64_t>(k) * n; }
-    double dot_sparse(int i, const double* dense) const {
+    TEORELL_HD int active(int k) const { return static_cast<int>(order[k]); }
+    TEORELL_HD double* row(int k) const { return rows + static_cast<std::int64_t>(k) * n; }
+    TEORELL_HD double dot_sparse(int i, const double* dense) const {
         double sum = 0.0;
         for (int e = c.row_starts[i]; e < c.row_starts[i + 1]; ++e)
             sum += a[e] * dense[c.columns[e]];
         return sum;
     }
 
-    void add(int i) {
+    TEORELL_HD void add(int i) {
         const int k = n_active++;
         order[k] = i;
         for (int j = 0; j < n; ++j) row(k)[j] = 0.0;
@@ -97,7 +97,7 @@ class LeastDistance {
         gram[k * m + k] += soft;
     }
 
-    void drop(int k) {
+    TEORELL_HD void drop(int k) {
         --n_active;
         for (int j = k; j < n_active; ++j) {
             order[j] = order[j + 1];
@@ -110,7 +110,7 @@ class LeastDistance {
     }
 
     // Row k of Cholesky's factor; held: whether it does not depend on those before it.
-    void factorise(int k) {
+    TEORELL_HD void factorise(int k) {
         for (int j = 0; j <= k; ++j) {
             double sum = gram[k * m + j];
             for (int l = 0; l < j; ++l) sum -= factor[k * m + l] * factor[j * m + l];
@@ -118,7 +118,7 @@ class LeastDistance {
                 factor[k * m + j] = held[j] != 0.0 ? sum / factor[j * m + j] : 0.0;
             } else {
                 held[k] = sum > 1e-13 * gram[k * m + k] ? 1.0 : 0.0;
-                factor[k * m + k] = held[k] != 0.0 ? __builtin_sqrt(sum) : 1.0;
+                factor[k * m + k] = held[k] != 0.0 ? ::sqrt(sum) : 1.0;
             }
         }
     }
@@ -126,7 +126,7 @@ class LeastDistance {
     // The last row that was added is violated: if it is a combination of others, its multiplier
     // grows at the cost of theirs, which changes no point, until the first of a bound reaches 0:
     // that one is dropped. False: none does, so that no point satisfies all.
-    bool make_independent() {
+    TEORELL_HD bool make_independent() {
         for (;;) {
             const int last = n_active - 1;
             for (int k = 0; k <= last; ++k) factorise(k);
@@ -150,7 +150,7 @@ class LeastDistance {
     }
 
     // Whether equalities that are combinations of others, and were left out, hold as well.
-    bool equalities_hold() const {
+    TEORELL_HD bool equalities_hold() const {
         for (int k = 0; k < n_active; ++k) {
             const int i = active(k);
             if (held[k] != 0.0 || !c.equality[i]) continue;
@@ -161,7 +161,7 @@ class LeastDistance {
 
     // wanted: of the active constraints, what makes all of them hold. A row that depends on those
     // before it gets 0.
-    bool solve_active() {
+    TEORELL_HD bool solve_active() {
         for (int k = 0; k < n_active; ++k) {
             factorise(k);
             double sum = -b[active(k)];
@@ -178,7 +178,7 @@ class LeastDistance {
 
     // Towards what is wanted, until the first multiplier of a bound reaches 0: its constraint is
     // dropped. False: all the way.
-    bool step_back() {
+    TEORELL_HD bool step_back() {
         double share = 1.0;
         int first = -1;
         for (int k = 0; k < n_active; ++k) {
@@ -195,13 +195,13 @@ class LeastDistance {
         return true;
     }
 
-    void combine() {  // z = -A' lambda
+    TEORELL_HD void combine() {  // z = -A' lambda
         for (int j = 0; j < n; ++j) z[j] = 0.0;
         for (int k = 0; k < n_active; ++k)
             for (int j = 0; j < n; ++j) z[j] -= lambda[active(k)] * row(k)[j];
     }
 
-    int most_violated() const {
+    TEORELL_HD int most_violated() const {
         double worst = 0.1 * c.tolerance;
         int found = -1;
         for (int i = 0; i < m; ++i) {

@@ -2,7 +2,6 @@
 // says so: a thread that throws for the first time would need some, and the process would end.
 #pragma once
 
-#include <cstdint>
 #include <cstdlib>
 
 #include "host_device.hpp"

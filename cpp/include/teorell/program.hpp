@@ -2,8 +2,6 @@
 // views of a model's programs.
 #pragma once
 
-#include <cstdint>
-
 #include "host_device.hpp"
 
 namespace teorell {

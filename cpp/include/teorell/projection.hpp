@@ -19,14 +19,14 @@ template <class V>
 class Projector {
   public:
     static constexpr int W = Pack<V>::width;
-    static constexpr std::int64_t wide = W;  // for places in memory
-    static std::int64_t memory(const Constraints& c) {
+    static constexpr std::int64_t wide = W, stride = Pack<V>::stride;  // of places in memory
+    TEORELL_HD static std::int64_t memory(const Constraints& c) {
         return LeastDistance::size(c) + c.row_starts[c.n_rows] +
                wide * (std::int64_t{4} * c.n_free + c.n_rows);
     }
 
-    Projector(const Constraints& constraints, const Projected& projected, std::int64_t patients,
-              double* memory)
+    TEORELL_HD Projector(const Constraints& constraints, const Projected& projected,
+                         std::int64_t patients, double* memory)
         : c(constraints),
           p(projected),
           patients(patients),
@@ -40,9 +40,9 @@ class Projector {
 
     // Patients first, ..., first + count - 1, whose inputs lie in the workspace.
     template <class Evaluate>
-    void run(std::int64_t first, int count, double* ws, std::int32_t inputs, std::int32_t outputs,
-             Evaluate evaluate) {
-        x = ws + wide * inputs, r = ws + wide * outputs;
+    TEORELL_HD void run(std::int64_t first, int count, double* ws, std::int32_t inputs,
+                        std::int32_t outputs, Evaluate evaluate) {
+        x = ws + stride * inputs, r = ws + stride * outputs;
         for (int l = 0; l < count; ++l) seat(l, first + l);
         int waiting = count;
         for (int step = 0; waiting > 0; ++step) {
@@ -74,10 +74,10 @@ class Projector {
     int attempt[W] = {}, since[W] = {};  // since: the step at which the attempt began
     bool done[W] = {}, soft[W] = {};     // soft: while constraints may be missed
 
-    double& at(int l, int j) const { return x[c.free_inputs[j] * W + l]; }
-    double* of(double* region, int l) const { return region + std::int64_t{l} * n; }
+    TEORELL_HD double& at(int l, int j) const { return x[c.free_inputs[j] * stride + l]; }
+    TEORELL_HD double* of(double* region, int l) const { return region + std::int64_t{l} * n; }
 
-    void seat(int l, std::int64_t patient) {
+    TEORELL_HD void seat(int l, std::int64_t patient) {
         done[l] = soft[l] = false, moved[l] = share[l] = mu[l] = 0.0, sigma[l] = 1.0;
         attempt[l] = since[l] = 0;
         p.steps[patient] = -1;
@@ -91,7 +91,7 @@ class Projector {
 
     // Another attempt, from the point itself and then from others further and further away; false:
     // that was the last.
-    bool again(int l, int step) {
+    TEORELL_HD bool again(int l, int step) {
         if (++attempt[l] >= c.most_attempts) return false;
         since[l] = step, soft[l] = true, share[l] = mu[l] = 0.0, sigma[l] = moved[l] = 1.0;
         for (int i = 0; i < c.n_rows; ++i) lambda[l * c.n_rows + i] = 0.0;
@@ -104,7 +104,7 @@ class Projector {
     }
 
     // Coordinate j of a place to start from: all coordinates to one side, to the other, to either.
-    static double elsewhere(int number, int j) {
+    TEORELL_HD static double elsewhere(int number, int j) {
         double size = 0.1;
         for (int k = 0; k < number / 3; ++k) size *= 3.0;
         double u = 0.6180339887498949 * (j + 1) + 0.7548776662466927 * number;  // spread evenly
@@ -113,7 +113,7 @@ class Projector {
         return (number % 3 == 0 ? size : -size) * (0.75 + 0.5 * u);
     }
 
-    void hand_in(int l, std::int64_t patient) {
+    TEORELL_HD void hand_in(int l, std::int64_t patient) {
         const bool found = p.steps[patient] >= 0;
         for (int j = 0; j < n; ++j)
             p.values[j * patients + patient] = found ? at(l, j) : __builtin_nan("");
@@ -121,24 +121,24 @@ class Projector {
             p.multipliers[i * patients + patient] = found ? lambda[l * c.n_rows + i] : 0.0;
     }
 
-    double violated(int l, int i) const {
-        const double size = r[i * W + l];
+    TEORELL_HD double violated(int l, int i) const {
+        const double size = r[i * stride + l];
         return size >= 0.0 ? size : c.equality[i] ? -size : size < 0.0 ? 0.0 : size;
     }
-    double violation(int l) const {
+    TEORELL_HD double violation(int l) const {
         double worst = 0.0;
         for (int i = 0; i < c.n_rows; ++i)
             if (!(violated(l, i) <= worst)) worst = violated(l, i);
         return worst;
     }
-    double total_violation(int l) const {
+    TEORELL_HD double total_violation(int l) const {
         double sum = 0.0;
         for (int i = 0; i < c.n_rows; ++i) sum += violated(l, i);
         return sum;
     }
 
     // What must fall, where |z|^2 is `square`.
-    double height(int l, double square) const {
+    TEORELL_HD double height(int l, double square) const {
         if (!soft[l]) return 0.5 * square + mu[l] * total_violation(l);
         double sum = 0.0;
         for (int i = 0; i < c.n_rows; ++i) sum += violated(l, i) * violated(l, i);
@@ -147,7 +147,7 @@ class Projector {
 
     // From what was evaluated at the point tried: on from there, or less far. False: there is no
     // way.
-    bool move(int l) {
+    TEORELL_HD bool move(int l) {
         double *z = of(point, l), *d = of(way, l), square = 0.0;
         for (int j = 0; j < n; ++j) square += (z[j] + share[l] * d[j]) * (z[j] + share[l] * d[j]);
         const bool close = share[l] == 1.0 && moved[l] <= 1e-6;  // where differences are rounding
@@ -170,16 +170,16 @@ class Projector {
 
     // The change to the nearest point that satisfies the linearised constraints; false where there
     // is none.
-    bool find_way(int l) {
+    TEORELL_HD bool find_way(int l) {
         double *z = of(point, l), *d = of(way, l),
                *multiplier = lambda + std::int64_t{l} * c.n_rows;
         // The quadratic of the step has its minimum at z - z / sigma; distances are those from
         // there.
         const double rest = 1.0 / sigma[l];
         for (int i = 0; i < c.n_rows; ++i) {
-            double sum = -r[i * W + l];
+            double sum = -r[i * stride + l];
             for (int e = c.row_starts[i]; e < c.row_starts[i + 1]; ++e) {
-                entries[e] = r[(c.n_rows + e) * W + l] * of(scale, l)[c.columns[e]];
+                entries[e] = r[(c.n_rows + e) * stride + l] * of(scale, l)[c.columns[e]];
                 sum += entries[e] * (rest * z[c.columns[e]]);
             }
             problem.b[i] = sum;
@@ -216,7 +216,7 @@ class Projector {
     }
 
     // The height where constraints are their linearisations, at the end of the way.
-    double promised(int l) const {
+    TEORELL_HD double promised(int l) const {
         double sum = 0.0;
         for (int j = 0; j < n; ++j) sum += problem.z[j] * problem.z[j];
         for (int i = 0; i < c.n_rows; ++i)

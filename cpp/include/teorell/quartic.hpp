@@ -48,7 +48,7 @@ class Quartic {
     }
 
     // Where it is largest from lo to hi; the earliest of several.
-    TEORELL_HD double highest(double lo, double hi) const {
+    TEORELL_HD TEORELL_APART double highest(double lo, double hi) const {
         double at[n_nodes];
         const int n = pieces(lo, hi, at);
         double best = lo;
@@ -58,7 +58,8 @@ class Quartic {
     }
 
     // Where it passes a level between lo and hi, ascending; how often, at most four times.
-    TEORELL_HD int crossings(double level, double lo, double hi, double* found) const {
+    TEORELL_HD TEORELL_APART int crossings(double level, double lo, double hi,
+                                           double* found) const {
         double at[n_nodes];
         const int n = pieces(lo, hi, at);
         int count = 0;
@@ -103,7 +104,7 @@ class Quartic {
                      discriminant = b * b - 4.0 * a * c;
         if (!(discriminant > 0.0)) return 0;
         // The larger root first, without cancellation; the other from the product of both.
-        const double q = -0.5 * (b + (b < 0.0 ? -1.0 : 1.0) * __builtin_sqrt(discriminant));
+        const double q = -0.5 * (b + (b < 0.0 ? -1.0 : 1.0) * ::sqrt(discriminant));
         // Infinite or NaN where the polynomial has a lower degree.
         double first = q / a, second = c / q;
         if (second < first) {
@@ -120,7 +121,7 @@ class Quartic {
 // Weights of the five values in the integral over x from lo to hi: Boole's rule for the whole. A
 // part of it by Gauss's rule of three points (exact to degree 5) on the Lagrange polynomials of the
 // nodes.
-TEORELL_HD inline void area_weights(double lo, double hi, double* weights) {
+TEORELL_HD TEORELL_APART inline void area_weights(double lo, double hi, double* weights) {
     if (lo == 0.0 && hi == 1.0) {
         const double whole[n_nodes] = {7.0 / 90.0, 32.0 / 90.0, 12.0 / 90.0, 32.0 / 90.0,
                                        7.0 / 90.0};

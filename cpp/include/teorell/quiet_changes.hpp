@@ -21,7 +21,7 @@ class QuietLanes : protected SlidingLanes<V, Method, Executor> {
     // Of lanes that pass surfaces those for which it is the same, within a tenth of the tolerance,
     // when their sides change, one after the other, at the end of the step. A kink that is passed
     // by no more than the tolerance counts as such; what an action waits for does not.
-    TEORELL_HD unsigned without_effect(unsigned lanes, V t_new) {
+    TEORELL_HD TEORELL_APART unsigned without_effect(unsigned lanes, V t_new) {
         unsigned good = lanes, more = lanes;
         for_each(lanes, [&](int l) {
             for (int k = 0; k < at.n_surfaces; ++k)

@@ -26,11 +26,18 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         Base::execute;
     using Base::W, Base::infinity, Base::m, Base::at, Base::b, Base::ws;
 
-    // values: [n_nodes + n_checks][n_out][W], of each output in a piece of a step.
+    // values: [n_nodes + n_checks][n_out][W], or a stride apart, of each output in a piece of a
+    // step.
     TEORELL_HD ReductionLanes(const Programs& programs, const Batch& batch, Executor executor,
                               double* workspace, double* values)
         : Base(programs, batch, executor, workspace), r(batch.reductions), nodes(values) {
         for (int k = 0; k < r.count; ++k) all_linear = all_linear && r.linear[k] != 0;
+    }
+
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        Base::each_kept(act);
+        act(first_start), act(last_start), act(first_end), act(last_end);
     }
 
     TEORELL_HD void seat_reductions(int l) {
@@ -59,7 +66,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
 
     // An accepted step from tn to t_new.
     template <class Record>
-    TEORELL_HD void reduce(unsigned accepted, V t_new, V h_step, Record& record) {
+    TEORELL_HD TEORELL_APART void reduce(unsigned accepted, V t_new, V h_step, Record& record) {
         alignas(Base::alignment) double end[W], h[W];
         P::store(end, t_new);
         P::store(h, h_step);
@@ -99,7 +106,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     }
 
     // No number is left of a window that a failure has cut short.
-    TEORELL_HD void end_reductions(int l, bool whole) {
+    TEORELL_HD TEORELL_APART void end_reductions(int l, bool whole) {
         for (int k = 0; k < r.count; ++k) {
             const bool cut = !whole && !(r.window(k, patient[l])[1] <= tn(l));
             if (cut || abs(value(l, k)) == infinity) value(l, k) = time(l, k) = infinity - infinity;
@@ -118,7 +125,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     TEORELL_HD double& value(int l, int k) const { return r.values[patient[l] * r.count + k]; }
     TEORELL_HD double& time(int l, int k) const { return r.times[patient[l] * r.count + k]; }
     TEORELL_HD double* node(int i, int output) const {
-        return nodes + (static_cast<std::int64_t>(i) * at.n_out + output) * W;
+        return nodes + (static_cast<std::int64_t>(i) * at.n_out + output) * Base::stride;
     }
 
     TEORELL_HD void evaluate(int i, double x, V t_new, V h_step) {
@@ -133,7 +140,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     }
 
     // Lanes in which quartics stand for all outputs; in the others the piece is halved.
-    TEORELL_HD unsigned checked(unsigned due, V t_new, V h_step) {
+    TEORELL_HD TEORELL_APART unsigned checked(unsigned due, V t_new, V h_step) {
         for (int i = 0; i < n_checks; ++i) evaluate(n_nodes + i, check_place(i), t_new, h_step);
         unsigned good = 0;
         smooth = 0;
@@ -185,7 +192,7 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
         return sum - sum == 0.0;
     }
 
-    TEORELL_HD void add_area(unsigned inside, int k, const Part* parts, V h_step) {
+    TEORELL_HD TEORELL_APART void add_area(unsigned inside, int k, const Part* parts, V h_step) {
         double weights[n_nodes];
         area_weights(0.0, 1.0, weights);
         alignas(Base::alignment) double length[W], sums[W];
@@ -205,8 +212,8 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
     }
 
     template <class Record>
-    TEORELL_HD void add_time_above(unsigned inside, int k, const Part* parts, const double* h,
-                                   Record& record) {
+    TEORELL_HD TEORELL_APART void add_time_above(unsigned inside, int k, const Part* parts,
+                                                 const double* h, Record& record) {
         const Hull<V> hull = hull_of(r.outputs[k], 1.0);
         for_each(inside, [&](int l) {
             const double threshold = r.window(k, patient[l])[2];
@@ -234,8 +241,8 @@ class ReductionLanes : protected SampleLanes<V, Method, Executor> {
 
     // A new extremum, at the output's own value where the quartic has its own.
     template <class Record>
-    TEORELL_HD void find_extremum(unsigned inside, int k, const Part* parts, V t_new, V h_step,
-                                  Record& record) {
+    TEORELL_HD TEORELL_APART void find_extremum(unsigned inside, int k, const Part* parts, V t_new,
+                                                V h_step, Record& record) {
         const int output = r.outputs[k];
         const double sign = r.kinds[k] == maximum ? 1.0 : -1.0;
         alignas(Base::alignment) double theta[W] = {}, slope[W], h[W], found[W];

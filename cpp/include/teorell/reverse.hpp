@@ -8,9 +8,10 @@
 TEORELL_BEGIN
 
 // Executor: void stages(double* ws), reverse(double* ws), rhs(double* ws), outputs_vjp(double* ws).
-template <class V, class Method, class Executor>
-class Reverse : ReverseEvents<V, Method, Executor> {
-    using Base = ReverseEvents<V, Method, Executor>;
+// Record: a Tape.
+template <class V, class Method, class Executor, class Record>
+class Reverse : ReverseEvents<V, Method, Executor, Record> {
+    using Base = ReverseEvents<V, Method, Executor, Record>;
     using P = Pack<V>;
     using Base::g, Base::execute;
     using Base::next_staged, Base::get, Base::put, Base::lane, Base::has, Base::for_each,
@@ -21,30 +22,60 @@ class Reverse : ReverseEvents<V, Method, Executor> {
         Base::end_patient;
 
   public:
+    static constexpr bool of_failures = false;
+
     // Three workspaces, [slots][W] each, aligned.
-    Reverse(const Programs& programs, const Batch& batch, const Gradient& gradient,
-            Executor executor, const Tape& tape, double* workspace, double* staging,
-            double* waiting)
+    TEORELL_HD Reverse(const Programs& programs, const Batch& batch, const Gradient& gradient,
+                       Executor executor, const Record& tape, double* workspace, double* staging,
+                       double* waiting)
         : Base(programs, batch, gradient, executor, tape, workspace, staging, waiting) {}
 
     // Patients first, ..., first + count - 1, without those that failed. `slopes` is that of
     // patient `slopes_first`.
-    void run(std::int64_t first, std::int64_t count, const double* slopes,
-             std::int64_t slopes_first, const std::int64_t* slope_strides) {
-        next_patient = first, end_patient = first + count;
-        walk(slopes, slopes_first, slope_strides);
+    TEORELL_HD void run(std::int64_t first, std::int64_t count, const double* slopes,
+                        std::int64_t slopes_first, const std::int64_t* slope_strides) {
+        start(first, count);
+        read(slopes, slopes_first, slope_strides);
+        walk();
     }
 
     // All patients whose tapes are kept, with other threads.
-    void run(KeptTapes& kept, Run& all, const double* slopes, const std::int64_t* slope_strides) {
-        Base::source = &kept, Base::shared = &all;
-        walk(slopes, 0, slope_strides);
+    TEORELL_HD void run(const double* slopes, const std::int64_t* slope_strides) {
+        read(slopes, 0, slope_strides);
+        walk();
+    }
+
+    // --- the same in parts
+
+    TEORELL_HD void start(std::int64_t first, std::int64_t count) {
+        next_patient = first, end_patient = first + count;
+    }
+    TEORELL_HD void read(const double* slopes, std::int64_t slopes_first,
+                         const std::int64_t* slope_strides) {
+        Base::cotangent = slopes, Base::cotangent_first = slopes_first,
+        Base::strides = slope_strides;
+    }
+    // At most so many steps, which are counted down; false: there are more.
+    TEORELL_HD bool walk(std::int64_t& left) {
+        for (;;) {
+            refill();
+            if (active == 0) break;
+            if (left == 0) return false;
+            --left;
+            step();
+        }
+        Base::flush();
+        return true;
+    }
+
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        Base::each_kept(act);
+        act(fresh);
     }
 
   private:
-    void walk(const double* slopes, std::int64_t slopes_first, const std::int64_t* slope_strides) {
-        Base::cotangent = slopes, Base::cotangent_first = slopes_first,
-        Base::strides = slope_strides;
+    TEORELL_HD void walk() {
         for (;;) {
             refill();
             if (active == 0) break;
@@ -57,7 +88,7 @@ class Reverse : ReverseEvents<V, Method, Executor> {
 
     // --- patients into lanes
 
-    void refill() {
+    TEORELL_HD TEORELL_APART void refill() {
         constexpr unsigned all = W == 32 ? ~0u : (1u << W) - 1u;
         while (active != all) {
             for (int l = 0; l < W; ++l) {
@@ -71,7 +102,7 @@ class Reverse : ReverseEvents<V, Method, Executor> {
         }
     }
 
-    void begin(int l, int from) {
+    TEORELL_HD void begin(int l, int from) {
         Base::seat(l, from);
         stretch[l] = of[l]->stretches.size - 1;
         record[l] = of[l]->steps.size - 1;
@@ -87,13 +118,13 @@ class Reverse : ReverseEvents<V, Method, Executor> {
 
     // Back over the starts of stretches until there is a step to reverse, or the patient has
     // arrived.
-    void settle(int l) {
+    TEORELL_HD void settle(int l) {
         while (has(active, l) && record[l] < current(l).first_step) Base::cross(l);
     }
 
     // --- one step
 
-    void step() {
+    TEORELL_HD TEORELL_APART void step() {
         replay();
         load();
         execute.stages(ws);
@@ -111,27 +142,23 @@ class Reverse : ReverseEvents<V, Method, Executor> {
     }
 
     // Times, lengths and states of the steps; idle lanes read those of any other.
-    void load() {
+    TEORELL_HD TEORELL_APART void load() {
         alignas(64) double t[W], h[W];
-        const double* y[W];
-        const int some = __builtin_ctz(active);
+        typename Record::Row y[W];
+        const int some = Base::first_of(active);
         for (int l = 0; l < W; ++l) {
             const int from = has(active, l) ? l : some;
             const StepRecord& r = of[from]->steps.data[record[from]];
             t[l] = r.t, h[l] = r.h, y[l] = tape.state(*of[from], record[from]);
-            // The step before is next: its state is fetched while this one is worked on, which
-            // needs the nearest cache; so into the second.
-            const double* next = tape.state(*of[from], record[from] > 0 ? record[from] - 1 : 0);
-            for (int k = 0; k < at.n; k += 8) __builtin_prefetch(next + k, 0, 2);
-            __builtin_prefetch(of[from]->steps.data + (record[from] > 3 ? record[from] - 3 : 0));
+            tape.fetch_before(*of[from], record[from]);
         }
         put(at.scalar + s_tn, P::load(t));
         put(at.scalar + s_h, P::load(h));
-        collect<W>(Base::slot(at.yn), y, at.n);
+        tape.template load<W>(Base::slot(at.yn), y);
     }
 
     // States that have left the ring are computed again, from the start of their stretch.
-    void replay() {
+    TEORELL_HD TEORELL_APART void replay() {
         unsigned need = 0;
         for_each(active, [&](int l) { need |= (record[l] < fresh[l] ? 1u : 0u) << l; });
         if (need == 0) return;
@@ -142,7 +169,7 @@ class Reverse : ReverseEvents<V, Method, Executor> {
         });
         while (need != 0) {
             for_each(need, [&](int l) {
-                double* y = tape.state(*of[l], q[l]);
+                const auto y = tape.state(*of[l], q[l]);
                 for (int k = 0; k < at.n; ++k) y[k] = lane(at.yn + k, l);
                 lane(at.scalar + s_tn, l) = of[l]->steps.data[q[l]].t;
                 lane(at.scalar + s_h, l) = of[l]->steps.data[q[l]].h;

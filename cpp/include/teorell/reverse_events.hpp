@@ -7,11 +7,11 @@
 
 TEORELL_BEGIN
 
-// Executor: as for Reverse.
-template <class V, class Method, class Executor>
-class ReverseEvents : protected ReverseReductions<V, Method, Executor> {
+// Executor, Record: as for Reverse.
+template <class V, class Method, class Executor, class Record>
+class ReverseEvents : protected ReverseReductions<V, Method, Executor, Record> {
   protected:
-    using Base = ReverseReductions<V, Method, Executor>;
+    using Base = ReverseReductions<V, Method, Executor, Record>;
     using P = Pack<V>;
     using Base::g, Base::execute;
     using Base::patient, Base::stretch, Base::of;
@@ -19,17 +19,23 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor> {
     using Base::W, Base::m, Base::at, Base::b, Base::tape, Base::ws;
 
     // waiting: a third workspace.
-    ReverseEvents(const Programs& programs, const Batch& batch, const Gradient& gradient,
-                  Executor executor, const Tape& tape, double* workspace, double* staging,
-                  double* waiting)
+    TEORELL_HD ReverseEvents(const Programs& programs, const Batch& batch, const Gradient& gradient,
+                             Executor executor, const Record& tape, double* workspace,
+                             double* staging, double* waiting)
         : Base(programs, batch, gradient, executor, tape, workspace, staging), pending(waiting) {
-        clear_workspace(m, b, W, pending);
+        Base::clear_new(pending);
     }
 
-    void seat_events(int l) { by_action[l] = 0.0; }
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        Base::each_kept(act);
+        act(waiting), act(by_action), act(n_waiting);
+    }
+
+    TEORELL_HD void seat_events(int l) { by_action[l] = 0.0; }
 
     // One lane, back over the start of its stretch: samples and events there.
-    void cross(int l) {
+    TEORELL_HD TEORELL_APART void cross(int l) {
         const Stretch& s = current(l);
         const std::int64_t from = Base::first_event(l);
         lane(at.scalar + s_tn, l) = s.t;
@@ -70,11 +76,10 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor> {
     }
 
     // From coefficients to parameters, up to W patients at a time.
-    void flush() {
+    TEORELL_HD TEORELL_APART void flush() {
         if (n_waiting == 0) return;
-        for (std::int64_t k = 0; k < static_cast<std::int64_t>(at.n_params + at.n_switches) * W;
-             ++k)
-            pending[static_cast<std::int64_t>(at.paramsbar) * W + k] = 0.0;
+        for (int k = 0; k < at.n_params + at.n_switches; ++k)
+            for (int l = 0; l < W; ++l) in(pending, at.paramsbar + k, l) = 0.0;
         interpret<V>(m.initial_vjp, pending);
         interpret<V>(m.prepare_vjp, pending);
         for (int c = 0; c < n_waiting; ++c)
@@ -89,7 +94,7 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor> {
     double by_action[W];  // d L / d time of the actions since the last crossing or event
     int n_waiting = 0;
 
-    void forget_coefficients(int l) {
+    TEORELL_HD void forget_coefficients(int l) {
         for (int k = 0; k < at.n_coef - at.n_rates; ++k) lane(at.coefbar + k, l) = 0.0;
     }
 
@@ -97,7 +102,7 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor> {
     //     dy+ = dy- + (f- - f+) dt*,   dt* = -(g_y dy- + g_p dp) / (g_t + g_y f-)
     // the transpose (Hairer, Norsett & Wanner, Solving ODEs I, II.6). One that holds the solution
     // takes it back by dt* = -(g_y dy- + g_p dp) / (g_y (f- - f+)), at a time that does not move.
-    void pass_back(int l, std::int32_t crossed) {
+    TEORELL_HD TEORELL_APART void pass_back(int l, std::int32_t crossed) {
         const int surface = Base::surface_of(crossed);
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
         Base::right_hand_side(l, execute);
@@ -128,7 +133,7 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor> {
     // One lane over an action y+ = r(t*, y-), whose time t* moves with what has led to it: the
     // transpose of
     //     dy+ = r_y dy- + r_p dp + (r_y f- + r_t - f+) dt*
-    void act_back(int l, std::int32_t event, bool sides_changed) {
+    TEORELL_HD TEORELL_APART void act_back(int l, std::int32_t event, bool sides_changed) {
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.after(*of[l], stretch[l])[k];
         double by_time = 0.0;
         Base::right_hand_side(l, execute);
@@ -159,13 +164,13 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor> {
     }
 
     // Rates and parameters as they were before the stretch.
-    void go_before(int l, bool changed) {
+    TEORELL_HD void go_before(int l, bool changed) {
         Base::set_rates(l, stretch[l] - 1);
         if (changed) Base::set_parameters(l, stretch[l] - 1);
     }
 
     // The cotangent of the value of one event, and what those of everything else are before it.
-    void uncross(int l, std::int64_t e) {
+    TEORELL_HD TEORELL_APART void uncross(int l, std::int64_t e) {
         const std::int32_t target = b.event_targets[e], kind = b.event_kinds[e];
         double& value = g.event_value[Base::row(l, e)];
         if (kind == bolus || kind == given) value = lane(at.lam + target, l);
@@ -193,7 +198,7 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor> {
 
     // Of the parameter or switch that an event has changed: what held before, in its group of
     // events or before that.
-    double value_before(int l, std::int64_t e) const {
+    TEORELL_HD double value_before(int l, std::int64_t e) const {
         for (std::int64_t other = e - 1; other >= Base::first_event(l); --other)
             if (Base::changes_parameters(b.event_kinds[other]) &&
                 Base::changed_by(other) == Base::changed_by(e))
@@ -204,7 +209,7 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor> {
     // d L / d time of an event that takes the solution from one right-hand side to another: lam'
     // (f_before - f_after), with lam after the last of them, and without f_before where the states
     // forget what they were.
-    void event_times(int l, std::int64_t from, std::int64_t to) {
+    TEORELL_HD TEORELL_APART void event_times(int l, std::int64_t from, std::int64_t to) {
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
         Base::right_hand_side(l, execute);
         for (std::int64_t e = from; e < to; ++e) {
@@ -226,7 +231,7 @@ class ReverseEvents : protected ReverseReductions<V, Method, Executor> {
 
     // Waits for flush: what one lane has gathered since its last switch; at the start of time also
     // through the initial state.
-    void hand_in(int l, bool at_start) {
+    TEORELL_HD TEORELL_APART void hand_in(int l, bool at_start) {
         const int c = n_waiting++;
         waiting[c] = patient[l];
         for (int k = 0; k < at.n_params + at.n_switches; ++k)

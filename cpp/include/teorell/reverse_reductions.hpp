@@ -6,32 +6,39 @@
 
 TEORELL_BEGIN
 
-// Executor: as for Reverse.
-template <class V, class Method, class Executor>
-class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
+// Executor, Record: as for Reverse.
+template <class V, class Method, class Executor, class Record>
+class ReverseReductions : protected ReverseSamples<V, Method, Executor, Record> {
   protected:
-    using Base = ReverseSamples<V, Method, Executor>;
+    using Base = ReverseSamples<V, Method, Executor, Record>;
     using P = Pack<V>;
     using Base::get, Base::lane, Base::put, Base::for_each, Base::current, Base::g, Base::execute;
     using Base::patient, Base::record, Base::stretch, Base::of, Base::active;
     using Base::W, Base::at, Base::b, Base::tape;
 
-    ReverseReductions(const Programs& programs, const Batch& batch, const Gradient& gradient,
-                      Executor executor, const Tape& tape, double* workspace, double* staging)
+    TEORELL_HD ReverseReductions(const Programs& programs, const Batch& batch,
+                                 const Gradient& gradient, Executor executor, const Record& tape,
+                                 double* workspace, double* staging)
         : Base(programs, batch, gradient, executor, tape, workspace, staging), r(batch.reductions) {
         for (int k = 0; k < r.count; ++k) has_areas = has_areas || r.kinds[k] == area;
     }
 
-    void seat_reductions(int l) {
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        Base::each_kept(act);
+        act(mark), act(piece);
+    }
+
+    TEORELL_HD void seat_reductions(int l) {
         mark[l] = of[l]->marks.size - 1;
         piece[l] = of[l]->pieces.size - 1;
     }
 
-    std::int64_t row(int l, std::int64_t e) const {
+    TEORELL_HD std::int64_t row(int l, std::int64_t e) const {
         return g.shared_rows > 0 ? patient[l] * g.shared_rows + e : e;
     }
 
-    void reductions_within() {
+    TEORELL_HD TEORELL_APART void reductions_within() {
         while (has_areas && areas_of_pieces()) {}
         for (int k = 0; k < r.count; ++k) extremum_within(k);
         for (;;) {
@@ -53,7 +60,7 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
 
     // d L / d time of events by what they move directly: the bounds of pieces of an integral, an
     // extremum at an event.
-    void reductions_at_events(int l, std::int64_t from, std::int64_t to) {
+    TEORELL_HD TEORELL_APART void reductions_at_events(int l, std::int64_t from, std::int64_t to) {
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = tape.before(*of[l], stretch[l])[k];
         for (std::int64_t e = from; e < to; ++e) {
             double& time = g.event_time[row(l, e)];
@@ -73,7 +80,7 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
     }
 
     // d L / d time of a crossing by the extrema that stand at it.
-    double extrema_moved(int l) const {
+    TEORELL_HD double extrema_moved(int l) const {
         double sum = 0.0;
         for (int k = 0; k < r.count; ++k) {
             const Mark& found = of[l]->marks.data[k];
@@ -86,7 +93,7 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
     }
 
     // What integrals read at yn, times their cotangents.
-    void add_integrands(int l, double sign, double& sum) {
+    TEORELL_HD TEORELL_APART void add_integrands(int l, double sign, double& sum) {
         Base::outputs_of_lane(l, execute);
         for (int k = 0; k < r.count; ++k) {
             const double* window = r.window(k, patient[l]);
@@ -101,14 +108,14 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
     std::int64_t mark[W], piece[W];  // the next crossing and the next piece of a step, going back
     bool has_areas = false;
 
-    double reduced(int l, int k) const { return g.reduced[patient[l] * r.count + k]; }
+    TEORELL_HD double reduced(int l, int k) const { return g.reduced[patient[l] * r.count + k]; }
 
-    void pull_back_inside(unsigned lanes, V theta) {
+    TEORELL_HD void pull_back_inside(unsigned lanes, V theta) {
         Base::pull_back_at(lanes, theta, get(at.scalar + s_tn) + theta * get(at.scalar + s_h));
     }
 
     // The last piece of the step in each lane; false: none is left.
-    bool areas_of_pieces() {
+    TEORELL_HD bool areas_of_pieces() {
         Piece pieces[W];
         unsigned due = 0;
         for_each(active, [&](int l) {
@@ -131,7 +138,7 @@ class ReverseReductions : protected ReverseSamples<V, Method, Executor> {
         return due != 0;
     }
 
-    void extremum_within(int k) {
+    TEORELL_HD void extremum_within(int k) {
         unsigned due = 0;
         alignas(64) double theta[W] = {};
         for_each(active, [&](int l) {

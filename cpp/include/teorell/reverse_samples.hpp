@@ -7,18 +7,19 @@
 
 TEORELL_BEGIN
 
-// Executor: as for Reverse.
-template <class V, class Method, class Executor>
-class ReverseSamples : protected TapeWalk<V> {
+// Executor, Record: as for Reverse.
+template <class V, class Method, class Executor, class Record>
+class ReverseSamples : protected TapeWalk<V, Record> {
   protected:
-    using Base = TapeWalk<V>;
+    using Base = TapeWalk<V, Record>;
     using P = Pack<V>;
     using Base::get, Base::put, Base::lane, Base::for_each, Base::current;
     using Base::patient, Base::record, Base::sample, Base::of, Base::active;
     using Base::W, Base::m, Base::at, Base::b, Base::ws;
 
-    ReverseSamples(const Programs& programs, const Batch& batch, const Gradient& gradient,
-                   Executor executor, const Tape& tape, double* workspace, double* staging)
+    TEORELL_HD ReverseSamples(const Programs& programs, const Batch& batch,
+                              const Gradient& gradient, Executor executor, const Record& tape,
+                              double* workspace, double* staging)
         : Base(programs, batch, tape, workspace, staging), g(gradient), execute(executor) {}
 
     const Gradient& g;
@@ -28,21 +29,21 @@ class ReverseSamples : protected TapeWalk<V> {
     const std::int64_t* strides = nullptr;
 
     // The end of the step, for the dense output.
-    void find_ynew() {
+    TEORELL_HD void find_ynew() {
         for (int i = 0; i < m.n_sampled_states; ++i) {
             const std::int32_t k = m.sampled_states[i];
             put(at.ynew + k, get(at.y + k) + get(at.u + (Method::stages - 1) * at.n + k));
         }
     }
 
-    double slope(int l, std::int64_t sample, int o) const {
+    TEORELL_HD double slope(int l, std::int64_t sample, int o) const {
         const std::int64_t first = b.sample_offsets == nullptr
                                        ? (patient[l] - cotangent_first) * strides[0]
                                        : Base::first_row(patient[l], cotangent_first) * strides[1];
         return cotangent[first + sample * strides[1] + o * strides[2]];
     }
 
-    void interpolate(V theta) {
+    TEORELL_HD void interpolate(V theta) {
         V weights[Method::stages];
         dense_weights<V, Method>(theta, weights);
         for (int i = 0; i < m.n_sampled_states; ++i)
@@ -53,8 +54,8 @@ class ReverseSamples : protected TapeWalk<V> {
     // Cotangents of the samples inside the step, through the dense output into lam and ynbar, and
     // as moments sum of theta^r (1 - theta) theta mu into ubar: H_rj times them is what reaches
     // u_j.
-    void samples_within() {
-        std::int64_t least[W];
+    TEORELL_HD TEORELL_APART void samples_within() {
+        std::int64_t least[W] = {};
         unsigned due = 0;
         const auto pick = [&](int l) { due |= (sample[l] > least[l] ? 1u : 0u) << l; };
         for_each(active, [&](int l) {
@@ -81,7 +82,7 @@ class ReverseSamples : protected TapeWalk<V> {
     }
 
     // The cotangents in region outbar, of outputs at theta.
-    void pull_back_at(unsigned lanes, V theta, V now) {
+    TEORELL_HD TEORELL_APART void pull_back_at(unsigned lanes, V theta, V now) {
         const V zero = P::broadcast(0.0), one = P::broadcast(1.0), bow = theta * (one - theta);
         if (m.n_sampled_states > 0) interpolate(theta);
         put(at.scalar + s_t, now);
@@ -106,7 +107,7 @@ class ReverseSamples : protected TapeWalk<V> {
     }
 
     // Of one lane that stands at an event with the state y.
-    void samples_here(int l, std::int64_t least, const double* y) {
+    TEORELL_HD TEORELL_APART void samples_here(int l, std::int64_t least, typename Record::Row y) {
         if (sample[l] == least) return;
         for (int k = 0; k < at.n; ++k) lane(at.y + k, l) = y[k];
         lane(at.scalar + s_t, l) = lane(at.scalar + s_tn, l);

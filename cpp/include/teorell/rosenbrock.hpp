@@ -3,6 +3,7 @@
 // and both give the same bits.
 #pragma once
 
+#include "interpreted_model.hpp"
 #include "tableau.hpp"
 #include "workspace.hpp"
 
@@ -11,12 +12,13 @@ TEORELL_BEGIN
 // Row i of A is row i - 1 with a one added: y_i = y_{i-1} + u_{i-1}.
 template <class Method>
 TEORELL_HD constexpr bool adds_previous_stage(int i) {
+    const auto a = Method::a;  // nvcc takes the address of the array, not of its elements
     for (int j = 0; j + 1 < i; ++j)
-        if (Method::a[i][j] != Method::a[i - 1][j]) return false;
-    return i >= 2 && Method::a[i][i - 1] == 1.0;
+        if (a[i][j] != a[i - 1][j]) return false;
+    return i >= 2 && a[i][i - 1] == 1.0;
 }
 
-template <class V, class Method>
+template <class V, class Method, class Model = InterpretedModel<V>>
 struct Step : Slots<V> {
     using P = Pack<V>;
     using Slots<V>::m, Slots<V>::ws, Slots<V>::get, Slots<V>::put, Slots<V>::scalar;
@@ -56,8 +58,7 @@ struct Step : Slots<V> {
             for (int k = 0; k < L.n_ft; ++k)
                 put(u + m.ft_rows[k], fma(hd, get(L.ft + k), get(u + m.ft_rows[k])));
         }
-        interpret<V>(m.stage_rhs[i], ws);
-        interpret<V>(m.stage_solve[i], ws);
+        Model::template stage<i>(m, ws);
     }
 
     template <int i>
@@ -84,8 +85,7 @@ struct Step : Slots<V> {
             put(L.y + k, y);
             if (!m.is_signed[k]) put(L.top + k, max(get(L.top + k), abs(y)));
         }
-        interpret<V>(m.jacobian_lu, ws);
-        if (L.n_ft > 0) interpret<V>(m.df_dt, ws);
+        Model::factor(m, ws);
         stages_from<0>();
     }
 
@@ -124,7 +124,7 @@ struct Step : Slots<V> {
 template <class V, class Method>
 TEORELL_HD TEORELL_INLINE void dense_weights(V theta, V* weights) {
     using P = Pack<V>;
-    const auto H = Method::H;  // nvcc takes the address of the array, not of its elements
+    const auto H = Method::H;
     const V bow = theta * (P::broadcast(1.0) - theta);
     for (int j = 0; j < Method::stages; ++j) {
         V polynomial = P::broadcast(H[Method::dense - 1][j]);

@@ -7,6 +7,7 @@
 #include "integrate.hpp"
 #include "reverse.hpp"
 #include "run.hpp"
+#include "tape.hpp"
 
 TEORELL_BEGIN
 
@@ -85,16 +86,16 @@ void pull_back(const Programs& programs, const Batch& batch, const Gradient& gra
     double* slopes = memory.data + values;
     if (by_loss) part.values = memory.data;
     if (kept != nullptr) {
-        const Tape tape(programs.at, *kept, batch.reductions.count);
-        Reverse<V, Method, Executor>(programs, part, gradient, executor, tape, workspace,
-                                     workspace + size, workspace + 2 * size)
-            .run(*kept, run, gradient.cotangent, gradient.strides);
+        const Tape tape(programs.at, *kept, batch.reductions.count, &run);
+        Reverse<V, Method, Executor, Tape>(programs, part, gradient, executor, tape, workspace,
+                                           workspace + size, workspace + 2 * size)
+            .run(gradient.cotangent, gradient.strides);
     }
     Tape tape(programs.at, patients_a_round<V>, gradient.recorded_steps, batch.reductions.count,
               kept);
     if (memory.data == nullptr || tape.full()) return give_up(run);
-    Reverse<V, Method, Executor> reverse(programs, part, gradient, executor, tape, workspace,
-                                         workspace + size, workspace + 2 * size);
+    Reverse<V, Method, Executor, Tape> reverse(programs, part, gradient, executor, tape, workspace,
+                                               workspace + size, workspace + 2 * size);
     by_rounds<V, Method>(
         programs, part, tape, executor, run, workspace, workspace + 3 * size, by_loss,
         [&](std::int64_t first, std::int64_t count) {
@@ -116,15 +117,15 @@ void push_forward(const Programs& programs, const Batch& batch, const Tangents& 
     const Layout& at = programs.at;
     const std::int64_t dots =
         tangents.directions * (at.n + at.n_coef + at.n_params) * Pack<V>::width;
-    const Doubles memory(2 * dots);
+    const Doubles memory(2 * dots + tangents.directions);
     double* carried = memory.data;
     Tape tape(programs.at, patients_a_round<V>, 4096, batch.reductions.count);
     if (carried == nullptr || tape.full()) return give_up(run);
     for (std::int64_t i = 0; i < 2 * dots; ++i) carried[i] = 0.0;
     Batch part = batch;
-    Forward<V, Method, Executor> forward(programs, part, tangents, executor, tape, workspace,
-                                         workspace + size, carried, carried + dots);
-    if (forward.without_memory()) return give_up(run);
+    Forward<V, Method, Executor, Tape> forward(programs, part, tangents, executor, tape, workspace,
+                                               workspace + size, carried, carried + dots,
+                                               carried + 2 * dots);
     by_rounds<V, Method>(
         programs, part, tape, executor, run, workspace, workspace + 2 * size, false,
         [&](std::int64_t first, std::int64_t count) { forward.run(first, count); });

@@ -2,8 +2,6 @@
 // on.
 #pragma once
 
-#include <cstdint>
-
 #include "host_device.hpp"
 
 namespace teorell {

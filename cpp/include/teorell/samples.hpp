@@ -26,6 +26,12 @@ class SampleLanes : protected EventLanes<V> {
     std::int64_t sample[W], n_samples[W];  // taken, and in all
     const double* times[W];
 
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        Base::each_kept(act);
+        act(next_sample), act(sample), act(n_samples), act(times);
+    }
+
     TEORELL_HD void seat_samples(int l) {
         sample[l] = 0;
         n_samples[l] = Base::sample_count(patient[l]);
@@ -54,7 +60,7 @@ class SampleLanes : protected EventLanes<V> {
     }
 
     // Samples at tn itself, for lanes that stand at an event (or at the start).
-    TEORELL_HD void sample_here(unsigned lanes) {
+    TEORELL_HD TEORELL_APART void sample_here(unsigned lanes) {
         for (;;) {
             unsigned due = 0;
             for_each(lanes, [&](int l) { due |= (due_here(l) ? 1u : 0u) << l; });
@@ -87,7 +93,8 @@ class SampleLanes : protected EventLanes<V> {
     // Samples inside the accepted step from tn to tn + h, by the dense output. Lanes that end at an
     // event take samples there too if the user asked for the state before it, and leave them for
     // after it otherwise.
-    TEORELL_HD void sample_within(unsigned accepted, V t_new, V h_step, unsigned at_event) {
+    TEORELL_HD TEORELL_APART void sample_within(unsigned accepted, V t_new, V h_step,
+                                                unsigned at_event) {
         alignas(Base::alignment) double limit[W];
         P::store(limit, t_new);
         for_each(at_event, [&](int l) {
@@ -120,7 +127,7 @@ class SampleLanes : protected EventLanes<V> {
         });
     }
 
-    TEORELL_HD void interpolate(V theta) {
+    TEORELL_HD TEORELL_APART void interpolate(V theta) {
         V weights[Method::stages];
         dense_weights<V, Method>(theta, weights);
         for (int i = 0; i < m.n_output_states; ++i) {

@@ -31,6 +31,12 @@ class SlidingLanes : protected SurfaceLanes<V, Method, Executor> {
     unsigned holding = 0;  // lanes that one has taken back where they stand
     double pace[W];        // of these: how far they may step
 
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        Base::each_kept(act);
+        act(slides), act(holding), act(pace), act(entered), act(limit);
+    }
+
     TEORELL_HD bool held(int l, int k) const { return lane(at.push + k, l) > 0.0; }
     TEORELL_HD void release(int l, int k) { lane(at.push + k, l) = 0.0; }
 

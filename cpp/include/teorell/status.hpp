@@ -2,7 +2,7 @@
 // alone.
 #pragma once
 
-#include <cstdint>
+#include "host_device.hpp"
 
 namespace teorell {
 

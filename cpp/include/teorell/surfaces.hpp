@@ -51,7 +51,7 @@ class SurfaceLanes : protected ReductionLanes<V, Method, Executor> {
     }
 
     TEORELL_HD std::int32_t node(int k, int i) const { return at.gnodes + n_nodes * k + i; }
-    TEORELL_HD void distances_at_node(int i, V t_new, V h_step) {
+    TEORELL_HD TEORELL_APART void distances_at_node(int i, V t_new, V h_step) {
         const V theta = P::broadcast(i / (n_nodes - 1.0));
         V weights[Method::stages];
         dense_weights<V, Method>(theta, weights);
@@ -68,7 +68,7 @@ class SurfaceLanes : protected ReductionLanes<V, Method, Executor> {
     }
 
     // How far the distances may be off within the tolerances of the states, into region gtol.
-    TEORELL_HD void tolerances(std::int32_t states, V t) {
+    TEORELL_HD TEORELL_APART void tolerances(std::int32_t states, V t) {
         put(at.scalar + s_t, t);
         for (int j = 0; j < m.n_surface_states; ++j)
             put(at.y + m.surface_states[j], get(states + m.surface_states[j]));
@@ -114,7 +114,7 @@ class SurfaceLanes : protected ReductionLanes<V, Method, Executor> {
     }
 
     // Where in the step a lane passes a surface first, in theta; 2: nowhere.
-    TEORELL_HD double passes(int l, int k) const {
+    TEORELL_HD TEORELL_APART double passes(int l, int k) const {
         double room[n_nodes];
         const double last = lane(node(k, n_nodes - 1), l);
         if (!room_of(l, k, room)) return same(side_of(last), side(l, k)) ? 2.0 : 0.0;

@@ -10,7 +10,7 @@
 
 TEORELL_BEGIN
 
-template <class V, class Method>
+template <class V, class Method, class Model = InterpretedModel<V>>
 struct TangentStep : Slots<V> {
     using P = Pack<V>;
     using Slots<V>::m, Slots<V>::ws, Slots<V>::get, Slots<V>::put, Slots<V>::scalar;
@@ -21,7 +21,7 @@ struct TangentStep : Slots<V> {
     TEORELL_HD void operator()() const {
         const auto& L = m.at;
         put(L.scalar + s_t, scalar(s_tn));
-        interpret<V>(m.second_jvp, ws);
+        Model::second_dot(m, ws);
         stages_from<0>();
         for (int k = 0; k < L.n; ++k)
             put(L.ydot + k, get(L.ydot + k) + get(L.udot + (s - 1) * L.n + k));
@@ -44,8 +44,7 @@ struct TangentStep : Slots<V> {
                                u = L.u + i * L.n + m.entries[std::int64_t{3} * e + 1];
             put(row, fma(get(L.entries + e), get(u), get(row)));
         }
-        interpret<V>(m.stage_jvp[i], ws);
-        interpret<V>(m.stage_solve_dot[i], ws);
+        Model::template stage_dot<i>(m, ws);
         if constexpr (i + 1 < s) stages_from<i + 1>();
     }
 

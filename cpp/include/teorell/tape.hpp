@@ -6,24 +6,25 @@
 // Or what is recorded goes to the tapes of all patients (KeptTapes), with all states.
 #pragma once
 
-#include <cstdint>
 #include <cstdlib>
 
+#include "batch.hpp"
 #include "kept_tapes.hpp"
-#include "program.hpp"
+#include "run.hpp"
+#include "status.hpp"
+#include "tape_places.hpp"
 #include "transpose.hpp"
 
 TEORELL_BEGIN
 
-class Tape {
+class Tape : public TapePlaces<PatientTape> {
   public:
     // kept: tapes that are elsewhere, of patients that are not to be solved again.
     Tape(const Layout& at, std::int64_t patients, std::int64_t ring_steps, int reductions,
          const KeptTapes* kept = nullptr)
-        : at_(at),
+        : TapePlaces(at, ring_steps),
           elsewhere_(kept),
           count_(patients),
-          ring_steps_(ring_steps),
           reductions_(reductions),
           patients_(new_patients(patients)) {
         const auto states = static_cast<std::size_t>(patients * ring_steps * at.n);
@@ -34,13 +35,13 @@ class Tape {
             patients_[i].ring = ring_ + i * ring_steps * at.n;
     }
     // The tapes that are kept, to record or to walk along; several threads may do so, each with
-    // patients of its own.
-    Tape(const Layout& at, KeptTapes& kept, int reductions)
-        : at_(at),
+    // patients of its own. walkers: what those share that walk along them.
+    Tape(const Layout& at, KeptTapes& kept, int reductions, Run* walkers = nullptr)
+        : TapePlaces(at, all_steps),
           count_(kept.patients),
-          ring_steps_(all_steps),
           reductions_(reductions),
           kept_(&kept),
+          walkers_(walkers),
           patients_(kept.tapes) {}
     Tape(const Tape&) = delete;
     Tape& operator=(const Tape&) = delete;
@@ -71,24 +72,26 @@ class Tape {
     }
 
     PatientTape& of(std::int64_t patient) const { return patients_[patient - first_]; }
-    std::int64_t ring_steps() const { return ring_steps_; }
-    std::int64_t stretch_size() const {
-        return 2 * at_.n + at_.n_rates + at_.n_params + at_.n_switches;
+
+    // More patients to walk along, with other threads; false where there are none.
+    bool more(const Batch& b, std::int64_t count, std::int64_t& first, std::int64_t& end) const {
+        if (walkers_ == nullptr || is_cancelled(*walkers_)) return false;
+        first = __atomic_fetch_add(&kept_->next, count, __ATOMIC_RELAXED);
+        if (first >= b.patients) return first = end = b.patients, false;
+        end = first + count < b.patients ? first + count : b.patients;
+        std::int64_t done = 0;
+        for (std::int64_t i = first; i < end; ++i)
+            done += holds(i) || b.status[i] != success ? 1 : 0;
+        add_finished(*walkers_, done);
+        return true;
     }
-    double* state(const PatientTape& p, std::int64_t step) const {
-        return p.ring + step % ring_steps_ * at_.n;
-    }
-    double* before(const PatientTape& p, std::int64_t stretch) const {
-        return p.values.data + stretch * stretch_size();
-    }
-    double* after(const PatientTape& p, std::int64_t stretch) const {
-        return before(p, stretch) + at_.n;
-    }
-    double* rates(const PatientTape& p, std::int64_t stretch) const {
-        return after(p, stretch) + at_.n;
-    }
-    double* parameters(const PatientTape& p, std::int64_t stretch) const {
-        return rates(p, stretch) + at_.n_rates;
+
+    // The step before one that is read is next: its state is fetched while that one is worked on,
+    // which needs the nearest cache; so into the second.
+    TEORELL_INLINE void fetch_before(const PatientTape& p, std::int64_t step) const {
+        const double* next = state(p, step > 0 ? step - 1 : 0);
+        for (int k = 0; k < at_.n; k += 8) __builtin_prefetch(next + k, 0, 2);
+        __builtin_prefetch(p.steps.data + (step > 3 ? step - 3 : 0));
     }
 
     // --- recording; `lane(slot)` is a slot's value in the lane of the patient
@@ -111,13 +114,7 @@ class Tape {
     void leave(std::int64_t patient, std::int64_t sample, std::int64_t event, Lane lane) {
         if (full_ || of(patient).dropped) return;
         PatientTape& p = of(patient);
-        const std::int64_t last = p.stretches.size - 1;
-        p.stretches.data[last].sample_after = sample;
-        p.stretches.data[last].event = event;
-        for (int k = 0; k < at_.n; ++k) after(p, last)[k] = lane(at_.yn + k);
-        for (int k = 0; k < at_.n_rates; ++k) rates(p, last)[k] = lane(at_.rates + k);
-        for (int k = 0; k < at_.n_params + at_.n_switches; ++k)
-            parameters(p, last)[k] = lane(at_.params + k);
+        end_events(p, sample, event, lane);
     }
 
     // A step from the state at tn, about to be taken; where the state goes (`states` puts it
@@ -145,6 +142,11 @@ class Tape {
     template <int W>
     void states(const double* yn, double* const* to) const {
         distribute<W>(yn, to, at_.n);
+    }
+    // Into region yn of W lanes, a state for each.
+    template <int W>
+    TEORELL_INLINE void load(double* yn, const double* const* from) const {
+        collect<W>(yn, from, at_.n);
     }
 
     // The patient's simulation is over. Of one that failed nothing is kept.
@@ -175,14 +177,14 @@ class Tape {
   private:
     static constexpr std::int64_t all_steps = std::int64_t{1} << 40;  // more than anybody takes
 
-    const Layout& at_;
     const KeptTapes* elsewhere_ = nullptr;
-    std::int64_t count_, ring_steps_, first_ = 0;
+    std::int64_t count_, first_ = 0;
     int reductions_;
     bool full_ = false;
     bool missing_ = false;    // memory for what was last recorded
     std::int64_t grown_ = 0;  // bytes that it took, until they are charged
     KeptTapes* kept_ = nullptr;
+    Run* walkers_ = nullptr;
     PatientTape* patients_;
     double* ring_ = nullptr;
 
@@ -238,24 +240,6 @@ class Tape {
         return static_cast<PatientTape*>(
             std::calloc(static_cast<std::size_t>(count), sizeof(PatientTape)));
     }
-};
-
-// The forward solve alone records nothing.
-struct NoTape {
-    template <class Lane>
-    TEORELL_HD void arrive(std::int64_t, std::int64_t, std::int32_t, std::int32_t, Lane) {}
-    template <class Lane>
-    TEORELL_HD void leave(std::int64_t, std::int64_t, std::int64_t, Lane) {}
-    template <class Lane>
-    TEORELL_HD double* step(std::int64_t, double, std::int64_t, std::int64_t, std::int64_t, Lane) {
-        return nullptr;
-    }
-    template <int W>
-    TEORELL_HD void states(const double*, double* const*) const {}
-    TEORELL_HD void end(std::int64_t, bool) {}
-    TEORELL_HD void piece(std::int64_t, double, double) {}
-    TEORELL_HD void extremum(std::int64_t, int, double, double) {}
-    TEORELL_HD void crossing(std::int64_t, int, double, double) {}
 };
 
 TEORELL_END

@@ -2,9 +2,7 @@
 // state, what held between events, and where reductions read.
 #pragma once
 
-#include <cstdint>
-
-#include "memory.hpp"
+#include "host_device.hpp"
 
 TEORELL_BEGIN
 
@@ -39,26 +37,17 @@ struct Piece {
     double start, width;
 };
 
-struct PatientTape {
-    Growing<StepRecord> steps;
-    Growing<Piece> pieces;  // of steps that reductions have read
+// Array: of T, with `data` and `size`. Row: doubles, one after the other for who reads them.
+template <template <class> class Array, class Row_>
+struct PatientRecord {
+    using Row = Row_;
+    Array<StepRecord> steps;
+    Array<Piece> pieces;  // of steps that reductions have read
     // The extremum of each reduction (or a mark without a step), then crossings in their order.
-    Growing<Mark> marks;
-    Growing<Stretch> stretches;
-    Growing<double> values;
-    double* ring = nullptr;    // [step % ring_steps][state]
-    Growing<double> states;    // of a tape that is kept: the memory of its ring, of all steps
-    std::int64_t charged = 0;  // bytes of it that the budget has given
-    bool dropped = false;      // of a tape to keep: it is not here
-
-    template <class Do>
-    void each_array(Do act) {
-        act(steps), act(pieces), act(marks), act(stretches), act(values), act(states);
-    }
-    void release() {
-        each_array([](auto& array) { array.release(); });
-        charged = 0;
-    }
+    Array<Mark> marks;
+    Array<Stretch> stretches;
+    Array<double> values;
+    Row ring{};  // [step % ring_steps][state]
 };
 
 TEORELL_END

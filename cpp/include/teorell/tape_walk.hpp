@@ -4,15 +4,15 @@
 #pragma once
 
 #include "reductions.hpp"
-#include "run.hpp"
 #include "status.hpp"
-#include "tape.hpp"
+#include "tape_places.hpp"
 
 TEORELL_BEGIN
 
 constexpr double taken_back = 1.9;  // 2 would take it back to the other side for ever
 
-template <class V>
+// Record: a Tape.
+template <class V, class Record>
 class TapeWalk : protected WorkspaceLanes<V> {
   protected:
     using Base = WorkspaceLanes<V>;
@@ -20,40 +20,32 @@ class TapeWalk : protected WorkspaceLanes<V> {
     using Base::W, Base::m, Base::at, Base::b, Base::ws, Base::put, Base::lane, Base::in;
 
     // Two workspaces, [slots][W] each, aligned.
-    TapeWalk(const Programs& programs, const Batch& batch, const Tape& tape, double* workspace,
-             double* staging)
+    TEORELL_HD TapeWalk(const Programs& programs, const Batch& batch, const Record& tape,
+                        double* workspace, double* staging)
         : Base(programs, batch, workspace), tape(tape), side(staging) {
-        clear_workspace(m, b, W, side);
+        Base::clear_new(side);
     }
 
-    const Tape& tape;
+    const Record& tape;
     double* side;
     std::int64_t next_patient = 0, end_patient = 0;
     std::int64_t patient[W], record[W], stretch[W], sample[W];
     const double* times[W];
-    const PatientTape* of[W];
+    const typename Record::Patient* of[W];
     std::int64_t staged[W];
     int n_staged = 0, next_staged = 0;
     unsigned active = 0;
-    // Where patients come from a few at a time, instead of all at once.
-    KeptTapes* source = nullptr;
-    Run* shared = nullptr;
 
-    // More patients from there; false where there are none.
-    bool take_patients() {
-        if (source == nullptr || is_cancelled(*shared)) return false;
-        next_patient = __atomic_fetch_add(&source->next, W, __ATOMIC_RELAXED);
-        if (next_patient >= b.patients) return next_patient = end_patient = b.patients, false;
-        end_patient = next_patient + W < b.patients ? next_patient + W : b.patients;
-        std::int64_t done = 0;
-        for (std::int64_t i = next_patient; i < end_patient; ++i)
-            done += tape.holds(i) || b.status[i] != success ? 1 : 0;
-        add_finished(*shared, done);
-        return true;
+    // Everything that lanes keep from step to step beside their workspace, as EventLanes has it.
+    template <class Act>
+    TEORELL_HD void each_kept(Act& act) {
+        act(next_patient), act(end_patient), act(patient), act(record), act(stretch), act(sample);
+        act(times), act(staged), act(n_staged), act(next_staged), act(active);
+        for (int l = 0; l < W; ++l) of[l] = &tape.of(patient[l]);
     }
 
-    const Stretch& current(int l) const { return of[l]->stretches.data[stretch[l]]; }
-    std::int64_t first_event(int l) const {
+    TEORELL_HD const Stretch& current(int l) const { return of[l]->stretches.data[stretch[l]]; }
+    TEORELL_HD std::int64_t first_event(int l) const {
         return stretch[l] > 0 ? of[l]->stretches.data[stretch[l] - 1].event
                               : b.event_offsets[patient[l] * b.event_offset_stride];
     }
@@ -61,10 +53,10 @@ class TapeWalk : protected WorkspaceLanes<V> {
     // Parameters of up to W patients that are `wanted`, as they hold at the start or the end, and
     // their coefficients; false if there is none.
     template <class Wanted>
-    bool stage_patients(bool from_the_end, Wanted wanted) {
+    TEORELL_HD bool stage_patients(bool from_the_end, Wanted wanted) {
         n_staged = next_staged = 0;
         for (; n_staged < W; ++next_patient) {
-            if (next_patient >= end_patient && !take_patients()) break;
+            if (next_patient >= end_patient && !tape.more(b, W, next_patient, end_patient)) break;
             if (wanted(next_patient)) staged[n_staged++] = next_patient;
         }
         if (n_staged == 0) return false;
@@ -78,7 +70,7 @@ class TapeWalk : protected WorkspaceLanes<V> {
         return true;
     }
 
-    void seat(int l, int from) {
+    TEORELL_HD void seat(int l, int from) {
         patient[l] = staged[from];
         times[l] = Base::sample_times(patient[l]);
         of[l] = &tape.of(patient[l]);
@@ -89,26 +81,26 @@ class TapeWalk : protected WorkspaceLanes<V> {
     }
 
     // The empty lane idles on a harmless state.
-    void leave(int l) {
+    TEORELL_HD void leave(int l) {
         active &= ~(1u << l);
         for (int k = 0; k < at.n; ++k) lane(at.yn + k, l) = 0.0;
         lane(at.scalar + s_h, l) = 1.0;
     }
 
-    void load_step(int l) {
+    TEORELL_HD void load_step(int l) {
         lane(at.scalar + s_tn, l) = of[l]->steps.data[record[l]].t;
         lane(at.scalar + s_h, l) = of[l]->steps.data[record[l]].h;
     }
 
     // What holds in a stretch; before the first, no infusion runs and no parameter or switch has
     // changed.
-    double parameter(std::int64_t i, std::int64_t which, int k) const {
+    TEORELL_HD double parameter(std::int64_t i, std::int64_t which, int k) const {
         if (which >= 0) return tape.parameters(tape.of(i), which)[k];
         return k < at.n_params ? b.columns[k][i * b.column_strides[k]]
                                : m.switch_before[k - at.n_params];
     }
     // Do sides of surfaces change at the start of the stretch?
-    bool sides_change(int l) const {
+    TEORELL_HD bool sides_change(int l) const {
         for (int k = at.n_params + at.n_switches - at.n_surfaces; k < at.n_params + at.n_switches;
              ++k) {
             const double now = parameter(patient[l], stretch[l], k),
@@ -119,36 +111,36 @@ class TapeWalk : protected WorkspaceLanes<V> {
     }
 
     // How fast the distance of one lane, at tn and yn, changes with the rates in region f.
-    double distance_rate(int l, int surface) const {
+    TEORELL_HD double distance_rate(int l, int surface) const {
         interpret<V>(m.surface_rates, ws);
         return lane(at.grate + surface, l);
     }
 
     // What a stretch says of a surface that is passed at its start: which it is, and whether it has
     // held the lane before.
-    int surface_of(std::int32_t crossed) const { return crossed % at.n_surfaces; }
+    TEORELL_HD int surface_of(std::int32_t crossed) const { return crossed % at.n_surfaces; }
 
     // The rate by which the time of a passing follows from the distance. Where the rates on both
     // sides lead the lane back, the surface holds it (SlidingLanes): the distance is taken away
     // along the difference of the rates. Within a step what moves across the surface grows; it is
     // taken back so far that it is none in the mean.
-    double passing_rate(int l, std::int32_t crossed, double before, double after) const {
+    TEORELL_HD double passing_rate(int l, std::int32_t crossed, double before, double after) const {
         if (!is_held(l, surface_of(crossed), before, after)) return before;
         return (before - after) / (crossed < at.n_surfaces ? 1.0 : taken_back);
     }
 
     // Do the rates on both sides of a surface lead a lane back to it, at the start of its stretch?
-    bool is_held(int l, int surface, double before, double after) const {
+    TEORELL_HD bool is_held(int l, int surface, double before, double after) const {
         const int side = at.n_params + at.n_switches - at.n_surfaces + surface;
         const double to = parameter(patient[l], stretch[l], side);
         return to * before > 0.0 && to * after < 0.0;
     }
 
-    void set_rates(int l, std::int64_t which) {
+    TEORELL_HD void set_rates(int l, std::int64_t which) {
         for (int k = 0; k < at.n_rates; ++k)
             lane(at.rates + k, l) = which < 0 ? 0.0 : tape.rates(*of[l], which)[k];
     }
-    void set_parameters(int l, std::int64_t which) {
+    TEORELL_HD TEORELL_APART void set_parameters(int l, std::int64_t which) {
         for (int k = 0; k < at.n_params + at.n_switches; ++k)
             lane(at.params + k, l) = parameter(patient[l], which, k);
         interpret<V>(m.prepare, ws);
@@ -156,7 +148,7 @@ class TapeWalk : protected WorkspaceLanes<V> {
 
     // The right-hand side at tn and yn of one lane, into region f.
     template <class Executor>
-    void right_hand_side(int l, const Executor& execute) {
+    TEORELL_HD void right_hand_side(int l, const Executor& execute) {
         lane(at.scalar + s_t, l) = lane(at.scalar + s_tn, l);
         for (int k = 0; k < at.n; ++k)
             lane(at.y + k, l) = lane(at.yn + k, l), put(at.f + k, P::broadcast(0.0));
@@ -165,14 +157,15 @@ class TapeWalk : protected WorkspaceLanes<V> {
 
     // The outputs at tn and yn of one lane, into region out.
     template <class Executor>
-    void outputs_of_lane(int l, const Executor& execute) {
+    TEORELL_HD void outputs_of_lane(int l, const Executor& execute) {
         lane(at.scalar + s_t, l) = lane(at.scalar + s_tn, l);
         for (int k = 0; k < at.n; ++k) lane(at.y + k, l) = lane(at.yn + k, l);
         execute.outputs(ws);
     }
 
     // d area / d output at one of the nodes of a piece of the step that a lane is at.
-    double area_weight(int l, int reduction, const Piece& piece, int node) const {
+    TEORELL_HD TEORELL_APART double area_weight(int l, int reduction, const Piece& piece,
+                                                int node) const {
         const double* window = b.reductions.window(reduction, patient[l]);
         const double t = lane(at.scalar + s_tn, l), h = lane(at.scalar + s_h, l);
         const Part part =
@@ -185,7 +178,7 @@ class TapeWalk : protected WorkspaceLanes<V> {
 
     // What an event does to yn, rates and coefficients; the rates that hold after several are those
     // of the tape.
-    void apply(int l, std::int64_t e) {
+    TEORELL_HD TEORELL_APART void apply(int l, std::int64_t e) {
         const std::int32_t target = b.event_targets[e];
         const double value = b.event_values[e];
         switch (b.event_kinds[e]) {
@@ -207,10 +200,11 @@ class TapeWalk : protected WorkspaceLanes<V> {
         }
     }
 
-    static bool changes_parameters(std::int32_t kind) {
+    TEORELL_HD static bool changes_parameters(std::int32_t kind) {
         return kind == switch_over || kind == parameter_change;
     }
-    std::int32_t changed_by(std::int64_t e) const {  // the slot of the parameter or switch
+    TEORELL_HD std::int32_t changed_by(
+        std::int64_t e) const {  // the slot of the parameter or switch
         return at.params + b.event_targets[e] + (b.event_kinds[e] == switch_over ? at.n_params : 0);
     }
 };

@@ -2,9 +2,11 @@
 // lanes, transposed in registers. A lane at a time would take a load and a store for each number.
 #pragma once
 
-#include <utility>
-
 #include "lanes.hpp"
+
+#if defined(TEORELL_ON_HOST)
+#include <utility>
+#endif
 
 TEORELL_BEGIN
 
@@ -16,7 +18,7 @@ TEORELL_INLINE void collect(double* to, const double* const* rows, std::int64_t 
 template <int W>
 TEORELL_INLINE void distribute(const double* from, double* const* rows, std::int64_t count);
 
-#if !defined(__CUDACC__)
+#if defined(TEORELL_ON_HOST)
 
 // A register of elements of two, numbered from those of a on to those of b.
 template <std::size_t... from>

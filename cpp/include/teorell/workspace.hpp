@@ -6,13 +6,15 @@
 
 TEORELL_BEGIN
 
-// A workspace of `width` lanes before its first use.
-TEORELL_HD inline void clear_workspace(const Programs& m, const Batch& b, int width, double* w) {
+// A workspace before its first use.
+template <class V>
+TEORELL_HD void clear_workspace(const Programs& m, const Batch& b, double* w) {
+    constexpr std::int64_t width = Pack<V>::width, stride = Pack<V>::stride;
     const Layout& at = m.at;
-    for (std::int64_t i = 0; i < static_cast<std::int64_t>(at.slots) * width; ++i) w[i] = 0.0;
     const auto fill = [=](std::int32_t slot, double value) {
-        for (int l = 0; l < width; ++l) w[slot * width + l] = value;
+        for (int l = 0; l < width; ++l) w[slot * stride + l] = value;
     };
+    for (int s = 0; s < at.slots; ++s) fill(s, 0.0);
     for (int i = 0; i < at.n_const; ++i) fill(at.constants + i, m.constants[i]);
     for (int k = 0; k < at.n; ++k) fill(at.atol + k, b.atol[k]);
     fill(at.scalar + s_rtol, b.rtol);
@@ -23,15 +25,17 @@ TEORELL_HD inline void clear_workspace(const Programs& m, const Batch& b, int wi
 template <class V>
 struct Slots {
     using P = Pack<V>;
-    static constexpr int W = P::width;
+    static constexpr int W = P::width, stride = P::stride;
     // Of arrays of lanes: on a device each patient has a stack.
     static constexpr int alignment = W == 1 ? 8 : 64;
-    static constexpr double infinity = 1e308 * 10.0;
+    static constexpr double infinity = TEORELL_INFINITY;
     const Programs& m;
     double* ws;
 
     TEORELL_HD TEORELL_INLINE double* slot(std::int32_t s) const {
-        return ws + static_cast<std::int64_t>(s) * W;
+        double* place = ws + static_cast<std::int64_t>(s) * stride;
+        TEORELL_IN_DEVICE_MEMORY(place);
+        return place;
     }
     TEORELL_HD TEORELL_INLINE V get(std::int32_t s) const { return P::load(slot(s)); }
     TEORELL_HD TEORELL_INLINE void put(std::int32_t s, V v) const { P::store(slot(s), v); }
@@ -43,15 +47,21 @@ template <class V>
 class WorkspaceLanes : protected Slots<V> {
   protected:
     using P = Pack<V>;
-    using Slots<V>::W, Slots<V>::m, Slots<V>::ws, Slots<V>::slot;
+    using Slots<V>::W, Slots<V>::stride, Slots<V>::m, Slots<V>::ws, Slots<V>::slot;
 
     TEORELL_HD WorkspaceLanes(const Programs& programs, const Batch& batch, double* workspace)
         : Slots<V>{programs, workspace}, at(programs.at), b(batch) {
-        clear_workspace(m, b, W, ws);
+        clear_new(ws);
     }
 
     const Layout& at;
     const Batch& b;
+
+    // Of a device the memory outlives the lanes, which are made again by each launch: who owns it
+    // has cleared it.
+    TEORELL_HD void clear_new(double* w) const {
+        if constexpr (stride == W) clear_workspace<V>(m, b, w);
+    }
 
     // The samples of patient i: how many, when, and their first row in what belongs to patients
     // from `first` on.
@@ -70,12 +80,18 @@ class WorkspaceLanes : protected Slots<V> {
     TEORELL_HD double& lane(std::int32_t s, int l) const { return slot(s)[l]; }
     TEORELL_HD double& tn(int l) const { return lane(at.scalar + s_tn, l); }
     TEORELL_HD static double& in(double* w, std::int32_t s, int l) {
-        return w[static_cast<std::int64_t>(s) * W + l];
+        return w[static_cast<std::int64_t>(s) * stride + l];
     }
     TEORELL_HD static bool has(unsigned set, int l) { return (set >> l) & 1u; }
+    TEORELL_HD TEORELL_INLINE static int first_of([[maybe_unused]] unsigned set) {
+#if defined(TEORELL_ON_HOST)
+        if constexpr (W > 1) return __builtin_ctz(set);
+#endif
+        return 0;
+    }
     template <class Action>
     TEORELL_HD TEORELL_INLINE static void for_each(unsigned set, Action action) {
-        for (; set != 0; set &= set - 1) action(W == 1 ? 0 : __builtin_ctz(set));
+        for (; set != 0; set &= set - 1) action(first_of(set));
     }
 };
 

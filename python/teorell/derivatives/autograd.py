@@ -95,8 +95,8 @@ def constant(value: Any, what: str) -> Array:
         )
     if value.device.type != "cpu":
         raise InputError(
-            f"{what} lies on device {value.device} (this version computes on the CPU, and moves "
-            f"nothing by itself). Give {what}.cpu()."
+            f"{what} lies on device {value.device} (it is read on the CPU, and nothing moves "
+            f"by itself). Give {what}.cpu()."
         )
     return numpy_of(value)
 

@@ -140,7 +140,8 @@ class Batch:
     """
 
     programs: Programs
-    columns: tuple[Array, ...]  # a parameter each, () or (patients,), any stride
+    # a parameter each, () or (patients,), any stride: NumPy, for a device also DeviceArray
+    columns: tuple[Any, ...]
     patients: int
     timeline: Timeline
     times: Array | Samples  # (times,) non-decreasing, or of each patient its own

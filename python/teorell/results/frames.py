@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import is_tensor
+from teorell.arrays import on_host
 from teorell.errors import InputError
 from teorell.packages import needed
 
@@ -60,7 +60,7 @@ def dataframe_of_reductions(solution: Solution) -> Any:
         columns["id"] = labels.pop("id")
         units |= solution.people.units
     columns |= {
-        name: values.numpy(force=True) if is_tensor(values) else values
+        name: on_host(values, f"the reductions {name!r}")
         for name, values in solution.reductions.items()
     }
     frame = pd.DataFrame(columns | labels)
@@ -83,7 +83,7 @@ def dataset_of(solution: Solution) -> Any:
         for k, (name, unit) in enumerate(zip(solution.outputs, units, strict=True))
     }
     for name, values in solution.reductions.items():
-        numbers = values.numpy(force=True) if is_tensor(values) else values
+        numbers = on_host(values, f"the reductions {name!r}")
         unit = solution.reduction_units.get(name, "")
         variables[name] = (("patient",), numbers, {"units": unit} if unit else {})
     variables |= {name: (("patient",), getattr(solution, name)) for name in per_patient}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array, is_tensor
+from teorell.arrays import Array, is_on_device, is_tensor, on_host
 from teorell.engine.batch import Infusions, Outcome
 from teorell.errors import InputError, count, suggestion
 from teorell.html import html_table
@@ -35,7 +35,8 @@ class Solution(Outcome):
     where it has NaN.
     """
 
-    # (patients, times, outputs), NumPy, or a torch tensor where one was given; NaN after a failure
+    # (patients, times, outputs), NumPy, or a torch tensor where one was given, or an array on the
+    # device where they were computed; NaN after a failure
     values: Any
     times: Array  # (times,), (samples,) or (patients, times) in `time_unit`
     outputs: tuple[str, ...]
@@ -81,9 +82,23 @@ class Solution(Outcome):
 
     @property
     def array(self) -> Array:
-        """`values` as NumPy, (patients, times, outputs); of a tensor a view without derivative."""
-        result: Array = self.values.numpy(force=True) if is_tensor(self.values) else self.values
+        """`values` as NumPy, (patients, times, outputs); of a tensor a view without derivative.
+
+        InputError where they lie on a device.
+        """
+        result: Array = on_host(self.values, "the values")
         return result
+
+    def cpu(self) -> Solution:
+        """The same with values, reductions and parameters as NumPy; of a device they are copied."""
+        return replace(
+            self,
+            values=_copied(self.values),
+            reductions={name: _copied(each) for name, each in self.reductions.items()},
+            parameters=None
+            if self.parameters is None
+            else {name: _copied(each) for name, each in self.parameters.items()},
+        )
 
     def __getitem__(self, output: str) -> Any:
         """The curves of one output, (patients, times) or (samples,), a view, in its unit.
@@ -114,7 +129,8 @@ class Solution(Outcome):
         for k, name in enumerate(self.outputs if self.times.size else ()):
             unit = self.units[k] if self.units else ""
             cells = [name, unit]
-            if self.offsets is None and np.isfinite(self.array[..., k]).any():
+            here = self.offsets is None and not is_on_device(self.values)
+            if here and np.isfinite(self.array[..., k]).any():
                 done = self.array[self.status == 0, :, k]
                 sums = [done.max(axis=1), done[:, -1]] if done.size else []
                 cells += [f"{np.median(each):.4g}" for each in sums]
@@ -126,7 +142,9 @@ class Solution(Outcome):
 
         It says who, why, what to do, and what is unusual about them.
         """
-        known = self.parameters or {}
+        known = {
+            name: each for name, each in (self.parameters or {}).items() if not is_on_device(each)
+        }
         raise_failures("solution", self, known)
 
     def to_dataframe(self) -> Any:
@@ -195,7 +213,7 @@ class Solution(Outcome):
         )
         peak = self.reductions.get(f"cmax_{name}")  # where it was asked for: of the dense output
         if peak is not None:
-            dense = peak.numpy(force=True) if is_tensor(peak) else peak
+            dense = on_host(peak, "the reductions")
             found.coarse[dense > (1.0 + PEAK) * found.cmax] = True
         warn(found.coarse, found.extrapolated, name, stacklevel=2)
         return replace(found, people=self.people)
@@ -247,3 +265,10 @@ class Solution(Outcome):
                 "needed). Simulate on one grid, or take the values of a patient: "
                 f"{'values[i]' if self.offsets is None else 'values[offsets[i]:offsets[i + 1]]'}."
             )
+
+
+def _copied(values: Any) -> Any:
+    """As NumPy, from wherever it lies: tensors by torch, other arrays by CuPy's name for it."""
+    if is_on_device(values) and hasattr(values, "get"):
+        return values.get()
+    return values.numpy(force=True) if is_tensor(values) else values

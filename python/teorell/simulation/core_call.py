@@ -157,7 +157,7 @@ class _Read:
         if name in self.columns.steps:
             steps = self.columns.steps[name]
             return steps.values[rows_at(steps, at)]
-        column = self.columns.values[self.columns.names.index(name)]
+        column: Array = self.columns.values[self.columns.names.index(name)]
         return column[at.owner] if column.ndim else column
 
 

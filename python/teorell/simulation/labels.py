@@ -36,7 +36,7 @@ def labelled(
     """The Solution of a problem from what the core returned.
 
     values, reduced, arrays: values and reductions as tensors, and what the core read of each input,
-    where some were given.
+    where some were given. Reductions may come by name, too.
     """
     model, outputs, at = problem.model, problem.outputs, problem.times
     given: dict[str, Array | Stepwise] = dict(problem.columns.as_given)
@@ -44,6 +44,9 @@ def labelled(
         if entry.kind == "parameter":
             given[entry.name] = array
     own = problem.own_rows
+    found = raw.reduced if reduced is None else reduced
+    if not isinstance(found, Mapping):
+        found = problem.reductions.labelled(found)
     return Solution(
         values=raw.values if values is None else values,
         times=at.array if isinstance(at, RecordTimes) else at,
@@ -55,7 +58,7 @@ def labelled(
         units=tuple(model.output_unit(name) for name in outputs),
         parameters={**given, **problem.columns.steps},
         offsets=None if own is None else own.offsets,
-        reductions=problem.reductions.labelled(raw.reduced if reduced is None else reduced),
+        reductions=found,
         reduction_units=problem.reductions.units(model),
         infusions=raw.infusions,
         people=problem.columns.people,

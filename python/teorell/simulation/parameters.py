@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from teorell.arrays import Array, check_bounds, is_tensor, numbers_or_tensor
+from teorell.arrays import check_bounds, is_on_device, is_tensor, numbers_or_tensor
 from teorell.errors import InputError, count, suggestion
 from teorell.model import Model
 from teorell.patients import Patients, patients_of
@@ -31,14 +31,15 @@ class ParameterColumns:
     """One column a parameter of the model, and which of them the user gave."""
 
     names: tuple[str, ...]
-    # [parameter], each of shape () or (patients,); at the start for one that changes
-    values: tuple[Array, ...]
+    # [parameter], each of shape () or (patients,); at the start for one that changes. NumPy,
+    # tensors, DeviceArray
+    values: tuple[Any, ...]
     given: frozenset[str]
     steps: Mapping[str, Stepwise] = field(default_factory=dict)  # of those that change over time
     people: Patients | None = None  # who the patients are, where it was told
 
     @property
-    def as_given(self) -> dict[str, Array]:
+    def as_given(self) -> dict[str, Any]:
         """name -> column, of the parameters that the user gave."""
         columns = zip(self.names, self.values, strict=True)
         return {name: column for name, column in columns if name in self.given}
@@ -83,7 +84,8 @@ def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
                 f"unknown parameter {name!r} (model {model.name!r} does not declare it). "
                 f"{suggestion(str(name), names)}{hint}"
             )
-    values: list[Array] = []
+    column: Any
+    values: list[Any] = []
     steps: dict[str, Stepwise] = {}
     for name, default in zip(
         names, np.asarray(model.parameter_defaults, dtype=np.float64), strict=True
@@ -93,6 +95,10 @@ def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
             steps[name] = checked_steps(table[name], f"parameter {name!r}")
             check_bounds(name, steps[name].values, info.lower, info.upper)
             column = steps[name].first
+        elif name in table and is_on_device(table[name]):
+            from teorell.device.arrays import device_column
+
+            column = device_column(table[name], f"parameter {name!r}")
         elif name in table:
             column = numbers_or_tensor(table[name], f"parameter {name!r}")
             if not is_tensor(column):
@@ -117,6 +123,11 @@ def elementwise(model: Model, table: Mapping[Any, Any]) -> Mapping[Any, Any]:
         if name not in vectors:
             result[name] = value
             continue
+        if is_on_device(value):
+            raise InputError(
+                f"parameter {name!r} is a vector on a device (its elements are taken apart on the "
+                "host). Give a NumPy array, or each element by its name."
+            )
         array = value if is_tensor(value) else np.asanyarray(value)
         elements = vectors[name]
         if array.ndim not in (1, 2) or array.shape[-1] != len(elements):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-from teorell.arrays import Array, agree, check_bounds, numbers
+from teorell.arrays import Array, agree, check_bounds, is_on_device, numbers
 from teorell.errors import InputError
 from teorell.model import Model
 from teorell.progress import Progress
@@ -132,6 +132,16 @@ class ProblemInputs:
         rows = self.regimen.rows if isinstance(self.regimen, DoseColumns) else patients
         return [rows if entry.kind == "dose" else patients for entry in self.inputs]
 
+    def _check_on_host(self) -> None:
+        """InputError where a parameter lies on a device, for what the CPU alone can do."""
+        for name, value in zip(self.columns.names, self.columns.values, strict=True):
+            if is_on_device(value):
+                raise InputError(
+                    f"parameter {name!r} lies on a device (only teorell.simulate runs there in "
+                    "this version, without derivatives). Give a NumPy array: .get() of it, or "
+                    ".cpu() of a tensor."
+                )
+
     def _changes(self, entry: Input) -> bool:
         """Is the input a parameter that changes over time? A number of a dose may have its name."""
         return entry.kind == "parameter" and entry.name in self.columns.steps
@@ -140,18 +150,23 @@ class ProblemInputs:
         if self._changes(entry):
             return self.columns.steps[entry.name].values
         if entry.kind == "parameter":
-            return self.columns.values[self.columns.names.index(entry.name)]
+            given: Array = self.columns.values[self.columns.names.index(entry.name)]
+            return given
         if isinstance(self.regimen, DoseColumns):
             column: Array = self.regimen.numbers[entry.name]
             return column
         value: Array = getattr(lines_of(self.regimen)[entry.line], entry.name)
         return value
 
-    def call(self, arrays: Sequence[Array], derivatives: str | None = None) -> CoreCall:
+    def call(
+        self, arrays: Sequence[Array], derivatives: str | None = None, *, on_device: bool = False
+    ) -> CoreCall:
         """What the core is called with where the arrays are in the places of the inputs.
 
-        Those that are not as given are checked.
+        Those that are not as given are checked. on_device: some may lie on a device.
         """
+        if not on_device:
+            self._check_on_host()
         if self.model.content() != self.content:
             raise InputError(
                 f"model {self.model.name!r} has changed since this was set up (its derivatives "

@@ -175,6 +175,14 @@ class Reductions:
         """name -> (patients,), views of (patients, reductions), NumPy or a tensor."""
         return {key: values[:, k] for k, key in enumerate(self.keys)}
 
+    def picked(self, values: Any, times: Any) -> dict[str, Any]:
+        """name -> (patients,), views of the values and times that the core found."""
+        each = zip(self.keys, self.asked, strict=True)
+        return {
+            key: (times if isinstance(one, Tmax) else values)[:, k]
+            for k, (key, one) in enumerate(each)
+        }
+
     def content(self) -> list[list[Any]]:
         """Everything that decides what the reductions are, as plain JSON."""
         each = zip(self.keys, self.asked, self.outputs, self.bounds, strict=True)

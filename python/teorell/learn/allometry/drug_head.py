@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from teorell.arrays import Array
+from teorell.learn.allometry.curves import CurveError
 from teorell.learn.allometry.drug_table import TARGETS, Drugs, measured, shipped_humans
 from teorell.learn.allometry.linear import (
     gaussian,
@@ -39,7 +41,8 @@ class DrugConfiguration:
     """folds: of drugs; more than there are drugs is one each. members: networks of each fold.
 
     shrink: penalty of the mean squared residual, log10 squared. noise: of the standardised inputs,
-    drawn in every step.
+    drawn in every step. curves: weight of the error of human curves in the loss, through the solver
+    (`curves.py`), on `pairs` of a network and a drug in every step; 0 is without, as shipped.
     """
 
     folds: int = 40
@@ -47,6 +50,8 @@ class DrugConfiguration:
     hidden: int = 12
     shrink: float = 1.0
     noise: float = 0.6
+    curves: float = 0.0
+    pairs: int = 128
 
 
 class Residuals(nn.Module):
@@ -65,6 +70,14 @@ class Residuals(nn.Module):
         hidden = self.bend(x @ self.into + self.bias)
         found: Tensor = SCALE * (hidden @ self.out + self.shift)[..., 0]
         return found
+
+
+class Fit(NamedTuple):
+    """Weights of ridge; mean and covariance of the two Gaussians."""
+
+    ridge: Array
+    gaussian: tuple[Array, Array]
+    wide: tuple[Array, Array]
 
 
 class DrugHead(nn.Module):
@@ -94,7 +107,7 @@ class DrugPart:
         self.fold = np.empty(len(drugs.names), dtype=np.int64)
         self.fold[order] = np.arange(len(drugs.names)) % self.folds
         self.prior = _prior(drugs)
-        self._linear: dict[str, list[tuple[Array, Array, Array]]] = {}
+        self._linear: dict[str, list[Fit]] = {}
 
     def network(self) -> DrugHead:
         """The networks, untrained."""
@@ -106,7 +119,7 @@ class DrugPart:
 
     def loss(self, network: DrugHead, given: dict[str, dict[str, Tensor]]) -> Tensor:
         """Mean absolute residual of each model's drugs, and its penalty, summed over all models."""
-        total = torch.zeros(())
+        total, logs = torch.zeros(()), {}
         for target, data in given.items():
             x = data["x"].expand(self.folds * self.configuration.members, -1, -1)
             if network.training:
@@ -115,36 +128,57 @@ class DrugPart:
             error = (data["weights"] * (found - data["wanted"]).abs()).sum(dim=1)
             error = error / data["weights"].sum(dim=1)
             total = total + (error + self.configuration.shrink * (found**2).mean(dim=1)).sum()
+            logs[target] = data["human"] - data["wanted"] + found
+        if self.configuration.curves:
+            weights = {target: data["weights"] for target, data in given.items()}
+            apart = self.curves(logs, weights, self.configuration.pairs)
+            total = total + self.configuration.curves * len(found) * apart
         return total
 
+    @cached_property
+    def curves(self) -> CurveError:
+        """The human curves of the training drugs."""
+        return CurveError(self.drugs)
+
     def linear(self, target: str, asked: Drugs) -> Array:
-        """The mean of ridge and Gaussian by the training drugs of each fold, (folds, drugs)."""
+        """The mean of three linear models by the training drugs of each fold, (folds, drugs):
+        ridge, a Gaussian of the same values, a Gaussian of all that is known of a drug.
+        """
         animals = asked.of(target)[:, 1:]
+        known = _known_of(target, asked, self._prior_of(asked))[:, 1:]
         return np.array(
             [
-                0.5 * (ridge_mean(weights, animals) + gaussian_mean(mean, spread, animals))
-                for weights, mean, spread in self._fits(target)
+                ridge_mean(fit.ridge, animals)
+                + gaussian_mean(*fit.gaussian, animals)
+                + gaussian_mean(*fit.wide, known)
+                for fit in self._fits(target)
             ]
-        )
+        ) / len(Fit._fields)
 
-    def _fits(self, target: str) -> list[tuple[Array, Array, Array]]:
-        """Of each fold: ridge weights, mean and covariance, without its drugs. Found once."""
+    def _fits(self, target: str) -> list[Fit]:
+        """What each fold says without its drugs. Found once."""
         if target not in self._linear:
             logs = self.drugs.of(target)
+            known = _known_of(target, self.drugs, self.prior)
             several = (measured(logs) >= 2) & np.isfinite(logs[:, 0])
             self._linear[target] = []
             for each in range(self.folds):
                 kept = self.fold != each
                 rows = several & kept
                 weights = ridge(logs[rows, 1:], logs[rows, 0])
-                self._linear[target].append((weights, *gaussian(logs[kept])))
+                self._linear[target].append(
+                    Fit(weights, gaussian(logs[kept]), gaussian(known[kept]))
+                )
         return self._linear[target]
+
+    def _prior_of(self, asked: Drugs) -> Array:
+        """The structure prior of drugs; that of the training drugs is known."""
+        return self.prior if asked.structure is self.drugs.structure else _prior(asked)
 
     def inputs(self, target: str, asked: Drugs) -> Array:
         """What the networks read of drugs, standardised by the training drugs: (drugs, inputs)."""
         own = _inputs(target, self.drugs, self.prior, self.drugs)
-        prior = self.prior if asked is self.drugs else _prior(asked)
-        found = own if asked is self.drugs else _inputs(target, asked, prior, self.drugs)
+        found = _inputs(target, asked, self._prior_of(asked), self.drugs)
         standard: Array = (found - own.mean(axis=0)) / (own.std(axis=0) + 1e-9)
         return standard
 
@@ -175,6 +209,7 @@ class DrugPart:
         weights = draws * seen[:, None]
         return {
             "x": torch.from_numpy(self.inputs(target, self.drugs)).float(),
+            "human": torch.from_numpy(np.where(usable, logs[:, 0], 0.0)).float(),
             "wanted": torch.from_numpy(wanted.repeat(members, axis=0)).float(),
             "weights": torch.from_numpy(weights.reshape(-1, len(usable))).float(),
         }
@@ -196,6 +231,16 @@ def _prior(drugs: Drugs) -> Array:
             drugs.structure[known], drugs.mass[known], structure, mass, values
         )
     return found
+
+
+def _known_of(target: str, drugs: Drugs, prior: Array) -> Array:
+    """(drugs, values): human and animals, unbound fractions, the animals' other target, structure.
+
+    NaN is not known; of humans CL or VDss, the first value, alone.
+    """
+    other = next(each for each in TARGETS if each != target)
+    columns = (drugs.of(target), drugs.unbound, drugs.of(other)[:, 1:], drugs.structure, prior)
+    return np.column_stack(columns)
 
 
 def _inputs(target: str, drugs: Drugs, prior: Array, train: Drugs) -> Array:

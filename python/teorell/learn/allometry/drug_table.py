@@ -6,6 +6,7 @@ in plasma. NaN: not measured.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -144,7 +145,12 @@ def _columns(table: Any) -> Mapping[str, Sequence[Any]]:
     if isinstance(table, str | Path):
         if not Path(table).is_file():
             raise InputError(f"{table} is no file (a table of drugs is needed). Give its path.")
-        table = pd.read_csv(table)
+        try:
+            table = pd.read_csv(table)
+        except (ValueError, OSError, EOFError, zlib.error) as error:  # empty, no text, no gzip
+            raise InputError(
+                f"{table} cannot be read ({error}). Give a CSV file with a line of names."
+            ) from None
     try:
         frame = pd.DataFrame(table)
     except ValueError as error:

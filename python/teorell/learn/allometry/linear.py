@@ -56,17 +56,19 @@ def gaussian(values: Array) -> tuple[Array, Array]:
     seen = np.isfinite(values)
     mean, spread = np.nanmean(values, axis=0), np.diag(np.nanvar(values, axis=0) + 1e-3)
     patterns, which = np.unique(seen, axis=0, return_inverse=True)
-    groups = [(p, np.flatnonzero(which.ravel() == i)) for i, p in enumerate(patterns)]
+    which = which.ravel()
+    both = patterns[:, :, None] & patterns[:, None, :]
+    rows = np.bincount(which)
+    zeroed = np.where(seen, values, 0.0)
     for _ in range(ROUNDS):
-        full, unknown = np.zeros((n, d)), np.zeros((d, d))
-        for pattern, rows in groups:
-            given, other = np.flatnonzero(pattern), np.flatnonzero(~pattern)
-            slopes = np.linalg.solve(spread[np.ix_(given, given)], spread[np.ix_(given, other)])
-            part = values[np.ix_(rows, given)]
-            full[np.ix_(rows, given)] = part
-            full[np.ix_(rows, other)] = mean[other] + (part - mean[given]) @ slopes
-            rest = spread[np.ix_(other, other)] - spread[np.ix_(other, given)] @ slopes
-            unknown[np.ix_(other, other)] += len(rows) * rest
+        # of each pattern the covariance of what is seen, and 1 of what is not: its inverse there
+        inverse = np.linalg.inv(np.where(both, spread, np.eye(d)))
+        slopes = np.where(both, inverse, 0.0) @ spread  # (patterns, seen, all)
+        apart = np.where(seen, zeroed - mean, 0.0)
+        full = np.where(seen, values, mean + np.einsum("ni,nij->nj", apart, slopes[which]))
+        rest = spread - spread @ slopes
+        hidden = ~patterns[:, :, None] & ~patterns[:, None, :]
+        unknown = (rows[:, None, None] * np.where(hidden, rest, 0.0)).sum(axis=0)
         mean = full.mean(axis=0)
         spread = ((full - mean).T @ (full - mean) + unknown) / n
         spread += SHRINK * np.diag(np.diag(spread))

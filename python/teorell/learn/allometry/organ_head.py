@@ -17,9 +17,14 @@ from teorell.learn.allometry.organ_table import CLADES, Organs
 from teorell.learn.allometry.power_law import Hierarchy, hierarchy
 from teorell.learn.allometry.trajectory import Trajectory
 
-__all__ = ["OrganConfiguration", "OrganPart"]
+__all__ = ["OrganConfiguration", "OrganPart", "half"]
 
 GROUPS = 1 + max(CLADES.values())
+
+
+def half(scores: Array, level: float) -> float:
+    """Of the interval of a new species, in standard deviations: `scores` of others, with NaN."""
+    return float(np.nanquantile(scores, level, method="higher"))
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,17 @@ class OrganPart:
         law = np.stack([self._law(i, self.organs.mass[i : i + 1])[0] for i in each])
         sd = np.stack([self._sd(i, self.organs.mass[i : i + 1])[0] for i in each])
         return law + mean, np.hypot(sd, spread)
+
+    def scores(self, network: Trajectory) -> Array:
+        """How far every species was off where it was not seen, in standard deviations.
+
+        (species, organs, 2), NaN where it is not known. Their quantiles are the halves of
+        intervals: the hierarchy has one noise for all volumes and one for all flows, and some
+        organs are off by many of it, so that quantiles of a normal would be too narrow.
+        """
+        mean, sd = self.unseen(network)
+        found: Array = np.abs(self.organs.logs - mean) / sd
+        return found
 
     def at(self, network: Trajectory, mass: Array, clade: int) -> tuple[Array, Array]:
         """log10 at rising log10 masses (points,), and its standard deviation: (points, organs, 2).

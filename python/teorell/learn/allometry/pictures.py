@@ -8,7 +8,7 @@ import numpy as np
 
 from teorell.learn.allometry.drug_head import DrugHead, DrugPart
 from teorell.learn.allometry.drug_table import TARGETS, measured
-from teorell.learn.allometry.organ_head import OrganPart
+from teorell.learn.allometry.organ_head import OrganPart, half
 from teorell.learn.allometry.organ_table import QUANTITIES
 from teorell.learn.allometry.trajectory import HIGHEST, LOWEST, Trajectory
 from teorell.results.plot import COLOR, INK
@@ -46,12 +46,13 @@ def organs_picture(part: OrganPart, network: Trajectory) -> Any:
     figure, panels = plt.subplots(1, 4, figsize=(12.0, 3.2), layout="constrained")
     mass = np.linspace(LOWEST, HIGHEST, 60)
     mean, sd = part.at(network, mass, PRIMATES)
+    reach = half(part.scores(network), 0.9) * sd
     for axes, (organ, quantity) in zip(panels, SHOWN, strict=True):
         place = part.organs.organs.index(organ), QUANTITIES.index(quantity)
         node, kind = place
-        middle, half = mean[:, node, kind], 1.645 * sd[:, node, kind]
+        middle, far = mean[:, node, kind], reach[:, node, kind]
         axes.fill_between(
-            10**mass, 10 ** (middle - half), 10 ** (middle + half), color=COLOR, alpha=0.25
+            10**mass, 10 ** (middle - far), 10 ** (middle + far), color=COLOR, alpha=0.25
         )
         axes.loglog(10**mass, 10**middle, color=COLOR)
         axes.loglog(10**part.organs.mass, 10 ** part.organs.logs[:, node, kind], "o", color=INK)

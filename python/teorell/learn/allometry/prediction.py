@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from teorell.errors import InputError, InputWarning, suggestion
 from teorell.learn.allometry.drug_head import DrugPart, jackknife_mean
 from teorell.learn.allometry.drug_table import TARGETS, Drugs, drugs_of, measured
 from teorell.learn.allometry.learner import Allometry
+from teorell.learn.allometry.organ_head import half
 from teorell.learn.allometry.organ_table import QUANTITIES
 from teorell.learn.allometry.trajectory import HIGHEST, LOWEST
 from teorell.learn.trainer import load
@@ -51,8 +53,7 @@ def predict(table: Any, *, level: float = 0.9, weights: str | Path = "allometry"
     """
     import pandas as pd
 
-    if not 0 < level < 1:
-        raise InputError(f"level is {level} (between 0 and 1). Give 0.9 for 90 % intervals.")
+    level = _share(level)
     learner, network, unseen = _loaded(str(weights))
     asked = drugs_of(table)
     part = learner.drugs
@@ -147,6 +148,7 @@ def organs(
         raise InputError(
             f"mass is {mass!r:.60} (kg, from {10**LOWEST:g} to {10**HIGHEST:,.0f}). Give such."
         )
+    level = _share(level)
     learner, network, _ = _loaded(str(weights))
     logs, order = np.unique(np.log10(given), return_inverse=True)
     step = 1e-3  # decades, for the exponent
@@ -158,7 +160,7 @@ def organs(
     rise = (
         curve[np.searchsorted(ends, nudged + step)] - curve[np.searchsorted(ends, nudged - step)]
     ) / (2 * step)
-    half = _normal(level) * sd
+    reach = half(part.scores(network.organs), level) * sd
     rows = []
     for i, place in enumerate(order.ravel()):
         for j, organ in enumerate(part.organs.organs):
@@ -166,10 +168,17 @@ def organs(
                 if not np.isfinite(part.organs.logs[:, j, k]).any():
                     continue
                 at = place, j, k
-                values = (10 ** mean[at], 10 ** (mean[at] - half[at]), 10 ** (mean[at] + half[at]))
+                values = 10 ** (mean[at] + reach[at] * np.array([0.0, -1.0, 1.0]))
                 rows.append((given[i], organ, quantity, *values, rise[at]))
     names = ["mass", "organ", "quantity", "value", "low", "high", "exponent"]
     return pd.DataFrame(rows, columns=names)
+
+
+def _share(level: Any) -> float:
+    """The level of intervals, a number; text and booleans are none."""
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < float(level) < 1:
+        raise InputError(f"level is {level!r:.60} (between 0 and 1). Give 0.9 for 90 % intervals.")
+    return float(level)
 
 
 @lru_cache(maxsize=2)
@@ -218,12 +227,3 @@ def _interval(
         low[drug] = np.quantile(middle - error[like], 1 - level, method="lower")
         high[drug] = np.quantile(middle + error[like], level, method="higher")
     return low, high
-
-
-def _normal(level: float) -> float:
-    """Half of the interval of a standard normal."""
-    from statistics import NormalDist
-
-    if not 0 < level < 1:
-        raise InputError(f"level is {level} (between 0 and 1). Give 0.9 for 90 % intervals.")
-    return NormalDist().inv_cdf(0.5 + level / 2)

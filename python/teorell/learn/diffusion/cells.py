@@ -19,13 +19,15 @@ from teorell.population.population import Population
 __all__ = ["CELLS", "Cell", "rejected", "rejection_rate", "valid_in"]
 
 _MOST_BMI = 150.0  # kg/m2: nobody is above
+_MONTH = 1.0 / 12.0  # years
 _AT_ONCE = 50_000
 
 
 @dataclass(frozen=True)
 class Cell:
     """People to be found. near: what `tl.Population.sample` is asked for, where the rest of the
-    conditions leaves so few that drawing them all would take too long.
+    conditions leaves so few that drawing them all would take too long. A month wider than the cell,
+    since the sampler puts those who were measured in the month of an end at that very end.
     """
 
     name: str
@@ -37,7 +39,7 @@ CELLS = (
     Cell(
         "woman over 75, BMI over 35",
         Wanted(1.0, {"age": (75.0, 80.0), "body_mass_index": (35.0, _MOST_BMI)}),
-        {"sex": "female", "age": (75.0, 80.0)},
+        {"sex": "female", "age": (75.0 - _MONTH, 80.0)},
     ),
     Cell(
         "woman over 65, BMI over 30, eGFR 45-60",
@@ -45,10 +47,14 @@ CELLS = (
             1.0,
             {"age": (65.0, 80.0), "body_mass_index": (30.0, _MOST_BMI), "gfr": (45.0, 60.0)},
         ),
-        {"sex": "female", "age": (65.0, 80.0)},
+        {"sex": "female", "age": (65.0 - _MONTH, 80.0)},
     ),
-    Cell("child of 4", Wanted(None, {"age": (4.0, 5.0)}), {"age": (4.0, 5.0)}),
-    Cell("newborn, first month", Wanted(None, {"age": (0.0, 1 / 12)}), {"age": (0.0, 1 / 12)}),
+    Cell(
+        "child of 4",
+        Wanted(None, {"age": (4.0, 5.0)}),
+        {"age": (4.0 - _MONTH, 5.0 + _MONTH)},
+    ),
+    Cell("newborn, first month", Wanted(None, {"age": (0.0, _MONTH)}), {"age": (0.0, 2 * _MONTH)}),
 )
 
 

@@ -51,6 +51,11 @@ class Shares(nn.Module):
         found = [np.interp(x.numpy(), xs.numpy(), ys) for x, xs in pairs]
         return torch.from_numpy(np.stack(found, 1))
 
+    def numbers(self, name: str, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The numbers of one of TOLD that shares of the training people are below."""
+        found = np.interp(shares, np.linspace(0, 1, _GRID), self.quantiles[TOLD.index(name)])
+        return np.asarray(found)
+
     def least_and_most(self, name: str) -> tuple[float, float]:
         """Between which numbers the training people lie."""
         ends = self.quantiles[TOLD.index(name)]

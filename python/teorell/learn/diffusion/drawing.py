@@ -16,6 +16,7 @@ from teorell.learn.diffusion.conditions import span_of
 from teorell.learn.diffusion.limits import TOLD, told_of
 from teorell.learn.diffusion.network import Denoiser
 from teorell.learn.diffusion.physics import limits_of_people, projected, violated
+from teorell.learn.diffusion.ratios import Ratios
 from teorell.learn.diffusion.sampler import sampled
 from teorell.learn.diffusion.scores import MOST
 from teorell.learn.diffusion.vectors import COLUMNS, Rows, column
@@ -25,6 +26,7 @@ __all__ = ["Drawn", "Wanted", "draw", "fits"]
 ROUNDS = 40  # of drawing again who is not as asked for, or not valid
 _LEAST_RATE = 0.02  # taken of the share that fits, for the size of the next round
 _LITTLE = 0.1  # noise below which guesses are projected
+_AGE = TOLD.index("age")
 _CLOSE = 1e-9  # relative, what an interval's ends may be missed by
 
 
@@ -91,9 +93,9 @@ def draw(
         rows = _round(network, size, wanted, limits if project else None, seed, number, steps)
         draws += size
         good = fits(rows, whole)
-        if project:
-            rows, found = projected(limits, rows, wanted.held())
-            good &= found & fits(rows, whole)
+        if project and good.any():
+            rows, found = projected(limits, rows[good], wanted.held())
+            good = found & fits(rows, whole)
             good &= ~np.any(list(violated(limits, rows, 1e-6).values()), axis=0)
         kept.append(rows[good])
         have += int(good.sum())
@@ -131,18 +133,26 @@ def _round(
         female = torch.full((size,), wanted.female, dtype=torch.float64)
     known = wanted.bounds(known=True).expand(size, -1, -1)
     coordinates = network.coordinates
+    low, high = wanted.bounds(known=False)[_AGE]
+    if set(wanted.limits or {}) <= {"age"} and low < high and isinstance(coordinates, Ratios):
+        # ages are as those of the training people, whom a network meets too few newborns among
+        uniform = torch.rand(size, generator=draws, dtype=torch.float64)
+        known, intervals = known.clone(), intervals.clone()
+        known[:, _AGE] = coordinates.ages(female, torch.stack([low, high]), uniform)[:, None]
+        intervals[:, _AGE] = network.shares(known[:, :, 0])[:, _AGE, None]
 
     def held(guess: Tensor, sex: Tensor, places: Tensor, noise: float) -> Tensor:
         guess = guess.clamp(-2 * MOST, 2 * MOST)
-        if wanted.limits:
+        if known.isfinite().any():
             guess = coordinates.held(guess, sex, known[places])
         if limits is None or noise >= _LITTLE:
             return guess
         rows = coordinates.decode(guess, sex).numpy()
-        moved, found = projected(limits, rows, wanted.held())
-        some = torch.from_numpy(found & (moved != rows).any(axis=1))
-        if some.any():
-            guess[some] = coordinates.encode(torch.from_numpy(moved)[some])
+        near = np.flatnonzero(fits(rows, known[places]))  # others are beyond help
+        if near.size:
+            moved, found = projected(limits, rows[near], wanted.held())
+            some = found & (moved != rows[near]).any(axis=1)
+            guess[near[some]] = coordinates.encode(torch.from_numpy(moved[some]))
         return guess
 
     start = int(torch.randint(1 << 62, (1,), generator=draws))
@@ -156,8 +166,9 @@ def _round(
 
 
 def fits(rows: Rows, bounds: Tensor) -> NDArray[np.bool_]:
-    """(n,) whether people are within bounds (5, 2), and are numbers."""
-    told, (low, high) = told_of(torch.from_numpy(rows)).numpy(), bounds.numpy().T
+    """(n,) whether people are within bounds (5, 2) or (n, 5, 2), and are numbers."""
+    told, low, high = told_of(torch.from_numpy(rows)).numpy(), *bounds.numpy().T
+    low, high = low.T, high.T
     close = _CLOSE * np.abs(told)
     good = (told >= low - close) & (told <= high + close)
     return np.asarray(good.all(axis=1) & np.isfinite(rows).all(axis=1))

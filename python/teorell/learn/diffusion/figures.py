@@ -130,7 +130,7 @@ def exposure_figures(network: Denoiser, steps: int, n: int) -> list[Figure]:
 def _nearest(learner: DiffusionLearner, network: Denoiser, rows: Rows) -> Figure:
     """Whether people are nearer to those of the training than to others."""
     count = min(_NEAR, learner.configuration.people)
-    trained = learner.people[:count].numpy()
+    trained = learner.people.rows[:count]
     groups = (rows[:2000], trained, real_people(count, REAL[2]))
     points = [network.coordinates.encode(torch.from_numpy(each)).numpy() for each in groups]
     share = nearest_is_of_first(points[0], points[1], points[2])

@@ -12,18 +12,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from teorell.errors import InputError
 from teorell.learn.configuration import Training
 from teorell.learn.diffusion.conditions import Shares, random_intervals
-from teorell.learn.diffusion.limits import told_of
+from teorell.learn.diffusion.limits import TOLD, told_of
 from teorell.learn.diffusion.network import COORDINATES, Denoiser
 from teorell.learn.diffusion.physics import limits_of_people, penalties
 from teorell.learn.diffusion.ratios import Ratios
 from teorell.learn.diffusion.raw import Raw
-from teorell.learn.diffusion.vectors import real_people
+from teorell.learn.diffusion.training_people import TrainingPeople, training_people
+from teorell.learn.diffusion.vectors import column, real_people
 from teorell.learn.learner import Learner
 from teorell.learn.randomness import generator
 
@@ -37,7 +39,9 @@ TRAINING_SEED = 7_000_000  # plus the training's seed: of the training people; n
 
 @dataclass(frozen=True)
 class Diffusion:
-    """people: of the training. coordinates: "ratios" or "raw". width, depth: of the network.
+    """people: of the training; young: the share of them that is drawn by age, so that there are
+    enough newborns and children (`training_people.py`). coordinates: "ratios" or "raw". width,
+    depth: of the network.
     batch: people a step. log_noise, log_noise_sd: the noise of training is log-normal.
     penalty: weight of the constraints, of `penalty_people` people a step at most who have less
     noise than `little_noise`.
@@ -50,6 +54,7 @@ class Diffusion:
 
     training: Training = field(default_factory=Training)
     people: int = 100_000
+    young: float = 0.0
     coordinates: str = "ratios"
     width: int = 128
     depth: int = 3
@@ -82,7 +87,7 @@ class DiffusionLearner(Learner):
     """Constrained diffusion over people's vectors."""
 
     name = "diffusion"
-    version = 1
+    version = 2
     configurations: ClassVar[Mapping[str, Diffusion]] = {
         "tiny": Diffusion(
             Training(steps=300, learning_rate=3e-3, warmup=30, average=0.98, check_every=100),
@@ -95,16 +100,19 @@ class DiffusionLearner(Learner):
         ),
         "shipped": Diffusion(
             Training(
-                steps=10_000,
+                steps=12_000,
                 learning_rate=2e-3,
                 weight_decay=1e-4,
                 warmup=200,
                 average=0.999,
                 check_every=500,
             ),
+            people=150_000,
+            young=1 / 3,
             penalty=10.0,
-            edge=4.5,  # newborns are 0.03 % of people
-            narrowest=1e-4,
+            penalty_people=48,
+            edge=3.5,
+            steps=30,
         ),
     }
     configuration: Diffusion
@@ -117,30 +125,42 @@ class DiffusionLearner(Learner):
     def fitted(self) -> tuple[Ratios | Raw, Shares]:
         """Coordinates and shares, of the training people."""
         coordinates, shares = COORDINATES[self.configuration.coordinates](), Shares()
-        rows = self.people
-        coordinates.fit(rows)
+        rows = torch.from_numpy(self.people.rows)
+        odds = self.people.odds(column(self.people.rows, "age"))
+        coordinates.fit(rows, torch.from_numpy(odds))
         shares.fit(told_of(rows))
         return coordinates, shares
 
     @cached_property
-    def people(self) -> Tensor:
-        """(people, columns) the training people, float64."""
-        seed = TRAINING_SEED + self.training.seed
-        return torch.from_numpy(real_people(self.configuration.people, seed))
+    def people(self) -> TrainingPeople:
+        one = self.configuration
+        return training_people(one.people, TRAINING_SEED + 100 * self.training.seed, one.young)
 
     @cached_property
     def _data(self) -> tuple[Tensor, Any, Tensor]:
         """Of the training people: coordinates, shares (n, 5) and sex."""
         coordinates, shares = self.fitted
-        z: Tensor = coordinates.encode(self.people)
-        return z.float(), shares(told_of(self.people)).numpy(), self.people[:, 0].float()
+        rows = torch.from_numpy(self.people.rows)
+        z: Tensor = coordinates.encode(rows)
+        return z.float(), shares(told_of(rows)).numpy(), rows[:, 0].float()
 
     def batch(self, step: int) -> dict[str, Tensor]:
         rng = generator(self.training.seed, step)
         z, shares, female = self._data
         places = rng.integers(0, len(z), self.configuration.batch)
         intervals = random_intervals(shares[places], rng, self.configuration.narrowest)
-        return self._batch(z[places], female[places], intervals, rng)
+        counts = self._counts(places, intervals)
+        return self._batch(z[places], female[places], intervals, counts, rng)
+
+    def _counts(self, places: Any, intervals: Any) -> Any:
+        """(n,) what each counts for, over what the oldest person would who is as told. Among people
+        of one interval only ratios of weights matter; where all are newborns each counts fully.
+        """
+        people, ends = self.people, intervals[:, TOLD.index("age")]
+        age = column(people.rows, "age")[places]
+        oldest = np.maximum(self.fitted[1].numbers("age", ends[:, 1]), age)
+        known = ends[:, 0] == ends[:, 1]
+        return np.where(known, 1.0, people.odds(age) / people.odds(oldest))
 
     def held_out(self) -> dict[str, Tensor]:
         return self._held_out
@@ -153,9 +173,12 @@ class DiffusionLearner(Learner):
         rows = torch.from_numpy(real_people(n, TRAINING_SEED - 1 - self.training.seed))
         told = shares(told_of(rows)).numpy()
         intervals = random_intervals(told, rng, self.configuration.narrowest)
-        return self._batch(coordinates.encode(rows).float(), rows[:, 0].float(), intervals, rng)
+        z, female = coordinates.encode(rows).float(), rows[:, 0].float()
+        return self._batch(z, female, intervals, np.ones(n), rng)
 
-    def _batch(self, z: Tensor, female: Tensor, intervals: Any, rng: Any) -> dict[str, Tensor]:
+    def _batch(
+        self, z: Tensor, female: Tensor, intervals: Any, counts: Any, rng: Any
+    ) -> dict[str, Tensor]:
         one = self.configuration
         noise = torch.from_numpy(rng.standard_normal(len(z))).float()
         noise = torch.exp(noise * one.log_noise_sd + one.log_noise)
@@ -163,6 +186,7 @@ class DiffusionLearner(Learner):
         return {
             "clean": z, "female": female, "noise": noise, "normal": normal,
             "intervals": torch.from_numpy(intervals).float(),
+            "counts": torch.from_numpy(counts).float(),
         }  # fmt: skip
 
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
@@ -172,12 +196,13 @@ class DiffusionLearner(Learner):
                 mine.load_state_dict(other.state_dict())
             network.fitted.fill_(True)
         clean, noise, female = batch["clean"], batch["noise"], batch["female"]
+        counts = batch["counts"]
         noisy = clean + noise[:, None] * batch["normal"]
         guess = network(noisy, noise, female, batch["intervals"])
-        weight = (noise**2 + 1) / noise**2
+        weight = counts * (noise**2 + 1) / noise**2
         loss = (weight * ((guess - clean) ** 2).mean(1)).mean()
         odds = network.sex(batch["intervals"])
-        loss = loss + nn.functional.binary_cross_entropy_with_logits(odds, female)
+        loss = loss + nn.functional.binary_cross_entropy_with_logits(odds, female, counts)
         total: Tensor = loss + self._physics(network, guess, female, noise)
         return total
 

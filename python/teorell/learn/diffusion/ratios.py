@@ -27,8 +27,13 @@ _FLOWS = slice(COLUMNS.index(FLOW_COLUMNS[0]), COLUMNS.index(FLOW_COLUMNS[-1]) +
 _FACTORS = slice(_FLOWS.stop, len(COLUMNS))
 _OF_MASS, _OF_FLOW = MASS_COLUMNS.index("mass_muscle"), FLOW_COLUMNS.index("flow_muscle")
 PERSON = 4  # age, height, body mass index, filtration rate: coordinates of their own
-# years: where the hat functions of age stand, closer where people change faster
-AGES = (0.0, 0.08, 0.25, 0.5, 1, 2, 3.5, 5, 7, 9, 11, 13, 15, 17, 20, 25, 30, 40, 50, 60, 70, 80)
+# years: where the hat functions of age stand, closer where people change faster. Pairs are where
+# what the sampler knows begins or ends: haematocrit at 1, filtration at 12, and as of adults at 18
+AGES = (
+    0.0, 0.02, 0.05, 0.083, 0.125, 0.17, 0.25, 0.33, 0.42, 0.5, 0.67, 0.83, 0.99, 1.0, 1.25, 1.5,
+    2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9, 10, 11, 11.95, 12, 13, 14, 15, 16, 17, 17.95, 18,
+    19, 20, 22.5, 25, 30, 35, 40, 50, 60, 65, 70, 75, 80,
+)  # fmt: skip
 LOGARITHMS = len(COLUMNS) - 3  # less sex and the two that the sums tell
 _RIDGE = 1e-4  # of a mean square of 1, for features that never differ
 
@@ -50,9 +55,13 @@ class Ratios(nn.Module):
         self.register_buffer("white", others.repeat(2, 1, 1))
         self.scores = Scores(self.size)
 
-    def fit(self, rows: Tensor) -> None:
-        """Take typical values, spread, knots and whitening from people."""
+    def fit(self, rows: Tensor, odds: Tensor | None = None) -> None:
+        """Take typical values, spread, knots and whitening from people.
+
+        odds: (n,) what each counts for, a function of the age; None is 1.
+        """
         female, values = rows[:, 0], logarithms(rows)
+        odds = torch.ones(len(rows), dtype=torch.float64) if odds is None else odds
         scores = torch.zeros(len(rows), PERSON, dtype=torch.float64)
         for first, last in ((0, 1), (1, 2), (2, 3), (3, 4), (4, self.size)):
             if first:
@@ -60,14 +69,15 @@ class Ratios(nn.Module):
             left = self._standard(values[:, first:last], rows[:, 1], scores, female, first)
             if first < PERSON:
                 values[:, first : first + 1] = left
-                self.scores.fit(values, female)
+                self.scores.fit(values, female, odds)
                 scores[:, first] = self.scores(left, female, first)[:, 0]
             else:
                 values[:, first:] = left
-        self.scores.fit(values, female)
+        self.scores.fit(values, female, odds)
         found = self.scores(values[:, PERSON:], female, PERSON)
         for sex in (0, 1):
-            self.white[sex] = torch.linalg.cholesky(torch.cov(found[female == sex].T))
+            some = female == sex
+            self.white[sex] = torch.linalg.cholesky(torch.cov(found[some].T, aweights=odds[some]))
 
     def encode(self, rows: Tensor) -> Tensor:
         """(n, size) of rows."""
@@ -100,6 +110,15 @@ class Ratios(nn.Module):
         logs = torch.cat([age[:, None], torch.stack(told, 1).log(), values], 1)
         return rows_of_logarithms(logs, female)
 
+    def ages(self, female: Tensor, limits: Tensor, uniform: Tensor) -> Tensor:
+        """(n,) ages of training people between limits (2,), of a sex (n,) and random numbers (n,)
+        between 0 and 1.
+        """
+        ends = [self.scores(x.expand(len(female), 1), female)[:, 0] for x in limits]
+        low, high = (torch.special.ndtr(each) for each in ends)
+        score = torch.special.ndtri(low + uniform * (high - low)).clamp(-MOST, MOST)
+        return clamped(self._age(score[:, None], female), limits.expand(len(female), 2))
+
     def held(self, z: Tensor, female: Tensor, limits: Tensor) -> Tensor:
         """The coordinates with age, height, body mass index and gfr moved into limits
         (n, told, 2); all others stay, so that a body moves with the person.
@@ -109,6 +128,8 @@ class Ratios(nn.Module):
         moved = clamped(age, limit_of(limits, "age"))
         again = self.scores(moved[:, None], female)[:, 0]
         scores[:, 0] = torch.where(moved == age, scores[:, 0], again)
+        if limits[:, 1:].isinf().all():
+            return torch.cat([scores, z[:, PERSON:]], 1)
         height = self._held(scores, moved, female, 1, height_limits(limits))
         self._held(scores, moved, female, 2, index_limits(limits, height))
         self._held(scores, moved, female, 3, limit_of(limits, "gfr"))

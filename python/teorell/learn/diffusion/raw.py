@@ -30,11 +30,14 @@ class Raw(nn.Module):
         self.register_buffer("mean", torch.zeros(2, self.size, dtype=torch.float64))
         self.register_buffer("sd", torch.ones(2, self.size, dtype=torch.float64))
 
-    def fit(self, rows: Tensor) -> None:
-        """Take means and standard deviations from people."""
+    def fit(self, rows: Tensor, odds: Tensor | None = None) -> None:
+        """Take means and standard deviations from people; odds: (n,) what each counts for."""
+        odds = torch.ones(len(rows), dtype=torch.float64) if odds is None else odds
         for sex in (0, 1):
-            some = rows[rows[:, 0] == sex, 1:]
-            self.mean[sex], self.sd[sex] = some.mean(0), some.std(0)
+            of = rows[:, 0] == sex
+            some, part = rows[of, 1:], (odds[of] / odds[of].sum())[:, None]
+            self.mean[sex] = (part * some).sum(0)
+            self.sd[sex] = (part * (some - self.mean[sex]) ** 2).sum(0).sqrt()
 
     def encode(self, rows: Tensor) -> Tensor:
         """(n, size) of rows."""

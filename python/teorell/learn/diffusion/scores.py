@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 __all__ = ["MOST", "Scores"]
 
 MOST = 4.5  # where the least and the greatest of the training people are
-_INNER = np.linspace(-3.5, 3.5, 176)
+_INNER = np.linspace(-4.4, 4.4, 221)
 _FAR = 100.0  # beyond MOST: there a line goes on by the mean slope of all
 _NODES = np.concatenate([[-MOST - _FAR, -MOST], _INNER, [MOST, MOST + _FAR]])
 
@@ -33,15 +34,18 @@ class Scores(nn.Module):
         self.register_buffer("nodes", nodes)
         self.register_buffer("knots", nodes.expand(2, size, -1).clone())
 
-    def fit(self, values: Tensor, female: Tensor) -> None:
-        """Take the knots from values (n, size) of people, female (n,) 1 or 0."""
+    def fit(self, values: Tensor, female: Tensor, odds: Tensor | None = None) -> None:
+        """Take the knots from values (n, size) of people, female (n,) 1 or 0, odds (n,) what each
+        counts for, None for 1.
+        """
         from scipy.special import ndtr
 
-        inner = torch.from_numpy(ndtr(_INNER))
+        inner = ndtr(_INNER)
+        odds = torch.ones_like(female) if odds is None else odds
         for sex in (0, 1):
-            some = values[female == sex]
+            some, counts = values[female == sex], odds[female == sex]
             ends = some.min(0).values, some.max(0).values
-            found = [torch.quantile(each, inner) for each in some.unbind(1)]
+            found = [_quantiles(each, counts, inner) for each in some.unbind(1)]
             knots = torch.cat([ends[0][:, None], torch.stack(found), ends[1][:, None]], 1)
             # equal numbers of many people: knots are kept apart, by what no figure shows
             whole = (knots[:, -1:] - knots[:, :1]).clamp(min=1e-12)
@@ -72,3 +76,14 @@ class Scores(nn.Module):
             line = y0 + (x - x0) * ((y1 - y0) / (x1 - x0))
             found = found.index_copy(0, rows, line.T)
         return found
+
+
+def _quantiles(values: Tensor, odds: Tensor, shares: NDArray[np.float64]) -> Tensor:
+    """Quantiles of values (n,) with weights: lines between them, each in the middle of its weight,
+    the first and the last at the ends, as without weights.
+    """
+    order = torch.argsort(values)
+    weight = odds[order]
+    place = weight.cumsum(0) - (weight + weight[0]) / 2
+    place = place / place[-1]
+    return torch.from_numpy(np.interp(shares, place.numpy(), values[order].numpy()))

@@ -1,0 +1,1 @@
+"""Simulations on a CUDA device: kernels compiled at run time, memory, launches, arrays."""

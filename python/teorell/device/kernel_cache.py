@@ -1,0 +1,46 @@
+"""Compiled kernels: once a process, and on disk under the rules of engine/object_cache.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from teorell.device.compiler import OPTIONS, Compiled, Usage, compile_kernels, compiler_version
+from teorell.device.source import digest
+from teorell.engine import object_cache
+from teorell.memo import Memo
+
+__all__ = ["kernels_of"]
+
+_kept: Memo[Compiled] = Memo(32)  # texts and architectures a process keeps
+
+
+def kernels_of(text: str, kernels: Sequence[str], architecture: str) -> Compiled:
+    """`compile_kernels` of the same arguments, compiled if they are not there yet.
+
+    A text, the headers as they are, the options, the architecture and NVRTC's version name the
+    code.
+    """
+
+    def make() -> Compiled:
+        version = ".".join(map(str, compiler_version()))
+        key = ("cuda", text, *kernels, digest(), *OPTIONS, architecture, version)
+        return _read(
+            object_cache.fetch(key, lambda: _written(compile_kernels(text, kernels, architecture)))
+        )
+
+    return _kept.get((text, tuple(kernels), architecture), make)
+
+
+def _written(compiled: Compiled) -> bytes:
+    """A line of JSON, and the code."""
+    usage = {kernel: asdict(each) for kernel, each in compiled.usage.items()}
+    return json.dumps({"names": compiled.names, "usage": usage}).encode() + b"\n" + compiled.code
+
+
+def _read(content: bytes) -> Compiled:
+    line, _, code = content.partition(b"\n")
+    told = json.loads(line)
+    usage = {kernel: Usage(**each) for kernel, each in told["usage"].items()}
+    return Compiled(code, told["names"], usage)

@@ -1,0 +1,135 @@
+"""A batch on a device: what lies on the host is sent, what comes back has its place, and the views
+say where.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.device.arrays import DeviceArray
+from teorell.device.dlpack import contiguous
+from teorell.device.memory import Allocation, Memory
+from teorell.engine.batch import Batch, Options, Samples
+from teorell.engine.views import programs_arrays, programs_view, view
+
+__all__ = ["Sent", "send"]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The views of a batch on a device, and what its kernel fills."""
+
+    programs: NDArray[np.uint8]
+    batch: NDArray[np.uint8]
+    values: DeviceArray  # (patients, times, outputs) or (rows, outputs)
+    reduced: DeviceArray  # (patients, reductions)
+    reached: DeviceArray  # the same
+    outcome: dict[str, tuple[int, NDArray[Any]]]  # name -> where it is, and its array on the host
+
+
+def send(batch: Batch, options: Options, memory: Memory, stream: int) -> Sent:
+    """Sends a batch. What is made for the caller is kept out of the scope of `memory`.
+
+    MemoryError where the device has no room for it.
+    """
+    programs, timeline, own, n = batch.programs, batch.timeline, batch.own_times, batch.patients
+    times = batch.times.times if isinstance(batch.times, Samples) else batch.times
+    code = programs_arrays(programs)
+    columns = [each for each in batch.columns if not isinstance(each, DeviceArray)]
+    given: dict[str, NDArray[Any]] = {
+        "event_times": timeline.time,
+        "event_kinds": timeline.kind,
+        "event_targets": timeline.target,
+        "event_values": timeline.value,
+        "event_offsets": timeline.offsets,
+        "times": times,
+        "atol": np.asarray(options.atol, np.float64),
+    }
+    if own is not None:
+        given["sample_offsets"] = own.offsets
+        if own.events is not None:
+            given["sample_events"] = own.events
+    summary = {} if batch.summary is None else vars(batch.summary)
+    there = memory.send(
+        [*code, *columns, *given.values(), *summary.values()], stream, "numbers of the simulation"
+    )
+    of_code, rest = there[: len(code)], iter(there[len(code) :])
+    places = [
+        each.address if isinstance(each, DeviceArray) else next(rest) for each in batch.columns
+    ]
+    strides = [
+        0 if each.ndim == 0 else each.strides[0] // 8 if isinstance(each, DeviceArray) else 1
+        for each in batch.columns
+    ]
+    at = dict(zip(given, rest, strict=False))
+    of_summary = dict(zip(summary, rest, strict=False))
+    starts, steps = memory.send(
+        [np.array(places, np.uint64), np.array(strides, np.int64)], stream, "places of parameters"
+    )
+    shape = (*batch.rows_shape, programs.layout.n_out)
+    values = _made(memory, shape, "values")
+    reduced, reached = (
+        _made(memory, (n, len(batch.summary or ())), "reductions") for _ in range(2)
+    )
+    outcome = _outcome(n, memory)
+    reductions = view(
+        "Reductions",
+        count=len(batch.summary or ()),
+        patients=1 if batch.summary is None else batch.summary.windows.shape[1],
+        values=reduced.address,
+        times=reached.address,
+        **{name: of_summary.get(name, 0) for name in ("kinds", "outputs", "linear", "windows")},
+    )
+    return Sent(
+        programs_view(programs, of_code),
+        view(
+            "Batch",
+            patients=n,
+            columns=starts,
+            column_strides=steps,
+            event_offset_stride=0 if batch.shared_timeline else 1,
+            n_times=len(times),
+            rtol=float(options.rtol),
+            max_steps=float(options.max_steps),
+            max_step=float(options.max_step),
+            before=options.before and (own is None or own.events is None),
+            values=values.address if values.size else 0,
+            values_first=0,
+            sample_offsets=at.pop("sample_offsets", 0),
+            sample_events=at.pop("sample_events", 0),
+            reductions=reductions,
+            **{name: place for name, (place, _) in outcome.items()},
+            **at,
+        ),
+        values,
+        reduced,
+        reached,
+        outcome,
+    )
+
+
+def _made(memory: Memory, shape: tuple[int, ...], what: str) -> DeviceArray:
+    """An array that outlives the scope."""
+    size = 8 * int(np.prod(shape, dtype=np.int64))
+    kept: Allocation = memory.keep(memory.take(size, f"{what} {shape}"))
+    return DeviceArray(
+        memory.device, kept.address, shape, contiguous(shape, 8), kept, f"the array of {what}"
+    )
+
+
+def _outcome(patients: int, memory: Memory) -> dict[str, tuple[int, NDArray[Any]]]:
+    arrays: dict[str, NDArray[Any]] = {
+        "status": np.empty(patients, np.int32),
+        "failure_time": np.empty(patients),
+        "steps": np.empty(patients, np.int64),
+        "rejected": np.empty(patients, np.int64),
+        "condition": np.full(patients, -1, np.int32),
+    }
+    return {
+        name: (memory.take(array.nbytes, "outcome of the patients").address, array)
+        for name, array in arrays.items()
+    }

@@ -1,0 +1,71 @@
+"""The core's plain views as bytes: what a kernel is handed by value. Their layouts are told by the
+extension that is loaded, so that they are those of the headers.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell import _core
+from teorell.engine.core_arguments import core_model
+
+if TYPE_CHECKING:
+    from teorell.lowering import Programs
+
+__all__ = ["fields_of", "programs_arrays", "programs_view", "solve_slots", "view"]
+
+
+def view(name: str, **fields: float | int | bool | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The bytes of a view: all its fields by name; pointers are addresses, views within it bytes.
+
+    ValueError where the fields are not those that the extension knows.
+    """
+    size, places = _core.struct_layouts[name]
+    if fields.keys() != places.keys():
+        raise ValueError(f"{name} has other fields: {sorted(fields.keys() ^ places.keys())}")
+    result = np.zeros(size, np.uint8)
+    for field, value in fields.items():
+        offset, length = places[field]
+        result[offset : offset + length] = _bytes_of(value, length)
+    return result
+
+
+def fields_of(name: str, content: NDArray[np.uint8]) -> dict[str, int]:
+    """The whole numbers of a view by name, from its bytes."""
+    return {
+        field: int.from_bytes(content[offset : offset + length].tobytes(), "little")
+        for field, (offset, length) in _core.struct_layouts[name][1].items()
+    }
+
+
+def _bytes_of(value: float | int | bool | NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
+    if isinstance(value, np.ndarray):
+        packed = value.tobytes()
+    elif isinstance(value, float):
+        packed = struct.pack("<d", value)
+    else:
+        packed = int(value).to_bytes(length, "little", signed=value < 0)
+    return np.frombuffer(packed, np.uint8)
+
+
+def programs_arrays(programs: Programs) -> list[NDArray[Any]]:
+    """What the view of a model's programs points to, in the order of `programs_view`."""
+    return [array for _, array in _core.programs_image(core_model(programs))[1]]
+
+
+def programs_view(programs: Programs, addresses: list[int]) -> NDArray[np.uint8]:
+    """The view of a model's programs, whose arrays lie at these addresses."""
+    image, arrays = _core.programs_image(core_model(programs))
+    result = np.frombuffer(image, np.uint8).copy()
+    for (offset, _), address in zip(arrays, addresses, strict=True):
+        result[offset : offset + 8] = _bytes_of(address, 8)
+    return result
+
+
+def solve_slots(programs: Programs, reductions: int) -> int:
+    """float64 numbers that a thread of the solve works on."""
+    return _core.device_slots(core_model(programs), reductions=reductions, room=None, directions=0)
