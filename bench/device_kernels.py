@@ -145,7 +145,7 @@ def by_nvcc(kernel: Kernel, architecture: str) -> tuple[compiler.Usage, int]:
     arguments = ", ".join(f"const __grid_constant__ teorell::{each}" for each in views)
     asked = f"template __global__ void {kernel.name}({arguments});\n"
     with tempfile.TemporaryDirectory() as folder:
-        source, code = Path(folder, "kernel.cu"), Path(folder, "kernel.cubin")
+        source, code = Path(folder, "solve.cu"), Path(folder, "solve.cubin")
         source.write_text(kernel.text + asked)
         done = subprocess.run(
             [
