@@ -167,8 +167,8 @@ def _round(
 
 def fits(rows: Rows, bounds: Tensor) -> NDArray[np.bool_]:
     """(n,) whether people are within bounds (5, 2) or (n, 5, 2), and are numbers."""
-    told, low, high = told_of(torch.from_numpy(rows)).numpy(), *bounds.numpy().T
-    low, high = low.T, high.T
+    told = told_of(torch.from_numpy(rows)).numpy()
+    low, high = bounds[..., 0].numpy(), bounds[..., 1].numpy()
     close = _CLOSE * np.abs(told)
     good = (told >= low - close) & (told <= high + close)
     return np.asarray(good.all(axis=1) & np.isfinite(rows).all(axis=1))
