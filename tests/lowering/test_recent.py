@@ -79,17 +79,19 @@ def test_the_oldest_goes_first(counted: list[tuple[str, ...]]) -> None:
 def test_threads_get_the_same_programs() -> None:
     found: list[lowered.Programs] = []
     start = threading.Barrier(4)
+    models = lowered._kept.kept + 4  # more than are remembered
 
     def work() -> None:
         start.wait()
-        found.extend(lowered.programs_of(decay(f"m{k % 20}"), ("body",), ()) for k in range(60))
+        names = [f"m{k % models}" for k in range(2 * models)]
+        found.extend(lowered.programs_of(decay(name), ("body",), ()) for name in names)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 240
+    assert len(found) == 8 * models
     assert {programs.output_names for programs in found} == {("body",)}
     assert len(lowered._kept) == lowered._kept.kept
 
