@@ -2,6 +2,7 @@
 // tests have in place of one (tests/cases/fake_driver.py).
 #include <cstddef>
 #include <cstring>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -27,18 +28,29 @@ void launch_by_address(void (*kernel)(Parameters...), unsigned blocks, unsigned 
     launch_with(kernel, blocks, threads, arguments, std::index_sequence_for<Parameters...>{});
 }
 
+// False where the name is that of no method's kernel.
+template <int... number>
+bool solve_by_a_method(const std::string& name, unsigned blocks, unsigned threads, void** arguments,
+                       std::integer_sequence<int, number...>) {
+    const auto kernel = [](int method) {
+        return "teorell::solve_patients<teorell::Interpreted<teorell::MethodAt<" +
+               std::to_string(method) + ">>>";
+    };
+    return (
+        (name == kernel(number) && (launch_by_address(solve_patients<Interpreted<MethodAt<number>>>,
+                                                      blocks, threads, arguments),
+                                    true)) ||
+        ...);
+}
+
 }  // namespace
 
 extern "C" bool teorell_launch(const char* name, unsigned blocks, unsigned threads,
                                void** arguments) {
-    const auto is = [name](const char* kernel) { return std::strcmp(name, kernel) == 0; };
-    if (is("teorell::solve_patients<teorell::Interpreted<teorell::Rodas5P>>"))
-        launch_by_address(solve_patients<Interpreted<Rodas5P>>, blocks, threads, arguments);
-    else if (is("teorell::solve_patients<teorell::Interpreted<teorell::Rodas4P2>>"))
-        launch_by_address(solve_patients<Interpreted<Rodas4P2>>, blocks, threads, arguments);
-    else if (is("teorell::check_columns"))
+    if (std::strcmp(name, "teorell::check_columns") == 0) {
         launch_by_address(check_columns, blocks, threads, arguments);
-    else
-        return false;
-    return true;
+        return true;
+    }
+    return solve_by_a_method(name, blocks, threads, arguments,
+                             std::make_integer_sequence<int, Methods::count>{});
 }

@@ -28,6 +28,9 @@ STEPS: Steps = {
 """,
         )
     ],
+    "python/teorell/device/program_text.py": [
+        before('    Op.SQRT: "sqrt({})"', '    Op.SQUARE: "square({})",\n'),
+    ],
     "python/teorell/engine/vector_ir.py": [
         before(
             "        if op == Op.SQRT:",

@@ -117,9 +117,24 @@ struct MethodList {
     static void for_each(Action action) {
         (action(Method{}), ...);
     }
+    static constexpr int count = sizeof...(Method);
+};
+
+template <int number, class List>
+struct MethodOf;
+template <int number, class First, class... Others>
+struct MethodOf<number, MethodList<First, Others...>>
+    : MethodOf<number - 1, MethodList<Others...>> {};
+template <class First, class... Others>
+struct MethodOf<0, MethodList<First, Others...>> {
+    using type = First;
 };
 
 // All methods: a new one needs its struct above and its name here.
 using Methods = MethodList<Rodas5P, Rodas4P2>;
+
+// The method of a number, as teorell.METHODS counts them.
+template <int number>
+using MethodAt = typename MethodOf<number, Methods>::type;
 
 TEORELL_END

@@ -12,6 +12,7 @@ from teorell.device.launch import run
 from teorell.device.memory import Memory
 from teorell.device.send import send
 from teorell.engine.batch import Batch, Options, Raw
+from teorell.engine.executors import METHODS
 from teorell.engine.views import solve_slots
 from teorell.errors import InputError
 from teorell.progress import Progress
@@ -19,12 +20,12 @@ from teorell.progress import Progress
 __all__ = ["TEXT", "kernel_of", "solve", "work_stream"]
 
 TEXT = '#include "kernel.cuh"\n'
-METHODS = {"rodas5p": "Rodas5P", "rodas4p2": "Rodas4P2"}
 
 
 def kernel_of(method: str) -> str:
     """The kernel that solves by a method, as C++ names it."""
-    return f"teorell::solve_patients<teorell::Interpreted<teorell::{METHODS[method]}>>"
+    number = METHODS.index(method)
+    return f"teorell::solve_patients<teorell::Interpreted<teorell::MethodAt<{number}>>>"
 
 
 def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **options: Any) -> Raw:
