@@ -7,25 +7,15 @@ from typing import Any
 from teorell.device.arrays import DeviceArray
 from teorell.device.devices import Device
 from teorell.device.driver import LEGACY_STREAM
-from teorell.device.kernel_cache import kernels_of
+from teorell.device.executor import kernel_for
 from teorell.device.launch import run
 from teorell.device.memory import Memory
 from teorell.device.send import send
 from teorell.engine.batch import Batch, Options, Raw
-from teorell.engine.executors import METHODS
 from teorell.engine.views import solve_slots
-from teorell.errors import InputError
 from teorell.progress import Progress
 
-__all__ = ["TEXT", "kernel_of", "solve", "work_stream"]
-
-TEXT = '#include "kernel.cuh"\n'
-
-
-def kernel_of(method: str) -> str:
-    """The kernel that solves by a method, as C++ names it."""
-    number = METHODS.index(method)
-    return f"teorell::solve_patients<teorell::Interpreted<teorell::MethodAt<{number}>>>"
+__all__ = ["solve", "work_stream"]
 
 
 def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **options: Any) -> Raw:
@@ -34,17 +24,12 @@ def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **o
     batch: its columns lie on the host, or are DeviceArrays of this device. options: those of
     `Options`; threads and isa are of the CPU and play no part.
     Returns values, reduced and reached as DeviceArrays, the outcome of each patient as NumPy.
-    Raises InputError for an executor that a device has not; MemoryError, with nothing taken;
-    ImportError without NVRTC; KeyboardInterrupt; whatever `progress` raises.
+    Raises MemoryError, with nothing taken; ImportError without NVRTC; RuntimeError where it refuses
+    the kernels of a model that executor="machine_code" asks for; KeyboardInterrupt; whatever
+    `progress` raises.
     """
     chosen = Options(**options)
-    if chosen.executor == "machine_code":
-        raise InputError(
-            f"executor='machine_code' on {device.name} (machine code is the CPU's; a device "
-            "interprets programs). Leave executor out."
-        )
-    stream, kernel = work_stream(batch), kernel_of(chosen.method)
-    compiled = kernels_of(TEXT, [kernel], device.architecture)
+    stream, kernel = work_stream(batch), kernel_for("solve_patients", batch, chosen, device)
     driver = device.driver
     with driver.current(device.number), Memory(device) as memory:
         others = {each.stream for each in _there(batch) if each.stream is not None}
@@ -55,7 +40,7 @@ def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **o
         if batch.patients:
             run(
                 device,
-                driver.function(compiled.code, compiled.names[kernel]),
+                driver.function(kernel.compiled.code, kernel.name),
                 [sent.programs, sent.batch],
                 batch.patients,
                 solve_slots(batch.programs, len(batch.summary or ())),
@@ -66,6 +51,7 @@ def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **o
         for place, array in sent.outcome.values():
             driver.read(array, place, stream)
         went: dict[str, Any] = {name: array for name, (_, array) in sent.outcome.items()}
+    kernel.ran(batch.patients, int((went["steps"] + went["rejected"]).sum()))
     went |= {"values": sent.values, "reduced": sent.reduced, "reached": sent.reached}
     return Raw(**went)
 
