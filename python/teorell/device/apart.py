@@ -14,7 +14,8 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
+from pathlib import Path
 
 from teorell.device import kernel_cache
 from teorell.device.compiler import Compiled
@@ -36,24 +37,23 @@ class Apart:
     """One compilation, begun. OSError where no process can be started."""
 
     def __init__(self, text: str, kernels: Sequence[str], architecture: str) -> None:
-        self._asked = (text, tuple(kernels), architecture)
-        self._owner = os.getpid()
+        self._asked, self._owner = (text, tuple(kernels), architecture), os.getpid()
         self._kernels: Compiled | None = None
         given = {"path": [*map(str, sys.path)], "text": text, "kernels": [*kernels]}
-        self._files = ExitStack()
-        self._out = self._files.enter_context(tempfile.TemporaryFile())
-        self._errors = self._files.enter_context(tempfile.TemporaryFile())
-        with tempfile.TemporaryFile() as told:
-            told.write(json.dumps({**given, "architecture": architecture}).encode())
-            told.seek(0)
-            try:  # in another session: Ctrl-C in a terminal is for this process
+        self._folder = tempfile.TemporaryDirectory(prefix="teorell")
+        told, self._out, self._errors = (
+            Path(self._folder.name, name) for name in ("given", "kernels", "errors")
+        )
+        try:
+            told.write_text(json.dumps({**given, "architecture": architecture}))
+            with told.open() as read, self._out.open("wb") as out, self._errors.open("wb") as bad:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-c", PROGRAM], stdin=told, stdout=self._out,
-                    stderr=self._errors, start_new_session=True,
+                    [sys.executable, "-c", PROGRAM], stdin=read, stdout=out, stderr=bad,
+                    start_new_session=True,  # Ctrl-C in a terminal is for this process
                 )  # fmt: skip
-            except OSError:
-                self._files.close()
-                raise
+        except OSError:
+            self._folder.cleanup()
+            raise
         _running.add(self)
 
     def made(self) -> Compiled | None:
@@ -63,11 +63,9 @@ class Apart:
         if os.getpid() != self._owner:  # a fork knows nothing of its parent's processes
             return None
         if self._kernels is None and self._process.poll() is not None:
-            with self._files:
-                self._out.seek(0)
-                self._errors.seek(0)
-                content = self._out.read()
-                said = self._errors.read().decode(errors="replace").splitlines()
+            content = self._out.read_bytes()
+            said = self._errors.read_text(errors="replace").splitlines()
+            self._folder.cleanup()
             code = self._process.returncode
             if code != 0:
                 raise RuntimeError(said[-1] if said else f"a compilation ended with status {code}")
@@ -80,7 +78,7 @@ class Apart:
             with suppress(OSError):
                 self._process.kill()
             self._process.wait()
-            self._files.close()
+            self._folder.cleanup()
 
 
 def compile_here(text: str, kernels: Sequence[str], architecture: str) -> None:
