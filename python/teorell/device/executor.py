@@ -22,7 +22,7 @@ from teorell.device.compiler import Compiled
 from teorell.device.devices import Device
 from teorell.device.emitted import emitted
 from teorell.device.kernel_cache import kernels_of, kernels_there
-from teorell.engine.batch import Batch, Options
+from teorell.engine.batch import Batch, Options, Outcome
 from teorell.engine.executors import METHODS, tableau
 from teorell.memo import Memo
 
@@ -63,11 +63,12 @@ class Kernel:
         """As the code names it."""
         return self.compiled.names[self.called]
 
-    def ran(self, patients: int, attempts: int) -> None:
-        """Tells how many steps were attempted: the next choice knows more."""
-        if patients:
+    def ran(self, outcome: Outcome) -> None:
+        """How it went: the next choice knows how many steps are attempted."""
+        if outcome.steps.size:
+            attempts = float((outcome.steps + outcome.rejected).sum())
             self.use.attempts += attempts
-            self.use.of_a_patient = attempts / patients
+            self.use.of_a_patient = attempts / outcome.steps.size
 
 
 def kernel_of(method: str, function: str = "solve_patients", executor: str = "interpreter") -> str:

@@ -51,9 +51,10 @@ def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **o
         for place, array in sent.outcome.values():
             driver.read(array, place, stream)
         went: dict[str, Any] = {name: array for name, (_, array) in sent.outcome.items()}
-    kernel.ran(batch.patients, int((went["steps"] + went["rejected"]).sum()))
     went |= {"values": sent.values, "reduced": sent.reduced, "reached": sent.reached}
-    return Raw(**went)
+    raw = Raw(**went)
+    kernel.ran(raw)
+    return raw
 
 
 def work_stream(batch: Batch) -> int:
