@@ -1,13 +1,14 @@
 // The kernels by their names, run on the host: what a driver's launch does, for the driver that the
 // tests have in place of one (tests/cases/fake_driver.py).
 #include <cstddef>
-#include <cstring>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 #include "column_check.cuh"
+#include "exact_total.cuh"
 #include "kernel.cuh"
+#include "placed.cuh"
 
 namespace {
 
@@ -28,29 +29,49 @@ void launch_by_address(void (*kernel)(Parameters...), unsigned blocks, unsigned 
     launch_with(kernel, blocks, threads, arguments, std::index_sequence_for<Parameters...>{});
 }
 
+// Kernels of a method are named kernel<teorell::Interpreted<teorell::MethodAt<number>>>.
+template <int number>
+bool launch_of_method(const std::string& name, unsigned blocks, unsigned threads,
+                      void** arguments) {
+    using Executor = Interpreted<MethodAt<number>>;
+    const std::string by =
+        "<teorell::Interpreted<teorell::MethodAt<" + std::to_string(number) + ">>>";
+    const auto named = [&](const char* kernel) { return name == kernel + by; };
+    if (named("teorell::solve_patients"))
+        launch_by_address(solve_patients<Executor>, blocks, threads, arguments);
+    else if (named("teorell::pull_patients_back"))
+        launch_by_address(pull_patients_back<Executor>, blocks, threads, arguments);
+    else if (named("teorell::push_patients_forward"))
+        launch_by_address(push_patients_forward<Executor>, blocks, threads, arguments);
+    else
+        return false;
+    return true;
+}
+
 // False where the name is that of no method's kernel.
 template <int... number>
-bool solve_by_a_method(const std::string& name, unsigned blocks, unsigned threads, void** arguments,
-                       std::integer_sequence<int, number...>) {
-    const auto kernel = [](int method) {
-        return "teorell::solve_patients<teorell::Interpreted<teorell::MethodAt<" +
-               std::to_string(method) + ">>>";
-    };
-    return (
-        (name == kernel(number) && (launch_by_address(solve_patients<Interpreted<MethodAt<number>>>,
-                                                      blocks, threads, arguments),
-                                    true)) ||
-        ...);
+bool launch_of_any(const std::string& name, unsigned blocks, unsigned threads, void** arguments,
+                   std::integer_sequence<int, number...>) {
+    return (launch_of_method<number>(name, blocks, threads, arguments) || ...);
 }
 
 }  // namespace
 
-extern "C" bool teorell_launch(const char* name, unsigned blocks, unsigned threads,
+extern "C" bool teorell_launch(const char* given, unsigned blocks, unsigned threads,
                                void** arguments) {
-    if (std::strcmp(name, "teorell::check_columns") == 0) {
+    const std::string name = given;
+    if (name == "teorell::check_columns")
         launch_by_address(check_columns, blocks, threads, arguments);
-        return true;
-    }
-    return solve_by_a_method(name, blocks, threads, arguments,
+    else if (name == "teorell::place_numbers")
+        launch_by_address(place_numbers, blocks, threads, arguments);
+    else if (name == "teorell::spread_nan")
+        launch_by_address(spread_nan, blocks, threads, arguments);
+    else if (name == "teorell::total_of_column")
+        launch_by_address(total_of_column, blocks, threads, arguments);
+    else if (name == "teorell::total_of_patients")
+        launch_by_address(total_of_patients, blocks, threads, arguments);
+    else
+        return launch_of_any(name, blocks, threads, arguments,
                              std::make_integer_sequence<int, Methods::count>{});
+    return true;
 }

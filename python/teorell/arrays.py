@@ -23,6 +23,7 @@ __all__ = [
     "check_bounds",
     "check_flag",
     "check_tensor",
+    "copied",
     "is_number",
     "is_on_device",
     "is_tensor",
@@ -86,23 +87,30 @@ def on_host(values: Any, what: str) -> Any:
     return values.numpy(force=True) if is_tensor(values) else values
 
 
-def numbers_or_tensor(value: Any, what: str) -> Any:
+def copied(values: Any) -> Any:
+    """As NumPy, from wherever it lies: tensors by torch, other arrays by CuPy's name for it."""
+    if is_on_device(values) and hasattr(values, "get"):
+        return values.get()
+    return values.numpy(force=True) if is_tensor(values) else values
+
+
+def numbers_or_tensor(value: Any, what: str, *, anywhere: bool = False) -> Any:
     """`numbers(value, what)`, or a torch tensor as it is, once `check_tensor` has passed it.
 
     Its values are not read.
     """
     if not is_tensor(value):
         return numbers(value, what)
-    check_tensor(value, what)
+    check_tensor(value, what, anywhere=anywhere)
     return value
 
 
-def check_tensor(value: Any, what: str) -> None:
+def check_tensor(value: Any, what: str, *, anywhere: bool = False) -> None:
     """Raise InputError for a torch tensor whose device, type or shape do not suit.
 
-    what: how messages name it, for example "parameter 'cl'".
+    what: how messages name it, for example "parameter 'cl'". anywhere: it may lie on a CUDA device.
     """
-    if value.device.type != "cpu":
+    if value.device.type != "cpu" and not (anywhere and is_on_device(value)):
         raise InputError(
             f"{what} lies on device {value.device} (only parameters may lie on a CUDA device, "
             "and nothing moves by itself). Give .cpu() of it, which has a derivative too."

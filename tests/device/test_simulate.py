@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import teorell as tl
 from device_kernels import built_kernels, on_fake_devices
-from fake_driver import FakeDriver
+from fake_driver import FakeDriver, Foreign
 from teorell.device.arrays import DeviceArray
 from teorell.device.driver import DriverError
 from teorell.engine.executors import instruction_sets
 from teorell.errors import InputError
 from teorell.simulation import on_device
+from teorell.simulation.given import problem_of
 
 TIMES = np.linspace(0.0, 30.0, 16)
 N = 70
@@ -36,26 +37,6 @@ def driver(monkeypatch: pytest.MonkeyPatch, library: ctypes.CDLL) -> Any:
     gc.collect()
     assert not fake.memory, "memory of the device was left"
     assert not fake.stack
-
-
-class Interface:
-    """An array of a library that speaks the CUDA Array Interface."""
-
-    def __init__(self, driver: FakeDriver, numbers: Any, device: int = 0, stride: int = 1) -> None:
-        numbers = np.asarray(numbers, np.float64)
-        shape = (numbers.shape[0] * abs(stride),) if numbers.ndim else ()
-        self.array = driver.array_of(shape, device)
-        if numbers.ndim:
-            self.array = self.array[::stride]
-        self.array[...] = numbers
-        self.stream: int | None = None
-
-    @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        return {
-            "shape": self.array.shape, "typestr": "<f8", "data": (self.array.ctypes.data, False),
-            "strides": self.array.strides, "version": 3, "stream": self.stream,
-        }  # fmt: skip
 
 
 def model() -> tl.Model:
@@ -123,7 +104,7 @@ def test_arrays_on_a_device_are_used_where_they_lie(driver: FakeDriver) -> None:
     given = people()
     here = tl.simulate(model(), {**given, "km": 2.5}, doses(), TIMES)
     strides = {"ka": 1, "vmax": 3, "v": -1}
-    columns = {name: Interface(driver, each, 1, strides[name]) for name, each in given.items()}
+    columns = {name: Foreign(driver, each, 1, strides[name]) for name, each in given.items()}
     del driver.calls[:]
     there = tl.simulate(model(), {**columns, "km": 2.5}, doses(), TIMES)
     assert there.values.device.number == 1
@@ -148,25 +129,23 @@ def test_own_times_and_outputs_by_name(driver: FakeDriver) -> None:
         tl.simulate(model(), given, doses(), np.tile(TIMES, (5, 1)), device="cuda")
 
 
-@pytest.mark.parametrize("module", ["cupy", "torch"])
 def test_results_come_in_the_library_of_the_parameters(
-    driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, module: str
+    driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Any] = []
 
-    def take(array: Any, **told: Any) -> str:
-        taken.append((array, told))
-        return f"an array of {module}"
+    def take(array: Any) -> str:
+        taken.append(array)
+        return "an array of cupy"
 
-    namespace = SimpleNamespace(asarray=take, as_tensor=take)
-    monkeypatch.setattr(on_device, "sys", SimpleNamespace(modules={module: namespace}))
-    given = Interface(driver, 1.5)
-    monkeypatch.setattr(type(given), "__module__", f"{module}.core")
+    namespace = SimpleNamespace(asarray=take)
+    monkeypatch.setattr(on_device, "sys", SimpleNamespace(modules={"cupy": namespace}))
+    given = Foreign(driver, 1.5)
+    monkeypatch.setattr(type(given), "__module__", "cupy.core")
     there = tl.simulate(model(), {"ka": given}, doses(), TIMES, reductions=REDUCTIONS[:1])
-    assert there.values == there.reductions["cmax_cp"] == f"an array of {module}"
+    assert there.values == there.reductions["cmax_cp"] == "an array of cupy"
     here = tl.simulate(model(), {"ka": 1.5}, doses(), TIMES, reductions=REDUCTIONS[:1])
-    (values, told), (peak, _) = taken
-    assert told == ({"device": "cuda:0"} if module == "torch" else {})
+    values, peak = taken
     np.testing.assert_array_equal(values.numpy(), here.values)
     np.testing.assert_array_equal(peak.numpy(), here.reductions["cmax_cp"])
     taken.clear()
@@ -176,7 +155,7 @@ def test_tensors_elsewhere_are_refused(driver: FakeDriver) -> None:
     torch = pytest.importorskip("torch", reason="NOT RUN: needs torch")
     with pytest.raises(InputError, match=r"lies on device meta \(only parameters may lie"):
         tl.simulate(model(), {"ka": torch.ones(3, device="meta")}, doses(), TIMES)
-    for parameters in ({"ka": torch.ones(3)}, {"ka": torch.ones(3), "v": Interface(driver, 9.0)}):
+    for parameters in ({"ka": torch.ones(3)}, {"ka": torch.ones(3), "v": Foreign(driver, 9.0)}):
         device = None if "v" in parameters else "cuda"
         with pytest.raises(InputError, match="a tensor on the CPU with"):
             tl.simulate(model(), parameters, doses(), TIMES, device=device)
@@ -208,7 +187,7 @@ def test_all_that_happens_to_a_patient(driver: FakeDriver) -> None:
 
 
 def test_one_patient_and_one_number(driver: FakeDriver) -> None:
-    there = tl.simulate(model(), {"ka": Interface(driver, 1.5)}, doses(), TIMES)
+    there = tl.simulate(model(), {"ka": Foreign(driver, 1.5)}, doses(), TIMES)
     same(there, tl.simulate(model(), {"ka": 1.5}, doses(), TIMES))
     same(
         tl.simulate(model(), None, doses(), TIMES, device="cuda"),
@@ -251,7 +230,7 @@ def test_values_stay_there_until_they_are_moved(driver: FakeDriver) -> None:
 
 
 def test_parameters_that_lie_there_are_not_read_for_messages(driver: FakeDriver) -> None:
-    given = {name: Interface(driver, each) for name, each in people().items()}
+    given = {name: Foreign(driver, each) for name, each in people().items()}
     there = tl.simulate(model(), given, doses(), TIMES)
     with pytest.raises(tl.SimulationError):
         there.raise_for_status()
@@ -259,7 +238,7 @@ def test_parameters_that_lie_there_are_not_read_for_messages(driver: FakeDriver)
 
 
 def test_streams(driver: FakeDriver) -> None:
-    given = {name: Interface(driver, each) for name, each in people().items()}
+    given = {name: Foreign(driver, each) for name, each in people().items()}
     given["ka"].stream, given["vmax"].stream = 70, 80
     tl.simulate(model(), given, doses(), TIMES)
     assert {call[-1] for call in driver.named("launch")} == {70}
@@ -270,7 +249,7 @@ def test_streams(driver: FakeDriver) -> None:
 
 
 def test_several_devices_are_refused(driver: FakeDriver) -> None:
-    given: dict[str, Any] = {"ka": Interface(driver, 1.0), "v": Interface(driver, 20.0, device=1)}
+    given: dict[str, Any] = {"ka": Foreign(driver, 1.0), "v": Foreign(driver, 20.0, device=1)}
     with pytest.raises(InputError, match=r"'ka' lies on cuda:0, parameter 'v' on cuda:1"):
         tl.simulate(model(), given, doses(), TIMES)
     del given["v"]
@@ -300,12 +279,12 @@ def test_numbers_are_checked_where_they_lie(driver: FakeDriver, number: float, s
     bad[6] = number
     dose = tl.Regimen.bolus(1.0, into="amount")
     with pytest.raises(InputError, match=said):
-        tl.simulate(bounded, {"ka": Interface(driver, bad)}, dose, TIMES)
-    tl.simulate(bounded, {"ka": Interface(driver, np.zeros(N))}, dose, TIMES)
+        tl.simulate(bounded, {"ka": Foreign(driver, bad)}, dose, TIMES)
+    tl.simulate(bounded, {"ka": Foreign(driver, np.zeros(N))}, dose, TIMES)
 
 
 def test_what_the_host_needs_is_refused(driver: FakeDriver) -> None:
-    given = Interface(driver, 1.0)
+    given = Foreign(driver, 1.0)
     late = tl.Model("late")
     lag = late.parameter("lag", 1.0)
     amount = late.state("amount")
@@ -319,8 +298,9 @@ def test_what_the_host_needs_is_refused(driver: FakeDriver) -> None:
     timed.rate(timed.state("x"), tl.where(timed.time > start, 1.0, 0.0))
     with pytest.raises(InputError, match="'start' lies on cuda:0"):
         tl.simulate(timed, {"start": given}, None, TIMES)
-    with pytest.raises(InputError, match=r"only teorell\.simulate runs there"):
-        tl.value_and_grad(lambda s: s.sum(), model(), {"ka": given}, doses(), TIMES)
+    problem = problem_of(model(), {"ka": given}, doses(), TIMES)
+    with pytest.raises(InputError, match=r"'ka' lies on a device .* runs on the CPU alone"):
+        problem.solve(problem.given)
     with pytest.raises((TypeError, InputError)):
         tl.Regimen.bolus(given, into="depot")
 

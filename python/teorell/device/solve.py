@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from teorell.device.arrays import DeviceArray
 from teorell.device.devices import Device
@@ -19,7 +19,12 @@ from teorell.engine.views import solve_slots
 from teorell.errors import InputError
 from teorell.progress import Progress
 
-__all__ = ["TEXT", "kernel_of", "options_there", "solve", "work_stream", "working"]
+if TYPE_CHECKING:
+    from teorell.lowering import Programs
+
+__all__ = [
+    "TEXT", "function_of", "kernel_of", "options_there", "solve", "work_stream", "working",
+]  # fmt: skip
 
 TEXT = '#include "kernel.cuh"\n'
 
@@ -40,15 +45,13 @@ def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **o
     ImportError without NVRTC; KeyboardInterrupt; whatever `progress` raises.
     """
     chosen = options_there(device, options)
-    kernel = kernel_of(chosen.method)
-    compiled = kernels_of(TEXT, [kernel], device.architecture)
-    driver = device.driver
+    function = function_of(device, batch.programs, chosen, "solve_patients")
     with working(device, batch.columns) as (memory, stream):
         sent = send(batch, chosen, memory, stream)
         if batch.patients:
             run(
                 device,
-                driver.function(compiled.code, compiled.names[kernel]),
+                function,
                 [sent.programs, sent.batch],
                 batch.patients,
                 solve_slots(batch.programs, len(batch.summary or ())),
@@ -56,12 +59,18 @@ def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **o
                 stream,
                 progress,
             )
-        return Raw(
-            **sent.went(driver, stream),
-            values=sent.values,
-            reduced=sent.reduced,
-            reached=sent.reached,
-        )
+        return Raw(**sent.found(device.driver, stream))
+
+
+def function_of(device: Device, programs: Programs, options: Options, kernel: str) -> Any:
+    """A kernel of cuda/kernel.cuh that runs these programs, compiled, and loaded on the device.
+
+    ImportError without NVRTC.
+    """
+    name = kernel_of(options.method, kernel)
+    compiled = kernels_of(TEXT, [name], device.architecture)
+    with device.driver.current(device.number):
+        return device.driver.function(compiled.code, compiled.names[name])
 
 
 def options_there(device: Device, options: dict[str, Any]) -> Options:
