@@ -1,12 +1,12 @@
 // The kernels by their names, run on the host: what a driver's launch does, for the driver that the
 // tests have in place of one (tests/cases/fake_driver.py).
 #include <cstddef>
-#include <cstring>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 #include "column_check.cuh"
+#include "constraints.cuh"
 #include "kernel.cuh"
 
 namespace {
@@ -43,14 +43,27 @@ bool solve_by_a_method(const std::string& name, unsigned blocks, unsigned thread
         ...);
 }
 
+// False where the name is none of columns and constraints.
+bool of_columns(const std::string& name, unsigned blocks, unsigned threads, void** arguments) {
+    const auto run = [&](auto kernel) {
+        launch_by_address(kernel, blocks, threads, arguments);
+        return true;
+    };
+    if (name == "teorell::check_columns") return run(check_columns);
+    if (name == "teorell::map_patients<teorell::ColumnInterpreter>")
+        return run(map_patients<ColumnInterpreter>);
+    if (name == "teorell::project_patients<teorell::ColumnInterpreter>")
+        return run(project_patients<ColumnInterpreter>);
+    if (name == "teorell::judge_patients") return run(judge_patients);
+    if (name == "teorell::describe_projection") return run(describe_projection);
+    return false;
+}
+
 }  // namespace
 
 extern "C" bool teorell_launch(const char* name, unsigned blocks, unsigned threads,
                                void** arguments) {
-    if (std::strcmp(name, "teorell::check_columns") == 0) {
-        launch_by_address(check_columns, blocks, threads, arguments);
-        return true;
-    }
+    if (of_columns(name, blocks, threads, arguments)) return true;
     return solve_by_a_method(name, blocks, threads, arguments,
                              std::make_integer_sequence<int, Methods::count>{});
 }

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import teorell as tl
+from arrays_there import Interface
 from device_kernels import built_kernels, on_fake_devices
 from fake_driver import FakeDriver
 from teorell.device.arrays import DeviceArray
@@ -36,26 +37,6 @@ def driver(monkeypatch: pytest.MonkeyPatch, library: ctypes.CDLL) -> Any:
     gc.collect()
     assert not fake.memory, "memory of the device was left"
     assert not fake.stack
-
-
-class Interface:
-    """An array of a library that speaks the CUDA Array Interface."""
-
-    def __init__(self, driver: FakeDriver, numbers: Any, device: int = 0, stride: int = 1) -> None:
-        numbers = np.asarray(numbers, np.float64)
-        shape = (numbers.shape[0] * abs(stride),) if numbers.ndim else ()
-        self.array = driver.array_of(shape, device)
-        if numbers.ndim:
-            self.array = self.array[::stride]
-        self.array[...] = numbers
-        self.stream: int | None = None
-
-    @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        return {
-            "shape": self.array.shape, "typestr": "<f8", "data": (self.array.ctypes.data, False),
-            "strides": self.array.strides, "version": 3, "stream": self.stream,
-        }  # fmt: skip
 
 
 def model() -> tl.Model:
@@ -174,7 +155,9 @@ def test_results_come_in_the_library_of_the_parameters(
 
 def test_tensors_elsewhere_are_refused(driver: FakeDriver) -> None:
     torch = pytest.importorskip("torch", reason="NOT RUN: needs torch")
-    with pytest.raises(InputError, match=r"lies on device meta \(only parameters may lie"):
+    with pytest.raises(
+        InputError, match=r"lies on device meta \(only parameters and quantities may lie"
+    ):
         tl.simulate(model(), {"ka": torch.ones(3, device="meta")}, doses(), TIMES)
     for parameters in ({"ka": torch.ones(3)}, {"ka": torch.ones(3), "v": Interface(driver, 9.0)}):
         device = None if "v" in parameters else "cuda"

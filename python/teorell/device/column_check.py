@@ -1,4 +1,4 @@
-"""Numbers on a device checked where they lie: finite, and within the bounds of their parameter."""
+"""Numbers on a device checked where they lie: finite, and within their bounds."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from teorell.device.driver import LEGACY_STREAM
 from teorell.device.kernel_cache import kernels_of
 from teorell.device.memory import Memory
 
-__all__ = ["KERNEL", "TEXT", "unfit_columns"]
+__all__ = ["KERNEL", "TEXT", "unfit_columns", "whole_numbers"]
 
 TEXT, KERNEL = '#include "column_check.cuh"\n', "teorell::check_columns"
 THREADS, MOST_BLOCKS = 256, 1024
 
 
 def unfit_columns(
-    columns: Sequence[DeviceArray], lower: Sequence[float], upper: Sequence[float]
+    columns: Sequence[DeviceArray],
+    lower: Sequence[float],
+    upper: Sequence[float],
+    *,
+    missing: bool = False,
 ) -> NDArray[np.uint64]:
     """(columns,) how many numbers of each are not finite or out of bounds.
 
-    columns: of one device, () or (patients,). A few numbers come back, none of the columns.
+    columns: of one device, () or (patients,). missing: NaN will do. A few numbers come back, none
+    of the columns.
     """
     device = columns[0].device
     driver, patients = device.driver, max(each.size for each in columns)
@@ -44,12 +49,16 @@ def unfit_columns(
                 bad,
             ],
             stream,
-            "bounds of the parameters",
+            "bounds of the columns",
         )
-        numbers = np.array([patients, len(columns), *places], np.uint64)
-        arguments = [numbers[k : k + 1].view(np.uint8) for k in range(len(numbers))]
+        arguments = whole_numbers(patients, len(columns), missing, *places)
         function = driver.function(compiled.code, compiled.names[KERNEL])
         blocks = min(-(-patients // THREADS), MOST_BLOCKS)
         driver.launch(function, blocks, THREADS, stream, arguments)
         driver.read(bad, places[-1], stream)
     return bad
+
+
+def whole_numbers(*numbers: int) -> list[NDArray[np.uint8]]:
+    """The bytes of whole numbers and addresses, each an argument of a kernel."""
+    return [np.array([each], np.uint64).view(np.uint8) for each in numbers]

@@ -19,7 +19,15 @@ from teorell.engine.views import solve_slots
 from teorell.errors import InputError
 from teorell.progress import Progress
 
-__all__ = ["TEXT", "kernel_of", "options_there", "solve", "work_stream", "working"]
+__all__ = [
+    "TEXT",
+    "check_executor",
+    "kernel_of",
+    "options_there",
+    "solve",
+    "work_stream",
+    "working",
+]
 
 TEXT = '#include "kernel.cuh"\n'
 
@@ -67,12 +75,17 @@ def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **o
 def options_there(device: Device, options: dict[str, Any]) -> Options:
     """The options of a call; InputError for an executor that a device has not."""
     chosen = Options(**options)
-    if chosen.executor == "machine_code":
+    check_executor(device, chosen.executor)
+    return chosen
+
+
+def check_executor(device: Device, executor: str | None) -> None:
+    """InputError for an executor that a device has not."""
+    if executor == "machine_code":
         raise InputError(
             f"executor='machine_code' on {device.name} (machine code is the CPU's; a device "
             "interprets programs). Leave executor out."
         )
-    return chosen
 
 
 @contextmanager

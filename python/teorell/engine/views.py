@@ -15,8 +15,16 @@ from teorell.engine.core_arguments import core_model
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
+    from teorell.lowering.columns import ColumnProgram
 
-__all__ = ["fields_of", "programs_arrays", "programs_view", "solve_slots", "view"]
+__all__ = [
+    "column_program_view",
+    "fields_of",
+    "programs_arrays",
+    "programs_view",
+    "solve_slots",
+    "view",
+]
 
 
 def view(name: str, **fields: float | int | bool | NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -69,3 +77,22 @@ def programs_view(programs: Programs, addresses: list[int]) -> NDArray[np.uint8]
 def solve_slots(programs: Programs, reductions: int) -> int:
     """float64 numbers that a thread of the solve works on."""
     return _core.device_slots(core_model(programs), reductions=reductions, room=None, directions=0)
+
+
+def column_program_view(program: ColumnProgram, code: int, constants: int) -> NDArray[np.uint8]:
+    """The view of a column program that is interpreted, whose arrays lie at these addresses."""
+    at = program.layout
+    return view(
+        "ColumnProgram",
+        code=code,
+        machine=0,
+        width=0,
+        slots=at.slots,
+        constants=at.const,
+        inputs=at.params,
+        outputs=at.out,
+        n_constants=len(program.constants),
+        n_inputs=at.n_params,
+        n_outputs=at.n_out,
+        constant_values=constants,
+    )
