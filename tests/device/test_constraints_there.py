@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import teorell as tl
 from arrays_there import Interface, tensors_lie_there
-from device_kernels import built_kernels, on_fake_devices
+from device_kernels import on_fake_devices
 from fake_driver import FakeDriver
 from teorell.device.arrays import DeviceArray
 from teorell.engine.executors import instruction_sets
@@ -26,11 +26,6 @@ pytestmark = [
     ),
     pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    return built_kernels(tmp_path_factory.mktemp("kernels"))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import teorell as tl
 from arrays_there import Interface
-from device_kernels import built_kernels, on_fake_devices
+from device_kernels import on_fake_devices
 from fake_driver import FakeDriver
 from teorell.device.arrays import DeviceArray
 from teorell.device.driver import DriverError
@@ -23,11 +23,6 @@ from teorell.simulation import on_device
 
 TIMES = np.linspace(0.0, 30.0, 16)
 N = 70
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    return built_kernels(tmp_path_factory.mktemp("kernels"))
 
 
 @pytest.fixture
