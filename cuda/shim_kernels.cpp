@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "column_check.cuh"
+#include "constraints.cuh"
 #include "exact_total.cuh"
 #include "kernel.cuh"
 #include "placed.cuh"
@@ -50,28 +51,36 @@ bool launch_of_method(const std::string& name, unsigned blocks, unsigned threads
 
 // False where the name is that of no method's kernel.
 template <int... number>
-bool launch_of_any(const std::string& name, unsigned blocks, unsigned threads, void** arguments,
+bool of_any_method(const std::string& name, unsigned blocks, unsigned threads, void** arguments,
                    std::integer_sequence<int, number...>) {
     return (launch_of_method<number>(name, blocks, threads, arguments) || ...);
 }
 
+// False where the name is that of a method's kernel.
+bool of_numbers(const std::string& name, unsigned blocks, unsigned threads, void** arguments) {
+    const auto run = [&](auto kernel) {
+        launch_by_address(kernel, blocks, threads, arguments);
+        return true;
+    };
+    if (name == "teorell::check_columns") return run(check_columns);
+    if (name == "teorell::map_patients<teorell::ColumnInterpreter>")
+        return run(map_patients<ColumnInterpreter>);
+    if (name == "teorell::project_patients<teorell::ColumnInterpreter>")
+        return run(project_patients<ColumnInterpreter>);
+    if (name == "teorell::judge_patients") return run(judge_patients);
+    if (name == "teorell::describe_projection") return run(describe_projection);
+    if (name == "teorell::place_numbers") return run(place_numbers);
+    if (name == "teorell::spread_nan") return run(spread_nan);
+    if (name == "teorell::total_of_column") return run(total_of_column);
+    if (name == "teorell::total_of_patients") return run(total_of_patients);
+    return false;
+}
+
 }  // namespace
 
-extern "C" bool teorell_launch(const char* given, unsigned blocks, unsigned threads,
+extern "C" bool teorell_launch(const char* name, unsigned blocks, unsigned threads,
                                void** arguments) {
-    const std::string name = given;
-    if (name == "teorell::check_columns")
-        launch_by_address(check_columns, blocks, threads, arguments);
-    else if (name == "teorell::place_numbers")
-        launch_by_address(place_numbers, blocks, threads, arguments);
-    else if (name == "teorell::spread_nan")
-        launch_by_address(spread_nan, blocks, threads, arguments);
-    else if (name == "teorell::total_of_column")
-        launch_by_address(total_of_column, blocks, threads, arguments);
-    else if (name == "teorell::total_of_patients")
-        launch_by_address(total_of_patients, blocks, threads, arguments);
-    else
-        return launch_of_any(name, blocks, threads, arguments,
-                             std::make_integer_sequence<int, Methods::count>{});
-    return true;
+    if (of_numbers(name, blocks, threads, arguments)) return true;
+    return of_any_method(name, blocks, threads, arguments,
+                         std::make_integer_sequence<int, Methods::count>{});
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import teorell as tl
-from device_kernels import built_kernels, on_fake_devices
+from device_kernels import on_fake_devices
 from device_problem import model
 from fake_driver import FakeDriver
 from teorell.device.arrays import DeviceArray
@@ -26,11 +27,8 @@ REDUCTIONS = [
 
 
 @pytest.fixture
-def driver(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FakeDriver]:
+def driver(monkeypatch: pytest.MonkeyPatch, library: ctypes.CDLL) -> Iterator[FakeDriver]:
     """Two devices, which have given all back when the test is over."""
-    library = built_kernels(tmp_path_factory.mktemp("kernels"))
     fake = on_fake_devices(monkeypatch, library, count=2)
     yield fake
     gc.collect()

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from fake_driver import FakeDriver
 from folders import ROOT
-from teorell.device import devices, over, solve
+from teorell.device import columns, devices, over, solve
 from teorell.device.compiler import Compiled
 from teorell.engine.executors import instruction_sets
 
@@ -41,17 +41,8 @@ def compiled_library(source: Path, library: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-_built: list[ctypes.CDLL] = []
-
-
 def built_kernels(folder: Path) -> ctypes.CDLL:
-    """cuda/shim_kernels.cpp as a library, compiled once a process."""
-    if not _built:
-        _built.append(_kernels(folder))
-    return _built[0]
-
-
-def _kernels(folder: Path) -> ctypes.CDLL:
+    """cuda/shim_kernels.cpp as a library."""
     compiled_library(ROOT / "cuda" / "shim_kernels.cpp", folder / "kernels.so")
     library = ctypes.CDLL(str(folder / "kernels.so"))
     library.teorell_launch.argtypes = (
@@ -92,6 +83,6 @@ def on_fake_devices(
     monkeypatch.setattr(devices, "compiler_missing", lambda: None)
     monkeypatch.setattr(devices, "compiler_version", lambda: (13, 0))
     monkeypatch.setattr(devices, "architectures", lambda: frozenset({"sm_90"}))
-    for module in (solve, over):
+    for module in (solve, over, columns):
         monkeypatch.setattr(module, "kernels_of", uncompiled)
     return fake

@@ -19,27 +19,6 @@ Kernel = Callable[[int, int, int], None]
 """(blocks, threads, address of the addresses of the arguments)"""
 
 
-class Foreign:
-    """An array of a library that speaks the CUDA Array Interface, on a device of a fake driver."""
-
-    def __init__(self, driver: FakeDriver, numbers: Any, device: int = 0, stride: int = 1) -> None:
-        numbers = np.asarray(numbers, np.float64)
-        first = numbers.shape[:1]
-        shape = (first[0] * abs(stride), *numbers.shape[1:]) if first else ()
-        self.array = driver.array_of(shape, device)
-        if first:
-            self.array = self.array[::stride]
-        self.array[...] = numbers
-        self.stream: int | None = None
-
-    @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        return {
-            "shape": self.array.shape, "typestr": "<f8", "data": (self.array.ctypes.data, False),
-            "strides": self.array.strides, "version": 3, "stream": self.stream,
-        }  # fmt: skip
-
-
 class FakeDriver:
     """Devices are (name, capability, multiprocessors)."""
 

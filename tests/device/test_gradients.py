@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import teorell as tl
+from arrays_there import Interface
 from device_case import REDUCTIONS, TIMES, N, doses, driver, here, lagged, model, people
-from fake_driver import FakeDriver, Foreign
+from fake_driver import FakeDriver
 from teorell.device import launch, recorded
 from teorell.device.arrays import DeviceArray, device_column
 from teorell.device.driver import NO_MEMORY, DriverError
@@ -76,7 +77,7 @@ def test_weights_that_broadcast_and_lie_on_the_device(driver: FakeDriver) -> Non
     compared(1.0, *given)
     row = weights()[:1, :, 1:2]
     value, found = compared(row, *given)
-    there = Foreign(driver, row)
+    there = Interface(driver, row)
     again, same_found = tl.value_and_grad(there, *given, device="cuda")
     assert again == value
     same(same_found, found.cpu())
@@ -126,7 +127,7 @@ def test_a_loss_gets_arrays_of_the_device(driver: FakeDriver) -> None:
 
     def loss_there(values: Any) -> tuple[Any, Any]:
         value, slope = loss(values)
-        return Foreign(driver, value), Foreign(driver, slope)
+        return Interface(driver, value), Interface(driver, slope)
 
     known, cpu = tl.value_and_grad(loss, *given)
     for each in (loss, loss_there):
@@ -145,7 +146,7 @@ def test_a_loss_of_reductions(driver: FakeDriver) -> None:
 
     def loss_there(values: Any, reduced: Any) -> tuple[Any, ...]:
         value, _, slopes = loss(values, reduced)
-        return value, None, {**slopes, "area": Foreign(driver, slopes["area"])}
+        return value, None, {**slopes, "area": Interface(driver, slopes["area"])}
 
     known, cpu = tl.value_and_grad(loss, *given, reductions=REDUCTIONS)
     for each in (loss, loss_there):
@@ -188,9 +189,9 @@ def test_what_passes_through_the_host(driver: FakeDriver, kind: str) -> None:
 def test_arrays_on_the_device_are_not_brought_to_the_host(driver: FakeDriver) -> None:
     n = 300
     given = people(n)
-    there = {name: Foreign(driver, each, 1, 2) for name, each in given.items()}
-    there["km"] = Foreign(driver, 2.0, 1)
-    weight = Foreign(driver, weights(n=n), 1)
+    there = {name: Interface(driver, each, 1, 2) for name, each in given.items()}
+    there["km"] = Interface(driver, 2.0, 1)
+    weight = Interface(driver, weights(n=n), 1)
     del driver.calls[:]
     _, found = tl.value_and_grad(weight, model(), there, None, TIMES)
     read = sum(call[2] for call in driver.named("read"))
@@ -203,8 +204,8 @@ def test_arrays_on_the_device_are_not_brought_to_the_host(driver: FakeDriver) ->
 
 
 def test_streams(driver: FakeDriver) -> None:
-    given = {name: Foreign(driver, each) for name, each in people().items()}
-    weight = Foreign(driver, weights())
+    given = {name: Interface(driver, each) for name, each in people().items()}
+    weight = Interface(driver, weights())
     given["ka"].stream, weight.stream = 70, 90
     tl.value_and_grad(weight, model(), given, doses(), TIMES)
     assert ("order", 90, 70) in driver.calls
@@ -232,13 +233,18 @@ def test_refused(driver: FakeDriver) -> None:
     cases: list[tuple[Any, Any, dict[str, Any], str]] = [
         (lambda *_: (0.0, 0.0), given, {"by_patient": True}, r"by_patient=True on cuda:0 \("),
         (weights(2), given, {}, r"weights have shape \(40, 16, 2\)"),
-        (Foreign(driver, weights(2)), given, {}, r"weights have shape \(40, 16, 2\)"),
-        (Foreign(driver, 1.0, 1), given, {}, "the array of weights lies on cuda:1, the simulation"),
+        (Interface(driver, weights(2)), given, {}, r"weights have shape \(40, 16, 2\)"),
+        (
+            Interface(driver, 1.0, 1),
+            given,
+            {},
+            "the array of weights lies on cuda:1, the simulation",
+        ),
         (bad, given, {}, "weights are not finite"),
-        (Foreign(driver, bad), given, {}, "the slope of the loss is not finite .* patient 3"),
+        (Interface(driver, bad), given, {}, "the slope of the loss is not finite .* patient 3"),
         (lambda values: (0.0, bad), given, {}, "not finite .* patient 3"),
         (lambda values: (0.0, np.zeros(3)), given, {}, r"slope of the loss has shape \(3,\)"),
-        (lambda values: (0.0, Foreign(driver, [1.0])), given, {}, r"loss has shape \(1,\)"),
+        (lambda values: (0.0, Interface(driver, [1.0])), given, {}, r"loss has shape \(1,\)"),
         (lambda values: 0.0, given, {}, "the loss returned a float"),
         (1.0, given, {"executor": "machine_code"}, "executor='machine_code' on cuda:0"),
         (1.0, (*given[:3], np.tile(TIMES, (N, 1))), {}, "Give a list of times"),
@@ -250,7 +256,7 @@ def test_refused(driver: FakeDriver) -> None:
     for loss, args, options, said in cases:
         with pytest.raises(InputError, match=said):
             tl.value_and_grad(loss, *args, **{**there, **options})
-    lag = {"lag": Foreign(driver, 0.5)}
+    lag = {"lag": Interface(driver, 0.5)}
     with pytest.raises(InputError, match=r"parameter 'lag' lies on cuda:0"):
         tl.value_and_grad(1.0, lagged(), lag, tl.Regimen.bolus(1.0, into="depot"), TIMES)
 
@@ -266,7 +272,7 @@ def test_a_slope_of_who_failed_is_not_looked_at(driver: FakeDriver) -> None:
 
 
 def test_failures_are_told(driver: FakeDriver) -> None:
-    there = {name: Foreign(driver, each) for name, each in people().items()}
+    there = {name: Interface(driver, each) for name, each in people().items()}
     _, found = tl.value_and_grad(1.0, model(), there, doses(), TIMES)
     with pytest.raises(tl.SimulationError, match="1 of 40 patients"):
         found.raise_for_status()
@@ -275,7 +281,7 @@ def test_failures_are_told(driver: FakeDriver) -> None:
 
 def test_no_memory_at_any_allocation(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorded, "FIRST_ROOM", 40)
-    there = {name: Foreign(driver, each) for name, each in people().items()}
+    there = {name: Interface(driver, each) for name, each in people().items()}
     given: Any = (weights(2), model(), there, doses(), TIMES, ["cp", "log"])
     options: Any = {"reductions": REDUCTIONS}
     del driver.calls[:]
@@ -335,13 +341,13 @@ def test_failures_of_the_driver_leave_nothing(driver: FakeDriver) -> None:
     ids=["all sizes", "huge ones that cancel", "smallest", "zero", "negative", "one thread's many"],
 )
 def test_sums_are_exactly_rounded(driver: FakeDriver, numbers: Any) -> None:
-    column = device_column(Foreign(driver, numbers, stride=-2), "numbers")
+    column = device_column(Interface(driver, numbers, stride=-2), "numbers")
     assert total_there(column) == float(sum(map(Fraction, np.asarray(numbers).tolist())))
 
 
 def test_sums_of_what_is_not_finite(driver: FakeDriver) -> None:
     def summed(*numbers: float) -> float:
-        return total_there(device_column(Foreign(driver, numbers), "numbers"))
+        return total_there(device_column(Interface(driver, numbers), "numbers"))
 
     assert summed(1.0, math.inf) == math.inf
     assert summed(-math.inf, 1.0) == -math.inf

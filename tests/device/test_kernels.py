@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from teorell.device import compiler, solve
+from teorell.device import columns, compiler, solve
 from teorell.device.kernel_cache import kernels_of
 
 pytestmark = pytest.mark.skipif(
@@ -26,6 +26,12 @@ def test_kernels_that_go_over_numbers_once(header: str) -> None:
     usage = kernels_of(f'#include "{header}"\n', [name], "sm_80").usage[name]
     assert usage.spill_stores == 0
     assert usage.stack <= stack
+
+
+def test_constraints() -> None:
+    for kernel in (columns.MAP, columns.PROJECT, columns.JUDGE, columns.DESCRIBE):
+        usage = kernels_of(columns.TEXT, [kernel], "sm_90").usage[kernel]
+        assert usage.spill_stores == usage.spill_loads == usage.stack == 0, kernel
 
 
 def test_the_solve() -> None:

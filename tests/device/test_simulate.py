@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import teorell as tl
-from device_kernels import built_kernels, on_fake_devices
-from fake_driver import FakeDriver, Foreign
+from arrays_there import Interface
+from device_kernels import on_fake_devices
+from fake_driver import FakeDriver
 from teorell.device.arrays import DeviceArray
 from teorell.device.driver import DriverError
 from teorell.engine.executors import instruction_sets
@@ -23,11 +24,6 @@ from teorell.simulation.given import problem_of
 
 TIMES = np.linspace(0.0, 30.0, 16)
 N = 70
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    return built_kernels(tmp_path_factory.mktemp("kernels"))
 
 
 @pytest.fixture
@@ -104,7 +100,7 @@ def test_arrays_on_a_device_are_used_where_they_lie(driver: FakeDriver) -> None:
     given = people()
     here = tl.simulate(model(), {**given, "km": 2.5}, doses(), TIMES)
     strides = {"ka": 1, "vmax": 3, "v": -1}
-    columns = {name: Foreign(driver, each, 1, strides[name]) for name, each in given.items()}
+    columns = {name: Interface(driver, each, 1, strides[name]) for name, each in given.items()}
     del driver.calls[:]
     there = tl.simulate(model(), {**columns, "km": 2.5}, doses(), TIMES)
     assert there.values.device.number == 1
@@ -140,7 +136,7 @@ def test_results_come_in_the_library_of_the_parameters(
 
     namespace = SimpleNamespace(asarray=take)
     monkeypatch.setattr(on_device, "sys", SimpleNamespace(modules={"cupy": namespace}))
-    given = Foreign(driver, 1.5)
+    given = Interface(driver, 1.5)
     monkeypatch.setattr(type(given), "__module__", "cupy.core")
     there = tl.simulate(model(), {"ka": given}, doses(), TIMES, reductions=REDUCTIONS[:1])
     assert there.values == there.reductions["cmax_cp"] == "an array of cupy"
@@ -153,9 +149,11 @@ def test_results_come_in_the_library_of_the_parameters(
 
 def test_tensors_elsewhere_are_refused(driver: FakeDriver) -> None:
     torch = pytest.importorskip("torch", reason="NOT RUN: needs torch")
-    with pytest.raises(InputError, match=r"lies on device meta \(only parameters may lie"):
+    with pytest.raises(
+        InputError, match=r"lies on device meta \(only parameters and quantities may lie"
+    ):
         tl.simulate(model(), {"ka": torch.ones(3, device="meta")}, doses(), TIMES)
-    for parameters in ({"ka": torch.ones(3)}, {"ka": torch.ones(3), "v": Foreign(driver, 9.0)}):
+    for parameters in ({"ka": torch.ones(3)}, {"ka": torch.ones(3), "v": Interface(driver, 9.0)}):
         device = None if "v" in parameters else "cuda"
         with pytest.raises(InputError, match="a tensor on the CPU with"):
             tl.simulate(model(), parameters, doses(), TIMES, device=device)
@@ -187,7 +185,7 @@ def test_all_that_happens_to_a_patient(driver: FakeDriver) -> None:
 
 
 def test_one_patient_and_one_number(driver: FakeDriver) -> None:
-    there = tl.simulate(model(), {"ka": Foreign(driver, 1.5)}, doses(), TIMES)
+    there = tl.simulate(model(), {"ka": Interface(driver, 1.5)}, doses(), TIMES)
     same(there, tl.simulate(model(), {"ka": 1.5}, doses(), TIMES))
     same(
         tl.simulate(model(), None, doses(), TIMES, device="cuda"),
@@ -230,7 +228,7 @@ def test_values_stay_there_until_they_are_moved(driver: FakeDriver) -> None:
 
 
 def test_parameters_that_lie_there_are_not_read_for_messages(driver: FakeDriver) -> None:
-    given = {name: Foreign(driver, each) for name, each in people().items()}
+    given = {name: Interface(driver, each) for name, each in people().items()}
     there = tl.simulate(model(), given, doses(), TIMES)
     with pytest.raises(tl.SimulationError):
         there.raise_for_status()
@@ -238,7 +236,7 @@ def test_parameters_that_lie_there_are_not_read_for_messages(driver: FakeDriver)
 
 
 def test_streams(driver: FakeDriver) -> None:
-    given = {name: Foreign(driver, each) for name, each in people().items()}
+    given = {name: Interface(driver, each) for name, each in people().items()}
     given["ka"].stream, given["vmax"].stream = 70, 80
     tl.simulate(model(), given, doses(), TIMES)
     assert {call[-1] for call in driver.named("launch")} == {70}
@@ -249,7 +247,7 @@ def test_streams(driver: FakeDriver) -> None:
 
 
 def test_several_devices_are_refused(driver: FakeDriver) -> None:
-    given: dict[str, Any] = {"ka": Foreign(driver, 1.0), "v": Foreign(driver, 20.0, device=1)}
+    given: dict[str, Any] = {"ka": Interface(driver, 1.0), "v": Interface(driver, 20.0, device=1)}
     with pytest.raises(InputError, match=r"'ka' lies on cuda:0, parameter 'v' on cuda:1"):
         tl.simulate(model(), given, doses(), TIMES)
     del given["v"]
@@ -279,12 +277,12 @@ def test_numbers_are_checked_where_they_lie(driver: FakeDriver, number: float, s
     bad[6] = number
     dose = tl.Regimen.bolus(1.0, into="amount")
     with pytest.raises(InputError, match=said):
-        tl.simulate(bounded, {"ka": Foreign(driver, bad)}, dose, TIMES)
-    tl.simulate(bounded, {"ka": Foreign(driver, np.zeros(N))}, dose, TIMES)
+        tl.simulate(bounded, {"ka": Interface(driver, bad)}, dose, TIMES)
+    tl.simulate(bounded, {"ka": Interface(driver, np.zeros(N))}, dose, TIMES)
 
 
 def test_what_the_host_needs_is_refused(driver: FakeDriver) -> None:
-    given = Foreign(driver, 1.0)
+    given = Interface(driver, 1.0)
     late = tl.Model("late")
     lag = late.parameter("lag", 1.0)
     amount = late.state("amount")

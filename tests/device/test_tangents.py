@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import teorell as tl
+from arrays_there import Interface
 from device_case import REDUCTIONS, TIMES, N, doses, driver, lagged, model, people
-from fake_driver import FakeDriver, Foreign
+from fake_driver import FakeDriver
 from teorell.device import launch, recorded
 from teorell.device.arrays import DeviceArray
 from teorell.device.driver import NO_MEMORY, DriverError
@@ -83,10 +84,10 @@ def test_one_direction(driver: FakeDriver) -> None:
 
 
 def test_tangents_lie_where_their_numbers_do(driver: FakeDriver) -> None:
-    there = {name: Foreign(driver, each, 1, 2) for name, each in people().items()}
+    there = {name: Interface(driver, each, 1, 2) for name, each in people().items()}
     directions = {"ka": np.linspace(0.0, 1.0, N), "vmax": 0.25, "v": np.linspace(1.0, 2.0, N)}
     moves: dict[str, Any] = {
-        name: Foreign(driver, each, 1) for name, each in directions.items() if name != "v"
+        name: Interface(driver, each, 1) for name, each in directions.items() if name != "v"
     }
     moves["v"] = directions["v"]
     moves["ka"].stream = 90
@@ -102,11 +103,11 @@ def test_tangents_lie_where_their_numbers_do(driver: FakeDriver) -> None:
 def test_refused(driver: FakeDriver) -> None:
     given: Any = (model(), people(), doses(), TIMES)
     with pytest.raises(InputError, match=r"the tangent of 'ka' lies on cuda:0, the number itself"):
-        tl.jvp(*given, {"ka": Foreign(driver, 1.0)}, device="cuda")
+        tl.jvp(*given, {"ka": Interface(driver, 1.0)}, device="cuda")
     with pytest.raises(InputError, match=r"the tangent of 'ka' lies on cuda:1, the simulation"):
-        tl.jvp(*given, {"ka": Foreign(driver, 1.0, 1)}, device="cuda")
+        tl.jvp(*given, {"ka": Interface(driver, 1.0, 1)}, device="cuda")
     with pytest.raises(InputError, match=r"the tangent of 'ka' has 3 values \("):
-        tl.jvp(*given, {"ka": Foreign(driver, np.ones(3))}, device="cuda")
+        tl.jvp(*given, {"ka": Interface(driver, np.ones(3))}, device="cuda")
     with pytest.raises(InputError, match="no derivative of 'tmax_cp'"):
         tl.jacobian(*given, wrt="ka", device="cuda", reductions=[tl.Tmax("cp", end=9.0)])
     with pytest.raises(InputError, match="unknown device"):
@@ -114,8 +115,8 @@ def test_refused(driver: FakeDriver) -> None:
 
 
 def test_no_memory_at_any_allocation(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
-    there = {name: Foreign(driver, each) for name, each in people().items()}
-    given: Any = (model(), there, doses(), TIMES, {"ka": Foreign(driver, 1.0), "km": 1.0})
+    there = {name: Interface(driver, each) for name, each in people().items()}
+    given: Any = (model(), there, doses(), TIMES, {"ka": Interface(driver, 1.0), "km": 1.0})
     del driver.calls[:]
     expected = tl.jvp(*given)[1].numpy()
     gc.collect()

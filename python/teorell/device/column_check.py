@@ -1,4 +1,4 @@
-"""Numbers on a device checked where they lie: finite, and within the bounds of their parameter."""
+"""Numbers on a device checked where they lie: finite, and within their bounds."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ __all__ = ["unfit_columns"]
 
 
 def unfit_columns(
-    columns: Sequence[DeviceArray], lower: Sequence[float], upper: Sequence[float]
+    columns: Sequence[DeviceArray],
+    lower: Sequence[float],
+    upper: Sequence[float],
+    *,
+    missing: bool = False,
 ) -> NDArray[np.uint64]:
     """(columns,) how many numbers of each are not finite or out of bounds.
 
-    columns: of one device, () or (patients,). A few numbers come back, none of the columns.
+    columns: of one device, () or (patients,). missing: NaN will do. A few numbers come back, none
+    of the columns.
     """
     device = columns[0].device
     driver, patients = device.driver, max(each.size for each in columns)
@@ -40,9 +45,9 @@ def unfit_columns(
                 bad,
             ],
             stream,
-            "bounds of the parameters",
+            "bounds of the columns",
         )
-        given = [patients, len(columns), *places]
+        given = [patients, len(columns), missing, *places]
         go_over(device, "column_check.cuh", "check_columns", patients, given, stream)
         driver.read(bad, places[-1], stream)
     return bad

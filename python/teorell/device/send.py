@@ -4,6 +4,7 @@ say where.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from teorell.device.placed import made
 from teorell.engine.batch import Batch, Options, Samples
 from teorell.engine.views import programs_arrays, programs_view, view
 
-__all__ = ["Sent", "send"]
+__all__ = ["Sent", "made", "places_of", "send"]
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,10 @@ def send(
         [*code, *columns, *given.values(), *summary.values()], stream, "numbers of the simulation"
     )
     of_code, rest = there[: len(code)], iter(there[len(code) :])
-    places = [
-        each.address if isinstance(each, DeviceArray) else next(rest) for each in batch.columns
-    ]
-    strides = [
-        0 if each.ndim == 0 else each.strides[0] // 8 if isinstance(each, DeviceArray) else 1
-        for each in batch.columns
-    ]
+    places, strides = places_of(batch.columns, rest)
     at = dict(zip(given, rest, strict=False))
     of_summary = dict(zip(summary, rest, strict=False))
-    starts, steps = memory.send(
-        [np.array(places, np.uint64), np.array(strides, np.int64)], stream, "places of parameters"
-    )
+    starts, steps = memory.send([places, strides], stream, "places of parameters")
     shape = (*batch.rows_shape, programs.layout.n_out)
     values = made(memory, shape if stored else (0, 0, 0), "values")
     reduced, reached = (made(memory, (n, len(batch.summary or ())), "reductions") for _ in range(2))
@@ -123,6 +116,21 @@ def send(
         reached,
         outcome,
     )
+
+
+def places_of(
+    columns: Sequence[Any], sent: Iterator[int]
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Where columns begin, and float64 numbers from one patient to the next, 0: one for all.
+
+    sent: the addresses of those that lay on the host, in their order, contiguous.
+    """
+    places, strides = [], []
+    for each in columns:
+        there = isinstance(each, DeviceArray)
+        places.append(each.address if there else next(sent))
+        strides.append(0 if each.ndim == 0 else each.strides[0] // 8 if there else 1)
+    return np.array(places, np.uint64), np.array(strides, np.int64)
 
 
 def _outcome(patients: int, memory: Memory) -> dict[str, tuple[int, NDArray[Any]]]:

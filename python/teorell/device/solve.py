@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from teorell.lowering import Programs
 
 __all__ = [
-    "TEXT", "function_of", "kernel_of", "options_there", "solve", "work_stream", "working",
+    "TEXT", "check_executor", "function_of", "kernel_of", "options_there", "solve", "work_stream",
+    "working",
 ]  # fmt: skip
 
 TEXT = '#include "kernel.cuh"\n'
@@ -76,12 +77,17 @@ def function_of(device: Device, programs: Programs, options: Options, kernel: st
 def options_there(device: Device, options: dict[str, Any]) -> Options:
     """The options of a call; InputError for an executor that a device has not."""
     chosen = Options(**options)
-    if chosen.executor == "machine_code":
+    check_executor(device, chosen.executor)
+    return chosen
+
+
+def check_executor(device: Device, executor: str | None) -> None:
+    """InputError for an executor that a device has not."""
+    if executor == "machine_code":
         raise InputError(
             f"executor='machine_code' on {device.name} (machine code is the CPU's; a device "
             "interprets programs). Leave executor out."
         )
-    return chosen
 
 
 @contextmanager

@@ -16,10 +16,11 @@ from teorell.engine.core_arguments import core_model
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
+    from teorell.lowering.columns import ColumnProgram
 
 __all__ = [
-    "fields_of", "gradient_slots", "programs_arrays", "programs_view", "solve_slots",
-    "tangent_slots", "view",
+    "column_program_view", "fields_of", "gradient_slots", "programs_arrays", "programs_view",
+    "solve_slots", "tangent_slots", "view",
 ]  # fmt: skip
 
 
@@ -89,4 +90,23 @@ def tangent_slots(
     """The same of tangents in so many directions, one at least."""
     return _core.device_slots(
         core_model(programs), reductions=reductions, room=dict(room), directions=directions
+    )
+
+
+def column_program_view(program: ColumnProgram, code: int, constants: int) -> NDArray[np.uint8]:
+    """The view of a column program that is interpreted, whose arrays lie at these addresses."""
+    at = program.layout
+    return view(
+        "ColumnProgram",
+        code=code,
+        machine=0,
+        width=0,
+        slots=at.slots,
+        constants=at.const,
+        inputs=at.params,
+        outputs=at.out,
+        n_constants=len(program.constants),
+        n_inputs=at.n_params,
+        n_outputs=at.n_out,
+        constant_values=constants,
     )

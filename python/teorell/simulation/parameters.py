@@ -100,7 +100,7 @@ def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
 
             column = device_column(table[name], f"parameter {name!r}")
         elif name in table:
-            column = numbers_or_tensor(table[name], f"parameter {name!r}", anywhere=True)
+            column = numbers_or_tensor(table[name], f"parameter {name!r}", there=True)
             if not is_tensor(column):
                 check_bounds(name, column, info.lower, info.upper)
         else:
