@@ -1,8 +1,6 @@
 // The kernels by their names, run on the host: what a driver's launch does, for the driver that the
 // tests have in place of one (tests/cases/fake_driver.py).
-#include <cstddef>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 #include "column_check.cuh"
@@ -14,21 +12,6 @@
 namespace {
 
 using namespace teorell;
-
-// arguments: the address of each parameter.
-template <class... Parameters, std::size_t... number>
-void launch_with(void (*kernel)(Parameters...), unsigned blocks, unsigned threads, void** arguments,
-                 std::index_sequence<number...>) {
-    static std::mt19937 shuffle(1);
-    launch(1, shuffle, kernel, blocks, threads,
-           *static_cast<const std::decay_t<Parameters>*>(arguments[number])...);
-}
-
-template <class... Parameters>
-void launch_by_address(void (*kernel)(Parameters...), unsigned blocks, unsigned threads,
-                       void** arguments) {
-    launch_with(kernel, blocks, threads, arguments, std::index_sequence_for<Parameters...>{});
-}
 
 // Kernels of a method are named kernel<teorell::Interpreted<teorell::MethodAt<number>>>.
 template <int number>

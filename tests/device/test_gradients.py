@@ -246,7 +246,6 @@ def test_refused(driver: FakeDriver) -> None:
         (lambda values: (0.0, np.zeros(3)), given, {}, r"slope of the loss has shape \(3,\)"),
         (lambda values: (0.0, Interface(driver, [1.0])), given, {}, r"loss has shape \(1,\)"),
         (lambda values: 0.0, given, {}, "the loss returned a float"),
-        (1.0, given, {"executor": "machine_code"}, "executor='machine_code' on cuda:0"),
         (1.0, (*given[:3], np.tile(TIMES, (N, 1))), {}, "Give a list of times"),
         ({"tmax_cp": 1.0}, given, {"reductions": [tl.Tmax("cp", end=9.0)]}, "no derivative of"),
         ({"cmin": 1.0}, given, {"reductions": REDUCTIONS}, "unknown reduction"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from teorell.device import columns, compiler, solve
+from teorell.device import columns, compiler, executor
 from teorell.device.kernel_cache import kernels_of
 
 pytestmark = pytest.mark.skipif(
@@ -36,7 +36,7 @@ def test_constraints() -> None:
 
 def test_the_solve() -> None:
     """Of one architecture: the others are compiled by .ci/cuda."""
-    kernel = solve.kernel_of("rodas5p")
-    usage = kernels_of(solve.TEXT, [kernel], "sm_90").usage[kernel]
+    kernel = executor.kernel_of("rodas5p")
+    usage = kernels_of(executor.TEXT, [kernel], "sm_90").usage[kernel]
     assert usage.spill_stores == usage.spill_loads == 0
     assert 0 < usage.registers <= 255

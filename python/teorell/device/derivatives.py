@@ -14,13 +14,14 @@ from teorell.device.arrays import DeviceArray
 from teorell.device.devices import Device
 from teorell.device.dlpack import contiguous
 from teorell.device.exact_total import Weighed, weigh
+from teorell.device.executor import kernel_for
 from teorell.device.memory import Memory
 from teorell.device.over import go_over
 from teorell.device.placed import made, place, sent, spread, strides_of, zeros
 from teorell.device.recorded import run_recorded
 from teorell.device.send import send
-from teorell.device.solve import function_of, options_there, working
-from teorell.engine.batch import Batch, Raw, RawGradient, Tangents
+from teorell.device.solve import working
+from teorell.engine.batch import Batch, Options, Raw, RawGradient, Tangents
 from teorell.engine.views import gradient_slots, tangent_slots, view
 from teorell.progress import Progress
 
@@ -52,11 +53,11 @@ def pull_back(
         cotangents, and whose cotangents are not finite.
     Raises as device.solve.solve does; MemoryError also where one patient's steps have no room.
     """
-    chosen = options_there(device, options)
+    chosen = Options(**options)
     layout, timeline, n = batch.programs.layout, batch.timeline, batch.patients
     reductions = len(batch.summary or ())
     rows = (n, len(timeline.time)) if batch.shared_timeline else (len(timeline.time),)
-    function = function_of(device, batch.programs, chosen, "pull_patients_back")
+    kernel = kernel_for("pull_patients_back", batch, chosen, device)
     with working(device, (*batch.columns, cotangent, reduced)) as (memory, stream):
         there = send(batch, chosen, memory, stream, stored=stored)
         shape = (*batch.rows_shape, layout.n_out)
@@ -85,7 +86,7 @@ def pull_back(
         )
         run_recorded(
             device,
-            function,
+            device.driver.function(kernel.compiled.code, kernel.name),
             [there.programs, there.batch, gradient],
             batch,
             chosen,
@@ -97,7 +98,9 @@ def pull_back(
         if weighed:
             outputs = (0 if cotangent is None else cotangent.shape[-1], layout.n_out)
             told = weigh(there.batch, gradient, n, outputs, memory, stream)
-        return RawGradient(**there.found(device.driver, stream), **bars), told
+        raw = RawGradient(**there.found(device.driver, stream), **bars)
+    kernel.ran(raw)
+    return raw, told
 
 
 def push_forward(
@@ -117,10 +120,10 @@ def push_forward(
         numbers, () or (patients,), that lie on this device.
     Raises as device.solve.solve does; MemoryError also where one patient's steps have no room.
     """
-    chosen, given = options_there(device, options), columns or {}
+    chosen, given = Options(**options), columns or {}
     reductions = len(batch.summary or ())
     directions = next((len(each) for each in vars(tangents).values() if each is not None), 1)
-    function = function_of(device, batch.programs, chosen, "push_patients_forward")
+    kernel = kernel_for("push_patients_forward", batch, chosen, device)
     with working(device, (*batch.columns, *given.values())) as (memory, stream):
         there = send(batch, chosen, memory, stream)
         rows = {name: getattr(tangents, name) for name in ("event_value", "event_time")}
@@ -138,7 +141,7 @@ def push_forward(
         reduced = zeros(memory, shape, "derivatives of reductions", stream)
         run_recorded(
             device,
-            function,
+            device.driver.function(kernel.compiled.code, kernel.name),
             [
                 there.programs,
                 there.batch,
@@ -162,7 +165,9 @@ def push_forward(
         if reduced.size:
             those = [there.reduced.address, reduced.address, there.reduced.size, directions]
             go_over(device, "placed.cuh", "spread_nan", reduced.size, those, stream)
-        return Raw(**there.found(device.driver, stream)), derivatives, reduced
+        raw = Raw(**there.found(device.driver, stream))
+    kernel.ran(raw)
+    return raw, derivatives, reduced
 
 
 def _whole(array: Numbers, what: str, memory: Memory, stream: int) -> DeviceArray:

@@ -4,36 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from teorell.device.arrays import DeviceArray
 from teorell.device.devices import Device
 from teorell.device.driver import LEGACY_STREAM
-from teorell.device.kernel_cache import kernels_of
+from teorell.device.executor import kernel_for
 from teorell.device.launch import run
 from teorell.device.memory import Memory
 from teorell.device.send import send
 from teorell.engine.batch import Batch, Options, Raw
-from teorell.engine.executors import METHODS
 from teorell.engine.views import solve_slots
 from teorell.errors import InputError
 from teorell.progress import Progress
 
-if TYPE_CHECKING:
-    from teorell.lowering import Programs
-
-__all__ = [
-    "TEXT", "check_executor", "function_of", "kernel_of", "options_there", "solve", "work_stream",
-    "working",
-]  # fmt: skip
-
-TEXT = '#include "kernel.cuh"\n'
-
-
-def kernel_of(method: str, kernel: str = "solve_patients") -> str:
-    """A kernel of cuda/kernel.cuh by a method, as C++ names it."""
-    number = METHODS.index(method)
-    return f"teorell::{kernel}<teorell::Interpreted<teorell::MethodAt<{number}>>>"
+__all__ = ["check_executor", "solve", "work_stream", "working"]
 
 
 def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **options: Any) -> Raw:
@@ -42,17 +27,18 @@ def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **o
     batch: its columns lie on the host, or are DeviceArrays of this device. options: those of
     `Options`; threads and isa are of the CPU and play no part.
     Returns values, reduced and reached as DeviceArrays, the outcome of each patient as NumPy.
-    Raises InputError for an executor that a device has not; MemoryError, with nothing taken;
-    ImportError without NVRTC; KeyboardInterrupt; whatever `progress` raises.
+    Raises MemoryError, with nothing taken; ImportError without NVRTC; RuntimeError where it refuses
+    the kernels of a model that executor="machine_code" asks for; KeyboardInterrupt; whatever
+    `progress` raises.
     """
-    chosen = options_there(device, options)
-    function = function_of(device, batch.programs, chosen, "solve_patients")
+    chosen = Options(**options)
+    kernel = kernel_for("solve_patients", batch, chosen, device)
     with working(device, batch.columns) as (memory, stream):
         sent = send(batch, chosen, memory, stream)
         if batch.patients:
             run(
                 device,
-                function,
+                device.driver.function(kernel.compiled.code, kernel.name),
                 [sent.programs, sent.batch],
                 batch.patients,
                 solve_slots(batch.programs, len(batch.summary or ())),
@@ -60,25 +46,9 @@ def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **o
                 stream,
                 progress,
             )
-        return Raw(**sent.found(device.driver, stream))
-
-
-def function_of(device: Device, programs: Programs, options: Options, kernel: str) -> Any:
-    """A kernel of cuda/kernel.cuh that runs these programs, compiled, and loaded on the device.
-
-    ImportError without NVRTC.
-    """
-    name = kernel_of(options.method, kernel)
-    compiled = kernels_of(TEXT, [name], device.architecture)
-    with device.driver.current(device.number):
-        return device.driver.function(compiled.code, compiled.names[name])
-
-
-def options_there(device: Device, options: dict[str, Any]) -> Options:
-    """The options of a call; InputError for an executor that a device has not."""
-    chosen = Options(**options)
-    check_executor(device, chosen.executor)
-    return chosen
+        raw = Raw(**sent.found(device.driver, stream))
+    kernel.ran(raw)
+    return raw
 
 
 def check_executor(device: Device, executor: str | None) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from teorell.arrays import is_on_device, is_tensor
+from teorell.device import place
 from teorell.device.arrays import DeviceArray
-from teorell.device.devices import Device, device_of, open_device
+from teorell.device.devices import Device, open_device
+from teorell.device.place import Lying
 from teorell.errors import InputError
 from teorell.results.solution import Solution
 from teorell.simulation.labels import labelled
@@ -27,43 +29,24 @@ def place_of(device: str | None, problem: Problem) -> Device | None:
     device: "cpu", "cuda", "cuda:1", or None. InputError where parameters lie on several devices, or
     on another than is asked for, and for a device that cannot compute.
     """
-    there = _there(problem)
-    if device is None and not there:
-        return None
-    what, number = next(iter(there.items()), ("", 0))
-    for other, its in there.items():
-        if its != number:
-            raise InputError(
-                f"{what} lies on cuda:{number}, {other} on cuda:{its} "
-                "(nothing moves by itself). Bring them to one device."
-            )
-    wanted = None if device is None else device_of(device)
-    if device is not None and wanted is None and not there:
-        return None
-    if there and device not in (None, "cuda", f"cuda:{number}"):
-        raise InputError(
-            f"{what} lies on cuda:{number}, device is {device!r} (nothing moves by "
-            "itself). Leave device out, or give a NumPy array: .get() of it, or .cpu() of a "
-            "tensor."
-        )
-    if any(is_tensor(each) and not is_on_device(each) for each in problem.given):
+    there = list(_there(problem))
+    found = place.place_of(there, device)
+    if found is not None and any(is_tensor(x) and not is_on_device(x) for x in problem.given):
         raise InputError(
             f"a tensor on the CPU with {'parameters on a device' if there else f'{device=}'} "
             "(nothing moves by itself). Give .cuda() of parameters, which has a derivative too, "
             "and NumPy arrays for all else."
         )
-    return open_device(number if there else wanted or 0)
+    return found
 
 
-def _there(problem: Problem) -> dict[str, int]:
-    """The parameters that lie on devices, as messages name them, and the number of each device."""
-    found = {}
+def _there(problem: Problem) -> Iterator[DeviceArray | Lying]:
+    """The parameters that lie on devices."""
     for name, value in zip(problem.columns.names, problem.columns.values, strict=True):
         if isinstance(value, DeviceArray):
-            found[value.what] = value.device.number
-        elif is_on_device(value):  # a tensor
-            found[f"parameter {name!r}"] = int(value.device.index or 0)
-    return found
+            yield value
+        elif is_on_device(value):  # a tensor, which is not read yet
+            yield Lying(f"parameter {name!r}", open_device(value.device.index))
 
 
 def simulate_there(problem: Problem, device: Device) -> Solution:
@@ -90,7 +73,4 @@ def as_given(array: Any, problem: Problem) -> Any:
     as it is.
     """
     there = [each for each in problem.columns.values if isinstance(each, DeviceArray)]
-    libraries = {type(each.owner).__module__.partition(".")[0] for each in there}
-    if "cupy" in libraries and isinstance(array, DeviceArray):
-        return sys.modules["cupy"].asarray(array)
-    return array
+    return place.as_given(array, there) if isinstance(array, DeviceArray) else array
