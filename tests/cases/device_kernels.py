@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from fake_driver import FakeDriver
 from folders import ROOT
-from teorell.device import column_check, devices, executor
+from teorell.device import columns, devices, executor, over
 from teorell.device.compiler import Compiled
 from teorell.engine.executors import instruction_sets
 
@@ -120,7 +120,7 @@ def on_fake_devices(
     monkeypatch.setattr(devices, "compiler_missing", lambda: None)
     monkeypatch.setattr(devices, "compiler_version", lambda: (13, 0))
     monkeypatch.setattr(devices, "architectures", lambda: frozenset({"sm_90"}))
-    for module in (executor, column_check):
+    for module in (executor, over, columns):
         monkeypatch.setattr(module, "kernels_of", uncompiled)
     monkeypatch.setattr(executor, "kernels_there", lambda *asked: None)
     return fake

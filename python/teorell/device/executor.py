@@ -13,6 +13,7 @@ taken at once.
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ TEXT = '#include "kernel.cuh"\n'
 LANE = "teorell::DeviceLane"
 SAVED = 128  # bytes of a step, for each state and stage
 WORTH = 2.5e12  # bytes: a second of a large device's memory, whose loss is a nuisance
+INSIDE = ("teorell", "torch")  # whose frames are none of the user's
 STEPS = 200  # attempted of a patient, until some are known; A takes 236 in 48 h at rtol 1e-6
 
 
@@ -122,6 +124,14 @@ def _apart(use: _Use, text: str, kernels: list[str], architecture: str) -> Compi
                 f"the kernels of this model could not be compiled ({error}). They are interpreted, "
                 "with the same results.",
                 RuntimeWarning,
-                stacklevel=7,  # who called teorell.simulate
+                stacklevel=_frames_to_user(),
             )
             return None
+
+
+def _frames_to_user() -> int:
+    """How many frames up the caller's who has called the package is, as warnings count them."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in INSIDE:
+        frame, level = frame.f_back, level + 1
+    return level
