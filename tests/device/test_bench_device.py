@@ -61,12 +61,14 @@ def test_all_of_it(
     } | {(kind, "CPU, all threads", "5") for kind in bench.KINDS}  # fmt: skip
     assert all(float(row["patients/s"]) > 0.0 for row in rows)
     assert {row["device"] for row in rows} == {said.splitlines()[0]}
-    forward = [row for row in rows if row["what"] == "forward" and row["launches"]]
-    for row in forward:
-        # no column and no value: of each patient what became of it, of each launch what all threads
-        # share, and of each parameter how many numbers are out of bounds
-        others = 40 * int(row["launches"]) + 8 * len(bench.case("A").drawn)
-        assert int(row["bytes from it"]) == 32 * int(row["patients"]) + others
+    # What goes over grows with the patients by what became of each alone: no column, no value.
+    for each in bench.EXECUTORS:
+        few, more = (
+            row for row in rows if (row["what"], row["where"]) == ("forward", f"device, {each}")
+        )
+        of_launches = [int(row["bytes from it"]) - 40 * int(row["launches"]) for row in (few, more)]
+        assert of_launches[1] - of_launches[0] == 3 * 32
+        assert int(more["bytes to it"]) - int(few["bytes to it"]) == 3 * 4  # a condition, not yet
     table = (tmp_path / "device.md").read_text()
     assert "| A | forward | machine_code | 5 |" in table
     assert "| A | gradient | interpreter | 5 |" in table
