@@ -1,6 +1,6 @@
 """On a real CUDA device, where one is: arrays of its libraries, in and out, with the CPU's bits.
 
-tests/device/test_bodies.py runs tests of the CPU there too.
+tests/device/test_bodies_there.py runs tests of the CPU there too.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from teorell.simulation.problem import Problem
 __all__ = ["place_of", "simulate_there"]
 
 
-def place_of(device: str | None, problem: Problem) -> Device | None:
+def place_of(device: object, problem: Problem) -> Device | None:
     """The device that computes: the one that is asked for, else where the parameters lie; None for
     the CPU.
 
