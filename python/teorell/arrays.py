@@ -95,14 +95,14 @@ def copied(values: Any) -> Any:
     return values.numpy(force=True) if is_tensor(values) else values
 
 
-def numbers_or_tensor(value: Any, what: str) -> Any:
+def numbers_or_tensor(value: Any, what: str, *, there: bool = False) -> Any:
     """`numbers(value, what)`, or a torch tensor as it is, once `check_tensor` has passed it.
 
     Its values are not read.
     """
     if not is_tensor(value):
         return numbers(value, what)
-    check_tensor(value, what)
+    check_tensor(value, what, there=there)
     return value
 
 

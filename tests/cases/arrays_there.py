@@ -24,7 +24,8 @@ class Interface:
 
     def __init__(self, driver: FakeDriver, numbers: Any, device: int = 0, stride: int = 1) -> None:
         numbers = np.asarray(numbers, np.float64)
-        shape = (numbers.shape[0] * abs(stride),) if numbers.ndim else ()
+        first = numbers.shape[:1]
+        shape = (first[0] * abs(stride), *numbers.shape[1:]) if first else ()
         self.array = driver.array_of(shape, device)
         if numbers.ndim:
             self.array = self.array[::stride]

@@ -9,13 +9,10 @@ from numpy.typing import NDArray
 
 from teorell.device.arrays import DeviceArray
 from teorell.device.driver import LEGACY_STREAM
-from teorell.device.kernel_cache import kernels_of
 from teorell.device.memory import Memory
+from teorell.device.over import go_over
 
-__all__ = ["KERNEL", "TEXT", "unfit_columns", "whole_numbers"]
-
-TEXT, KERNEL = '#include "column_check.cuh"\n', "teorell::check_columns"
-THREADS, MOST_BLOCKS = 256, 1024
+__all__ = ["unfit_columns"]
 
 
 def unfit_columns(
@@ -34,7 +31,6 @@ def unfit_columns(
     driver, patients = device.driver, max(each.size for each in columns)
     streams = [each.stream for each in columns if each.stream is not None]
     stream = streams[0] if streams else LEGACY_STREAM
-    compiled = kernels_of(TEXT, [KERNEL], device.architecture)
     bad = np.zeros(len(columns), np.uint64)
     with driver.current(device.number), Memory(device) as memory:
         for other in {*streams} - {stream}:
@@ -51,14 +47,7 @@ def unfit_columns(
             stream,
             "bounds of the columns",
         )
-        arguments = whole_numbers(patients, len(columns), missing, *places)
-        function = driver.function(compiled.code, compiled.names[KERNEL])
-        blocks = min(-(-patients // THREADS), MOST_BLOCKS)
-        driver.launch(function, blocks, THREADS, stream, arguments)
+        given = [patients, len(columns), missing, *places]
+        go_over(device, "column_check.cuh", "check_columns", patients, given, stream)
         driver.read(bad, places[-1], stream)
     return bad
-
-
-def whole_numbers(*numbers: int) -> list[NDArray[np.uint8]]:
-    """The bytes of whole numbers and addresses, each an argument of a kernel."""
-    return [np.array([each], np.uint64).view(np.uint8) for each in numbers]

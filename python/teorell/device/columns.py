@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from teorell.arrays import Array
 from teorell.device.arrays import DeviceArray
-from teorell.device.column_check import MOST_BLOCKS, THREADS, whole_numbers
 from teorell.device.devices import Device
 from teorell.device.kernel_cache import kernels_of
 from teorell.device.launch import run
 from teorell.device.memory import Memory
-from teorell.device.send import made, places_of
+from teorell.device.over import MOST_BLOCKS, THREADS, whole_numbers
+from teorell.device.placed import made
+from teorell.device.send import places_of
 from teorell.device.solve import working
 from teorell.engine.columns import column_slots
 from teorell.engine.views import column_program_view, view

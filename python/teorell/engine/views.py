@@ -5,6 +5,7 @@ extension that is loaded, so that they are those of the headers.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,17 +19,14 @@ if TYPE_CHECKING:
     from teorell.lowering.columns import ColumnProgram
 
 __all__ = [
-    "column_program_view",
-    "fields_of",
-    "programs_arrays",
-    "programs_view",
-    "solve_slots",
-    "view",
-]
+    "column_program_view", "fields_of", "gradient_slots", "programs_arrays", "programs_view",
+    "solve_slots", "tangent_slots", "view",
+]  # fmt: skip
 
 
-def view(name: str, **fields: float | int | bool | NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The bytes of a view: all its fields by name; pointers are addresses, views within it bytes.
+def view(name: str, **fields: float | int | bool | NDArray[Any]) -> NDArray[np.uint8]:
+    """The bytes of a view: all its fields by name; pointers are addresses, views within it bytes,
+    numbers in a row an array.
 
     ValueError where the fields are not those that the extension knows.
     """
@@ -50,7 +48,7 @@ def fields_of(name: str, content: NDArray[np.uint8]) -> dict[str, int]:
     }
 
 
-def _bytes_of(value: float | int | bool | NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
+def _bytes_of(value: float | int | bool | NDArray[Any], length: int) -> NDArray[np.uint8]:
     if isinstance(value, np.ndarray):
         packed = value.tobytes()
     elif isinstance(value, float):
@@ -77,6 +75,22 @@ def programs_view(programs: Programs, addresses: list[int]) -> NDArray[np.uint8]
 def solve_slots(programs: Programs, reductions: int) -> int:
     """float64 numbers that a thread of the solve works on."""
     return _core.device_slots(core_model(programs), reductions=reductions, room=None, directions=0)
+
+
+def gradient_slots(programs: Programs, reductions: int, room: Mapping[str, int]) -> int:
+    """The same of the adjoint; room: of the record of one patient (Room in device.hpp)."""
+    return _core.device_slots(
+        core_model(programs), reductions=reductions, room=dict(room), directions=0
+    )
+
+
+def tangent_slots(
+    programs: Programs, reductions: int, room: Mapping[str, int], directions: int
+) -> int:
+    """The same of tangents in so many directions, one at least."""
+    return _core.device_slots(
+        core_model(programs), reductions=reductions, room=dict(room), directions=directions
+    )
 
 
 def column_program_view(program: ColumnProgram, code: int, constants: int) -> NDArray[np.uint8]:

@@ -20,6 +20,8 @@ from teorell.patients import Patients
 from teorell.results.failures import SimulationError, raise_failures
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from teorell.results.nca import NCA
 
 __all__ = ["SimulationError", "Solution"]
@@ -89,7 +91,7 @@ class Solution(Outcome):
         result: Array = on_host(self.values, "the values")
         return result
 
-    def cpu(self) -> Solution:
+    def cpu(self) -> Self:
         """The same with values, reductions and parameters as NumPy; of a device they are copied."""
         return replace(
             self,
