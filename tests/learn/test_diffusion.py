@@ -15,11 +15,14 @@ from teorell.constraints import plausible
 from teorell.learn.configuration import Training
 from teorell.learn.diffusion import generate
 from teorell.learn.diffusion.baselines import Copula, Gaussian, Residuals
+from teorell.learn.diffusion.calibration import LEVELS, below
 from teorell.learn.diffusion.drawing import Wanted, draw
+from teorell.learn.diffusion.fidelity import worst_ks
 from teorell.learn.diffusion.learner import Diffusion, DiffusionLearner
 from teorell.learn.diffusion.network import Denoiser
 from teorell.learn.diffusion.physics import limits_of_people, penalties, projected, violated
 from teorell.learn.diffusion.ratios import Ratios
+from teorell.learn.diffusion.scaling import STEPS
 from teorell.learn.diffusion.trajectory import trajectory_penalty
 from teorell.learn.diffusion.vectors import COLUMNS, column, quantities_of, real_people
 from teorell.learn.trainer import WEIGHTS, load, train
@@ -282,3 +285,28 @@ def test_the_report(network: Denoiser) -> None:
     figures = {one.what: one.value for one in report.figures}
     assert figures["projected: violate any, %"] == 0.0
     assert 0.4 <= figures["samples: discriminator's AUC"] <= 1.0
+    assert set(report.pictures) == {"pairs", "calibration", "scaling"}
+    for axes, what in zip(
+        report.pictures["scaling"]().axes,
+        ("discriminator's AUC", "worst KS", "correlation error"),
+        strict=True,
+    ):
+        told = [figures[f"{steps} steps of sampling: {what}"] for steps in STEPS]
+        assert axes.lines[0].get_ydata() == pytest.approx(told)
+    assert len(report.pictures["calibration"]().axes) == 2
+
+
+def test_a_calibration_is_the_distance_of_distribution_functions() -> None:
+    """By hand: all below the median of others; and its greatest distance is that of Kolmogorov and
+    Smirnov, found at 199 levels instead of everywhere.
+    """
+    real, other = real_people(3000, 15), real_people(3000, 16)
+    heights = COLUMNS.index("height")
+    assert np.abs(below(real, real)[heights] - LEVELS).max() < 1e-3
+    lower = other.copy()
+    lower[:, heights] = 0.01
+    assert (below(lower, real)[heights] == 1.0).all()
+    distance, worst = worst_ks(other, real)
+    found = np.abs(below(other, real) - below(real, real)).max(axis=1)
+    assert distance - 0.01 < found.max() <= distance + 1e-12
+    assert found[COLUMNS.index(worst)] > distance - 0.01
