@@ -306,7 +306,7 @@ def test_a_calibration_holds_what_the_report_says(trained: tuple[Allometry, Any]
 
 def test_more_drugs_help_and_the_picture_says_how_much() -> None:
     drugs = shipped_animals()
-    figures = scaling(drugs, 0)
+    figures = scaling(drugs, 0, folds=2)
     told = {one.what: one.value for one in figures}
     networks = [Figure(f"{x}, 2 species or more: GMFE, network", 2.0, 1) for x in ("CL", "VDss")]
     panels = scaling_picture([*figures, *networks], len(drugs.names)).axes

@@ -23,8 +23,8 @@ SHARES = (0.125, 0.25, 0.5, 1.0)  # of the drugs of the table
 FOLDS = 10
 
 
-def scaling(drugs: Drugs, seed: int) -> list[Figure]:
-    """GMFE of drugs with two animals or more; each drug by models that never saw it.
+def scaling(drugs: Drugs, seed: int, folds: int = FOLDS) -> list[Figure]:
+    """GMFE of drugs with two animals or more; each drug by models that never saw it, of `folds`.
 
     The smaller tables are parts of the larger ones, drawn by `seed`.
     """
@@ -32,7 +32,7 @@ def scaling(drugs: Drugs, seed: int) -> list[Figure]:
     found = []
     for share in SHARES:
         rows = np.sort(order[: round(share * len(order))])
-        part = DrugPart(DrugConfiguration(folds=FOLDS), _rows(drugs, rows), seed)
+        part = DrugPart(DrugConfiguration(folds=folds), _rows(drugs, rows), seed)
         for target in TARGETS:
             logs = drugs.of(target)
             judged = np.isfinite(logs[:, 0]) & (measured(logs) >= 2)
