@@ -23,7 +23,7 @@ from teorell.learn.diffusion.network import Denoiser
 from teorell.learn.diffusion.physics import limits_of_people, penalties, projected, violated
 from teorell.learn.diffusion.ratios import Ratios
 from teorell.learn.diffusion.scaling import STEPS
-from teorell.learn.diffusion.trajectory import trajectory_penalty
+from teorell.learn.diffusion.trajectory import curves_violated, trajectory_penalty
 from teorell.learn.diffusion.vectors import COLUMNS, column, quantities_of, real_people
 from teorell.learn.trainer import WEIGHTS, load, train
 from teorell.pbpk import MIDAZOLAM, whole_body
@@ -236,8 +236,10 @@ def test_penalties_and_their_gradients() -> None:
 def test_curves_are_constrained_through_the_solver() -> None:
     rows = torch.from_numpy(real_people(4, 13))
     assert trajectory_penalty(rows).item() == 0.0
+    assert not curves_violated(rows.numpy()).any()
     liver = [COLUMNS.index(f"flow_{name}") for name in ("liver", "gut", "stomach", "spleen")]
     rows[:, liver] *= 0.02  # flows no longer add up: blood of others cannot reach the liver
+    assert curves_violated(rows.numpy()).tolist() == [True] * 4
     rows.requires_grad_()
     value = trajectory_penalty(rows)
     assert value > 0
@@ -250,10 +252,31 @@ def test_curves_are_constrained_through_the_solver() -> None:
     torch.testing.assert_close(difference, expected, rtol=1e-3, atol=0)
 
 
-def test_a_loss_with_curves_trains() -> None:
+def test_who_cannot_be_simulated_counts_for_nothing() -> None:
+    rows = torch.from_numpy(real_people(4, 13))
+    liver = [COLUMNS.index(f"flow_{name}") for name in ("liver", "gut", "stomach", "spleen")]
+    rows[:, liver] *= 0.02
+    alone = rows[:1].clone().requires_grad_()
+    rows[1, COLUMNS.index("body_weight")] = -3.0  # as raw columns of an untrained network may be
+    rows[2:, COLUMNS.index("haematocrit")] = torch.tensor([torch.nan, 40.0], dtype=rows.dtype)
+    rows.requires_grad_()
+    assert curves_violated(rows.detach().numpy()).all()
+    value = trajectory_penalty(rows)
+    assert value.item() == pytest.approx(trajectory_penalty(alone).item() / 4)
+    (slope,) = torch.autograd.grad(value, rows)
+    (expected,) = torch.autograd.grad(trajectory_penalty(alone), alone)
+    torch.testing.assert_close(4 * slope[:1], expected)
+    assert (slope[1:] == 0).all()
+    nobody = trajectory_penalty(torch.full_like(alone, -1.0, requires_grad=True))
+    assert nobody.item() == 0.0
+
+
+@pytest.mark.parametrize("coordinates", ["ratios", "raw"])
+def test_a_loss_with_curves_trains(coordinates: str) -> None:
     learner = changed(
-        trajectory=1.0, trajectory_people=2, training=Training(steps=2, check_every=0)
-    )
+        coordinates=coordinates, trajectory=1.0, trajectory_people=2,
+        training=Training(steps=2, check_every=0),
+    )  # fmt: skip
     assert torch.isfinite(train(learner).losses).all()
 
 
