@@ -427,6 +427,26 @@ def test_files_that_hold_no_table(tmp_path: Path, name: str, content: bytes, mes
         drugs_of(tmp_path / name)
 
 
+@pytest.mark.usefixtures("quick")
+def test_animals_unlike_those_of_the_training() -> None:
+    """Beyond all rats of the training there is a warning, a thousandfold beyond them no answer."""
+    most = 10 ** np.nanmax(shipped_animals().CL[:, 1])
+    prediction.predict({"rat_CL_mL_min_kg": [most]})
+    with pytest.warns(tl.InputWarning, match=r"rat_CL_mL_min_kg of row 1 .* extrapolation"):
+        prediction.predict({"rat_CL_mL_min_kg": [1.0, 1.1 * most, None]})
+    with pytest.raises(InputError, match=r"row 1 is 1e\+12 .* Look at its unit"):
+        prediction.predict({"dog_CL_mL_min_kg": [1.0, 1e12]})
+    with pytest.raises(InputError, match=r"monkey_VDss_L_kg of row 0 is 1e-09"):
+        prediction.predict({"monkey_VDss_L_kg": [1e-9]})
+
+
+def test_a_table_with_row_numbers_says_how_to_write_it(tmp_path: Path) -> None:
+    pd.DataFrame(RAT).to_csv(tmp_path / "numbered.csv")
+    for table in (tmp_path / "numbered.csv", RAT | {"": [0]}):
+        with pytest.raises(InputError, match="Write the table with index=False"):
+            drugs_of(table)
+
+
 def test_species_are_in_order_of_mass() -> None:
     organs: Organs = shipped_organs()
     assert (np.diff(organs.mass) > 0).all()
