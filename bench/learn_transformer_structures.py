@@ -29,7 +29,7 @@ from teorell.learn.transformer.inference import Effort
 from teorell.learn.transformer.regimens import TRAINED
 from teorell.learn.transformer.structures import COMPARTMENTS, Structure
 from teorell.learn.transformer.studies import HELD_OUT, Studies, draw
-from transformer_people import studies
+from transformer_people import Person, studies
 
 SHARES = (0.5, 0.2, 0.1, 0.05, 0.0)
 MOST = 12  # studies of a compound
@@ -70,7 +70,8 @@ def simulated(network: Any, count: int) -> None:
 
 def real(network: Any, data: Path) -> None:
     for route, people in studies(data).items():
-        rng, by = np.random.default_rng(5), {}
+        rng = np.random.default_rng(5)
+        by: dict[str, list[Person]] = {}
         for one in people:
             by.setdefault(one.name, []).append(one)
         some = []
