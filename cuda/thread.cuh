@@ -14,11 +14,11 @@
 TEORELL_BEGIN
 
 // Numbers of one thread that lie a warp apart; structs as well, those of a warp side by side.
-template <class T>
+template <class T, int apart = warp>
 struct Strided {
     T* first = nullptr;
-    TEORELL_HD T& operator[](std::int64_t i) const { return first[i * warp]; }
-    TEORELL_HD Strided operator+(std::int64_t i) const { return {first + i * warp}; }
+    TEORELL_HD T& operator[](std::int64_t i) const { return first[i * apart]; }
+    TEORELL_HD Strided operator+(std::int64_t i) const { return {first + i * apart}; }
 };
 
 // Gives out the slots of a thread, one part after the other.
@@ -49,8 +49,9 @@ struct ThreadMemory {
 };
 
 // Writes what a time loop keeps into slots, or reads it from there.
-struct KeptNumbers {
-    Strided<double> slots;
+template <int apart>
+struct KeptEvery {
+    Strided<double, apart> slots;
     bool read;
     std::int64_t next = 0;
 
@@ -68,6 +69,7 @@ struct KeptNumbers {
         for (T& number : numbers) (*this)(number);
     }
 };
+using KeptNumbers = KeptEvery<warp>;
 
 // Patients of a call, one a thread.
 struct DeviceQueue {

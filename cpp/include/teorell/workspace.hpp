@@ -34,7 +34,7 @@ struct Slots {
 
     TEORELL_HD TEORELL_INLINE double* slot(std::int32_t s) const {
         double* place = ws + static_cast<std::int64_t>(s) * stride;
-        TEORELL_IN_DEVICE_MEMORY(place);
+        if constexpr (P::stride != W) TEORELL_IN_DEVICE_MEMORY(place);  // not a team's
         return place;
     }
     TEORELL_HD TEORELL_INLINE V get(std::int32_t s) const { return P::load(slot(s)); }

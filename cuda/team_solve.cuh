@@ -1,0 +1,52 @@
+// The forward solve, one patient a team: the time loop of cpp/include/teorell/integrate.hpp, run by
+// the leader of a warp, whose steps the whole warp computes.
+#pragma once
+
+#include "teorell/integrate.hpp"
+#include "team.cuh"
+
+TEORELL_BEGIN
+
+// Blocks of one warp. code: of teorell/device/team_programs.py. shared: the block has code[0]
+// numbers of shared memory. launch.slots, of a block: solve_slots, and code[0] twice, or once where
+// these are shared.
+template <class Method, bool shared>
+__global__ void solve_patients_by_teams(const __grid_constant__ Programs programs,
+                                        const __grid_constant__ Batch batch, const unsigned* code,
+                                        const __grid_constant__ Launch launch) {
+    TEORELL_SHARED(of_block);
+    const std::int64_t slots = code[0];
+    double* memory = launch.memory + blockIdx.x * launch.slots;
+    KeptEvery<1> kept{{memory}, true};
+    std::int64_t phase;
+    kept(phase);
+    if (phase == over) return;
+    await_team();  // before the leader may change the phase
+    double *workspace = memory + kept_slots, *staging = workspace + slots,
+           *nodes = staging + programs.at.slots,
+           *here = shared ? of_block : nodes + node_slots(programs.at, batch.reductions.count);
+    const Team<Method, shared> team{programs, {code}, here, workspace};
+    if (team_lane() != 0) {
+        while (team.attend()) {}
+        return;
+    }
+    DeviceQueue queue{launch};
+    NoTape nothing;
+    Group<double, Method, ByTeam<Method, shared>, DeviceQueue> group(programs, batch, {team}, queue,
+                                                                     here, staging, nodes, nothing);
+    if (phase == solving) {
+        group.each_kept(kept);
+        team.tell(fetch);
+    }
+    std::int64_t left = launch.steps;
+    phase = group.run(left) ? over : solving;
+    kept.next = 0, kept.read = false;
+    kept(phase);
+    if (phase == solving) {
+        group.each_kept(kept);
+        team.tell(keep);
+    }
+    team.tell(leave);
+}
+
+TEORELL_END

@@ -1,0 +1,67 @@
+"""Teams: the threads of a warp that work on one patient together, where that pays.
+
+A thread that has a patient to itself runs every instruction of a step, one after the other, on a
+workspace in the device's memory. A team runs rounds of them, some eight times fewer for models of
+110 and 225 states, on a workspace in the memory of a multiprocessor; but a device has room for few
+teams. So they pay where there are few patients and large models (docs/cuda_speed.md has the counts).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teorell.device.devices import Device
+from teorell.device.team_programs import team_words
+from teorell.engine.batch import Batch, Options
+from teorell.engine.executors import METHODS
+from teorell.engine.views import solve_slots
+
+__all__ = ["TEXT", "Team", "teams_for", "teams_pay"]
+
+TEXT = '#include "team_solve.cuh"\n'
+MORE_STATES_THAN = 40  # most_states_held of cuda/emitted.cuh: what a thread holds in registers
+TEAMS = 12  # of a multiprocessor at a time: warps of 168 registers a thread
+SHARED = 48 * 1024  # bytes of shared memory that every block may have
+
+
+@dataclass(frozen=True)
+class Team:
+    """How teams run a batch."""
+
+    kernel: str  # as C++ names it
+    words: NDArray[np.uint32]  # of team_programs.py
+    slots: int  # float64 numbers of a team in the device's memory
+    shared: int  # bytes of a team in that of a multiprocessor
+
+
+def teams_pay(batch: Batch, device: Device) -> bool:
+    """Is the model large, and has the device a team for every patient at the same time?
+
+    Then nobody waits, and each patient takes fewer rounds than a thread would take instructions.
+    """
+    teams = TEAMS * device.driver.multiprocessors(device.number)
+    return batch.programs.layout.n > MORE_STATES_THAN and batch.patients <= teams
+
+
+def teams_for(batch: Batch, options: Options, device: Device) -> Team | None:
+    """The teams that should run a batch; None where threads should, each a patient."""
+    if options.executor is not None or not teams_pay(batch, device):
+        return None
+    try:
+        words = team_words(batch.programs)
+    except ValueError:  # more slots than a team can number
+        return None
+    workspace = int(words[0])
+    shared = 8 * workspace <= SHARED
+    method = f"teorell::OnDevice<teorell::MethodAt<{METHODS.index(options.method)}>>"
+    return Team(
+        f"teorell::solve_patients_by_teams<{method}, {str(shared).lower()}>",
+        words,
+        solve_slots(batch.programs, len(batch.summary or ()))
+        - batch.programs.layout.slots
+        + (1 if shared else 2) * workspace,
+        8 * workspace if shared else 0,
+    )
