@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from teorell.device.arrays import DeviceArray
 from teorell.device.dlpack import contiguous
+from teorell.device.driver import Driver
 from teorell.device.memory import Allocation, Memory
 from teorell.engine.batch import Batch, Options, Samples
 from teorell.engine.views import programs_arrays, programs_view, view
@@ -29,6 +30,12 @@ class Sent:
     reduced: DeviceArray  # (patients, reductions)
     reached: DeviceArray  # the same
     outcome: dict[str, tuple[int, NDArray[Any]]]  # name -> where it is, and its array on the host
+
+    def went(self, driver: Driver, stream: int) -> dict[str, Any]:
+        """The outcome of each patient by name, brought to the host."""
+        for place, array in self.outcome.values():
+            driver.read(array, place, stream)
+        return {name: array for name, (_, array) in self.outcome.items()}
 
 
 def send(batch: Batch, options: Options, memory: Memory, stream: int) -> Sent:
@@ -76,6 +83,8 @@ def send(batch: Batch, options: Options, memory: Memory, stream: int) -> Sent:
         _made(memory, (n, len(batch.summary or ())), "reductions") for _ in range(2)
     )
     outcome = _outcome(n, memory)
+    condition, nobody = outcome["condition"]
+    memory.device.driver.write(condition, nobody, stream)
     reductions = view(
         "Reductions",
         count=len(batch.summary or ()),
