@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 from fake_driver import FakeDriver
 from folders import ROOT
-from teorell.device import column_check, devices, solve
+from teorell.device import column_check, devices, solve, teams
 from teorell.device.compiler import Compiled
 from teorell.engine.executors import instruction_sets
 
-__all__ = ["built_kernels", "compiled_library", "on_fake_devices", "uncompiled"]
+__all__ = ["built_kernels", "compiled_library", "library_of", "on_fake_devices", "uncompiled"]
 
 
 def compiled_library(source: Path, library: Path) -> None:
@@ -43,8 +43,13 @@ def compiled_library(source: Path, library: Path) -> None:
 
 def built_kernels(folder: Path) -> ctypes.CDLL:
     """cuda/shim_kernels.cpp as a library."""
-    compiled_library(ROOT / "cuda" / "shim_kernels.cpp", folder / "kernels.so")
-    library = ctypes.CDLL(str(folder / "kernels.so"))
+    return library_of(ROOT / "cuda" / "shim_kernels.cpp", folder / "kernels.so")
+
+
+def library_of(source: Path, place: Path) -> ctypes.CDLL:
+    """A C++ file that launches kernels by their names, as a library."""
+    compiled_library(source, place)
+    library = ctypes.CDLL(str(place))
     library.teorell_launch.argtypes = (
         ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p,
     )  # fmt: skip
@@ -83,6 +88,6 @@ def on_fake_devices(
     monkeypatch.setattr(devices, "compiler_missing", lambda: None)
     monkeypatch.setattr(devices, "compiler_version", lambda: (13, 0))
     monkeypatch.setattr(devices, "architectures", lambda: frozenset({"sm_90"}))
-    for module in (solve, column_check):
+    for module in (solve, column_check, teams):
         monkeypatch.setattr(module, "kernels_of", uncompiled)
     return fake

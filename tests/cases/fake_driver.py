@@ -37,6 +37,7 @@ class FakeDriver:
         self.foreign: dict[int, tuple[int, int]] = {}  # address -> size, device of others' memory
         self.stack: list[int] = []
         self.streams: set[int] = set()
+        self.shared: list[int] = []  # bytes of shared memory that launches asked for
         self.polls = 0  # questions after which a stream is done
         self.on_launch: Callable[[], None] = lambda: None
 
@@ -151,7 +152,7 @@ class FakeDriver:
         self._record("function", name)
         return name
 
-    def blocks_at_once(self, function: Any, threads: int) -> int:
+    def blocks_at_once(self, function: Any, threads: int, shared: int = 0) -> int:
         return 2
 
     def launch(
@@ -161,8 +162,10 @@ class FakeDriver:
         threads: int,
         stream: int,
         arguments: Sequence[NDArray[np.uint8]],
+        shared: int = 0,
     ) -> None:
         self._record("launch", function, blocks, threads, stream)
+        self.shared.append(shared)
         assert self.stack, "no device is current"
         places = np.array([each.ctypes.data for each in arguments], np.uint64)
         self.on_launch()

@@ -67,8 +67,10 @@ class Driver(Protocol):
     def function(self, code: bytes, name: str) -> Any:
         """A kernel of the code, loaded for the current device."""
 
-    def blocks_at_once(self, function: Any, threads: int) -> int:
-        """How many blocks of so many threads a multiprocessor runs at a time."""
+    def blocks_at_once(self, function: Any, threads: int, shared: int = 0) -> int:
+        """How many blocks of so many threads a multiprocessor runs at a time; shared: bytes of
+        shared memory of each.
+        """
 
     def launch(
         self,
@@ -77,8 +79,9 @@ class Driver(Protocol):
         threads: int,
         stream: int,
         arguments: Sequence[NDArray[np.uint8]],
+        shared: int = 0,
     ) -> None:
-        """Starts a kernel; arguments: the bytes of each parameter."""
+        """Starts a kernel; arguments: the bytes of each parameter; shared: bytes of each block."""
 
     def wait(self, stream: int) -> None:
         """Until all work of the stream is done. DriverError where a kernel went wrong."""
@@ -192,8 +195,9 @@ class CudaDriver:
             self._modules[place] = self._call("cuModuleLoadData", code)
         return self._call("cuModuleGetFunction", self._modules[place], name.encode())
 
-    def blocks_at_once(self, function: Any, threads: int) -> int:
-        return int(self._call("cuOccupancyMaxActiveBlocksPerMultiprocessor", function, threads, 0))
+    def blocks_at_once(self, function: Any, threads: int, shared: int = 0) -> int:
+        name = "cuOccupancyMaxActiveBlocksPerMultiprocessor"
+        return int(self._call(name, function, threads, shared))
 
     def launch(
         self,
@@ -202,11 +206,12 @@ class CudaDriver:
         threads: int,
         stream: int,
         arguments: Sequence[NDArray[np.uint8]],
+        shared: int = 0,
     ) -> None:
         places = np.array([each.ctypes.data for each in arguments], np.uint64)
         self._call(
-            "cuLaunchKernel", function, blocks, 1, 1, threads, 1, 1, 0, stream, places.ctypes.data,
-            0,
+            "cuLaunchKernel", function, blocks, 1, 1, threads, 1, 1, shared, stream,
+            places.ctypes.data, 0,
         )  # fmt: skip
 
     def wait(self, stream: int) -> None:

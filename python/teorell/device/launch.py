@@ -38,17 +38,20 @@ def run(
     memory: Memory,
     stream: int,
     progress: Progress | None = None,
+    team: int | None = None,
 ) -> None:
     """Launches a kernel of cuda/kernel.cuh on all patients; returns when the last is done.
 
-    arguments: its views but for Launch. slots: float64 numbers of one thread. MemoryError where
-    not even one warp of threads has room; KeyboardInterrupt and what `progress` raises after the
+    arguments: its views but for Launch. slots: float64 numbers of one thread. team: the
+    blocks are warps that work on one patient at a time, with so many bytes of shared memory; slots
+    are then those of a warp. MemoryError where not even one warp of threads has room; KeyboardInterrupt and what `progress` raises after the
     launch that is going on.
     """
     driver = device.driver
     with driver.current(device.number):
-        blocks, threads = _grid(device, function, patients, slots)
-        work = memory.take(8 * slots * blocks * threads, "workspaces of the threads")
+        blocks, threads = _grid(device, function, patients, slots, team)
+        at_work = blocks * (threads if team is None else 1)
+        work = memory.take(8 * slots * at_work, "workspaces of the threads")
         driver.zero(work.address, work.size, stream)
         shared = {"next": 0, "finished": 0, "unfit": 0, "cancel": 0}
         (counters,) = memory.send(
@@ -63,7 +66,7 @@ def run(
                     steps=steps, room=room, unfit=0,
                 )  # fmt: skip
                 begun = time.perf_counter()
-                driver.launch(function, blocks, threads, stream, [*arguments, launch])
+                driver.launch(function, blocks, threads, stream, [*arguments, launch], team or 0)
                 driver.read(found, counters, stream)
                 done = fields_of("Counters", found)["finished"]
                 if progress is not None:
@@ -83,11 +86,16 @@ def _steps(steps: int, took: float) -> int:
     return int(min(max(wanted, steps / 2, FIRST_STEPS), steps * 2, MOST_STEPS))
 
 
-def _grid(device: Device, function: Any, patients: int, slots: int) -> tuple[int, int]:
+def _grid(
+    device: Device, function: Any, patients: int, slots: int, team: int | None
+) -> tuple[int, int]:
     """Blocks and their threads: what the device runs at a time, has memory for, and can use."""
     driver = device.driver
     room = int((1.0 - SPARED) * driver.free_memory())
-    threads = THREADS if patients > WARP and room >= 8 * slots * THREADS else WARP
-    at_once = driver.blocks_at_once(function, threads) * driver.multiprocessors(device.number)
-    fitting = room // (8 * slots * threads)
-    return max(1, min(at_once, fitting, -(-patients // threads))), threads
+    many = team is None and patients > WARP and room >= 8 * slots * THREADS
+    threads = THREADS if many else WARP
+    in_a_block = threads if team is None else 1  # patients
+    at_once = driver.blocks_at_once(function, threads, team or 0)
+    at_once *= driver.multiprocessors(device.number)
+    fitting = room // (8 * slots * in_a_block)
+    return max(1, min(at_once, fitting, -(-patients // in_a_block))), threads

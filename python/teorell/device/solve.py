@@ -13,6 +13,7 @@ from teorell.device.kernel_cache import kernels_of
 from teorell.device.launch import run
 from teorell.device.memory import Memory
 from teorell.device.send import send
+from teorell.device.teams import run_teams, teams_for
 from teorell.engine.batch import Batch, Options, Raw
 from teorell.engine.executors import METHODS
 from teorell.engine.views import solve_slots
@@ -40,12 +41,15 @@ def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **o
     ImportError without NVRTC; KeyboardInterrupt; whatever `progress` raises.
     """
     chosen = options_there(device, options)
+    team = teams_for(batch, chosen, device)
     kernel = kernel_of(chosen.method)
     compiled = kernels_of(TEXT, [kernel], device.architecture)
     driver = device.driver
     with working(device, batch.columns) as (memory, stream):
         sent = send(batch, chosen, memory, stream)
-        if batch.patients:
+        if team is not None and batch.patients:
+            run_teams(team, device, sent, batch.patients, memory, stream, progress)
+        elif batch.patients:
             run(
                 device,
                 driver.function(compiled.code, compiled.names[kernel]),

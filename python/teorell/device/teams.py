@@ -14,17 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.device.devices import Device
+from teorell.device.kernel_cache import kernels_of
+from teorell.device.launch import run
+from teorell.device.memory import Memory
+from teorell.device.send import Sent
 from teorell.device.team_programs import team_words
 from teorell.engine.batch import Batch, Options
 from teorell.engine.executors import METHODS
 from teorell.engine.views import solve_slots
+from teorell.memo import Memo
+from teorell.progress import Progress
 
-__all__ = ["TEXT", "Team", "teams_for", "teams_pay"]
+__all__ = ["TEXT", "Team", "kernel_of_teams", "run_teams", "teams_for", "teams_pay"]
 
 TEXT = '#include "team_solve.cuh"\n'
 MORE_STATES_THAN = 40  # most_states_held of cuda/emitted.cuh: what a thread holds in registers
 TEAMS = 12  # of a multiprocessor at a time: warps of 168 registers a thread
 SHARED = 48 * 1024  # bytes of shared memory that every block may have
+
+
+_words: Memo[NDArray[np.uint32]] = Memo(32)
 
 
 @dataclass(frozen=True)
@@ -51,17 +60,47 @@ def teams_for(batch: Batch, options: Options, device: Device) -> Team | None:
     if options.executor is not None or not teams_pay(batch, device):
         return None
     try:
-        words = team_words(batch.programs)
+        words = _words.get(batch.programs.digest, lambda: team_words(batch.programs))
     except ValueError:  # more slots than a team can number
         return None
     workspace = int(words[0])
     shared = 8 * workspace <= SHARED
-    method = f"teorell::OnDevice<teorell::MethodAt<{METHODS.index(options.method)}>>"
     return Team(
-        f"teorell::solve_patients_by_teams<{method}, {str(shared).lower()}>",
+        kernel_of_teams(options.method, shared),
         words,
         solve_slots(batch.programs, len(batch.summary or ()))
         - batch.programs.layout.slots
         + (1 if shared else 2) * workspace,
         8 * workspace if shared else 0,
+    )
+
+
+def kernel_of_teams(method: str, shared: bool) -> str:
+    """The kernel of cuda/team_solve.cuh, as C++ names it."""
+    on_device = f"teorell::OnDevice<teorell::MethodAt<{METHODS.index(method)}>>"
+    return f"teorell::solve_patients_by_teams<{on_device}, {str(shared).lower()}>"
+
+
+def run_teams(
+    team: Team,
+    device: Device,
+    sent: Sent,
+    patients: int,
+    memory: Memory,
+    stream: int,
+    progress: Progress | None = None,
+) -> None:
+    """Solves a batch that was sent; see launch.run for what it raises. ImportError without NVRTC."""
+    compiled = kernels_of(TEXT, [team.kernel], device.architecture)
+    (words,) = memory.send([team.words], stream, "programs of the teams")
+    run(
+        device,
+        device.driver.function(compiled.code, compiled.names[team.kernel]),
+        [sent.programs, sent.batch, np.array([words], np.uint64).view(np.uint8)],
+        patients,
+        team.slots,
+        memory,
+        stream,
+        progress,
+        team=team.shared,
     )
