@@ -13,9 +13,9 @@ std::mt19937 shuffle(1);
 
 template <class Method, bool shared>
 void launch_teams(unsigned blocks, unsigned threads, void** arguments) {
-    const auto code = *static_cast<const unsigned* const*>(arguments[2]);
+    const auto code = *static_cast<const TeamWords*>(arguments[2]);
     launch_warps(shuffle, solve_patients_by_teams<Method, shared>, blocks, threads,
-                 shared ? code[0] : 0, *static_cast<const Programs*>(arguments[0]),
+                 shared ? code.words[0] : 0, *static_cast<const Programs*>(arguments[0]),
                  *static_cast<const Batch*>(arguments[1]), code,
                  *static_cast<const Launch*>(arguments[3]));
 }

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "emitted_slots.cuh"
-#include "launch_shim.hpp"
+#include "team_threads.cuh"
 #include "teorell/device.hpp"
 
 TEORELL_BEGIN
@@ -30,6 +30,11 @@ struct TeamInstruction {
     TEORELL_HD TEORELL_INLINE int result() const { return static_cast<int>(word[0] >> 16); }
     TEORELL_HD TEORELL_INLINE int low(int k) const { return word[k] & 0xFFFF; }
     TEORELL_HD TEORELL_INLINE int high(int k) const { return static_cast<int>(word[k] >> 16); }
+};
+
+// The view of them.
+struct TeamWords {
+    const unsigned* words;
 };
 
 // shared: that is where the workspaces lie.

@@ -2,20 +2,21 @@
 // the leader of a warp, whose steps the whole warp computes.
 #pragma once
 
-#include "teorell/integrate.hpp"
 #include "team.cuh"
+#include "teorell/integrate.hpp"
 
 TEORELL_BEGIN
 
-// Blocks of one warp. code: of teorell/device/team_programs.py. shared: the block has code[0]
-// numbers of shared memory. launch.slots, of a block: solve_slots, and code[0] twice, or once where
-// these are shared.
+// Blocks of one warp. shared: its workspace, of code.words[0] numbers, lies in shared memory.
+// launch.slots, of a block: solve_slots with that workspace in place of one of at.slots, and the
+// workspace once more where it is not shared.
 template <class Method, bool shared>
 __global__ void solve_patients_by_teams(const __grid_constant__ Programs programs,
-                                        const __grid_constant__ Batch batch, const unsigned* code,
+                                        const __grid_constant__ Batch batch,
+                                        const __grid_constant__ TeamWords code,
                                         const __grid_constant__ Launch launch) {
     TEORELL_SHARED(of_block);
-    const std::int64_t slots = code[0];
+    const std::int64_t slots = code.words[0];
     double* memory = launch.memory + blockIdx.x * launch.slots;
     KeptEvery<1> kept{{memory}, true};
     std::int64_t phase;
@@ -25,7 +26,7 @@ __global__ void solve_patients_by_teams(const __grid_constant__ Programs program
     double *workspace = memory + kept_slots, *staging = workspace + slots,
            *nodes = staging + programs.at.slots,
            *here = shared ? of_block : nodes + node_slots(programs.at, batch.reductions.count);
-    const Team<Method, shared> team{programs, {code}, here, workspace};
+    const Team<Method, shared> team{programs, {code.words}, here, workspace};
     if (team_lane() != 0) {
         while (team.attend()) {}
         return;

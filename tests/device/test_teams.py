@@ -8,6 +8,7 @@ import ctypes
 import dataclasses
 import random
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -61,9 +62,7 @@ def decoded(words: np.ndarray, program: int, lanes: int) -> list[list[Instructio
     first, count = words[1 + 2 * program], words[2 + 2 * program]
     whole = words[first : first + count * WORDS * lanes].astype(np.int64)
     rounds = whole.reshape(count, WORDS // 2, lanes, 2).transpose(0, 2, 1, 3)
-    return [
-        [instruction(lane.ravel()) for lane in each if lane.any()] for each in rounds
-    ]
+    return [[instruction(lane.ravel()) for lane in each if lane.any()] for each in rounds]
 
 
 def instruction(word: np.ndarray) -> Instruction:
@@ -104,7 +103,7 @@ def test_rounds_have_no_conflicts(programs: Programs, lanes: int) -> None:
             assert not conflicts(each)
             assert all(item.dst < words[0] - 1 for item in each)
         # without the barrier between two rounds there would be some
-        joined += sum(bool(conflicts([*a, *b])) for a, b in zip(rounds, rounds[1:], strict=False))
+        joined += sum(bool(conflicts([*a, *b])) for a, b in pairwise(rounds))
     assert joined > 20
 
 
@@ -136,7 +135,7 @@ def test_too_many_slots() -> None:
     far = dataclasses.replace(lowered, layout=dataclasses.replace(lowered.layout, slots=70_000))
     with pytest.raises(ValueError, match="70000 slots"):
         team_words(far)
-    assert teams.teams_for(SimpleNamespace(programs=far, patients=1), Options(1e-6, np.array([1e-9])), WIDE) is None
+    assert teams.teams_for(SimpleNamespace(programs=far, patients=1), CHOICE, WIDE) is None
 
 
 def test_header_fits() -> None:
@@ -277,21 +276,22 @@ def test_ctrl_c_leaves_nothing(driver: FakeDriver) -> None:
 # ---------------------------------------------------------------- the choice
 
 
+CHOICE = Options(1e-6, np.array([1e-9]))
 WIDE = SimpleNamespace(number=0, driver=SimpleNamespace(multiprocessors=lambda number: 132))
 
 
 def test_where_teams_are_chosen(bench: None) -> None:
     small, big = lower(reference_models.problem_b()), lower(large())
-    options, interpreter = Options(1e-6, np.array([1e-9])), Options(1e-6, np.array([1e-9]), executor="interpreter")
+    interpreter = dataclasses.replace(CHOICE, executor="interpreter")
     for programs, patients, given, chosen in (
-        (big, 1, options, True),
-        (big, 12 * 132, options, True),
-        (big, 12 * 132 + 1, options, False),
+        (big, 1, CHOICE, True),
+        (big, 12 * 132, CHOICE, True),
+        (big, 12 * 132 + 1, CHOICE, False),
         (big, 1, interpreter, False),
-        (small, 1, options, False),
+        (small, 1, CHOICE, False),
     ):
         batch = SimpleNamespace(programs=programs, patients=patients, summary=None)
         assert (teams.teams_for(batch, given, WIDE) is not None) == chosen
-    team = teams.teams_for(SimpleNamespace(programs=big, patients=1, summary=None), options, WIDE)
+    team = teams.teams_for(SimpleNamespace(programs=big, patients=1, summary=None), CHOICE, WIDE)
     assert team is not None
     assert team.shared == 8 * int(team.words[0]) < 48 * 1024

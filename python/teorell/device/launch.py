@@ -44,8 +44,8 @@ def run(
 
     arguments: its views but for Launch. slots: float64 numbers of one thread. team: the
     blocks are warps that work on one patient at a time, with so many bytes of shared memory; slots
-    are then those of a warp. MemoryError where not even one warp of threads has room; KeyboardInterrupt and what `progress` raises after the
-    launch that is going on.
+    are then those of a warp. MemoryError where not even one warp has room; KeyboardInterrupt and
+    what `progress` raises after the launch that is going on.
     """
     driver = device.driver
     with driver.current(device.number):

@@ -1,9 +1,9 @@
 """A model's programs for a team: the threads of a warp that work on one patient together.
 
-A program is dealt out in rounds. A round has one instruction for each lane of the team at most; none
-of them reads or writes what another of them writes, and the team waits between rounds. Long sums
-are cut into pieces that go on where the last one ended; temporaries, whose slots serve many times,
-are values of their own until the rounds are known. Every instruction does the operations of
+A program is dealt out in rounds. A round has at most one instruction for each lane of the team;
+none of them reads or writes what another of them writes, and the team waits between rounds. Long
+sums are cut into pieces that go on where the last one ended; temporaries, whose slots serve many
+times, are values of their own until the rounds are known. Every instruction does the operations of
 docs/programs.md in their order, so results keep their bits. cuda/team_program.cuh runs the words.
 """
 
@@ -71,7 +71,8 @@ def rounds_of(programs: Programs, name: str, lanes: int = LANES) -> Rounds:
     at = programs.layout
     temporaries = [*range(at.temp, at.temp + at.n_temp), *range(at.scratch, at.slots)]
     items = list(_pieces(instructions(getattr(programs, name)), set(temporaries)))
-    return _placed([[items[i] for i in each] for each in _dealt(items, lanes)], temporaries, at.slots)
+    dealt = [[items[i] for i in each] for each in _dealt(items, lanes)]
+    return _placed(dealt, temporaries, at.slots)
 
 
 def _pieces(items: Iterable[Instruction], temporaries: set[int]) -> Iterator[Instruction]:

@@ -3,7 +3,7 @@
 A thread that has a patient to itself runs every instruction of a step, one after the other, on a
 workspace in the device's memory. A team runs rounds of them, some eight times fewer for models of
 110 and 225 states, on a workspace in the memory of a multiprocessor; but a device has room for few
-teams. So they pay where there are few patients and large models (docs/cuda_speed.md has the counts).
+teams. So they pay where models are large and patients few (docs/cuda_speed.md has the counts).
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def run_teams(
     stream: int,
     progress: Progress | None = None,
 ) -> None:
-    """Solves a batch that was sent; see launch.run for what it raises. ImportError without NVRTC."""
+    """Solves a batch that was sent. Raises what launch.run does; ImportError without NVRTC."""
     compiled = kernels_of(TEXT, [team.kernel], device.architecture)
     (words,) = memory.send([team.words], stream, "programs of the teams")
     run(
