@@ -2,7 +2,7 @@
 #include <string>
 #include <utility>
 
-#include "team_solve.cuh"
+#include "teams.cuh"
 
 namespace {
 

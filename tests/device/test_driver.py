@@ -25,8 +25,8 @@ library = ctypes.CDLL(sys.argv[1], mode=ctypes.RTLD_GLOBAL)
 import numpy as np
 import teorell as tl
 from device_kernels import uncompiled
-from teorell.device import column_check, devices, driver, memory, solve
-for module in (solve, column_check):
+from teorell.device import devices, driver, executor, memory, over
+for module in (executor, over):
     module.kernels_of = uncompiled
 
 print(devices.describe())

@@ -16,7 +16,7 @@ import numpy as np
 import program_oracle
 import pytest
 import teorell as tl
-from device_kernels import library_of, on_fake_devices
+from device_kernels import compiled_library, launching, on_fake_devices
 from fake_driver import FakeDriver
 from folders import ROOT
 from teorell.benchmark import reference_models
@@ -135,7 +135,10 @@ def test_too_many_slots() -> None:
     far = dataclasses.replace(lowered, layout=dataclasses.replace(lowered.layout, slots=70_000))
     with pytest.raises(ValueError, match="70000 slots"):
         team_words(far)
-    assert teams.teams_for(SimpleNamespace(programs=far, patients=1), CHOICE, WIDE) is None
+    assert (
+        teams.teams_for("solve_patients", SimpleNamespace(programs=far, patients=1), CHOICE, WIDE)
+        is None
+    )
 
 
 def test_header_fits() -> None:
@@ -148,7 +151,8 @@ def test_header_fits() -> None:
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     place = tmp_path_factory.mktemp("teams") / "teams.so"
-    return library_of(ROOT / "cuda" / "shim_teams.cpp", place)
+    compiled_library(ROOT / "cuda" / "shim_teams.cpp", place)
+    return launching(place)
 
 
 @pytest.fixture
@@ -291,7 +295,9 @@ def test_where_teams_are_chosen(bench: None) -> None:
         (small, 1, CHOICE, False),
     ):
         batch = SimpleNamespace(programs=programs, patients=patients, summary=None)
-        assert (teams.teams_for(batch, given, WIDE) is not None) == chosen
-    team = teams.teams_for(SimpleNamespace(programs=big, patients=1, summary=None), CHOICE, WIDE)
+        assert (teams.teams_for("solve_patients", batch, given, WIDE) is not None) == chosen
+    team = teams.teams_for(
+        "solve_patients", SimpleNamespace(programs=big, patients=1, summary=None), CHOICE, WIDE
+    )
     assert team is not None
     assert team.shared == 8 * int(team.words[0]) < 48 * 1024

@@ -9,26 +9,17 @@ from typing import Any
 from teorell.device.arrays import DeviceArray
 from teorell.device.devices import Device
 from teorell.device.driver import LEGACY_STREAM
-from teorell.device.kernel_cache import kernels_of
+from teorell.device.executor import kernel_for
 from teorell.device.launch import run
 from teorell.device.memory import Memory
 from teorell.device.send import send
-from teorell.device.teams import run_teams, teams_for
+from teorell.device.teams import slots_of, words_of
 from teorell.engine.batch import Batch, Options, Raw
-from teorell.engine.executors import METHODS
 from teorell.engine.views import solve_slots
 from teorell.errors import InputError
 from teorell.progress import Progress
 
-__all__ = ["TEXT", "kernel_of", "options_there", "solve", "work_stream", "working"]
-
-TEXT = '#include "kernel.cuh"\n'
-
-
-def kernel_of(method: str, kernel: str = "solve_patients") -> str:
-    """A kernel of cuda/kernel.cuh by a method, as C++ names it."""
-    number = METHODS.index(method)
-    return f"teorell::{kernel}<teorell::Interpreted<teorell::MethodAt<{number}>>>"
+__all__ = ["check_executor", "solve", "work_stream", "working"]
 
 
 def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **options: Any) -> Raw:
@@ -37,46 +28,38 @@ def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **o
     batch: its columns lie on the host, or are DeviceArrays of this device. options: those of
     `Options`; threads and isa are of the CPU and play no part.
     Returns values, reduced and reached as DeviceArrays, the outcome of each patient as NumPy.
-    Raises InputError for an executor that a device has not; MemoryError, with nothing taken;
-    ImportError without NVRTC; KeyboardInterrupt; whatever `progress` raises.
+    Raises MemoryError, with nothing taken; ImportError without NVRTC; RuntimeError where it refuses
+    the kernels of a model that executor="machine_code" asks for; KeyboardInterrupt; whatever
+    `progress` raises.
     """
-    chosen = options_there(device, options)
-    team = teams_for(batch, chosen, device)
-    kernel = kernel_of(chosen.method)
-    compiled = kernels_of(TEXT, [kernel], device.architecture)
-    driver = device.driver
+    chosen = Options(**options)
+    kernel = kernel_for("solve_patients", batch, chosen, device)
     with working(device, batch.columns) as (memory, stream):
         sent = send(batch, chosen, memory, stream)
-        if team is not None and batch.patients:
-            run_teams(team, device, sent, batch.patients, memory, stream, progress)
-        elif batch.patients:
+        if batch.patients:
             run(
                 device,
-                driver.function(compiled.code, compiled.names[kernel]),
-                [sent.programs, sent.batch],
+                device.driver.function(kernel.compiled.code, kernel.name),
+                [sent.programs, sent.batch, *words_of(kernel.team, memory, stream)],
                 batch.patients,
-                solve_slots(batch.programs, len(batch.summary or ())),
+                slots_of(kernel.team, solve_slots(batch.programs, len(batch.summary or ()))),
                 memory,
                 stream,
                 progress,
+                team=None if kernel.team is None else kernel.team.shared,
             )
-        return Raw(
-            **sent.went(driver, stream),
-            values=sent.values,
-            reduced=sent.reduced,
-            reached=sent.reached,
-        )
+        raw = Raw(**sent.found(device.driver, stream))
+    kernel.ran(raw)
+    return raw
 
 
-def options_there(device: Device, options: dict[str, Any]) -> Options:
-    """The options of a call; InputError for an executor that a device has not."""
-    chosen = Options(**options)
-    if chosen.executor == "machine_code":
+def check_executor(device: Device, executor: str | None) -> None:
+    """InputError for an executor that a device has not."""
+    if executor == "machine_code":
         raise InputError(
             f"executor='machine_code' on {device.name} (machine code is the CPU's; a device "
             "interprets programs). Leave executor out."
         )
-    return chosen
 
 
 @contextmanager

@@ -14,36 +14,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.device.devices import Device
-from teorell.device.kernel_cache import kernels_of
-from teorell.device.launch import run
 from teorell.device.memory import Memory
-from teorell.device.send import Sent
 from teorell.device.team_programs import team_words
 from teorell.engine.batch import Batch, Options
 from teorell.engine.executors import METHODS
-from teorell.engine.views import solve_slots
 from teorell.memo import Memo
-from teorell.progress import Progress
 
-__all__ = ["TEXT", "Team", "kernel_of_teams", "run_teams", "teams_for", "teams_pay"]
+__all__ = [
+    "TEXT_OF_TEAMS", "Team", "kernel_of_teams", "slots_of", "teams_for", "teams_pay", "words_of",
+]  # fmt: skip
 
-TEXT = '#include "team_solve.cuh"\n'
+TEXT_OF_TEAMS = '#include "teams.cuh"\n'
+FUNCTIONS = ("solve_patients",)  # of those of cuda/kernel.cuh that teams have too
 MORE_STATES_THAN = 40  # most_states_held of cuda/emitted.cuh: what a thread holds in registers
 TEAMS = 12  # of a multiprocessor at a time: warps of 168 registers a thread
 SHARED = 48 * 1024  # bytes of shared memory that every block may have
-
 
 _words: Memo[NDArray[np.uint32]] = Memo(32)
 
 
 @dataclass(frozen=True)
 class Team:
-    """How teams run a batch."""
+    """How teams run a model."""
 
     kernel: str  # as C++ names it
     words: NDArray[np.uint32]  # of team_programs.py
-    slots: int  # float64 numbers of a team in the device's memory
-    shared: int  # bytes of a team in that of a multiprocessor
+    shared: int  # bytes of shared memory of a team
+    more_slots: int  # float64 numbers of a team in the device's memory beyond those of a thread
 
 
 def teams_pay(batch: Batch, device: Device) -> bool:
@@ -55,52 +52,43 @@ def teams_pay(batch: Batch, device: Device) -> bool:
     return batch.programs.layout.n > MORE_STATES_THAN and batch.patients <= teams
 
 
-def teams_for(batch: Batch, options: Options, device: Device) -> Team | None:
-    """The teams that should run a batch; None where threads should, each a patient."""
-    if options.executor is not None or not teams_pay(batch, device):
+def teams_for(function: str, batch: Batch, options: Options, device: Device) -> Team | None:
+    """The teams that should run a batch; None where threads should, each a patient.
+
+    function: as executor.kernel_for takes it.
+    """
+    asked = function in FUNCTIONS and options.executor is None
+    if not asked or not teams_pay(batch, device):
         return None
+    programs = batch.programs
     try:
-        words = _words.get(batch.programs.digest, lambda: team_words(batch.programs))
+        words = _words.get(programs.digest, lambda: team_words(programs))
     except ValueError:  # more slots than a team can number
         return None
     workspace = int(words[0])
     shared = 8 * workspace <= SHARED
     return Team(
-        kernel_of_teams(options.method, shared),
+        kernel_of_teams(function, options.method, shared),
         words,
-        solve_slots(batch.programs, len(batch.summary or ()))
-        - batch.programs.layout.slots
-        + (1 if shared else 2) * workspace,
         8 * workspace if shared else 0,
+        (1 if shared else 2) * workspace - programs.layout.slots,
     )
 
 
-def kernel_of_teams(method: str, shared: bool) -> str:
-    """The kernel of cuda/team_solve.cuh, as C++ names it."""
+def kernel_of_teams(function: str, method: str, shared: bool) -> str:
+    """The kernel of cuda/teams.cuh, as C++ names it. shared: is that where workspaces lie?"""
     on_device = f"teorell::OnDevice<teorell::MethodAt<{METHODS.index(method)}>>"
-    return f"teorell::solve_patients_by_teams<{on_device}, {str(shared).lower()}>"
+    return f"teorell::{function}_by_teams<{on_device}, {str(shared).lower()}>"
 
 
-def run_teams(
-    team: Team,
-    device: Device,
-    sent: Sent,
-    patients: int,
-    memory: Memory,
-    stream: int,
-    progress: Progress | None = None,
-) -> None:
-    """Solves a batch that was sent. Raises what launch.run does; ImportError without NVRTC."""
-    compiled = kernels_of(TEXT, [team.kernel], device.architecture)
-    (words,) = memory.send([team.words], stream, "programs of the teams")
-    run(
-        device,
-        device.driver.function(compiled.code, compiled.names[team.kernel]),
-        [sent.programs, sent.batch, np.array([words], np.uint64).view(np.uint8)],
-        patients,
-        team.slots,
-        memory,
-        stream,
-        progress,
-        team=team.shared,
-    )
+def words_of(team: Team | None, memory: Memory, stream: int) -> list[NDArray[np.uint8]]:
+    """The view of a team's programs, sent to the device, which its kernel takes before Launch."""
+    if team is None:
+        return []
+    places = memory.send([team.words], stream, "programs of the teams")
+    return [np.array(places, np.uint64).view(np.uint8)]
+
+
+def slots_of(team: Team | None, slots: int) -> int:
+    """float64 numbers of a team, or of a thread, in the device's memory."""
+    return slots if team is None else slots + team.more_slots

@@ -137,9 +137,8 @@ class ProblemInputs:
         for name, value in zip(self.columns.names, self.columns.values, strict=True):
             if is_on_device(value):
                 raise InputError(
-                    f"parameter {name!r} lies on a device (only teorell.simulate runs there in "
-                    "this version, without derivatives). Give a NumPy array: .get() of it, or "
-                    ".cpu() of a tensor."
+                    f"parameter {name!r} lies on a device (what is asked for runs on the CPU "
+                    "alone). Give a NumPy array: .get() of it, or .cpu() of a tensor."
                 )
 
     def _changes(self, entry: Input) -> bool:
@@ -159,11 +158,12 @@ class ProblemInputs:
         return value
 
     def call(
-        self, arrays: Sequence[Array], derivatives: str | None = None, *, on_device: bool = False
+        self, arrays: Sequence[Any], derivatives: str | None = None, *, on_device: bool = False
     ) -> CoreCall:
         """What the core is called with where the arrays are in the places of the inputs.
 
-        Those that are not as given are checked. on_device: some may lie on a device.
+        Those that are not as given are checked. on_device: some may lie on a device, where others
+        check them.
         """
         if not on_device:
             self._check_on_host()
@@ -180,9 +180,11 @@ class ProblemInputs:
             if entry.kind == "dose":
                 fields.setdefault(entry.line, {})[entry.name] = array
                 continue
-            column = numbers(array, f"parameter {entry.name!r}")
-            info = self.model.parameter_info(entry.name)
-            check_bounds(entry.name, column, info.lower, info.upper)
+            column = array
+            if not is_on_device(array):
+                column = numbers(array, f"parameter {entry.name!r}")
+                info = self.model.parameter_info(entry.name)
+                check_bounds(entry.name, column, info.lower, info.upper)
             if entry.name in steps:
                 steps[entry.name] = replace(steps[entry.name], values=column)
                 column = steps[entry.name].first
