@@ -11,25 +11,29 @@ using namespace teorell;
 // The order of lanes and blocks: a test may choose.
 std::mt19937 shuffle(1);
 
-template <class Method, bool shared>
-void launch_teams(unsigned blocks, unsigned threads, void** arguments) {
-    const auto code = *static_cast<const TeamWords*>(arguments[2]);
-    launch_warps(shuffle, solve_patients_by_teams<Method, shared>, blocks, threads,
-                 shared ? code.words[0] : 0, *static_cast<const Programs*>(arguments[0]),
-                 *static_cast<const Batch*>(arguments[1]), code,
-                 *static_cast<const Launch*>(arguments[3]));
+// Views: the types of the arguments before TeamWords and Launch.
+template <class... Views, std::size_t... number>
+void launch_teams(void (*kernel)(Views..., TeamWords, Launch), bool shared, unsigned blocks,
+                  unsigned threads, void** arguments, std::index_sequence<number...>) {
+    constexpr std::size_t count = sizeof...(Views);
+    const auto& code = *static_cast<const TeamWords*>(arguments[count]);
+    launch_warps(shuffle, kernel, blocks, threads, shared ? code.words[0] : 0,
+                 *static_cast<const Views*>(arguments[number])..., code,
+                 *static_cast<const Launch*>(arguments[count + 1]));
 }
 
-template <int number>
+template <int number, bool shared>
 bool launch_named(const std::string& name, unsigned blocks, unsigned threads, void** arguments) {
     using Method = OnDevice<MethodAt<number>>;
-    const std::string start =
-        "teorell::solve_patients_by_teams<teorell::OnDevice<teorell::MethodAt<" +
-        std::to_string(number) + ">>, ";
-    if (name == start + "true>")
-        launch_teams<Method, true>(blocks, threads, arguments);
-    else if (name == start + "false>")
-        launch_teams<Method, false>(blocks, threads, arguments);
+    const std::string end = "_by_teams<teorell::OnDevice<teorell::MethodAt<" +
+                            std::to_string(number) + ">>, " + (shared ? "true>" : "false>");
+    if (name == "teorell::solve_patients" + end)
+        launch_teams<Programs, Batch>(solve_patients_by_teams<Method, shared>, shared, blocks,
+                                      threads, arguments, std::make_index_sequence<2>{});
+    else if (name == "teorell::pull_patients_back" + end)
+        launch_teams<Programs, Batch, Gradient>(pull_patients_back_by_teams<Method, shared>, shared,
+                                                blocks, threads, arguments,
+                                                std::make_index_sequence<3>{});
     else
         return false;
     return true;
@@ -38,7 +42,9 @@ bool launch_named(const std::string& name, unsigned blocks, unsigned threads, vo
 template <int... number>
 bool launch_of_some_method(const std::string& name, unsigned blocks, unsigned threads,
                            void** arguments, std::integer_sequence<int, number...>) {
-    return (launch_named<number>(name, blocks, threads, arguments) || ...);
+    return ((launch_named<number, true>(name, blocks, threads, arguments) ||
+             launch_named<number, false>(name, blocks, threads, arguments)) ||
+            ...);
 }
 
 }  // namespace

@@ -9,7 +9,17 @@
 TEORELL_BEGIN
 
 // In the order of TEAM_PROGRAMS.
-enum TeamProgram : int { team_rhs, team_solve, team_jacobian_lu, team_df_dt, team_outputs };
+enum TeamProgram : int {
+    team_rhs,
+    team_solve,
+    team_jacobian_lu,
+    team_df_dt,
+    team_outputs,
+    team_solve_transposed,
+    team_stage_vjp,
+    team_second_vjp,
+    team_outputs_vjp
+};
 
 // One lane's instruction of a round.
 struct TeamInstruction {

@@ -16,6 +16,12 @@ struct TeamStep : Slots<double> {
 
     // Reads and writes what Step does, but for regions y and f. The team waits before and after.
     TEORELL_HD void operator()() const {
+        stages();
+        finish();
+    }
+
+    // What Step::stages does.
+    TEORELL_HD void stages() const {
         const double h = scalar(s_h), tn = scalar(s_tn), hinv = 1.0 / h;
         leader_puts(s_hinv, hinv);
         leader_puts(s_ghinv, 1.0 / Method::gamma * hinv);
@@ -30,7 +36,6 @@ struct TeamStep : Slots<double> {
         code.run(team_jacobian_lu, ws);
         if (m.at.n_ft > 0) code.run(team_df_dt, ws);
         stages_from<0>(h, tn, hinv);
-        finish();
     }
 
   private:

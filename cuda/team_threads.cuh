@@ -34,6 +34,15 @@ void launch_warps(std::mt19937& shuffle, void (*kernel)(Parameters...), unsigned
 #define TEORELL_SHARED(name) extern __shared__ double name[]
 #endif
 
+// The team: its block.
+TEORELL_HD inline std::int64_t team_number() {
+#if defined(__CUDA_ARCH__) || defined(TEORELL_ON_HOST)
+    return blockIdx.x;
+#else
+    return 0;
+#endif
+}
+
 TEORELL_HD inline int team_lane() {
 #if defined(__CUDA_ARCH__)
     return static_cast<int>(threadIdx.x);

@@ -8,7 +8,7 @@ import ctypes
 import dataclasses
 import random
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,14 +16,14 @@ import numpy as np
 import program_oracle
 import pytest
 import teorell as tl
-from device_kernels import compiled_library, launching, on_fake_devices
+from device_kernels import EveryKernel, compiled_library, launching, on_fake_devices
 from fake_driver import FakeDriver
 from folders import ROOT
 from teorell.benchmark import reference_models
-from teorell.device import launch, teams
-from teorell.device.team_programs import HEADER, NONE, TEAM_PROGRAMS, WORDS, team_words
+from teorell.device import launch, recorded, team_programs, teams
+from teorell.device.team_programs import NONE, TEAM_PROGRAMS, WORDS, team_words
 from teorell.engine.batch import Options
-from teorell.engine.executors import instruction_sets
+from teorell.engine.executors import METHODS, instruction_sets
 from teorell.engine.pieces import reads
 from teorell.lowering import Programs, lower
 from teorell.lowering.program import Instruction, Op
@@ -89,7 +89,7 @@ def conflicts(together: Sequence[Instruction]) -> list[int]:
 
 @pytest.fixture(params=MODELS)
 def programs(request: pytest.FixtureRequest, bench: None) -> Programs:
-    return lower(MODELS[request.param]())
+    return lower(MODELS[request.param](), derivatives="vjp")
 
 
 @pytest.mark.parametrize("lanes", [8, 32])
@@ -116,10 +116,14 @@ def test_rounds_in_any_order_do_what_the_program_does(
     rng = np.random.default_rng(3)
     shuffle = random.Random(4).shuffle
     results = [*range(at.temp), *range(at.temp + at.n_temp, at.scratch)]
+    # y, w, Y, z of the stage that is reversed lie behind all slots
+    stage = [*range(at.block, at.block + 3 * at.n), *range(at.u, at.u + at.n)]
+    behind = range(at.slots, at.slots + len(stage))
     for k, name in enumerate(TEAM_PROGRAMS):
         wanted = rng.uniform(0.5, 2.0, (words[0], 3))
         wanted[at.const : at.const + at.n_const] = programs.constants[:, None]
         found = wanted.copy()
+        found[behind] = wanted[stage]
         found[words[0] - 1] = np.nan
         program_oracle.execute(getattr(programs, name), wanted)
         for each in decoded(words, k, lanes):
@@ -127,39 +131,45 @@ def test_rounds_in_any_order_do_what_the_program_does(
             with monkeypatch.context() as patch:
                 patch.setattr(program_oracle, "instructions", lambda items: items)
                 program_oracle.execute(each, found)
+        if name in team_programs.STAGE_REVERSED:
+            found[stage] = found[behind]
         np.testing.assert_array_equal(found[results], wanted[results], err_msg=name)
 
 
-def test_too_many_slots() -> None:
+def test_too_many_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     lowered = lower(reference_models.problem_a())
+    monkeypatch.setattr(teams, "MORE_STATES_THAN", 0)
     far = dataclasses.replace(lowered, layout=dataclasses.replace(lowered.layout, slots=70_000))
     with pytest.raises(ValueError, match="70000 slots"):
         team_words(far)
-    assert (
-        teams.teams_for("solve_patients", SimpleNamespace(programs=far, patients=1), CHOICE, WIDE)
-        is None
-    )
+    assert chosen(lowered, 1) is not None
+    assert chosen(far, 1) is None
 
 
 def test_header_fits() -> None:
-    assert 1 + 2 * len(TEAM_PROGRAMS) <= HEADER
+    assert 1 + 2 * len(TEAM_PROGRAMS) <= team_programs.HEADER
 
 
 # ---------------------------------------------------------------- kernels
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+def of_teams(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     place = tmp_path_factory.mktemp("teams") / "teams.so"
     compiled_library(ROOT / "cuda" / "shim_teams.cpp", place)
     return launching(place)
 
 
 @pytest.fixture
-def driver(monkeypatch: pytest.MonkeyPatch, library: ctypes.CDLL) -> Iterator[FakeDriver]:
+def driver(
+    monkeypatch: pytest.MonkeyPatch, library: ctypes.CDLL, of_teams: ctypes.CDLL
+) -> Iterator[FakeDriver]:
     if not instruction_sets()[0]["fma"]:
         pytest.skip("NOT RUN: this processor has no fused multiply-add")
     fake = on_fake_devices(monkeypatch, library)
+    assert isinstance(fake.kernels, EveryKernel)
+    for function, method, shared in product(teams.FUNCTIONS, METHODS, (True, False)):
+        fake.kernels.of_models[teams.kernel_of_teams(function, method, shared)] = of_teams
     monkeypatch.setattr(teams, "MORE_STATES_THAN", 0)
     monkeypatch.setattr(teams, "TEAMS", 1000)
     yield fake
@@ -188,7 +198,7 @@ def problem(name: str) -> tuple[Any, ...]:
     if name == "switching":
         people = {"ka": rng.lognormal(0.0, 0.5, 9), "vmax": rng.lognormal(2.0, 0.3, 9)}
         people["ka"][4] = 1e308  # who cannot be solved
-        reductions = [tl.Cmax("cp", end=30.0), tl.AUC("cp", end=24.0)]
+        reductions = [tl.Cmax("cp", end=30.0, name="peak"), tl.AUC("cp", end=24.0, name="area")]
         doses = dose(100, into="depot", every=12, doses=2)
         doses = doses + tl.Regimen.infusion(50, into="central", duration=1.5)
         return switching(), people, doses, TIMES, reductions
@@ -197,7 +207,13 @@ def problem(name: str) -> tuple[Any, ...]:
     if name == "chain":
         return chain(), {"rate": rng.lognormal(0.5, 0.2, 2)}, dose(4, into="x0"), TIMES / 3, []
     people = {"ka": [0.8, 1.5], "V_liver": [1.5, 2.0]}
-    return large(), people, dose(100, into="stomach"), TIMES[:4], [tl.Cmax("cp_drug", end=6.0)]
+    return (
+        large(),
+        people,
+        dose(100, into="stomach"),
+        TIMES[:4],
+        [tl.Cmax("cp_drug", end=6.0, name="peak")],
+    )
 
 
 def solved(given: tuple[Any, ...], **options: Any) -> tl.Solution:
@@ -218,7 +234,7 @@ def same(there: tl.Solution, here: tl.Solution) -> None:
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("name", ["switching", "everything", "chain", "110 states"])
 def test_bits_of_the_cpu(
-    driver: FakeDriver, library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch, name: str,
+    driver: FakeDriver, of_teams: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch, name: str,
     shared: bool,
 ) -> None:  # fmt: skip
     """In launches of a few steps, whose lanes and blocks run in orders of their own."""
@@ -226,7 +242,7 @@ def test_bits_of_the_cpu(
         monkeypatch.setattr(teams, "SHARED", 0)
     monkeypatch.setattr(launch, "FIRST_STEPS", 7)
     monkeypatch.setattr(launch, "MOST_STEPS", 7)
-    library.teorell_shuffle(2 + shared)
+    of_teams.teorell_shuffle(2 + shared)
     given = problem(name)
     same(solved(given, device="cuda"), solved(given))
     launched = driver.named("launch")
@@ -236,13 +252,43 @@ def test_bits_of_the_cpu(
     assert (8 * lower(given[0]).layout.slots < bytes_of_a_block) == shared
 
 
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("name", ["switching", "everything", "chain", "110 states"])
+def test_gradients_of_the_cpu(
+    driver: FakeDriver, of_teams: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch, name: str,
+    shared: bool,
+) -> None:  # fmt: skip
+    """With room for few steps at first, so that patients are solved again, and states too."""
+    monkeypatch.setattr(teams, "SHARED", 1 << 20 if shared else 0)
+    monkeypatch.setattr(launch, "FIRST_STEPS", 5)
+    monkeypatch.setattr(launch, "MOST_STEPS", 5)
+    monkeypatch.setattr(recorded, "FIRST_ROOM", 16)
+    of_teams.teorell_shuffle(4 + shared)
+    *given, reductions = problem(name)
+    loss = {each.name: 0.3 + k for k, each in enumerate(reductions)} if shared else None
+    weights = np.random.default_rng(6).normal(size=(1, len(given[3]), 1))
+    options = {"reductions": reductions} if loss else {}
+    there = tl.value_and_grad(loss or weights, *given, device="cuda", **options)[1]
+    here = tl.value_and_grad(loss or weights, *given, **options)[1]
+    moved = there.cpu()
+    for one in ("parameters", "initial"):
+        for key, known in getattr(here, one).items():
+            np.testing.assert_array_equal(getattr(moved, one)[key], known, err_msg=key)
+    for line, known in zip(there.of_doses or (), here.of_doses or (), strict=True):
+        for field, each in vars(known).items():
+            np.testing.assert_array_equal(getattr(line, field), each, err_msg=field)
+    launched = [call[1] for call in driver.named("launch")]
+    assert sum("pull_patients_back_by_teams" in one for one in launched) > 3
+    assert not any("patients" in one and "<" in one and "teams" not in one for one in launched)
+
+
 def test_other_method(driver: FakeDriver) -> None:
     given = problem("switching")
     same(solved(given, device="cuda", method="rodas4p2"), solved(given, method="rodas4p2"))
 
 
 def test_a_missing_barrier_shows(
-    driver: FakeDriver, library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch
+    driver: FakeDriver, of_teams: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One instruction of solve, a round too early, where it need not find what it waits for."""
 
@@ -261,7 +307,7 @@ def test_a_missing_barrier_shows(
     given = problem("chain")
     here = solved(given, max_steps=20)
     for seed in range(5):
-        library.teorell_shuffle(seed)
+        of_teams.teorell_shuffle(seed)
         there = solved(given, device="cuda", max_steps=20).cpu()
         if not np.array_equal(there.values, here.values, equal_nan=True):
             return
@@ -281,23 +327,28 @@ def test_ctrl_c_leaves_nothing(driver: FakeDriver) -> None:
 
 
 CHOICE = Options(1e-6, np.array([1e-9]))
-WIDE = SimpleNamespace(number=0, driver=SimpleNamespace(multiprocessors=lambda number: 132))
+WIDE: Any = SimpleNamespace(number=0, driver=SimpleNamespace(multiprocessors=lambda number: 132))
+
+
+def chosen(
+    programs: Programs, patients: int, options: Options = CHOICE, function: str = "solve_patients"
+) -> teams.Team | None:
+    batch: Any = SimpleNamespace(programs=programs, patients=patients)
+    return teams.teams_for(function, batch, options, WIDE)
 
 
 def test_where_teams_are_chosen(bench: None) -> None:
     small, big = lower(reference_models.problem_b()), lower(large())
     interpreter = dataclasses.replace(CHOICE, executor="interpreter")
-    for programs, patients, given, chosen in (
+    for programs, patients, given, wanted in (
         (big, 1, CHOICE, True),
         (big, 12 * 132, CHOICE, True),
         (big, 12 * 132 + 1, CHOICE, False),
         (big, 1, interpreter, False),
         (small, 1, CHOICE, False),
     ):
-        batch = SimpleNamespace(programs=programs, patients=patients, summary=None)
-        assert (teams.teams_for("solve_patients", batch, given, WIDE) is not None) == chosen
-    team = teams.teams_for(
-        "solve_patients", SimpleNamespace(programs=big, patients=1, summary=None), CHOICE, WIDE
-    )
+        assert (chosen(programs, patients, given) is not None) == wanted
+    assert chosen(big, 1, function="push_patients_forward") is None
+    team = chosen(big, 1)
     assert team is not None
     assert team.shared == 8 * int(team.words[0]) < 48 * 1024

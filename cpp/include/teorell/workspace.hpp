@@ -42,6 +42,11 @@ struct Slots {
     TEORELL_HD TEORELL_INLINE V scalar(int which) const { return get(m.at.scalar + which); }
 };
 
+// Of a device the memory outlives the lanes, which are made again by each launch: who owns it has
+// cleared it.
+template <class V>
+constexpr bool memory_outlives = Pack<V>::stride != Pack<V>::width;
+
 // The slots of single lanes, and sets of lanes as bits.
 template <class V>
 class WorkspaceLanes : protected Slots<V> {
@@ -57,10 +62,8 @@ class WorkspaceLanes : protected Slots<V> {
     const Layout& at;
     const Batch& b;
 
-    // Of a device the memory outlives the lanes, which are made again by each launch: who owns it
-    // has cleared it.
     TEORELL_HD void clear_new(double* w) const {
-        if constexpr (stride == W) clear_workspace<V>(m, b, w);
+        if constexpr (!memory_outlives<V>) clear_workspace<V>(m, b, w);
     }
 
     // The samples of patient i: how many, when, and their first row in what belongs to patients

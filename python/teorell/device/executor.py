@@ -69,6 +69,11 @@ class Kernel:
         """As the code names it."""
         return self.compiled.names[self.called]
 
+    @property
+    def shared(self) -> int | None:
+        """Bytes of shared memory of each team; None where threads run it."""
+        return None if self.team is None else self.team.shared
+
     def ran(self, outcome: Outcome) -> None:
         """How it went: the next choice knows how many steps are attempted."""
         if outcome.steps.size:

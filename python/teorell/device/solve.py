@@ -46,7 +46,7 @@ def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **o
                 memory,
                 stream,
                 progress,
-                team=None if kernel.team is None else kernel.team.shared,
+                team=kernel.shared,
             )
         raw = Raw(**sent.found(device.driver, stream))
     kernel.ran(raw)

@@ -10,7 +10,7 @@ docs/programs.md in their order, so results keep their bits. cuda/team_program.c
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -28,10 +28,15 @@ __all__ = ["LANES", "PRODUCTS", "TEAM_PROGRAMS", "Rounds", "rounds_of", "team_wo
 LANES = 32  # of a team: a warp
 PRODUCTS = 4  # of an instruction at most
 WORDS = 2 + PRODUCTS  # of an instruction
-HEADER = 16  # words before the first instruction
+HEADER = 32  # words before the first instruction
 NONE = 0xFFFF  # in place of a slot
-TEAM_PROGRAMS = ("rhs", "solve", "jacobian_lu", "df_dt", "outputs")
+TEAM_PROGRAMS = (
+    "rhs", "solve", "jacobian_lu", "df_dt", "outputs", "solve_transposed", "stage_vjp",
+    "second_vjp", "outputs_vjp",
+)  # fmt: skip
 """What a team runs; what else there is its leader interprets alone."""
+
+STAGE_REVERSED = ("solve_transposed", "stage_vjp")
 
 Rounds = list[list[Instruction]]
 
@@ -40,13 +45,13 @@ def team_words(programs: Programs, lanes: int = LANES) -> NDArray[np.uint32]:
     """The programs of a model for teams of so many lanes.
 
     (words,): the slots of a team's workspace; of each of TEAM_PROGRAMS the first word and the
-    number of rounds; from word 16 on rounds [3][lanes][2]: pairs of words of each lane's
+    number of rounds; from word 32 on rounds [3][lanes][2]: pairs of words of each lane's
     instruction. Word 0: operation, products that are added, that are subtracted, slot of the
     result (4, 4, 8, 16 bits from the lowest); then slots of operands, two a word; where a sum
     begins with none, 0xFFFF. An idle lane has zeros.
     ValueError for a model whose slots have no 16 bits.
     """
-    slots = programs.layout.slots
+    slots = _end(programs)
     header, body = np.zeros(HEADER, np.uint32), []
     place = HEADER
     for k, name in enumerate(TEAM_PROGRAMS):
@@ -70,9 +75,38 @@ def rounds_of(programs: Programs, name: str, lanes: int = LANES) -> Rounds:
     """A program in rounds: instructions that may run at the same time, in any order."""
     at = programs.layout
     temporaries = [*range(at.temp, at.temp + at.n_temp), *range(at.scratch, at.slots)]
-    items = list(_pieces(instructions(getattr(programs, name)), set(temporaries)))
+    whole = instructions(getattr(programs, name))
+    if name in STAGE_REVERSED:
+        whole = _moved(whole, _of_a_stage(programs))
+    items = list(_pieces(whole, set(temporaries)))
     dealt = [[items[i] for i in each] for each in _dealt(items, lanes)]
-    return _placed(dealt, temporaries, at.slots)
+    return _placed(dealt, temporaries, _end(programs))
+
+
+def _of_a_stage(programs: Programs) -> dict[int, int]:
+    """y, w, Y and z of the first stage -> those of the stage that is reversed, behind all slots."""
+    at = programs.layout
+    if programs.derivatives != "vjp":
+        return {}
+    slots = [*range(at.block, at.block + 3 * at.n), *range(at.u, at.u + at.n)]
+    return dict(zip(slots, range(at.slots, at.slots + 4 * at.n), strict=True))
+
+
+def _end(programs: Programs) -> int:
+    """Of the slots that are there before temporaries take more."""
+    return programs.layout.slots + len(_of_a_stage(programs))
+
+
+def _moved(items: Iterable[Instruction], to: Mapping[int, int]) -> Iterator[Instruction]:
+    """The same with other slots."""
+
+    def pairs(given: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+        return tuple((to.get(a, a), to.get(b, b)) for a, b in given)
+
+    for item in items:
+        operands = tuple(to.get(slot, slot) for slot in item.operands)
+        dst = to.get(item.dst, item.dst)
+        yield Instruction(item.op, dst, operands, pairs(item.plus), pairs(item.minus))
 
 
 def _pieces(items: Iterable[Instruction], temporaries: set[int]) -> Iterator[Instruction]:
@@ -80,25 +114,17 @@ def _pieces(items: Iterable[Instruction], temporaries: set[int]) -> Iterator[Ins
     value = count(-1, -1)
     named: dict[int, int] = {}
 
-    def name(slot: int) -> int:
-        return named.get(slot, slot)
-
-    def pairs(given: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-        return [(name(a), name(b)) for a, b in given]
-
     for item in items:
-        start = tuple(map(name, item.operands))
-        plus, minus = pairs(item.plus), pairs(item.minus)
+        ((_, _, start, plus, minus),) = _moved([item], named)
         while len(plus) + len(minus) > PRODUCTS:
-            added = tuple(plus[:PRODUCTS])
-            taken = tuple(minus[: PRODUCTS - len(added)])
+            added, taken = plus[:PRODUCTS], minus[: max(PRODUCTS - len(plus), 0)]
             plus, minus = plus[len(added) :], minus[len(taken) :]
             sum_so_far = next(value)
             yield Instruction(item.op, sum_so_far, start, added, taken)
             start = (sum_so_far,)
         if item.dst in temporaries:
             named[item.dst] = next(value)
-        yield Instruction(item.op, name(item.dst), start, tuple(plus), tuple(minus))
+        yield Instruction(item.op, named.get(item.dst, item.dst), start, plus, minus)
 
 
 def _dealt(items: Sequence[Instruction], lanes: int) -> list[list[int]]:
@@ -141,43 +167,25 @@ def _order(items: Sequence[Instruction]) -> tuple[list[set[int]], list[list[int]
     return waits, users
 
 
-def _placed(rounds: Rounds, temporaries: Sequence[int], slots: int) -> Rounds:
-    """Values in slots of temporaries, then behind all slots: a slot is free in the round after the
+def _placed(rounds: Rounds, temporaries: Sequence[int], end: int) -> Rounds:
+    """Values in slots of temporaries, then from `end` on: a slot is free in the round after the
     last one that reads it.
     """
     last: dict[int, int] = {}
     for r, each in enumerate(rounds):
         for item in each:
             last.update((slot, r) for slot in (item.dst, *reads(item)) if slot < 0)
-    free, more = list(reversed(temporaries)), count(slots)
+    free, more = list(reversed(temporaries)), count(end)
     over: list[list[int]] = [[] for _ in rounds]  # values that nobody reads after a round
     for value, r in last.items():
         over[r].append(value)
     place: dict[int, int] = {}
-
-    def at(slot: int) -> int:
-        return slot if slot >= 0 else place[slot]
-
-    def pairs(given: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-        return tuple((at(a), at(b)) for a, b in given)
-
     found: Rounds = []
     for r, each in enumerate(rounds):
         for item in each:
             if item.dst < 0:
                 place[item.dst] = free.pop() if free else next(more)
-        found.append(
-            [
-                Instruction(
-                    item.op,
-                    at(item.dst),
-                    tuple(map(at, item.operands)),
-                    pairs(item.plus),
-                    pairs(item.minus),
-                )
-                for item in each
-            ]
-        )
+        found.append(list(_moved(each, place)))
         free += [place[value] for value in over[r]]
     return found
 

@@ -25,7 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 TEXT_OF_TEAMS = '#include "teams.cuh"\n'
-FUNCTIONS = ("solve_patients",)  # of those of cuda/kernel.cuh that teams have too
+FUNCTIONS = ("solve_patients", "pull_patients_back")  # of cuda/kernel.cuh that teams have too
 MORE_STATES_THAN = 40  # most_states_held of cuda/emitted.cuh: what a thread holds in registers
 TEAMS = 12  # of a multiprocessor at a time: warps of 168 registers a thread
 SHARED = 48 * 1024  # bytes of shared memory that every block may have
