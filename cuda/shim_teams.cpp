@@ -22,6 +22,7 @@ void launch_teams(void (*kernel)(Views..., TeamWords, Launch), bool shared, unsi
                  *static_cast<const Launch*>(arguments[count + 1]));
 }
 
+// Gradients by the first method alone: for the sake of the time that this takes to compile.
 template <int number, bool shared>
 bool launch_named(const std::string& name, unsigned blocks, unsigned threads, void** arguments) {
     using Method = OnDevice<MethodAt<number>>;
@@ -30,10 +31,10 @@ bool launch_named(const std::string& name, unsigned blocks, unsigned threads, vo
     if (name == "teorell::solve_patients" + end)
         launch_teams<Programs, Batch>(solve_patients_by_teams<Method, shared>, shared, blocks,
                                       threads, arguments, std::make_index_sequence<2>{});
-    else if (name == "teorell::pull_patients_back" + end)
-        launch_teams<Programs, Batch, Gradient>(pull_patients_back_by_teams<Method, shared>, shared,
-                                                blocks, threads, arguments,
-                                                std::make_index_sequence<3>{});
+    else if (number == 0 && name == "teorell::pull_patients_back" + end)
+        launch_teams<Programs, Batch, Gradient>(
+            pull_patients_back_by_teams<OnDevice<MethodAt<0>>, shared>, shared, blocks, threads,
+            arguments, std::make_index_sequence<3>{});
     else
         return false;
     return true;

@@ -196,23 +196,23 @@ def problem(name: str) -> tuple[Any, ...]:
     rng = np.random.default_rng(8)
     dose = tl.Regimen.bolus
     if name == "switching":
-        people = {"ka": rng.lognormal(0.0, 0.5, 9), "vmax": rng.lognormal(2.0, 0.3, 9)}
-        people["ka"][4] = 1e308  # who cannot be solved
-        reductions = [tl.Cmax("cp", end=30.0, name="peak"), tl.AUC("cp", end=24.0, name="area")]
+        people = {"ka": rng.lognormal(0.0, 0.5, 5), "vmax": rng.lognormal(2.0, 0.3, 5)}
+        people["ka"][2] = 1e308  # who cannot be solved
+        reductions = [tl.Cmax("cp", end=20.0, name="peak"), tl.AUC("cp", end=20.0, name="area")]
         doses = dose(100, into="depot", every=12, doses=2)
         doses = doses + tl.Regimen.infusion(50, into="central", duration=1.5)
-        return switching(), people, doses, TIMES, reductions
+        return switching(), people, doses, TIMES * 0.75, reductions
     if name == "everything":
         return with_everything(), {"k": rng.lognormal(0.0, 0.2, 2)}, None, TIMES / 8, []
     if name == "chain":
-        return chain(), {"rate": rng.lognormal(0.5, 0.2, 2)}, dose(4, into="x0"), TIMES / 3, []
+        return chain(), {"rate": rng.lognormal(0.5, 0.2, 2)}, dose(4, into="x0"), TIMES / 6, []
     people = {"ka": [0.8, 1.5], "V_liver": [1.5, 2.0]}
     return (
         large(),
         people,
         dose(100, into="stomach"),
-        TIMES[:4],
-        [tl.Cmax("cp_drug", end=6.0, name="peak")],
+        TIMES[:4] / 4,
+        [tl.Cmax("cp_drug", end=1.5, name="peak")],
     )
 
 
@@ -252,8 +252,10 @@ def test_bits_of_the_cpu(
     assert (8 * lower(given[0]).layout.slots < bytes_of_a_block) == shared
 
 
-@pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("name", ["switching", "everything", "chain", "110 states"])
+@pytest.mark.parametrize(
+    ("name", "shared"),
+    [("switching", True), ("everything", False), ("chain", False), ("110 states", True)],
+)
 def test_gradients_of_the_cpu(
     driver: FakeDriver, of_teams: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch, name: str,
     shared: bool,
@@ -262,7 +264,7 @@ def test_gradients_of_the_cpu(
     monkeypatch.setattr(teams, "SHARED", 1 << 20 if shared else 0)
     monkeypatch.setattr(launch, "FIRST_STEPS", 5)
     monkeypatch.setattr(launch, "MOST_STEPS", 5)
-    monkeypatch.setattr(recorded, "FIRST_ROOM", 16)
+    monkeypatch.setattr(recorded, "FIRST_ROOM", 40)
     of_teams.teorell_shuffle(4 + shared)
     *given, reductions = problem(name)
     loss = {each.name: 0.3 + k for k, each in enumerate(reductions)} if shared else None
