@@ -20,7 +20,7 @@ class Lying(NamedTuple):
     device: Device
 
 
-def place_of(there: Sequence[DeviceArray | Lying], device: str | None) -> Device | None:
+def place_of(there: Sequence[DeviceArray | Lying], device: object) -> Device | None:
     """The device that is asked for, else where arrays lie; None for the CPU.
 
     device: "cpu", "cuda", "cuda:1", or None. InputError where arrays lie on several devices, or on

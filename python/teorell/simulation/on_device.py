@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["as_given", "place_of", "simulate_there", "solution_there"]
 
 
-def place_of(device: str | None, problem: Problem) -> Device | None:
+def place_of(device: object, problem: Problem) -> Device | None:
     """The device that computes: the one that is asked for, else where the parameters lie; None for
     the CPU.
 
@@ -46,7 +46,7 @@ def _there(problem: Problem) -> Iterator[DeviceArray | Lying]:
         if isinstance(value, DeviceArray):
             yield value
         elif is_on_device(value):  # a tensor, which is not read yet
-            yield Lying(f"parameter {name!r}", open_device(value.device.index))
+            yield Lying(f"parameter {name!r}", open_device(value.device.index or 0))
 
 
 def simulate_there(problem: Problem, device: Device) -> Solution:
