@@ -12,7 +12,7 @@ from __future__ import annotations
 import device_bounds
 from device_kernels import MODELS, model_of
 from teorell.device.team_programs import LANES, rounds_of, team_words
-from teorell.device.teams import TEAMS
+from teorell.device.teams import RESERVED, TEAMS
 from teorell.lowering import Programs, instructions, lower
 
 STAGES = device_bounds.STAGES
@@ -20,7 +20,7 @@ WHEN = {"jacobian_lu": 1, "df_dt": 1, "rhs": STAGES, "solve": STAGES}  # times a
 # Beside those after rounds: two around the step, one before the factors, one before each rhs, in
 # finish two of the votes and one before the sums.
 BARRIERS = 2 + 1 + STAGES + 3
-SHARED = 227 * 1024  # bytes of a multiprocessor of H100 and H200, 1 KB of which each block pays
+SHARED = 228 * 1024  # bytes of a multiprocessor of H100 and H200
 LEVEL_2 = 50e6  # bytes
 
 
@@ -58,7 +58,7 @@ def main() -> None:
         count, items = rounds(programs, LANES)
         words = team_words(programs)
         own = 8 * int(words[0])
-        at_once = min(TEAMS, SHARED // (own + 1024))
+        at_once = min(TEAMS, SHARED // (own + RESERVED))
         moved = device_bounds.interpreted_step(programs).bytes / 1000
         print(
             f"{name:12}{items / count:7.1f}{count + BARRIERS:9}{words[0]:7}{own / 1024:7.1f}"

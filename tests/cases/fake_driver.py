@@ -95,6 +95,9 @@ class FakeDriver:
     def multiprocessors(self, device: int) -> int:
         return self.devices[device][2]
 
+    def shared_memory(self, device: int) -> int:
+        return 228 * 1024
+
     @contextmanager
     def current(self, device: int) -> Iterator[None]:
         self._record("current", device)

@@ -329,7 +329,10 @@ def test_ctrl_c_leaves_nothing(driver: FakeDriver) -> None:
 
 
 CHOICE = Options(1e-6, np.array([1e-9]))
-WIDE: Any = SimpleNamespace(number=0, driver=SimpleNamespace(multiprocessors=lambda number: 132))
+WIDE_DRIVER = SimpleNamespace(
+    multiprocessors=lambda number: 132, shared_memory=lambda number: 228 * 1024
+)
+WIDE: Any = SimpleNamespace(number=0, driver=WIDE_DRIVER)
 
 
 def chosen(
@@ -339,7 +342,7 @@ def chosen(
     return teams.teams_for(function, batch, options, WIDE)
 
 
-def test_where_teams_are_chosen(bench: None) -> None:
+def test_where_teams_are_chosen(bench: None, monkeypatch: pytest.MonkeyPatch) -> None:
     small, big = lower(reference_models.problem_b()), lower(large())
     interpreter = dataclasses.replace(CHOICE, executor="interpreter")
     for programs, patients, given, wanted in (
@@ -351,6 +354,12 @@ def test_where_teams_are_chosen(bench: None) -> None:
     ):
         assert (chosen(programs, patients, given) is not None) == wanted
     assert chosen(big, 1, function="push_patients_forward") is None
+    reverse = lower(large(), derivatives="vjp")  # of which four fit a multiprocessor
+    assert chosen(reverse, 4 * 132) is not None
+    assert chosen(reverse, 4 * 132 + 1) is None
+    monkeypatch.setattr(teams, "SHARED", 0)
+    assert chosen(reverse, 12 * 132) is not None
+    monkeypatch.undo()
     team = chosen(big, 1)
     assert team is not None
     assert team.shared == 8 * int(team.words[0]) < 48 * 1024

@@ -43,6 +43,9 @@ class Driver(Protocol):
 
     def multiprocessors(self, device: int) -> int: ...
 
+    def shared_memory(self, device: int) -> int:
+        """Bytes of a multiprocessor, which the blocks that it runs at a time share."""
+
     def current(self, device: int) -> Any:
         """A context manager: within, calls are for this device; after it, for that of before."""
 
@@ -155,6 +158,9 @@ class CudaDriver:
 
     def multiprocessors(self, device: int) -> int:
         return self._attribute("MULTIPROCESSOR_COUNT", device)
+
+    def shared_memory(self, device: int) -> int:
+        return self._attribute("MAX_SHARED_MEMORY_PER_MULTIPROCESSOR", device)
 
     @contextmanager
     def current(self, device: int) -> Iterator[None]:

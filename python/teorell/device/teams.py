@@ -29,6 +29,7 @@ FUNCTIONS = ("solve_patients", "pull_patients_back")  # of cuda/kernel.cuh that 
 MORE_STATES_THAN = 40  # most_states_held of cuda/emitted.cuh: what a thread holds in registers
 TEAMS = 12  # of a multiprocessor at a time: warps of 168 registers a thread
 SHARED = 48 * 1024  # bytes of shared memory that every block may have
+RESERVED = 1024  # that the system takes of each block beside (NVIDIA, Hopper Tuning Guide)
 
 _words: Memo[NDArray[np.uint32]] = Memo(32)
 
@@ -43,13 +44,16 @@ class Team:
     more_slots: int  # float64 numbers of a team in the device's memory beyond those of a thread
 
 
-def teams_pay(batch: Batch, device: Device) -> bool:
-    """Is the model large, and has the device a team for every patient at the same time?
+def teams_pay(patients: int, shared: int, device: Device) -> bool:
+    """Has the device a team for every patient at the same time? shared: as Team has it.
 
     Then nobody waits, and each patient takes fewer rounds than a thread would take instructions.
     """
-    teams = TEAMS * device.driver.multiprocessors(device.number)
-    return batch.programs.layout.n > MORE_STATES_THAN and batch.patients <= teams
+    driver = device.driver
+    at_once = TEAMS
+    if shared:
+        at_once = min(TEAMS, driver.shared_memory(device.number) // (shared + RESERVED))
+    return patients <= at_once * driver.multiprocessors(device.number)
 
 
 def teams_for(function: str, batch: Batch, options: Options, device: Device) -> Team | None:
@@ -57,20 +61,22 @@ def teams_for(function: str, batch: Batch, options: Options, device: Device) -> 
 
     function: as executor.kernel_for takes it.
     """
-    asked = function in FUNCTIONS and options.executor is None
-    if not asked or not teams_pay(batch, device):
-        return None
     programs = batch.programs
+    large = programs.layout.n > MORE_STATES_THAN
+    if not large or function not in FUNCTIONS or options.executor is not None:
+        return None
     try:
         words = _words.get(programs.digest, lambda: team_words(programs))
     except ValueError:  # more slots than a team can number
         return None
     workspace = int(words[0])
-    shared = 8 * workspace <= SHARED
+    shared = 8 * workspace if 8 * workspace <= SHARED else 0
+    if not teams_pay(batch.patients, shared, device):
+        return None
     return Team(
-        kernel_of_teams(function, options.method, shared),
+        kernel_of_teams(function, options.method, shared > 0),
         words,
-        8 * workspace if shared else 0,
+        shared,
         (1 if shared else 2) * workspace - programs.layout.slots,
     )
 
