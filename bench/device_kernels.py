@@ -1,10 +1,11 @@
 """What the kernels of a device take of it, as the compiler says: python bench/device_kernels.py
 
 Compiles the kernels of the interpreter, those of teams and those of emitted models (A, B, 110 and
-225 states) for real architectures, by NVRTC or with --compiler nvcc, and prints registers, stack, spills and shared
-memory of each, the bytes of its code and the processor time of its compilation. No device is
-needed. --write FILE keeps the table; --check FILE fails where kernels that serve all models spill
-registers, and where a figure is worse than the table's of the same compiler and version.
+225 states) for real architectures, by NVRTC or with --compiler nvcc, and prints registers, stack,
+spills and shared memory of each, the bytes of its code and the processor time of its compilation.
+No device is needed. --write FILE keeps the table; --check FILE fails where kernels that serve all
+models spill registers, and where a figure is worse than the table's of the same compiler and
+version.
 """
 
 from __future__ import annotations
