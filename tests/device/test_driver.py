@@ -62,7 +62,7 @@ with memory.Memory(device) as scope:  # a column that lies there, on a stream of
         assert device.driver.device_of(64) is None
         device.driver.order(stream, 1)
         assert device.driver.is_done(stream)
-    assert device.driver.shared_memory(0) == 228 * 1024
+        assert device.driver.shared_memory(0) == 228 * 1024
         device.driver.end_stream(stream)
 
 def refused(call, said):
