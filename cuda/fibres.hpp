@@ -38,6 +38,7 @@ class Fibres {
                 std::abort();
             }
         }
+        running = nullptr;
     }
 
     // Of the lane that calls: until all others have come here.

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, product
 from types import SimpleNamespace
@@ -155,6 +156,8 @@ def test_header_fits() -> None:
 
 @pytest.fixture(scope="module")
 def of_teams(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    if sys.platform != "linux":
+        pytest.skip("NOT RUN: fibres are contexts of Linux")
     place = tmp_path_factory.mktemp("teams") / "teams.so"
     compiled_library(ROOT / "cuda" / "shim_teams.cpp", place)
     return launching(place)
