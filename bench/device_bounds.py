@@ -3,8 +3,8 @@
 Counts what one attempted step of one patient of A and B loads, stores and computes, forward and
 with its gradient, interpreted and emitted, in the programs and in the loops of the C++ headers that
 run them; multiplies by the steps that the problem takes, and divides what devices can do by it.
-docs/cuda_speed.md has the formulas and the sources of the devices' numbers. Nothing is measured
-here but the number of steps.
+Then what threads can ask memory for at a time. docs/cuda_speed.md has the formulas and the sources
+of the devices' numbers. Nothing is measured here but the number of steps.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ PAIRS = STAGES * (STAGES - 1) // 2  # of a stage and an earlier one
 PLAIN = 6  # stages of Rodas5P whose y_i is not y_{i-1} + u_{i-1}
 DEVICES = {"H100 SXM": 3.35e12, "H200 SXM": 4.8e12}  # bytes/s of their memory
 MULTIPROCESSORS, FP64_PEAK = 132, 34e12  # operations/s, two of a fused multiply-add
+LATENCY = 600e-9  # s from a load to its number, from the device's memory: a guess
+OPERANDS = 2  # loads of a thread of the interpreter that are on their way at a time: a guess
 TIMES = np.linspace(0.0, 48.0, 97)
 
 
@@ -113,6 +115,26 @@ def attempts(kind: str, patients: int = 2000) -> float:
     return float((solution.steps + solution.rejected).mean())
 
 
+def in_flight(threads: int, loads: int) -> float:
+    """Bytes/s that so many threads of each multiprocessor can ask for, each for some loads at a
+    time.
+    """
+    return MULTIPROCESSORS * threads * loads * 8 / LATENCY
+
+
+def print_in_flight(attempts_of_a: float, bytes_of_a: int) -> None:
+    print(
+        f"\nA forward, interpreter, where {OPERANDS} loads of a thread are on their way for "
+        f"{LATENCY * 1e9:.0f} ns:"
+    )
+    for blocks in (3, 4):
+        rate = in_flight(128 * blocks, OPERANDS)
+        print(
+            f"    {blocks} blocks of 128: {rate / 1e12:.2f} TB/s, "
+            f"{rate / (bytes_of_a * attempts_of_a):,.0f} patients/s"
+        )
+
+
 def main() -> None:
     clock = FP64_PEAK / (MULTIPROCESSORS * 64 * 2)
     print(f"clock that {FP64_PEAK / 1e12:.0f} TFLOP/s mean: {clock / 1e9:.2f} GHz\n")
@@ -146,6 +168,9 @@ def main() -> None:
                 f"{count.bytes / 1000:7.1f}{count.arithmetic:9}{computing:13,.0f}"
                 + "".join(f"{bound:13,.0f}" for bound in bounds)
             )
+        if kind == "A":
+            of_a = number, slow.bytes
+    print_in_flight(*of_a)
 
 
 if __name__ == "__main__":
