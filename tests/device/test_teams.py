@@ -1,157 +1,36 @@
-"""Teams: a warp that solves one patient. Their programs do what the model's do, without conflicts
-within a round; their kernels, on the host, give the bits of the CPU whatever order lanes run in.
+"""Teams: a warp that solves one patient. Their kernels, on the host, give the bits of the CPU for
+values and gradients, whatever order lanes run in; where they are chosen.
 """
 
 from __future__ import annotations
 
 import ctypes
 import dataclasses
-import random
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import pairwise, product
+from collections.abc import Iterator
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import program_oracle
 import pytest
 import teorell as tl
 from device_kernels import EveryKernel, compiled_library, launching, on_fake_devices
 from fake_driver import FakeDriver
 from folders import ROOT
+from team_case import bench, conflicts, decoded, large
 from teorell.benchmark import reference_models
-from teorell.device import launch, recorded, team_programs, teams
-from teorell.device.team_programs import NONE, TEAM_PROGRAMS, WORDS, team_words
+from teorell.device import launch, recorded, teams
+from teorell.device.team_programs import WORDS, team_words
 from teorell.engine.batch import Options
 from teorell.engine.executors import METHODS, instruction_sets
-from teorell.engine.pieces import reads
 from teorell.lowering import Programs, lower
-from teorell.lowering.program import Instruction, Op
 from teorell.memo import Memo
 from test_emitted import chain, with_everything
 
+__all__ = ["bench"]  # a fixture
+
 TIMES = np.linspace(0.0, 30.0, 16)
-OPERANDS = {Op.SELECT: 3} | dict.fromkeys((Op.DIV, Op.MIN, Op.MAX, Op.LT, Op.LE), 2)
-
-
-def large() -> tl.Model:
-    """110 states."""
-    import compile_time
-
-    return compile_time.large_model()
-
-
-MODELS = {
-    "everything": with_everything,
-    "A": reference_models.problem_a,
-    "B": reference_models.problem_b,
-    "110 states": large,
-}
-
-
-@pytest.fixture(autouse=True)
-def bench(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "bench")
-
-
-# ---------------------------------------------------------------- programs
-
-
-def decoded(words: np.ndarray, program: int, lanes: int) -> list[list[Instruction]]:
-    """The rounds of a program, by the format that team_words tells."""
-    first, count = words[1 + 2 * program], words[2 + 2 * program]
-    whole = words[first : first + count * WORDS * lanes].astype(np.int64)
-    rounds = whole.reshape(count, WORDS // 2, lanes, 2).transpose(0, 2, 1, 3)
-    return [[instruction(lane.ravel()) for lane in each if lane.any()] for each in rounds]
-
-
-def instruction(word: np.ndarray) -> Instruction:
-    op, plus, minus, dst = word[0] & 15, word[0] >> 4 & 15, word[0] >> 8 & 255, word[0] >> 16
-    slots = [int(half) for one in word[1:] for half in (one & 0xFFFF, one >> 16)]
-    if op != Op.SUM:
-        return Instruction(Op(op), int(dst), tuple(slots[: OPERANDS.get(op, 1)]))
-    pairs = list(zip(slots[2::2], slots[3::2], strict=True))
-    start = () if slots[0] == NONE else (slots[0],)
-    return Instruction(
-        Op.SUM, int(dst), start, tuple(pairs[:plus]), tuple(pairs[plus : plus + minus])
-    )
-
-
-def conflicts(together: Sequence[Instruction]) -> list[int]:
-    """Slots that one of them writes and another reads or writes."""
-    found = []
-    for i, item in enumerate(together):
-        others = [each for j, each in enumerate(together) if j != i]
-        if any(item.dst == each.dst or item.dst in reads(each) for each in others):
-            found.append(item.dst)
-    return found
-
-
-@pytest.fixture(params=MODELS)
-def programs(request: pytest.FixtureRequest, bench: None) -> Programs:
-    return lower(MODELS[request.param](), derivatives="vjp")
-
-
-@pytest.mark.parametrize("lanes", [8, 32])
-def test_rounds_have_no_conflicts(programs: Programs, lanes: int) -> None:
-    words = team_words(programs, lanes)
-    joined = 0
-    for k in range(len(TEAM_PROGRAMS)):
-        rounds = decoded(words, k, lanes)
-        for each in rounds:
-            assert 0 < len(each) <= lanes
-            assert not conflicts(each)
-            assert all(item.dst < words[0] - 1 for item in each)
-        # without the barrier between two rounds there would be some
-        joined += sum(bool(conflicts([*a, *b])) for a, b in pairwise(rounds))
-    assert joined > 20
-
-
-@pytest.mark.parametrize("lanes", [8, 32])
-def test_rounds_in_any_order_do_what_the_program_does(
-    programs: Programs, lanes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the oracle, on numbers drawn at random; constants are what they are."""
-    at, words = programs.layout, team_words(programs, lanes)
-    rng = np.random.default_rng(3)
-    shuffle = random.Random(4).shuffle
-    results = [*range(at.temp), *range(at.temp + at.n_temp, at.scratch)]
-    # y, w, Y, z of the stage that is reversed lie behind all slots
-    stage = [*range(at.block, at.block + 3 * at.n), *range(at.u, at.u + at.n)]
-    behind = range(at.slots, at.slots + len(stage))
-    for k, name in enumerate(TEAM_PROGRAMS):
-        wanted = rng.uniform(0.5, 2.0, (words[0], 3))
-        wanted[at.const : at.const + at.n_const] = programs.constants[:, None]
-        found = wanted.copy()
-        found[behind] = wanted[stage]
-        found[words[0] - 1] = np.nan
-        program_oracle.execute(getattr(programs, name), wanted)
-        for each in decoded(words, k, lanes):
-            shuffle(each)
-            with monkeypatch.context() as patch:
-                patch.setattr(program_oracle, "instructions", lambda items: items)
-                program_oracle.execute(each, found)
-        if name in team_programs.STAGE_REVERSED:
-            found[stage] = found[behind]
-        np.testing.assert_array_equal(found[results], wanted[results], err_msg=name)
-
-
-def test_too_many_slots(monkeypatch: pytest.MonkeyPatch) -> None:
-    lowered = lower(reference_models.problem_a())
-    monkeypatch.setattr(teams, "MORE_STATES_THAN", 0)
-    far = dataclasses.replace(lowered, layout=dataclasses.replace(lowered.layout, slots=70_000))
-    with pytest.raises(ValueError, match="70000 slots"):
-        team_words(far)
-    assert chosen(lowered, 1) is not None
-    assert chosen(far, 1) is None
-
-
-def test_header_fits() -> None:
-    assert 1 + 2 * len(TEAM_PROGRAMS) <= team_programs.HEADER
-
-
-# ---------------------------------------------------------------- kernels
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +44,7 @@ def of_teams(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 
 @pytest.fixture
 def driver(
-    monkeypatch: pytest.MonkeyPatch, library: ctypes.CDLL, of_teams: ctypes.CDLL
+    monkeypatch: pytest.MonkeyPatch, library: ctypes.CDLL, of_teams: ctypes.CDLL, bench: None
 ) -> Iterator[FakeDriver]:
     if not instruction_sets()[0]["fma"]:
         pytest.skip("NOT RUN: this processor has no fused multiply-add")
@@ -366,3 +245,11 @@ def test_where_teams_are_chosen(bench: None, monkeypatch: pytest.MonkeyPatch) ->
     team = chosen(big, 1)
     assert team is not None
     assert team.shared == 8 * int(team.words[0]) < 48 * 1024
+
+
+def test_more_slots_than_a_team_can_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teams, "MORE_STATES_THAN", 0)
+    lowered = lower(reference_models.problem_a())
+    far = dataclasses.replace(lowered, layout=dataclasses.replace(lowered.layout, slots=70_000))
+    assert chosen(lowered, 1) is not None
+    assert chosen(far, 1) is None

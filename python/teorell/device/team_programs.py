@@ -66,7 +66,9 @@ def team_words(programs: Programs, lanes: int = LANES) -> NDArray[np.uint32]:
         body.append(encoded.ravel())
     header[0] = slots + 1  # the last one tells the team what to do
     if slots >= NONE:
-        raise ValueError(f"{slots} slots (a team numbers fewer than {NONE})")
+        raise ValueError(
+            f"the model takes {slots} slots (a team numbers fewer than {NONE}). Let threads run it."
+        )
     # The team reads one round ahead.
     return np.concatenate([header, *body, np.zeros(WORDS * lanes, np.uint32)])
 
