@@ -59,6 +59,9 @@ struct Emitted {
     using Programmed = InSlots<V, Model>;
     using Whole = Step<V, Method, Programmed>;
     static constexpr bool held = Model::n <= most_states_held;
+    // As DeviceInterpreter has them: more than half of the states that can be held leave registers
+    // for two blocks alone.
+    static constexpr int blocks = held && Model::n > most_states_held / 2 ? 2 : 3;
     const Programs& programs;
 
     TEORELL_HD TEORELL_NOINLINE void step(double* ws) const {

@@ -8,13 +8,17 @@
 #if defined(TEORELL_ON_HOST)
 
 #include <algorithm>
+#include <cstddef>
 #include <random>
 #include <thread>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #define __global__
 #define __device__
 #define __grid_constant__
+#define __launch_bounds__(...)
 
 struct LaunchIndex {
     unsigned x = 0;
@@ -39,6 +43,21 @@ void launch(int host_threads, std::mt19937& shuffle, void (*kernel)(Parameters..
     for (int k = 1; k < host_threads; ++k) others.emplace_back(run, static_cast<std::size_t>(k));
     run(0);
     for (std::thread& other : others) other.join();
+}
+
+// The same as a driver does it; arguments: the address of each parameter.
+template <class... Parameters, std::size_t... number>
+void launch_with(void (*kernel)(Parameters...), unsigned blocks, unsigned threads, void** arguments,
+                 std::index_sequence<number...>) {
+    thread_local std::mt19937 shuffle(1);
+    launch(1, shuffle, kernel, blocks, threads,
+           *static_cast<const std::decay_t<Parameters>*>(arguments[number])...);
+}
+
+template <class... Parameters>
+void launch_by_address(void (*kernel)(Parameters...), unsigned blocks, unsigned threads,
+                       void** arguments) {
+    launch_with(kernel, blocks, threads, arguments, std::index_sequence_for<Parameters...>{});
 }
 
 #endif

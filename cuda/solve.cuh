@@ -12,9 +12,9 @@ static_assert(n_nodes + n_checks == 7, "node_slots in device.hpp counts them");
 
 // launch.slots: solve_slots.
 template <class Executor>
-__global__ void solve_patients(const __grid_constant__ Programs programs,
-                               const __grid_constant__ Batch batch,
-                               const __grid_constant__ Launch launch) {
+__global__ void __launch_bounds__(block, Executor::blocks)
+    solve_patients(const __grid_constant__ Programs programs, const __grid_constant__ Batch batch,
+                   const __grid_constant__ Launch launch) {
     ThreadMemory memory(launch);
     KeptNumbers kept{memory.records<double>(kept_slots), true};
     double *workspace = memory.take(programs.at.slots), *staging = memory.take(programs.at.slots),

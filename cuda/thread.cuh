@@ -13,6 +13,9 @@
 
 TEORELL_BEGIN
 
+// Threads of a block at most (launch.py).
+constexpr int block = 128;
+
 // Numbers of one thread that lie a warp apart; structs as well, those of a warp side by side.
 template <class T>
 struct Strided {
@@ -87,6 +90,13 @@ template <class Method_>
 struct DeviceInterpreter {
     using Method = Method_;
     using V = DeviceLane;
+    // Blocks that a multiprocessor solves at a time: as many as there can be without registers that
+    // are spilled (docs/cuda_speed.md).
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+    static constexpr int blocks = 3;
+#else
+    static constexpr int blocks = 4;
+#endif
     const Programs& programs;
     TEORELL_HD TEORELL_APART void step(double* ws) const { Step<V, Method>{{programs, ws}}(); }
     TEORELL_HD void rhs(double* ws) const { interpret<V>(programs.rhs, ws); }

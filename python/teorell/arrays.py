@@ -23,6 +23,7 @@ __all__ = [
     "check_bounds",
     "check_flag",
     "check_tensor",
+    "copied",
     "is_number",
     "is_on_device",
     "is_tensor",
@@ -73,39 +74,48 @@ def is_on_device(value: Any) -> bool:
     return where is not None and int(where()[0]) not in HOST_MEMORY
 
 
-def on_host(values: Any, what: str) -> Any:
+def on_host(values: Any, what: str, whose: str = "solution") -> Any:
     """Results as NumPy; of a tensor on the CPU a view without derivative.
 
-    InputError where they lie on a device: what: how the message names them.
+    InputError where they lie on a device: what: how the message names them; whose: of what one can
+    take `.cpu()`.
     """
     if is_on_device(values):
         raise InputError(
             f"{what} lie on a device (NumPy needs them on the host, and nothing moves by itself). "
-            "Take solution.cpu(), which copies them."
+            f"Take {whose}.cpu(), which copies them."
         )
     return values.numpy(force=True) if is_tensor(values) else values
 
 
-def numbers_or_tensor(value: Any, what: str) -> Any:
+def copied(values: Any) -> Any:
+    """As NumPy, from wherever it lies: tensors by torch, other arrays by CuPy's name for it."""
+    if is_on_device(values) and hasattr(values, "get"):
+        return values.get()
+    return values.numpy(force=True) if is_tensor(values) else values
+
+
+def numbers_or_tensor(value: Any, what: str, *, there: bool = False) -> Any:
     """`numbers(value, what)`, or a torch tensor as it is, once `check_tensor` has passed it.
 
     Its values are not read.
     """
     if not is_tensor(value):
         return numbers(value, what)
-    check_tensor(value, what)
+    check_tensor(value, what, there=there)
     return value
 
 
-def check_tensor(value: Any, what: str) -> None:
+def check_tensor(value: Any, what: str, *, there: bool = False) -> None:
     """Raise InputError for a torch tensor whose device, type or shape do not suit.
 
-    what: how messages name it, for example "parameter 'cl'".
+    what: how messages name it, for example "parameter 'cl'". there: a CUDA device suits too.
     """
-    if value.device.type != "cpu":
+    if value.device.type != "cpu" and not (there and is_on_device(value)):
         raise InputError(
-            f"{what} lies on device {value.device} (only parameters may lie on a CUDA device, "
-            "and nothing moves by itself). Give .cpu() of it, which has a derivative too."
+            f"{what} lies on device {value.device} (only parameters and quantities may lie on a "
+            "CUDA device, and nothing moves by itself). Give .cpu() of it, which has a derivative "
+            "too."
         )
     kind = str(value.dtype).removeprefix("torch.")
     if kind not in FLOATS + INTEGERS or str(value.layout) != "torch.strided":

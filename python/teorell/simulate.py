@@ -38,7 +38,7 @@ def simulate(
     executor: str | None = None,
     start: str = "initial",
     reductions: Sequence[Reduction] | None = None,
-    device: str | None = None,
+    device: str | Sequence[str] | None = None,
 ) -> Solution:
     """Simulate a population from time 0 and sample its outputs at `times`.
 
@@ -66,7 +66,8 @@ def simulate(
         steps unseen (docs/numerics.md). None is no bound.
     progress: True draws a bar; a callable is called with the patients done and all.
     executor: "machine_code", "interpreter", or None for the faster one that works here. The results
-    are the same bits.
+        are the same bits. On a device "machine_code" compiles kernels of the model, 8 to 16 s the
+        first time; None interprets until such kernels pay and are there.
     start: "initial", the initial values of the model; "equilibrium", where these lead to without
     doses.
     reductions: a list of teorell.Cmax, Tmax, Cmin, AUC and TimeAbove: numbers that sum up a curve,
@@ -75,7 +76,10 @@ def simulate(
     device: "cuda" or "cuda:1" computes there (docs/cuda.md), "cpu" here; None is where the
         parameters lie: arrays of CuPy, torch, JAX and others on a CUDA device are used without a
         copy if they are float64. Values and reductions stay there, in arrays of the same library;
-        `Solution.cpu()` brings them here. The numbers are the same bits.
+        `Solution.cpu()` brings them here. A list, or "cuda:all", deals the patients of NumPy arrays
+        out to several devices, and everything comes back to the host, as from the CPU. The numbers
+        are the same bits. Steady states and equilibria are searched for here, by the CPU, wherever
+        the rest is computed.
 
     Returns a Solution. Its values have the shape (patients, times, outputs), or (samples, outputs)
     where each patient has a list of times of its own; its reductions are (patients,) arrays by
@@ -85,10 +89,10 @@ def simulate(
     numerically raises nothing: it has a status and NaN from the failing time on;
     `Solution.raise_for_status` turns that into an exception.
 
-    Where anything is a torch tensor (float64, float32, integers; on the CPU, read where it lies)
-    the values are one, in the type that the floating ones promote to. Torch differentiates them by
-    every floating tensor but `times`, backward and forward, under torch.func too
-    (docs/differentiation.md). A failed patient has gradient zero; a second derivative raises
+    Where anything is a torch tensor (float64, float32, integers; read where it lies, parameters on
+    a CUDA device too) the values are one, in the type that the floating ones promote to. Torch
+    differentiates them by every floating tensor but `times`, backward and forward, under torch.func
+    too (docs/differentiation.md). A failed patient has gradient zero; a second derivative raises
     NotImplementedError. Under torch.vmap all else in the solution is that of the patients of all
     runs, one run after the other. torch.compile leaves this function out of its graph;
     teorell.nn.Simulator goes in.
@@ -120,15 +124,23 @@ def simulate(
         start=start,
         reductions=reductions,
     )
+    if device is not None:
+        from teorell.device.devices import several_of
+
+        several = several_of(device)
+        if several is not None:
+            from teorell.simulation.over_devices import simulate_over
+
+            return simulate_over(problem, several)
     if device is not None or any(map(is_on_device, problem.given)):
         from teorell.simulation.on_device import place_of, simulate_there
 
         place = place_of(device, problem)
-        if place is not None:
+        if place is not None and not any(map(is_tensor, problem.given)):
             return simulate_there(problem, place)
     if tensors or any(map(is_tensor, problem.given)):
         from teorell.derivatives.autograd import solve
 
         values, reduced, trace = solve(problem, problem.given)
-        return labelled(problem, trace.raw, values, trace.arrays, reduced)
+        return labelled(trace.problem, trace.raw, values, trace.arrays, reduced)
     return labelled(problem, problem.solve(problem.given))

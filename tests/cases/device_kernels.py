@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 from fake_driver import FakeDriver
 from folders import ROOT
-from teorell.device import column_check, devices, solve
+from teorell.device import columns, devices, executor, over
 from teorell.device.compiler import Compiled
 from teorell.engine.executors import instruction_sets
 
-__all__ = ["built_kernels", "compiled_library", "on_fake_devices", "uncompiled"]
+__all__ = ["OnHost", "built_kernels", "compiled_library", "on_fake_devices", "uncompiled"]
 
 
 def compiled_library(source: Path, library: Path) -> None:
@@ -44,7 +44,11 @@ def compiled_library(source: Path, library: Path) -> None:
 def built_kernels(folder: Path) -> ctypes.CDLL:
     """cuda/shim_kernels.cpp as a library."""
     compiled_library(ROOT / "cuda" / "shim_kernels.cpp", folder / "kernels.so")
-    library = ctypes.CDLL(str(folder / "kernels.so"))
+    return _launching(folder / "kernels.so")
+
+
+def _launching(place: Path) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(place))
     library.teorell_launch.argtypes = (
         ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p,
     )  # fmt: skip
@@ -57,11 +61,43 @@ def uncompiled(text: str, kernels: Sequence[str], architecture: str) -> Compiled
     return Compiled(b"fake", {one: one for one in kernels}, {})
 
 
+class OnHost:
+    """In place of `kernels_of`: a text is compiled, by the compiler of the host, where it is that
+    of a model. Its kernels are named after their library.
+    """
+
+    def __init__(self, folder: Path, kernels: EveryKernel) -> None:
+        self.folder, self.kernels, self.texts = folder, kernels, []
+
+    def __call__(self, text: str, kernels: Sequence[str], architecture: str) -> Compiled:
+        if "EmittedModel" not in text:
+            return uncompiled(text, kernels, architecture)
+        (kernel,) = kernels
+        if (text, kernel) not in self.texts:
+            self.texts.append((text, kernel))
+            place = self.folder / f"emitted{len(self.texts)}"
+            source, library = place.with_suffix(".cpp"), place.with_suffix(".so")
+            source.write_text(text + LAUNCH.replace("KERNEL", kernel))
+            compiled_library(source, library)
+            self.kernels.of_models[str(library)] = _launching(library)
+        number = self.texts.index((text, kernel)) + 1
+        return Compiled(b"fake", {kernel: str(self.folder / f"emitted{number}.so")}, {})
+
+
+LAUNCH = """
+extern "C" bool teorell_launch(const char*, unsigned blocks, unsigned threads, void** arguments) {
+    launch_by_address(KERNEL, blocks, threads, arguments);
+    return true;
+}
+"""
+
+
 class EveryKernel(dict):
     """Kernels by name, as a fake driver launches them."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.library = library
+        self.of_models: dict[str, ctypes.CDLL] = {}  # by the name that OnHost gives
 
     def __contains__(self, name: object) -> bool:
         return True
@@ -70,7 +106,8 @@ class EveryKernel(dict):
         return functools.partial(self._launch, name)
 
     def _launch(self, name: str, blocks: int, threads: int, arguments: int) -> None:
-        assert self.library.teorell_launch(name.encode(), blocks, threads, arguments), name
+        library = self.of_models.get(name, self.library)
+        assert library.teorell_launch(name.encode(), blocks, threads, arguments), name
 
 
 def on_fake_devices(
@@ -83,6 +120,7 @@ def on_fake_devices(
     monkeypatch.setattr(devices, "compiler_missing", lambda: None)
     monkeypatch.setattr(devices, "compiler_version", lambda: (13, 0))
     monkeypatch.setattr(devices, "architectures", lambda: frozenset({"sm_90"}))
-    for module in (solve, column_check):
+    for module in (executor, over, columns):
         monkeypatch.setattr(module, "kernels_of", uncompiled)
+    monkeypatch.setattr(executor, "kernels_there", lambda *asked: None)
     return fake

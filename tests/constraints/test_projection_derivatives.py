@@ -84,7 +84,7 @@ def test_against_differences(x0, metric, hold):
         got = by_scale[name[2:]] if name.startswith("s ") else back[name]
         np.testing.assert_allclose(got, total, rtol=1e-4, atol=1e-5)
         tangent = ({}, {name[2:]: 1.0}) if name.startswith("s ") else ({name: 1.0}, {})
-        forward = found._derivative.push_forward(*tangent)
+        forward = found.derivative.push_forward(*tangent)
         for n in names:
             np.testing.assert_allclose(forward[n], difference[n], rtol=1e-4, atol=1e-5)
 

@@ -25,8 +25,8 @@ library = ctypes.CDLL(sys.argv[1], mode=ctypes.RTLD_GLOBAL)
 import numpy as np
 import teorell as tl
 from device_kernels import uncompiled
-from teorell.device import column_check, devices, driver, memory, solve
-for module in (solve, column_check):
+from teorell.device import devices, driver, executor, memory, over
+for module in (executor, over):
     module.kernels_of = uncompiled
 
 print(devices.describe())
@@ -40,6 +40,9 @@ rates = np.linspace(0.1, 2.0, 200)
 here = tl.simulate(model, {"k": rates}, dose, [0.0, 1.0, 5.0])
 there = tl.simulate(model, {"k": rates}, dose, [0.0, 1.0, 5.0], device="cuda")
 assert np.array_equal(there.values.numpy(), here.values)
+
+over = tl.simulate(model, {"k": rates}, dose, [0.0, 1.0, 5.0], device=["cuda:0"])
+assert np.array_equal(over.values, here.values)
 
 with memory.Memory(device) as scope:  # a column that lies there, on a stream of its own
     with device.driver.current(0):

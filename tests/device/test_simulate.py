@@ -12,21 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import teorell as tl
-from device_kernels import built_kernels, on_fake_devices
+from arrays_there import Interface
+from device_kernels import on_fake_devices
 from fake_driver import FakeDriver
+from teorell.device import place
 from teorell.device.arrays import DeviceArray
 from teorell.device.driver import DriverError
 from teorell.engine.executors import instruction_sets
 from teorell.errors import InputError
-from teorell.simulation import on_device
+from teorell.simulation.given import problem_of
 
 TIMES = np.linspace(0.0, 30.0, 16)
 N = 70
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    return built_kernels(tmp_path_factory.mktemp("kernels"))
 
 
 @pytest.fixture
@@ -36,26 +33,6 @@ def driver(monkeypatch: pytest.MonkeyPatch, library: ctypes.CDLL) -> Any:
     gc.collect()
     assert not fake.memory, "memory of the device was left"
     assert not fake.stack
-
-
-class Interface:
-    """An array of a library that speaks the CUDA Array Interface."""
-
-    def __init__(self, driver: FakeDriver, numbers: Any, device: int = 0, stride: int = 1) -> None:
-        numbers = np.asarray(numbers, np.float64)
-        shape = (numbers.shape[0] * abs(stride),) if numbers.ndim else ()
-        self.array = driver.array_of(shape, device)
-        if numbers.ndim:
-            self.array = self.array[::stride]
-        self.array[...] = numbers
-        self.stream: int | None = None
-
-    @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        return {
-            "shape": self.array.shape, "typestr": "<f8", "data": (self.array.ctypes.data, False),
-            "strides": self.array.strides, "version": 3, "stream": self.stream,
-        }  # fmt: skip
 
 
 def model() -> tl.Model:
@@ -148,25 +125,23 @@ def test_own_times_and_outputs_by_name(driver: FakeDriver) -> None:
         tl.simulate(model(), given, doses(), np.tile(TIMES, (5, 1)), device="cuda")
 
 
-@pytest.mark.parametrize("module", ["cupy", "torch"])
 def test_results_come_in_the_library_of_the_parameters(
-    driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, module: str
+    driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Any] = []
 
-    def take(array: Any, **told: Any) -> str:
-        taken.append((array, told))
-        return f"an array of {module}"
+    def take(array: Any) -> str:
+        taken.append(array)
+        return "an array of cupy"
 
-    namespace = SimpleNamespace(asarray=take, as_tensor=take)
-    monkeypatch.setattr(on_device, "sys", SimpleNamespace(modules={module: namespace}))
+    namespace = SimpleNamespace(asarray=take)
+    monkeypatch.setattr(place, "sys", SimpleNamespace(modules={"cupy": namespace}))
     given = Interface(driver, 1.5)
-    monkeypatch.setattr(type(given), "__module__", f"{module}.core")
+    monkeypatch.setattr(type(given), "__module__", "cupy.core")
     there = tl.simulate(model(), {"ka": given}, doses(), TIMES, reductions=REDUCTIONS[:1])
-    assert there.values == there.reductions["cmax_cp"] == f"an array of {module}"
+    assert there.values == there.reductions["cmax_cp"] == "an array of cupy"
     here = tl.simulate(model(), {"ka": 1.5}, doses(), TIMES, reductions=REDUCTIONS[:1])
-    (values, told), (peak, _) = taken
-    assert told == ({"device": "cuda:0"} if module == "torch" else {})
+    values, peak = taken
     np.testing.assert_array_equal(values.numpy(), here.values)
     np.testing.assert_array_equal(peak.numpy(), here.reductions["cmax_cp"])
     taken.clear()
@@ -174,7 +149,9 @@ def test_results_come_in_the_library_of_the_parameters(
 
 def test_tensors_elsewhere_are_refused(driver: FakeDriver) -> None:
     torch = pytest.importorskip("torch", reason="NOT RUN: needs torch")
-    with pytest.raises(InputError, match=r"lies on device meta \(only parameters may lie"):
+    with pytest.raises(
+        InputError, match=r"lies on device meta \(only parameters and quantities may lie"
+    ):
         tl.simulate(model(), {"ka": torch.ones(3, device="meta")}, doses(), TIMES)
     for parameters in ({"ka": torch.ones(3)}, {"ka": torch.ones(3), "v": Interface(driver, 9.0)}):
         device = None if "v" in parameters else "cuda"
@@ -319,8 +296,9 @@ def test_what_the_host_needs_is_refused(driver: FakeDriver) -> None:
     timed.rate(timed.state("x"), tl.where(timed.time > start, 1.0, 0.0))
     with pytest.raises(InputError, match="'start' lies on cuda:0"):
         tl.simulate(timed, {"start": given}, None, TIMES)
-    with pytest.raises(InputError, match=r"only teorell\.simulate runs there"):
-        tl.value_and_grad(lambda s: s.sum(), model(), {"ka": given}, doses(), TIMES)
+    problem = problem_of(model(), {"ka": given}, doses(), TIMES)
+    with pytest.raises(InputError, match=r"'ka' lies on a device .* runs on the CPU alone"):
+        problem.solve(problem.given)
     with pytest.raises((TypeError, InputError)):
         tl.Regimen.bolus(given, into="depot")
 
@@ -370,8 +348,6 @@ def test_ctrl_c_waits_for_one_launch_and_leaves_nothing(driver: FakeDriver) -> N
 
 
 def test_options_of_the_cpu(driver: FakeDriver) -> None:
-    with pytest.raises(InputError, match="executor='machine_code' on cuda:0"):
-        tl.simulate(model(), None, doses(), TIMES, device="cuda", executor="machine_code")
     options: dict[str, Any] = {"rtol": 1e-8, "atol": 1e-10, "max_steps": 40, "max_step": 0.5}
     options |= {"threads": 3, "executor": "interpreter", "samples": "before"}
     there = tl.simulate(model(), people(), doses(), TIMES, device="cuda", **options)

@@ -231,8 +231,16 @@ def test_descriptors() -> None:
     assert nitro["negative charges"] == 0
     assert nitro["halogens"] == pytest.approx(1)
     assert nitro["polar hydrogens"] == pytest.approx(2)
-    with pytest.raises(InputError, match="has no atoms"):
-        descriptors("123")
+    for text, reason in (
+        ("123", "has no atoms"),
+        ("aspirin", "of 'aspirin'"),
+        ("C9H8O4", "of 'H8O4'"),
+        ("CC(C", "a branch is open"),
+        ("c1ccccc", "a ring is open"),
+        ("CC%10CC", "a ring is open"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            descriptors(text)
 
 
 def test_trajectories_solve_their_equation() -> None:

@@ -17,8 +17,10 @@ using uint64_t = unsigned long;
 
 #if defined(__CUDACC_RTC__)
 #define TEORELL_INFINITY __builtin_bit_cast(double, 0x7ff0000000000000)
+#define TEORELL_NAN __builtin_bit_cast(double, 0x7ff8000000000000)
 #else
 #define TEORELL_INFINITY __builtin_huge_val()
+#define TEORELL_NAN __builtin_nan("")
 #endif
 
 #if defined(__CUDACC__)

@@ -116,7 +116,7 @@ class Projector {
     TEORELL_HD void hand_in(int l, std::int64_t patient) {
         const bool found = p.steps[patient] >= 0;
         for (int j = 0; j < n; ++j)
-            p.values[j * patients + patient] = found ? at(l, j) : __builtin_nan("");
+            p.values[j * patients + patient] = found ? at(l, j) : TEORELL_NAN;
         for (int i = 0; i < c.n_rows; ++i)
             p.multipliers[i * patients + patient] = found ? lambda[l * c.n_rows + i] : 0.0;
     }

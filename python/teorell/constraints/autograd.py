@@ -14,23 +14,41 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from teorell.derivatives.autograd import batched, common_type, numpy_of
+from teorell.arrays import is_on_device
+from teorell.constraints.declared import Declared
+from teorell.constraints.penalty import penalty_program
+from teorell.constraints.quantities import is_there
+from teorell.derivatives.autograd import batched, common_type
 from teorell.derivatives.once import Last
+from teorell.derivatives.tensors import numpy_of
 from teorell.engine.columns import run_columns
 from teorell.lowering.columns import ColumnProgram
 from teorell.torch_compile import eager
 
-__all__ = ["fold", "in_shape", "penalty", "unfold", "unfold_gradients"]
+__all__ = ["fold", "in_shape", "on_host", "penalty", "unfold", "unfold_gradients"]
 
 
-def penalty(program: ColumnProgram, columns: Sequence[Any], options: Mapping[str, Any]) -> Tensor:
+def penalty(
+    declared: Declared, columns: Sequence[Any], device: str | None, options: Mapping[str, Any]
+) -> Tensor:
     """The penalty (patients,) of columns () or (patients,), differentiable once.
 
     It is of the type that the floating tensors promote to.
     """
-    inputs = [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in columns]
-    result: Tensor = Penalty.apply(program, options, *inputs)[0]
+    if is_there(columns, device):
+        from teorell.constraints.on_device import tensors_there
+
+        what = [f"quantity {name!r}" for name in declared.inputs]
+        inputs, _ = tensors_there(dict(zip(what, columns, strict=True)), device, options)
+    else:
+        inputs = on_host(columns)
+    result: Tensor = Penalty.apply(penalty_program(declared), options, *inputs)[0]
     return result.to(common_type([x for x in columns if isinstance(x, Tensor)]))
+
+
+def on_host(columns: Sequence[Any]) -> list[Tensor]:
+    """The columns as tensors of float64."""
+    return [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in columns]
 
 
 class Penalty(Function):
@@ -42,6 +60,12 @@ class Penalty(Function):
         program: ColumnProgram, options: Mapping[str, Any], *inputs: Tensor
     ) -> tuple[Tensor, ...]:
         patients = max((x.shape[0] for x in inputs if x.ndim), default=1)
+        if is_on_device(inputs[0]):
+            from teorell.constraints.on_device import device_for, rows_there
+
+            what = [f"quantity {name!r}" for name in program.inputs]
+            columns, device = device_for(dict(zip(what, inputs, strict=True)), None)
+            return tuple(rows_there(program, columns, patients, device))
         found = run_columns(program, [numpy_of(x) for x in inputs], patients, **options)
         return tuple(torch.from_numpy(row) for row in found)
 

@@ -15,12 +15,16 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from teorell.arrays import Array, numbers_or_tensor
-from teorell.constraints.autograd import fold, in_shape, unfold, unfold_gradients
-from teorell.constraints.projection import TOLERANCE, Projection, project
+from teorell.arrays import Array, is_on_device, numbers_or_tensor
+from teorell.constraints.autograd import fold, in_shape, on_host, unfold, unfold_gradients
+from teorell.constraints.nearest import TOLERANCE
+from teorell.constraints.projection import Projection, no_derivative_there, project
+from teorell.constraints.quantities import column_there, is_there
 from teorell.constraints.rounding import inward
-from teorell.derivatives.autograd import common_type, numpy_of
+from teorell.derivatives.autograd import common_type
 from teorell.derivatives.once import Last
+from teorell.derivatives.tensors import numpy_of
+from teorell.errors import InputError
 from teorell.torch_compile import eager
 
 if TYPE_CHECKING:
@@ -41,12 +45,23 @@ class Call:
 
     def found(self, tensors: Sequence[Tensor]) -> Projection:
         """The projection of quantities, followed by scales; found again for other numbers."""
+        if is_on_device(tensors[0]):
+            self.projection = self.there(tensors)
+            return self.projection
         arrays = [numpy_of(x) for x in tensors]
         same = len(arrays) == len(self.arrays) and all(map(np.array_equal, arrays, self.arrays))
         if not same:
             self.projection = self.project(arrays)
             self.arrays = [np.array(x) for x in arrays]
         return self.projection
+
+    def there(self, tensors: Sequence[Tensor]) -> Projection:
+        """The same on a device, whose numbers are not compared."""
+        from teorell.constraints.projection_on_device import project_there
+
+        count = len(self.declared.inputs)
+        scale = dict(zip(self.scales, tensors[count:], strict=True))
+        return project_there(self.declared, tensors[:count], {}, scale, None, **self.options)
 
     def project(self, arrays: Sequence[Array]) -> Projection:
         names = self.declared.inputs
@@ -55,7 +70,7 @@ class Call:
         found = project(self.declared, given, scale=scale, **self.options)
         if not self.narrow:
             return found
-        slopes = found._derivative
+        slopes = found.derivative
         before, free = slopes.before, slopes.free
         rounded, stays = inward(self.declared, before, found.values, free, TOLERANCE)
         values = {
@@ -75,6 +90,7 @@ def project_tensors(
     columns: Sequence[Any],
     unread: Mapping[str, Any],
     scale: Mapping[str, Any],
+    device: str | None,
     options: Mapping[str, Any],
 ) -> Projection:
     """The projection of columns () or (patients,), its values as tensors.
@@ -83,12 +99,19 @@ def project_tensors(
     float32. unread: quantities of no constraint, which stay. scale: numbers, arrays and tensors by
     name.
     """
-    scales = [numbers_or_tensor(each, f"the scale of {name!r}") for name, each in scale.items()]
-    inputs = [
-        (x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64)
-        for x in (*columns, *scales)
+    scales = [
+        (column_there if is_on_device(each) else numbers_or_tensor)(each, f"the scale of {name!r}")
+        for name, each in scale.items()
     ]
     wanted = common_type([x for x in (*columns, *unread.values()) if isinstance(x, Tensor)])
+    if is_there((*columns, *unread.values(), *scales), device):
+        what = [f"quantity {name!r}" for name in (*declared.inputs, *unread)]
+        what += [f"the scale of {name!r}" for name in scale]
+        every = dict(zip(what, (*columns, *unread.values(), *scales), strict=True))
+        inputs, others = _there(every, len(columns), len(unread), device, wanted)
+        unread = dict(zip(unread, others, strict=True))
+    else:
+        inputs = on_host((*columns, *scales))
     call = Call(declared, tuple(scale), options, wanted == torch.float32)
     moved = Project.apply(call, *inputs)
     values = {n: x.to(wanted) for n, x in zip(declared.inputs, moved, strict=True)}
@@ -98,6 +121,27 @@ def project_tensors(
     return replace(call.projection, values=values)
 
 
+def _there(
+    named: Mapping[str, Any], read: int, unread: int, device: str | None, wanted: torch.dtype
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Quantities and scales as tensors on the device, and those that no constraint reads.
+
+    named: `read` quantities, `unread` others, scales. InputError for float32, NotImplementedError
+    for what requires a gradient: both are the host's.
+    """
+    from teorell.constraints.on_device import tensors_there
+
+    tensors, place = tensors_there(named, device, {})
+    if wanted == torch.float32:
+        raise InputError(
+            f"tensors of float32 on {place.name} (their bounds are kept in float32 on the host "
+            "alone). Give .double() of them, or .cpu()."
+        )
+    if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
+        no_derivative_there()
+    return tensors[:read] + tensors[read + unread :], tensors[read : read + unread]
+
+
 class Project(Function):
     """The Function from quantities and scales to the quantities that a projection makes of them."""
 
@@ -105,6 +149,8 @@ class Project(Function):
     @eager
     def forward(call: Call, *inputs: Tensor) -> tuple[Tensor, ...]:
         found = call.found(inputs)
+        if is_on_device(inputs[0]):
+            return tuple(found.values[name] for name in call.declared.inputs)
         return tuple(
             torch.from_numpy(np.array(found.values[name])) for name in call.declared.inputs
         )
@@ -140,8 +186,10 @@ class PullBack(Last):
     def forward(call: Call, *tensors: Tensor) -> tuple[Tensor, ...]:
         names = call.declared.inputs
         cotangents, inputs = tensors[: len(names)], tensors[len(names) :]
+        if is_on_device(inputs[0]):
+            no_derivative_there()
         bars = {n: numpy_of(x) for n, x in zip(names, cotangents, strict=True)}
-        before, scales = call.found(inputs)._derivative.pull_back(bars)
+        before, scales = call.found(inputs).derivative.pull_back(bars)
         gradients = [before[name] for name in names] + [scales[name] for name in call.scales]
         return in_shape([torch.from_numpy(np.array(g)) for g in gradients], inputs)
 
@@ -161,9 +209,11 @@ class PushForward(Last):
     @eager
     def forward(call: Call, *tensors: Tensor) -> tuple[Tensor, ...]:
         names, half = call.declared.inputs, len(tensors) // 2
+        if is_on_device(tensors[0]):
+            no_derivative_there()
         found = call.found(tensors[:half])
         tangents = [numpy_of(x) for x in tensors[half:]]
-        pushed = found._derivative.push_forward(
+        pushed = found.derivative.push_forward(
             dict(zip(names, tangents, strict=False)),
             dict(zip(call.scales, tangents[len(names) :], strict=True)),
         )

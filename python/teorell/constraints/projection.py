@@ -6,30 +6,29 @@ With the way back, from derivatives by these to derivatives by the patients that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array, agree, numbers
-from teorell.constraints.contradiction import contradiction
+from teorell.arrays import Array, agree, copied, numbers
 from teorell.constraints.declared import Declared
 from teorell.constraints.implicit import Implicit
-from teorell.constraints.penalty import program_of
+from teorell.constraints.nearest import (
+    check_scales,
+    free_of,
+    nearest_problem,
+    refuse_contradiction,
+    scales_by_name,
+)
 from teorell.constraints.quantities import columns_of, people_of, unread_of
 from teorell.engine.columns import project_columns
-from teorell.errors import InputError, count, suggestion
-from teorell.model.expression import Expression, constant, derivative, leaves, symbol
+from teorell.errors import InputError, count
 from teorell.packages import needed
 from teorell.patients import Patients
 
-__all__ = ["Projection", "project", "scales_by_name"]
-
-TOLERANCE = 1e-10  # of residuals, in scales of their constraints
-MOST_STEPS = 200  # of an attempt
-MOST_ATTEMPTS = 26  # from the patient itself, and from places up to some 200 scales away
-MOST_LINEAR = 2  # attempts where nothing bends: other places lead to the same point
+__all__ = ["Projection", "no_derivative_there", "project"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +43,7 @@ class Projection:
     steps: NDArray[np.int32]  # (patients,) steps taken; -1 where no feasible point was found
     # constraint -> (patients,) does it hold the patient where it is?
     active: Mapping[str, NDArray[np.bool_]]
-    _derivative: Implicit
+    _derivative: Implicit | None  # None on a device
     people: Patients | None = None  # who the patients are, where it was told
 
     @property
@@ -78,11 +77,20 @@ class Projection:
         and changes with it; one that was given stays. Where no point was found it is 0, whatever
         the cotangent; NaN where the nearest point has no derivative.
         """
-        return self._derivative.pull_back(cotangents)[0]
+        return self.derivative.pull_back(cotangents)[0]
 
     def pull_back_scale(self, cotangents: Mapping[str, Any]) -> dict[str, Array]:
         """d loss / d each scale that was given, (patients,), by name; see `pull_back`."""
-        return self._derivative.pull_back(cotangents)[1]
+        return self.derivative.pull_back(cotangents)[1]
+
+    @property
+    def derivative(self) -> Implicit:
+        """How it depends on what was projected. NotImplementedError for one on a device."""
+        return no_derivative_there() if self._derivative is None else self._derivative
+
+    def cpu(self) -> Projection:
+        """The same with values as NumPy; of a device they are copied."""
+        return replace(self, values={name: copied(each) for name, each in self.values.items()})
 
     def __repr__(self) -> str:
         moved = int((self.distance > 0.0).sum())
@@ -94,6 +102,14 @@ class Projection:
             f"{median:.3g}; "
             f"{f'{missed} not found' if missed else 'all found'}>"
         )
+
+
+def no_derivative_there() -> NoReturn:
+    """Raise NotImplementedError: a projection on a device is not differentiated."""
+    raise NotImplementedError(
+        "a projection on a device has no derivative (its linear systems are solved on the host). "
+        "Project on the CPU: .cpu() of tensors, .get() of other arrays."
+    )
 
 
 def project(
@@ -121,24 +137,19 @@ def project(
     proven to contradict each other whoever the patient is: it names these.
     """
     columns, patients = columns_of(constraints, values)
-    unread = {
-        name: np.array(np.broadcast_to(column, (patients,)))
-        for name, column in unread_of(constraints, values, patients).items()
-    }
+    more = unread_of(constraints, values, patients)
+    free, scale = free_of(constraints, hold), scales_by_name(scale)
+    unread = {name: np.array(np.broadcast_to(column, (patients,))) for name, column in more.items()}
     names = constraints.inputs
     by_name = dict(zip(names, columns, strict=True))
-    asked = (hold,) if isinstance(hold, str) else tuple(hold)
-    held = _named(asked, names, "hold") | constraints._fixed
-    free = tuple(name for name in names if name not in held)
-    if not free:
-        raise InputError("all quantities are held (nothing may move). Leave one free.")
-    metric = _scales(scales_by_name(scale), free, by_name, patients)
+    metric = _scales(scale, free, by_name, patients)
     sides = [(each.name, side) for each in constraints.constraints for side in each.sides]
-    found, multipliers, steps = _nearest(
-        constraints, columns, free, metric, patients, threads=threads, executor=executor
+    program, given = nearest_problem(constraints, free)
+    found, multipliers, steps = project_columns(
+        program, columns, given, metric, patients, threads=threads, executor=executor
     )
     if not (steps >= 0).any():
-        _refuse_contradiction(constraints)
+        refuse_contradiction(constraints)
     # copies: what the derivative reads must not change with what the caller has
     before = {name: np.array(np.broadcast_to(by_name[name], (patients,))) for name in names}
     after = before | dict(zip(free, found, strict=True))
@@ -156,7 +167,7 @@ def project(
         before=before,
         multipliers=multipliers,
         metric=sizes,
-        given=frozenset(scale or ()),
+        given=frozenset(scale),
         found=steps >= 0,
         unread=tuple(unread),
     )
@@ -173,82 +184,6 @@ def _holding(sides: Sequence[tuple[str, Any]], multipliers: Array) -> dict[str, 
     return active
 
 
-def _refuse_contradiction(constraints: Declared) -> None:
-    """Raise InputError if constraints are proven to contradict each other: it names these."""
-    names = contradiction(constraints)
-    if names:
-        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-        raise InputError(
-            f"no patient can be moved to satisfy {constraints.name!r} (these contradict each "
-            f"other: {', '.join(map(repr, names[:6]))}{more}). Relax one of them."
-        )
-
-
-def _nearest(
-    constraints: Declared,
-    columns: Sequence[Array],
-    free: tuple[str, ...],
-    metric: Sequence[Array],
-    patients: int,
-    **options: Any,
-) -> tuple[Array, Array, NDArray[np.int32]]:
-    """Values of the free quantities, multipliers of all sides, steps; see engine.columns."""
-    names = constraints.inputs
-    residuals = [side.residual for each in constraints.constraints for side in each.sides]
-    entries = _entries(residuals, free)
-    slopes = [slope for *_, slope in entries]
-    rows = [row for row, *_ in entries]
-    bends = any(leaf.name in free for slope in slopes for leaf in leaves(slope))
-    given = {
-        "free": np.array([names.index(name) for name in free], np.int32),
-        "starts": np.searchsorted(rows, np.arange(len(residuals) + 1)).astype(np.int32),
-        "columns": np.array([free.index(name) for _, name, _ in entries], np.int32),
-        "equality": np.array(
-            [side.equality for each in constraints.constraints for side in each.sides], np.uint8
-        ),
-        "tolerance": TOLERANCE,
-        "most_steps": MOST_STEPS,
-        "most_attempts": MOST_ATTEMPTS if bends else MOST_LINEAR,
-    }
-    program = program_of(constraints, ("project", free), [*residuals, *slopes])
-    return project_columns(program, columns, given, metric, patients, **options)
-
-
-def scales_by_name(given: Any) -> Mapping[str, Any]:
-    """What was given as `scale`; InputError if that is no mapping."""
-    if given is None or isinstance(given, Mapping):
-        return given or {}
-    raise InputError(
-        f"scale is a {type(given).__name__} (each quantity has its own). Give a mapping of names "
-        "to scales."
-    )
-
-
-def _entries(
-    residuals: Sequence[Expression], free: Sequence[str]
-) -> list[tuple[int, str, Expression]]:
-    """(row, quantity, derivative) where a residual depends on a quantity that may move."""
-    entries = []
-    for row, residual in enumerate(residuals):
-        inside = {leaf.name for leaf in leaves(residual)}
-        for name in free:
-            if name in inside:
-                slope = derivative(residual, symbol("parameter", name))
-                if slope is not constant(0.0):
-                    entries.append((row, name, slope))
-    return entries
-
-
-def _named(given: Sequence[str], names: Sequence[str], what: str) -> frozenset[str]:
-    """The names, if all of them are known, else InputError; what: which argument names them."""
-    for name in given:
-        if name not in names:
-            raise InputError(
-                f"{what} names {name!r} (no constraint reads it). {suggestion(str(name), names)}"
-            )
-    return frozenset(given)
-
-
 def _scales(
     given: Mapping[str, Any], free: Sequence[str], columns: Mapping[str, Array], patients: int
 ) -> list[Array]:
@@ -256,13 +191,7 @@ def _scales(
 
     InputError for what is no scale.
     """
-    _named(tuple(given), tuple(columns), "scale")
-    for name in given:
-        if name not in free:
-            raise InputError(
-                f"scale names {name!r} (it is held, so that no distance is told in it). Leave it "
-                "out."
-            )
+    check_scales(given, free, tuple(columns))
     scales = []
     for name in free:
         size = np.abs(columns[name])

@@ -7,20 +7,38 @@ from typing import Any
 
 import numpy as np
 
-from teorell.arrays import Array, agree, is_tensor, numbers, numbers_or_tensor, real_numbers
+from teorell.arrays import (
+    Array,
+    agree,
+    check_tensor,
+    is_on_device,
+    is_tensor,
+    numbers,
+    numbers_or_tensor,
+    real_numbers,
+)
 from teorell.constraints.declared import Declared
 from teorell.errors import InputError, suggestion
 from teorell.patients import Patients, patients_of
 
-__all__ = ["arrays_of", "columns_of", "people_of", "roundings_of", "unread_of"]
+__all__ = [
+    "arrays_of",
+    "column_there",
+    "columns_of",
+    "is_there",
+    "people_of",
+    "roundings_of",
+    "unread_of",
+]
 
 
 def columns_of(declared: Declared, values: Any, *, missing: bool = False) -> tuple[list[Any], int]:
     """The numbers of patients in the order of `declared.inputs`, and how many patients there are.
 
-    values: what ConstraintSet.penalty takes. Columns are (), or (patients,), NumPy or tensors.
-    missing: NaN is taken, as what a patient has who was not found. Raises InputError for names that
-    are unknown or missing, and for what is not finite.
+    values: what ConstraintSet.penalty takes. Columns are () or (patients,): NumPy, tensors, or
+    DeviceArrays; numbers on a device are not looked at. missing: NaN is taken, as what a patient
+    has who was not found. Raises InputError for names that are unknown or missing, and for what is
+    not finite.
     """
     given = _given(declared, values)
     model, defaults = declared._model, {}
@@ -35,7 +53,9 @@ def columns_of(declared: Declared, values: Any, *, missing: bool = False) -> tup
             )
         value = given[name] if name in given else defaults[name]
         what = f"quantity {name!r}"
-        if name in declared._reductions and not is_tensor(value):
+        if is_on_device(value):
+            columns.append(column_there(value, what))
+        elif name in declared._reductions and not is_tensor(value):
             columns.append(np.asarray(value, np.float64))  # NaN is what a failed simulation has
         else:
             columns.append(_with_nan(value, what) if missing else numbers_or_tensor(value, what))
@@ -56,11 +76,21 @@ def unread_of(declared: Declared, values: Any, patients: int) -> dict[str, Any]:
     found = {name: given[name] for name in given if name not in declared.inputs}
     for name, value in found.items():
         what = f"quantity {name!r}"
-        column = numbers_or_tensor(value, what) if is_tensor(value) else real_numbers(value, what)
+        if is_on_device(value):
+            column = column_there(value, what)
+        elif is_tensor(value):
+            column = numbers_or_tensor(value, what)
+        else:
+            column = real_numbers(value, what)
         if column.ndim:
             agree([("the constraints' quantities", patients), (what, int(column.shape[0]))])
         found[name] = column
     return found
+
+
+def is_there(columns: Sequence[Any], device: str | None) -> bool:
+    """Are these columns for a CUDA device: is one asked for, or lies one of them there?"""
+    return device not in (None, "cpu") or any(map(is_on_device, columns))
 
 
 def arrays_of(columns: Sequence[Any]) -> list[Array]:
@@ -68,7 +98,7 @@ def arrays_of(columns: Sequence[Any]) -> list[Array]:
     result: list[Array] = []
     for column in columns:
         if is_tensor(column):
-            from teorell.derivatives.autograd import numpy_of
+            from teorell.derivatives.tensors import numpy_of
 
             result.append(numpy_of(column).astype(np.float64))
         else:
@@ -93,6 +123,16 @@ def roundings_of(declared: Declared, values: Any) -> tuple[float, ...]:
     single, half = float(np.finfo(np.float32).eps), float(np.finfo(np.float16).eps)
     narrow = {"float32": single, "torch.float32": single, "float16": half}
     return tuple(narrow.get(kind, 0.0) for kind in kinds)
+
+
+def column_there(value: Any, what: str) -> Any:
+    """A column on a CUDA device: a tensor as it is, another library's array as a DeviceArray."""
+    if is_tensor(value):
+        check_tensor(value, what, there=True)
+        return value
+    from teorell.device.arrays import device_column
+
+    return device_column(value, what)
 
 
 def _with_nan(value: Any, what: str) -> Any:

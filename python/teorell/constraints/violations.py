@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array
+from teorell.arrays import copied, on_host
 from teorell.html import html_table
 from teorell.packages import needed
 from teorell.patients import Patients
@@ -25,10 +25,10 @@ class Violations:
     """The share of patients that violate each constraint, and any, with 95 % Wilson intervals.
 
     `residuals[name]` (patients,): how far a patient is outside, in scales of the constraint, at
-    most 0 inside; of an equality its size.
+    most 0 inside; of an equality its size. They lie where they were computed.
     """
 
-    residuals: Mapping[str, Array]
+    residuals: Mapping[str, Any]
     violated: Mapping[str, NDArray[np.bool_]]  # name -> (patients,)
     groups: Mapping[str, str]  # name -> group
     people: Patients | None = None  # who the patients are, where it was told
@@ -60,6 +60,10 @@ class Violations:
         every = {**self.violated, "any": self.any}
         return {name: wilson(int(each.sum()), each.size) for name, each in every.items()}
 
+    def cpu(self) -> Violations:
+        """The same with residuals as NumPy; of a device they are copied."""
+        return replace(self, residuals={n: copied(each) for n, each in self.residuals.items()})
+
     def to_dataframe(self, patients: bool = False) -> Any:
         """A pandas DataFrame: a row a constraint, and `any`.
 
@@ -83,7 +87,8 @@ class Violations:
         rows = []
         for name, each in {**self.violated, "any": self.any}.items():
             low, high = wilson(int(each.sum()), each.size)
-            sizes = self.residuals.get(name, np.empty(0))
+            residuals = self.residuals.get(name, np.empty(0))
+            sizes = on_host(residuals, "the residuals", "violations")
             worst = float(np.max(sizes, initial=-math.inf, where=~np.isnan(sizes)))
             worst = worst if worst > -math.inf else math.nan
             rows.append((name, self.groups.get(name, ""), float(each.mean()), low, high, worst))

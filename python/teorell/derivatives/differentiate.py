@@ -9,13 +9,13 @@ exactly on a sample they are one-sided, those of the side that the sample sees.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from teorell.arrays import Array, check_flag, is_tensor, numbers
+from teorell.arrays import Array, check_flag, copied, is_on_device, is_tensor, numbers
 from teorell.derivatives.losses import (
     Loss,
     finite,
@@ -37,6 +37,9 @@ from teorell.simulation.labels import gradient_of, labelled
 from teorell.simulation.problem import Problem
 
 if TYPE_CHECKING:
+    from typing import Self
+
+    from teorell.device.devices import Device
     from teorell.engine.batch import RawGradient
 
 __all__ = ["Jacobian", "jacobian", "jvp", "value_and_grad"]
@@ -52,6 +55,14 @@ class Jacobian(Solution):
     # name -> (patients, wrt), d reduction / d number; NaN where the reduction is NaN
     of_reductions: Mapping[str, Array] = field(default_factory=dict)
 
+    def cpu(self) -> Self:
+        """The same with all arrays as NumPy; those on a device are copied."""
+        return replace(
+            super().cpu(),
+            derivatives=copied(self.derivatives),
+            of_reductions={name: copied(each) for name, each in self.of_reductions.items()},
+        )
+
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}; derivatives by {', '.join(map(str, self.wrt))}>"
 
@@ -66,6 +77,7 @@ def value_and_grad(
     *,
     by_patient: bool = False,
     wrt: Sequence[str] | None = None,
+    device: str | None = None,
     **options: Any,
 ) -> tuple[float, Gradient]:
     """A loss of the simulated values, and its gradient by parameters, doses and initial states.
@@ -83,8 +95,11 @@ def value_and_grad(
         reduced: name -> (patients,) or (k,); slopes: d value / d each of them by name, one that is
         not named has none; slope is that of the values, None for none.
     wrt: names of the parameters wanted; None is all that the model has.
-    model, parameters, regimen, times, outputs and options (rtol, method, threads, ...): as for
-        teorell.simulate, in NumPy.
+    device, model, parameters, regimen, times, outputs and options (rtol, method, threads, ...): as
+        for teorell.simulate, but for torch tensors. On a device a function gets values and
+        reductions there, and is not called by patient; weights and slopes may lie there or on the
+        host. Gradients that are (patients,) lie there, and those of numbers there; `Gradient.cpu()`
+        brings them here. They are the same bits; with weights the value is their exact sum.
 
     With weights or by_patient=True patients that failed are left out of the value. Nothing depends
     on the threads.
@@ -95,6 +110,11 @@ def value_and_grad(
     names = model.parameter_names if wrt is None else elements_of(model, keys_of(wrt))
     doses = [entry for entry in problem.inputs if entry.kind == "dose"]
     problem = problem.by([*(entry_of(problem, name) for name in names), *doses])
+    place = _place_of(device, problem)
+    if place is not None:
+        from teorell.derivatives.there import value_and_grad_there
+
+        return value_and_grad_there(loss, problem, place, by_patient)
     patients = problem.patients_of([array.shape for array in problem.given])
     shape, own = problem.shape(patients), problem.own_rows
     if isinstance(loss, Mapping):
@@ -131,6 +151,7 @@ def jacobian(
     outputs: Sequence[str] | str | None = None,
     *,
     wrt: Sequence[Key] | Key,
+    device: str | None = None,
     **options: Any,
 ) -> Jacobian:
     """The solution and its forward sensitivities: derivatives of all values by a few numbers.
@@ -138,7 +159,8 @@ def jacobian(
     wrt: names of parameters, and (line, field) for a number of the regimen, such as (0, "amount");
         of doses as columns (k, field), of dose k of each patient, in the order of its rows.
         A number that differs by patient is each patient's own; a parameter that changes over time
-        moves in all its values alike. Other arguments are as for teorell.simulate, in NumPy.
+        moves in all its values alike. Other arguments are as for teorell.simulate, but for torch
+        tensors; on a device the derivatives lie there, as the values do.
 
     Raises InputError and TypeError as teorell.simulate does, and for the duration or rate of an
     infusion so short that it is a bolus.
@@ -146,10 +168,15 @@ def jacobian(
     problem = _numpy_problem(model, parameters, regimen, times, outputs, options)
     keys = elements_of(model, keys_of(wrt))
     problem = problem.by([entry_of(problem, key) for key in keys])
-    raw, derivatives, reduced = problem.jacobian(problem.given)
-    solution = labelled(problem, raw)
+    place = _place_of(device, problem)
+    if place is not None:
+        from teorell.derivatives.there import jacobian_there
+
+        solution, derivatives, by_name = jacobian_there(problem, place)
+    else:
+        raw, derivatives, reduced = problem.jacobian(problem.given)
+        solution, by_name = labelled(problem, raw), problem.reductions.labelled(reduced)
     named = {each.name: getattr(solution, each.name) for each in fields(Solution)}
-    by_name = problem.reductions.labelled(reduced)
     return Jacobian(**named, derivatives=derivatives, wrt=keys, of_reductions=by_name)
 
 
@@ -160,13 +187,15 @@ def jvp(
     times: ArrayLike,
     tangents: Mapping[Key, ArrayLike],
     outputs: Sequence[str] | str | None = None,
+    *,
+    device: str | None = None,
     **options: Any,
 ) -> tuple[Solution, Array]:
     """The solution, and the derivative of its values (patients, times, outputs) in one direction.
 
     tangents: by how much each number changes, a number or (patients,), by the names that `jacobian`
-        takes; all others stay. Of a parameter that changes over time a number, or one for each of
-        its values.
+        takes; where the number lies on a device, it may too. All others stay. Of a parameter that
+        changes over time a number, or one for each of its values.
     Other arguments and errors are those of `jacobian`, which has the derivatives of reductions too.
     """
     if options.get("reductions"):
@@ -182,9 +211,9 @@ def jvp(
     keys = keys_of(tuple(tangents))
     problem = problem.by([entry_of(problem, key) for key in keys])
     patients = problem.patients_of([array.shape for array in problem.given])
-    dots = []
+    place, dots = _place_of(device, problem), []
     for key in keys:
-        dot = numbers(tangents[key], f"the tangent of {key!r}")
+        dot = _tangent(tangents[key], f"the tangent of {key!r}", place)
         steps = problem.columns.steps.get(key) if isinstance(key, str) else None
         if dot.ndim and dot.size != (patients if steps is None else steps.values.size):
             expected = (
@@ -198,6 +227,10 @@ def jvp(
                 "for each."
             )
         dots.append(dot)
+    if place is not None:
+        from teorell.derivatives.there import jvp_there
+
+        return jvp_there(problem, place, dots)
     raw, derivative, _ = problem.push_forward(problem.given, dots)
     return labelled(problem, raw), derivative
 
@@ -218,6 +251,24 @@ def _numpy_problem(
             "Differentiate teorell.simulate with torch, or give .detach().numpy() of them."
         )
     return problem
+
+
+def _tangent(given: Any, what: str, place: Device | None) -> Any:
+    """A tangent () or (patients,), on the host or where a device computes."""
+    if place is None or not is_on_device(given):
+        return numbers(given, what)
+    from teorell.derivatives.there import tangent_there
+
+    return tangent_there(given, what, place)
+
+
+def _place_of(device: str | None, problem: Problem) -> Device | None:
+    """The device that computes; None for the CPU."""
+    if device is None and not any(map(is_on_device, problem.columns.values)):
+        return None
+    from teorell.simulation.on_device import place_of
+
+    return place_of(device, problem)
 
 
 def _sum_over_patients(

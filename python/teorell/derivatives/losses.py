@@ -13,7 +13,10 @@ from teorell.errors import InputError, count, suggestion
 from teorell.schedule.record_times import RecordTimes
 from teorell.simulation.reductions import Reductions
 
-__all__ = ["Loss", "finite", "shaped", "slope_of", "told", "weighted", "weighted_reductions"]
+__all__ = [
+    "Loss", "check_spreads", "finite", "fitting", "number_of", "parts_of", "shaped", "slope_of",
+    "spread_weights", "told", "weighted", "weighted_reductions",
+]  # fmt: skip
 
 # From values, reductions (k, reductions) and the patients, where it is by patient: the value, the
 # slope of the values or None, and that of the reductions (k, reductions) or None.
@@ -26,19 +29,7 @@ def weighted(weights: ArrayLike, shape: tuple[int, ...], times: RecordTimes | No
     shape: of the values. times: where each patient has its own. In a place without a sample a
     weight counts for nothing.
     """
-    array = _real(weights, "weights")
-    try:
-        spread = np.broadcast_to(array, shape)
-    except ValueError:
-        raise InputError(
-            f"weights have shape {array.shape} (they weight the values, of shape {shape}: "
-            "patients, times, outputs). Give an array that broadcasts to it."
-        ) from None
-    if not np.isfinite(array).all():
-        raise InputError(
-            "weights are not finite (each value counts with its weight). Give 0 where one does not "
-            "count."
-        )
+    spread = fitting(weights, shape)
 
     def loss(
         values: Array, reduced: Array, patients: NDArray[np.int64]
@@ -57,10 +48,48 @@ def weighted(weights: ArrayLike, shape: tuple[int, ...], times: RecordTimes | No
     return loss
 
 
+def fitting(weights: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Weights as an array of this shape, that of the values; InputError where they do not fit."""
+    array = _real(weights, "weights")
+    check_spreads(array.shape, shape)
+    if not np.isfinite(array).all():
+        raise InputError(
+            "weights are not finite (each value counts with its weight). Give 0 where one does not "
+            "count."
+        )
+    return np.broadcast_to(array, shape)
+
+
+def check_spreads(given: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """InputError unless weights of the shape `given` broadcast to that of the values."""
+    pairs = zip(given[::-1], shape[::-1], strict=False)
+    if len(given) > len(shape) or any(own not in (1, full) for own, full in pairs):
+        raise InputError(
+            f"weights have shape {given} (they weight the values, of shape {shape}: "
+            "patients, times, outputs). Give an array that broadcasts to it."
+        )
+
+
 def weighted_reductions(
     weights: Mapping[str, ArrayLike], reductions: Reductions, patients: int
 ) -> Loss:
     """The sum of weight * reduction, by name, as a loss by patient.
+
+    InputError where names or weights do not fit.
+    """
+    spread = spread_weights(weights, reductions, patients)
+    used = np.flatnonzero(spread.any(axis=0))
+
+    def loss(values: Array, reduced: Array, of: NDArray[np.int64]) -> tuple[Array, None, Array]:
+        return (spread[of][:, used] * reduced[:, used]).sum(axis=1), None, spread[of]
+
+    return loss
+
+
+def spread_weights(
+    weights: Mapping[str, ArrayLike], reductions: Reductions, patients: int
+) -> Array:
+    """(patients, reductions): weights by name, with 0 for what is not named.
 
     InputError where names or weights do not fit.
     """
@@ -70,12 +99,7 @@ def weighted_reductions(
         if array.ndim:
             agree([("the simulation", patients), (f"the weight of {name!r}", array.size)])
         spread[:, number_of(reductions, name)] = array
-    used = np.flatnonzero(spread.any(axis=0))
-
-    def loss(values: Array, reduced: Array, of: NDArray[np.int64]) -> tuple[Array, None, Array]:
-        return (spread[of][:, used] * reduced[:, used]).sum(axis=1), None, spread[of]
-
-    return loss
+    return spread
 
 
 def told(loss: Callable[..., tuple[Any, ...]], reductions: Reductions) -> Loss:
@@ -88,8 +112,8 @@ def told(loss: Callable[..., tuple[Any, ...]], reductions: Reductions) -> Loss:
         values: Array, reduced: Array, *patients: NDArray[np.int64]
     ) -> tuple[Any, Any, Array | None]:
         if not reductions:
-            return *_parts(loss(values, *patients), "value", "slope"), None
-        value, slope, slopes = _parts(
+            return *parts_of(loss(values, *patients), "value", "slope"), None
+        value, slope, slopes = parts_of(
             loss(values, reductions.labelled(reduced), *patients), "value", "slope", "slopes"
         )
         return value, slope, _by_column(slopes, reductions, len(reduced))
@@ -97,7 +121,7 @@ def told(loss: Callable[..., tuple[Any, ...]], reductions: Reductions) -> Loss:
     return call
 
 
-def _parts(result: Any, *names: str) -> tuple[Any, ...]:
+def parts_of(result: Any, *names: str) -> tuple[Any, ...]:
     """What a loss returned, if it is a tuple of these parts, else InputError."""
     if not isinstance(result, tuple) or len(result) != len(names):
         raise InputError(

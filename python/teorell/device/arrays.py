@@ -19,7 +19,7 @@ from teorell.device.devices import Device, open_device
 from teorell.device.driver import LEGACY_STREAM
 from teorell.errors import InputError
 
-__all__ = ["DeviceArray", "device_column"]
+__all__ = ["DeviceArray", "device_array", "device_column"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,16 +138,9 @@ class DeviceArray:
 def device_column(value: Any, what: str) -> DeviceArray:
     """A number () or one a patient (patients,) on a device, read where it lies.
 
-    what: how messages name it, "parameter 'cl'". InputError for what cannot be used as it is:
-    another type than float64, another shape, steps that are no whole numbers, memory of no CUDA
-    device, a device that cannot compute.
+    InputError as `device_array`, and for another shape.
     """
-    if is_tensor(value):
-        found = _of_tensor(value, what)
-    elif hasattr(type(value), "__cuda_array_interface__"):
-        found = _of_interface(value, what)
-    else:
-        found = _of_capsule(value, what)
+    found = device_array(value, what)
     if found.ndim > 1:
         raise InputError(
             f"{what} has shape {found.shape} (it should be one number, or one number a patient). "
@@ -155,7 +148,23 @@ def device_column(value: Any, what: str) -> DeviceArray:
         )
     if found.ndim and found.shape[0] == 0:
         raise InputError(f"{what} has no patients (its length is 0). Give at least one.")
-    if found.address == 0:
+    return found
+
+
+def device_array(value: Any, what: str) -> DeviceArray:
+    """Numbers on a device, read where they lie.
+
+    what: how messages name it, "parameter 'cl'". InputError for what cannot be used as it is:
+    another type than float64, steps that are no whole numbers, memory of no CUDA device, a device
+    that cannot compute.
+    """
+    if is_tensor(value):
+        found = _of_tensor(value, what)
+    elif hasattr(type(value), "__cuda_array_interface__"):
+        found = _of_interface(value, what)
+    else:
+        found = _of_capsule(value, what)
+    if found.address == 0 and found.size:
         raise InputError(f"{what} has no memory (its address is 0). Give an array that has some.")
     if found.address % 8 or any(step % 8 for step in found.strides):
         raise InputError(
@@ -183,8 +192,8 @@ def _check_type(kind: str, what: str) -> None:
 def _of_tensor(value: Any, what: str) -> DeviceArray:
     if value.requires_grad:
         raise InputError(
-            f"{what} is a tensor on {value.device} that requires a gradient (this version has none "
-            "on a device). Give .detach() of it, or .cpu() of it, which has a derivative too."
+            f"{what} is a tensor on {value.device} that requires a gradient (none comes back from "
+            "here). Give .detach() of it."
         )
     kind = str(value.dtype).removeprefix("torch.")
     _check_type("f8" if kind == "float64" else kind, what)

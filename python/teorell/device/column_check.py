@@ -1,4 +1,4 @@
-"""Numbers on a device checked where they lie: finite, and within the bounds of their parameter."""
+"""Numbers on a device checked where they lie: finite, and within their bounds."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from numpy.typing import NDArray
 
 from teorell.device.arrays import DeviceArray
 from teorell.device.driver import LEGACY_STREAM
-from teorell.device.kernel_cache import kernels_of
 from teorell.device.memory import Memory
+from teorell.device.over import go_over
 
-__all__ = ["KERNEL", "TEXT", "unfit_columns"]
-
-TEXT, KERNEL = '#include "column_check.cuh"\n', "teorell::check_columns"
-THREADS, MOST_BLOCKS = 256, 1024
+__all__ = ["unfit_columns"]
 
 
 def unfit_columns(
-    columns: Sequence[DeviceArray], lower: Sequence[float], upper: Sequence[float]
+    columns: Sequence[DeviceArray],
+    lower: Sequence[float],
+    upper: Sequence[float],
+    *,
+    missing: bool = False,
 ) -> NDArray[np.uint64]:
     """(columns,) how many numbers of each are not finite or out of bounds.
 
-    columns: of one device, () or (patients,). A few numbers come back, none of the columns.
+    columns: of one device, () or (patients,). missing: NaN will do. A few numbers come back, none
+    of the columns.
     """
     device = columns[0].device
     driver, patients = device.driver, max(each.size for each in columns)
     streams = [each.stream for each in columns if each.stream is not None]
     stream = streams[0] if streams else LEGACY_STREAM
-    compiled = kernels_of(TEXT, [KERNEL], device.architecture)
     bad = np.zeros(len(columns), np.uint64)
     with driver.current(device.number), Memory(device) as memory:
         for other in {*streams} - {stream}:
@@ -44,12 +45,9 @@ def unfit_columns(
                 bad,
             ],
             stream,
-            "bounds of the parameters",
+            "bounds of the columns",
         )
-        numbers = np.array([patients, len(columns), *places], np.uint64)
-        arguments = [numbers[k : k + 1].view(np.uint8) for k in range(len(numbers))]
-        function = driver.function(compiled.code, compiled.names[KERNEL])
-        blocks = min(-(-patients // THREADS), MOST_BLOCKS)
-        driver.launch(function, blocks, THREADS, stream, arguments)
+        given = [patients, len(columns), missing, *places]
+        go_over(device, "column_check.cuh", "check_columns", patients, given, stream)
         driver.read(bad, places[-1], stream)
     return bad

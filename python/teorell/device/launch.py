@@ -7,8 +7,9 @@ watches over a display, and Ctrl-C, wait for one launch at most.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,24 @@ from teorell.device.memory import Memory
 from teorell.engine.views import fields_of, view
 from teorell.progress import Progress
 
-__all__ = ["run"]
+__all__ = ["NO_ROOM", "Records", "fits_at_once", "run"]
 
 WARP = 32  # threads whose slots lie side by side (device.hpp)
 THREADS = 128  # of a block
 FIRST_STEPS, MOST_STEPS = 64, 1 << 24  # of each thread in a launch
 AIM = 0.1  # s that a launch should take
 SPARED = 0.1  # of the free memory, for others
+
+NO_ROOM = {"steps": 0, "states": 0, "stretches": 0, "marks": 0, "pieces": 0}
+
+
+@dataclass(frozen=True)
+class Records:
+    """What is recorded of each patient while its derivatives are computed (Room in device.hpp)."""
+
+    room: Mapping[str, int]
+    unfit: int  # address of [patients of the batch] bytes: 1 where the record did not fit
+    chosen: int = 0  # address of [patients] whole numbers, who they are; 0: all of the batch
 
 
 def run(
@@ -38,38 +50,42 @@ def run(
     memory: Memory,
     stream: int,
     progress: Progress | None = None,
-) -> None:
+    records: Records | None = None,
+) -> int:
     """Launches a kernel of cuda/kernel.cuh on all patients; returns when the last is done.
 
-    arguments: its views but for Launch. slots: float64 numbers of one thread. MemoryError where
+    arguments: its views but for Launch. slots: float64 numbers of one thread. Returns how many
+    patients are without a result, as their records did not fit. MemoryError where
     not even one warp of threads has room; KeyboardInterrupt and what `progress` raises after the
     launch that is going on.
     """
     driver = device.driver
     with driver.current(device.number):
         blocks, threads = _grid(device, function, patients, slots)
-        work = memory.take(8 * slots * blocks * threads, "workspaces of the threads")
+        what = "workspaces of the threads" if records is None else "steps of the patients"
+        work = memory.take(8 * slots * blocks * threads, what)
         driver.zero(work.address, work.size, stream)
         shared = {"next": 0, "finished": 0, "unfit": 0, "cancel": 0}
         (counters,) = memory.send(
             [view("Counters", patients=patients, **shared)], stream, "counters"
         )
-        room = view("Room", steps=0, states=0, stretches=0, marks=0, pieces=0)
+        room = view("Room", **(NO_ROOM if records is None else records.room))
+        chosen, marked = (0, 0) if records is None else (records.chosen, records.unfit)
         steps, found = FIRST_STEPS, view("Counters", patients=patients, **shared)
         try:
             while True:
                 launch = view(
-                    "Launch", memory=work.address, slots=slots, counters=counters, chosen=0,
-                    steps=steps, room=room, unfit=0,
+                    "Launch", memory=work.address, slots=slots, counters=counters, chosen=chosen,
+                    steps=steps, room=room, unfit=marked,
                 )  # fmt: skip
                 begun = time.perf_counter()
                 driver.launch(function, blocks, threads, stream, [*arguments, launch])
                 driver.read(found, counters, stream)
-                done = fields_of("Counters", found)["finished"]
+                told = fields_of("Counters", found)
                 if progress is not None:
-                    progress(done, patients)
-                if done >= patients:
-                    return
+                    progress(told["finished"], patients)
+                if told["finished"] + told["unfit"] >= patients:
+                    return told["unfit"]
                 steps = _steps(steps, time.perf_counter() - begun)
         except BaseException:
             with suppress(DriverError):  # memory is freed after this, which a launch may use
@@ -81,6 +97,14 @@ def _steps(steps: int, took: float) -> int:
     """For the next launch, after one that took so long: at most twice as many, at least half."""
     wanted = steps * AIM / max(took, 1e-9)
     return int(min(max(wanted, steps / 2, FIRST_STEPS), steps * 2, MOST_STEPS))
+
+
+def fits_at_once(device: Device, function: Any, patients: int, slots: int) -> bool:
+    """Is there memory for as many threads as the device runs at a time, or as can be used?"""
+    driver = device.driver
+    at_once = driver.blocks_at_once(function, THREADS) * driver.multiprocessors(device.number)
+    blocks = min(at_once, -(-patients // THREADS))
+    return 8 * slots * THREADS * blocks <= (1.0 - SPARED) * driver.free_memory()
 
 
 def _grid(device: Device, function: Any, patients: int, slots: int) -> tuple[int, int]:

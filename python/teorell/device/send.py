@@ -4,6 +4,7 @@ say where.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teorell.device.arrays import DeviceArray
-from teorell.device.dlpack import contiguous
-from teorell.device.memory import Allocation, Memory
+from teorell.device.driver import Driver
+from teorell.device.memory import Memory
+from teorell.device.placed import made
 from teorell.engine.batch import Batch, Options, Samples
 from teorell.engine.views import programs_arrays, programs_view, view
 
-__all__ = ["Sent", "send"]
+__all__ = ["Sent", "made", "places_of", "send"]
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,22 @@ class Sent:
     reached: DeviceArray  # the same
     outcome: dict[str, tuple[int, NDArray[Any]]]  # name -> where it is, and its array on the host
 
+    def found(self, driver: Driver, stream: int) -> dict[str, Any]:
+        """The fields of Raw by name, once all is done: the outcome of each patient is brought to
+        the host.
+        """
+        for place, array in self.outcome.values():
+            driver.read(array, place, stream)
+        went = {name: array for name, (_, array) in self.outcome.items()}
+        return {**went, "values": self.values, "reduced": self.reduced, "reached": self.reached}
 
-def send(batch: Batch, options: Options, memory: Memory, stream: int) -> Sent:
+
+def send(
+    batch: Batch, options: Options, memory: Memory, stream: int, *, stored: bool = True
+) -> Sent:
     """Sends a batch. What is made for the caller is kept out of the scope of `memory`.
 
+    stored: are the values wanted?
     MemoryError where the device has no room for it.
     """
     programs, timeline, own, n = batch.programs, batch.timeline, batch.own_times, batch.patients
@@ -58,24 +72,16 @@ def send(batch: Batch, options: Options, memory: Memory, stream: int) -> Sent:
         [*code, *columns, *given.values(), *summary.values()], stream, "numbers of the simulation"
     )
     of_code, rest = there[: len(code)], iter(there[len(code) :])
-    places = [
-        each.address if isinstance(each, DeviceArray) else next(rest) for each in batch.columns
-    ]
-    strides = [
-        0 if each.ndim == 0 else each.strides[0] // 8 if isinstance(each, DeviceArray) else 1
-        for each in batch.columns
-    ]
+    places, strides = places_of(batch.columns, rest)
     at = dict(zip(given, rest, strict=False))
     of_summary = dict(zip(summary, rest, strict=False))
-    starts, steps = memory.send(
-        [np.array(places, np.uint64), np.array(strides, np.int64)], stream, "places of parameters"
-    )
+    starts, steps = memory.send([places, strides], stream, "places of parameters")
     shape = (*batch.rows_shape, programs.layout.n_out)
-    values = _made(memory, shape, "values")
-    reduced, reached = (
-        _made(memory, (n, len(batch.summary or ())), "reductions") for _ in range(2)
-    )
+    values = made(memory, shape if stored else (0, 0, 0), "values")
+    reduced, reached = (made(memory, (n, len(batch.summary or ())), "reductions") for _ in range(2))
     outcome = _outcome(n, memory)
+    condition, nobody = outcome["condition"]
+    memory.device.driver.write(condition, nobody, stream)
     reductions = view(
         "Reductions",
         count=len(batch.summary or ()),
@@ -112,13 +118,19 @@ def send(batch: Batch, options: Options, memory: Memory, stream: int) -> Sent:
     )
 
 
-def _made(memory: Memory, shape: tuple[int, ...], what: str) -> DeviceArray:
-    """An array that outlives the scope."""
-    size = 8 * int(np.prod(shape, dtype=np.int64))
-    kept: Allocation = memory.keep(memory.take(size, f"{what} {shape}"))
-    return DeviceArray(
-        memory.device, kept.address, shape, contiguous(shape, 8), kept, f"the array of {what}"
-    )
+def places_of(
+    columns: Sequence[Any], sent: Iterator[int]
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Where columns begin, and float64 numbers from one patient to the next, 0: one for all.
+
+    sent: the addresses of those that lay on the host, in their order, contiguous.
+    """
+    places, strides = [], []
+    for each in columns:
+        there = isinstance(each, DeviceArray)
+        places.append(each.address if there else next(sent))
+        strides.append(0 if each.ndim == 0 else each.strides[0] // 8 if there else 1)
+    return np.array(places, np.uint64), np.array(strides, np.int64)
 
 
 def _outcome(patients: int, memory: Memory) -> dict[str, tuple[int, NDArray[Any]]]:

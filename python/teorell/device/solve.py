@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from teorell.device.arrays import DeviceArray
 from teorell.device.devices import Device
 from teorell.device.driver import LEGACY_STREAM
-from teorell.device.kernel_cache import kernels_of
+from teorell.device.executor import kernel_for
 from teorell.device.launch import run
 from teorell.device.memory import Memory
 from teorell.device.send import send
 from teorell.engine.batch import Batch, Options, Raw
-from teorell.engine.executors import METHODS
 from teorell.engine.views import solve_slots
 from teorell.errors import InputError
 from teorell.progress import Progress
 
-__all__ = ["TEXT", "kernel_of", "solve", "work_stream"]
-
-TEXT = '#include "kernel.cuh"\n'
-
-
-def kernel_of(method: str) -> str:
-    """The kernel that solves by a method, as C++ names it."""
-    number = METHODS.index(method)
-    return f"teorell::solve_patients<teorell::Interpreted<teorell::MethodAt<{number}>>>"
+__all__ = ["check_executor", "solve", "work_stream", "working"]
 
 
 def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **options: Any) -> Raw:
@@ -34,28 +27,18 @@ def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **o
     batch: its columns lie on the host, or are DeviceArrays of this device. options: those of
     `Options`; threads and isa are of the CPU and play no part.
     Returns values, reduced and reached as DeviceArrays, the outcome of each patient as NumPy.
-    Raises InputError for an executor that a device has not; MemoryError, with nothing taken;
-    ImportError without NVRTC; KeyboardInterrupt; whatever `progress` raises.
+    Raises MemoryError, with nothing taken; ImportError without NVRTC; RuntimeError where it refuses
+    the kernels of a model that executor="machine_code" asks for; KeyboardInterrupt; whatever
+    `progress` raises.
     """
     chosen = Options(**options)
-    if chosen.executor == "machine_code":
-        raise InputError(
-            f"executor='machine_code' on {device.name} (machine code is the CPU's; a device "
-            "interprets programs). Leave executor out."
-        )
-    stream, kernel = work_stream(batch), kernel_of(chosen.method)
-    compiled = kernels_of(TEXT, [kernel], device.architecture)
-    driver = device.driver
-    with driver.current(device.number), Memory(device) as memory:
-        others = {each.stream for each in _there(batch) if each.stream is not None}
-        for other in others - {stream}:
-            driver.order(other, stream)
+    kernel = kernel_for("solve_patients", batch, chosen, device)
+    with working(device, batch.columns) as (memory, stream):
         sent = send(batch, chosen, memory, stream)
-        driver.write(sent.outcome["condition"][0], sent.outcome["condition"][1], stream)
         if batch.patients:
             run(
                 device,
-                driver.function(compiled.code, compiled.names[kernel]),
+                device.driver.function(kernel.compiled.code, kernel.name),
                 [sent.programs, sent.batch],
                 batch.patients,
                 solve_slots(batch.programs, len(batch.summary or ())),
@@ -63,18 +46,36 @@ def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **o
                 stream,
                 progress,
             )
-        for place, array in sent.outcome.values():
-            driver.read(array, place, stream)
-        went: dict[str, Any] = {name: array for name, (_, array) in sent.outcome.items()}
-    went |= {"values": sent.values, "reduced": sent.reduced, "reached": sent.reached}
-    return Raw(**went)
+        raw = Raw(**sent.found(device.driver, stream))
+    kernel.ran(raw)
+    return raw
 
 
-def work_stream(batch: Batch) -> int:
-    """The caller's stream, as the columns tell it; the legacy one where none does."""
-    return next((each.stream for each in _there(batch) if each.stream is not None), LEGACY_STREAM)
+def check_executor(device: Device, executor: str | None) -> None:
+    """InputError for an executor that a device has not."""
+    if executor == "machine_code":
+        raise InputError(
+            f"executor='machine_code' on {device.name} (machine code is the CPU's; a device "
+            "interprets programs). Leave executor out."
+        )
 
 
-def _there(batch: Batch) -> list[DeviceArray]:
-    """The columns that lie on a device."""
-    return [each for each in batch.columns if isinstance(each, DeviceArray)]
+@contextmanager
+def working(device: Device, read: Iterable[Any]) -> Iterator[tuple[Memory, int]]:
+    """The device is current; memory that is given back after it, and the stream of the work, once
+    what still fills the arrays that it reads has its place before.
+
+    read: arrays, of which those on the host are left.
+    """
+    there = [each for each in read if isinstance(each, DeviceArray)]
+    stream = work_stream(there)
+    with device.driver.current(device.number), Memory(device) as memory:
+        for other in {each.stream for each in there if each.stream is not None} - {stream}:
+            device.driver.order(other, stream)
+        yield memory, stream
+
+
+def work_stream(read: Iterable[Any]) -> int:
+    """The caller's stream, as arrays on a device tell it; the legacy one where none does."""
+    there = (each for each in read if isinstance(each, DeviceArray))
+    return next((each.stream for each in there if each.stream is not None), LEGACY_STREAM)

@@ -16,7 +16,7 @@ from teorell.engine.vector_ir import Emitter, Target, module
 from teorell.lowering.columns import ColumnProgram
 from teorell.memo import Memo
 
-__all__ = ["project_columns", "run_columns"]
+__all__ = ["column_slots", "project_columns", "run_columns"]
 
 _kept: Memo[MachineCode] = Memo(64)  # compiled programs a process keeps
 
@@ -82,6 +82,12 @@ def project_columns(
         steps=steps,
     )
     return values, multipliers, steps
+
+
+def column_slots(program: ColumnProgram, constraints: Mapping[str, Any] | None = None) -> int:
+    """float64 numbers that a device thread works on; constraints: of a projection onto these."""
+    of_these = None if constraints is None else dict(constraints)
+    return _core.device_column_slots(_given(program, None), of_these)
 
 
 def _code(program: ColumnProgram, executor: str | None, isa: str | None) -> MachineCode | None:

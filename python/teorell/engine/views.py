@@ -5,6 +5,7 @@ extension that is loaded, so that they are those of the headers.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +16,17 @@ from teorell.engine.core_arguments import core_model
 
 if TYPE_CHECKING:
     from teorell.lowering import Programs
+    from teorell.lowering.columns import ColumnProgram
 
-__all__ = ["fields_of", "programs_arrays", "programs_view", "solve_slots", "view"]
+__all__ = [
+    "column_program_view", "fields_of", "gradient_slots", "programs_arrays", "programs_view",
+    "solve_slots", "tangent_slots", "view",
+]  # fmt: skip
 
 
-def view(name: str, **fields: float | int | bool | NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The bytes of a view: all its fields by name; pointers are addresses, views within it bytes.
+def view(name: str, **fields: float | int | bool | NDArray[Any]) -> NDArray[np.uint8]:
+    """The bytes of a view: all its fields by name; pointers are addresses, views within it bytes,
+    numbers in a row an array.
 
     ValueError where the fields are not those that the extension knows.
     """
@@ -42,7 +48,7 @@ def fields_of(name: str, content: NDArray[np.uint8]) -> dict[str, int]:
     }
 
 
-def _bytes_of(value: float | int | bool | NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
+def _bytes_of(value: float | int | bool | NDArray[Any], length: int) -> NDArray[np.uint8]:
     if isinstance(value, np.ndarray):
         packed = value.tobytes()
     elif isinstance(value, float):
@@ -69,3 +75,38 @@ def programs_view(programs: Programs, addresses: list[int]) -> NDArray[np.uint8]
 def solve_slots(programs: Programs, reductions: int) -> int:
     """float64 numbers that a thread of the solve works on."""
     return _core.device_slots(core_model(programs), reductions=reductions, room=None, directions=0)
+
+
+def gradient_slots(programs: Programs, reductions: int, room: Mapping[str, int]) -> int:
+    """The same of the adjoint; room: of the record of one patient (Room in device.hpp)."""
+    return _core.device_slots(
+        core_model(programs), reductions=reductions, room=dict(room), directions=0
+    )
+
+
+def tangent_slots(
+    programs: Programs, reductions: int, room: Mapping[str, int], directions: int
+) -> int:
+    """The same of tangents in so many directions, one at least."""
+    return _core.device_slots(
+        core_model(programs), reductions=reductions, room=dict(room), directions=directions
+    )
+
+
+def column_program_view(program: ColumnProgram, code: int, constants: int) -> NDArray[np.uint8]:
+    """The view of a column program that is interpreted, whose arrays lie at these addresses."""
+    at = program.layout
+    return view(
+        "ColumnProgram",
+        code=code,
+        machine=0,
+        width=0,
+        slots=at.slots,
+        constants=at.const,
+        inputs=at.params,
+        outputs=at.out,
+        n_constants=len(program.constants),
+        n_inputs=at.n_params,
+        n_outputs=at.n_out,
+        constant_values=constants,
+    )

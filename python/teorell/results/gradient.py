@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array
+from teorell.arrays import Array, copied, is_on_device
 from teorell.engine.batch import Outcome
 from teorell.errors import InputError, count
 from teorell.patients import Patients
@@ -44,7 +44,8 @@ class Gradient(Outcome):
     patients share has the sum over them.
     """
 
-    # name -> in the shape in which it was given; () if it took its default
+    # name -> in the shape in which it was given; () if it took its default. On a device, where one
+    # computed, those that are (patients,) or of numbers there
     parameters: Mapping[str, Array]
     initial: Mapping[str, Array]  # state -> (patients,), by the state at time 0 before any dose
     model: str = ""  # its name
@@ -78,7 +79,16 @@ class Gradient(Outcome):
 
         It says who, why, what to do, and what is unusual about them.
         """
-        raise_failures("gradient", self, self.given)
+        known = {name: each for name, each in self.given.items() if not is_on_device(each)}
+        raise_failures("gradient", self, known)
+
+    def cpu(self) -> Gradient:
+        """The same with all arrays as NumPy; those on a device are copied."""
+        moved: dict[str, Any] = {
+            name: {key: copied(each) for key, each in getattr(self, name).items()}
+            for name in ("parameters", "initial", "given")
+        }
+        return replace(self, **moved)
 
     def __repr__(self) -> str:
         failed = int((self.status != 0).sum())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teorell.arrays import Array, is_on_device, is_tensor, on_host
+from teorell.arrays import Array, copied, is_on_device, on_host
 from teorell.engine.batch import Infusions, Outcome
 from teorell.errors import InputError, count, suggestion
 from teorell.html import html_table
@@ -20,6 +20,8 @@ from teorell.patients import Patients
 from teorell.results.failures import SimulationError, raise_failures
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from teorell.results.nca import NCA
 
 __all__ = ["SimulationError", "Solution"]
@@ -89,15 +91,15 @@ class Solution(Outcome):
         result: Array = on_host(self.values, "the values")
         return result
 
-    def cpu(self) -> Solution:
+    def cpu(self) -> Self:
         """The same with values, reductions and parameters as NumPy; of a device they are copied."""
         return replace(
             self,
-            values=_copied(self.values),
-            reductions={name: _copied(each) for name, each in self.reductions.items()},
+            values=copied(self.values),
+            reductions={name: copied(each) for name, each in self.reductions.items()},
             parameters=None
             if self.parameters is None
-            else {name: _copied(each) for name, each in self.parameters.items()},
+            else {name: copied(each) for name, each in self.parameters.items()},
         )
 
     def __getitem__(self, output: str) -> Any:
@@ -265,10 +267,3 @@ class Solution(Outcome):
                 "needed). Simulate on one grid, or take the values of a patient: "
                 f"{'values[i]' if self.offsets is None else 'values[offsets[i]:offsets[i + 1]]'}."
             )
-
-
-def _copied(values: Any) -> Any:
-    """As NumPy, from wherever it lies: tensors by torch, other arrays by CuPy's name for it."""
-    if is_on_device(values) and hasattr(values, "get"):
-        return values.get()
-    return values.numpy(force=True) if is_tensor(values) else values

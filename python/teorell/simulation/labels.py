@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from teorell.arrays import Array
+from teorell.arrays import Array, is_on_device
 from teorell.engine.batch import SLIDING
 from teorell.model import Model
 from teorell.model.expression import to_text
@@ -117,5 +117,13 @@ def _with_vectors(model: Model, by_name: Mapping[str, Array]) -> dict[str, Array
     result = dict(by_name)
     for name, elements in model.parameter_vectors.items():
         if all(each in result for each in elements):
-            result[name] = np.stack([result.pop(each) for each in elements], axis=-1)
+            columns: list[Any] = [result.pop(each) for each in elements]
+            there = any(map(is_on_device, columns))
+            result[name] = _stacked_there(columns) if there else np.stack(columns, axis=-1)
     return result
+
+
+def _stacked_there(columns: Sequence[Any]) -> Any:
+    from teorell.device.placed import stacked
+
+    return stacked(columns)

@@ -95,12 +95,12 @@ def parameter_columns(model: Model, parameters: object) -> ParameterColumns:
             steps[name] = checked_steps(table[name], f"parameter {name!r}")
             check_bounds(name, steps[name].values, info.lower, info.upper)
             column = steps[name].first
-        elif name in table and is_on_device(table[name]):
+        elif name in table and is_on_device(table[name]) and not is_tensor(table[name]):
             from teorell.device.arrays import device_column
 
             column = device_column(table[name], f"parameter {name!r}")
         elif name in table:
-            column = numbers_or_tensor(table[name], f"parameter {name!r}")
+            column = numbers_or_tensor(table[name], f"parameter {name!r}", there=True)
             if not is_tensor(column):
                 check_bounds(name, column, info.lower, info.upper)
         else:

@@ -165,23 +165,19 @@ class Reductions:
 
     def read(self, values: Array, times: Array) -> Array:
         """(patients, reductions) from the values and times that the core found."""
-        of_time = [k for k, one in enumerate(self.asked) if isinstance(one, Tmax)]
-        if of_time:
+        if self.of_time:
             values = values.copy()
-            values[:, of_time] = times[:, of_time]
+            values[:, self.of_time] = times[:, self.of_time]
         return values
+
+    @property
+    def of_time(self) -> list[int]:
+        """The columns that are times, of maxima."""
+        return [k for k, one in enumerate(self.asked) if isinstance(one, Tmax)]
 
     def labelled(self, values: Any) -> dict[str, Any]:
         """name -> (patients,), views of (patients, reductions), NumPy or a tensor."""
         return {key: values[:, k] for k, key in enumerate(self.keys)}
-
-    def picked(self, values: Any, times: Any) -> dict[str, Any]:
-        """name -> (patients,), views of the values and times that the core found."""
-        each = zip(self.keys, self.asked, strict=True)
-        return {
-            key: (times if isinstance(one, Tmax) else values)[:, k]
-            for k, (key, one) in enumerate(each)
-        }
 
     def content(self) -> list[list[Any]]:
         """Everything that decides what the reductions are, as plain JSON."""
@@ -213,8 +209,8 @@ class Reductions:
 
         cotangent: (patients, reductions), where a column of zeros asks for none; None asks for all.
         """
-        for k, one in enumerate(self.asked):
-            if isinstance(one, Tmax) and (cotangent is None or np.any(cotangent[:, k] != 0.0)):
+        for k in self.of_time:
+            if cotangent is None or np.any(cotangent[:, k] != 0.0):
                 raise InputError(
                     f"no derivative of {self.keys[k]!r} (the time of a maximum has none where it "
                     "jumps from one peak to another). Leave it out, or use Cmax."

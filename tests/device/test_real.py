@@ -1,0 +1,102 @@
+"""On a real CUDA device, where one is: arrays of its libraries, in and out, with the CPU's bits.
+
+tests/device/test_bodies_there.py runs tests of the CPU there too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import teorell as tl
+from compartments import bateman, oral
+from places import no_device
+from stores_case import contents
+
+if no_device():
+    pytest.skip(f"NOT RUN ON A CUDA DEVICE: {no_device()}", allow_module_level=True)
+pytestmark = pytest.mark.cuda
+
+TIMES = np.linspace(0.0, 24.0, 49)
+DOSE = tl.Regimen.bolus(100, into="gut")
+CL = np.exp(np.random.default_rng(1).normal(1.5, 0.3, 1000))
+
+
+def made_of(library: str, numbers: np.ndarray) -> Any:
+    """The numbers on the first device."""
+    module = pytest.importorskip(library, reason=f"NOT RUN: needs {library}")
+    if library == "cupy":
+        return module.asarray(numbers)
+    if not module.cuda.is_available():
+        pytest.skip("NOT RUN: needs a torch that knows CUDA")
+    return module.as_tensor(numbers, device="cuda:0")
+
+
+@pytest.mark.parametrize("library", ["cupy", "torch"])
+def test_arrays_in_and_out(library: str) -> None:
+    there = tl.simulate(oral(), {"cl": made_of(library, CL)}, DOSE, TIMES)
+    here = tl.simulate(oral(), {"cl": CL}, DOSE, TIMES)
+    assert type(there.values).__module__.partition(".")[0] == library
+    np.testing.assert_array_equal(there.cpu().values, here.values)
+    np.testing.assert_array_equal(there.steps, here.steps)
+    exact = bateman(TIMES, 1.2, CL[:, None], 20.0)
+    np.testing.assert_allclose(there.cpu().values[..., 0], exact, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("library", ["cupy", "torch"])
+def test_constraints(library: str) -> None:
+    c = tl.ConstraintSet("clearance")
+    cl, v = c.quantities("cl", "v")
+    c.between("half-life", np.log(2) * v / cl, 2.0, 4.0)
+    c.at_most("clearance", cl * cl, 20.0)
+    given = {"cl": made_of(library, CL), "v": 20.0}
+    here = c.project({"cl": CL, "v": 20.0})
+    there = c.project(given)
+    assert type(there.values["cl"]).__module__.partition(".")[0] == library
+    for name, each in here.values.items():
+        np.testing.assert_array_equal(there.cpu().values[name], each)
+    penalty = c.penalty(given)
+    np.testing.assert_array_equal(
+        penalty.get() if library == "cupy" else penalty.cpu().numpy(),
+        c.penalty({"cl": CL, "v": 20.0}),
+    )
+    assert c.violations(given).intervals == c.violations({"cl": CL, "v": 20.0}).intervals
+
+
+@pytest.mark.parametrize("device", [["cuda:0"], "cuda:all"])
+def test_dealt_out(device: Any) -> None:
+    there = tl.simulate(oral(), {"cl": CL}, DOSE, TIMES, device=device)
+    here = tl.simulate(oral(), {"cl": CL}, DOSE, TIMES)
+    assert isinstance(there.values, np.ndarray)
+    np.testing.assert_array_equal(there.values, here.values)
+    np.testing.assert_array_equal(there.steps, here.steps)
+
+
+@pytest.mark.filterwarnings("default")  # what Dask and its servers warn of is theirs
+def test_stores(tmp_path: Path) -> None:
+    """Here, and by a worker of Dask that has the device."""
+    given = (oral(), {"cl": CL}, DOSE, TIMES)
+    tl.simulate_to(tmp_path / "here.parquet", *given, chunk=300)
+    tl.simulate_to(tmp_path / "there.parquet", *given, chunk=300, device="cuda")
+    assert contents(tmp_path / "there.parquet") == contents(tmp_path / "here.parquet")
+    distributed = pytest.importorskip("distributed", reason="NOT RUN: needs Dask")
+    with (
+        distributed.LocalCluster(n_workers=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        path = tmp_path / "dask.parquet"
+        tl.simulate_to(path, *given, chunk=300, executor=client, device="cuda")
+    assert contents(path) == contents(tmp_path / "here.parquet")
+
+
+def test_gradients_of_penalties() -> None:
+    torch = pytest.importorskip("torch", reason="NOT RUN: needs torch")
+    c = tl.ConstraintSet("clearance")
+    c.at_most("clearance", c.quantity("cl") ** 2, 9.0)
+    there = made_of("torch", CL).requires_grad_()
+    c.penalty({"cl": there}).sum().backward()
+    here = torch.tensor(CL, requires_grad=True)
+    c.penalty({"cl": here}).sum().backward()
+    torch.testing.assert_close(there.grad.cpu(), here.grad, rtol=0, atol=0)
