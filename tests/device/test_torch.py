@@ -245,5 +245,7 @@ def test_a_module_in_two_places() -> None:
 def test_doses_that_are_tensors_beside_parameters_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teorell.nn, "lies_there", lambda tensor: True)
     dose = tl.Regimen.bolus(torch.tensor(1.0), into="depot")
-    with pytest.raises(InputError, match="doses that are tensors on the CPU, and parameters on a"):
+    with pytest.raises(
+        InputError, match="doses are tensors on the CPU, parameters lie on a device"
+    ):
         simulator()(regimen=dose)
