@@ -24,13 +24,23 @@ __all__ = ["PEERS"]
 
 
 def diffrax(problem: benchmark.Problem, solver: str) -> benchmark.Run:
-    """Diffrax's discrete adjoint (RecursiveCheckpointAdjoint): all patients in one vmap, from dose
-    to dose in one scan.
+    """Diffrax's discrete adjoint (RecursiveCheckpointAdjoint), on one processor: all patients in one
+    vmap.
     """
     stay_on_one_processor()
     os.environ.setdefault(
         "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     )
+    jax = importlib.import_module("jax")
+    loss = diffrax_loss(problem, solver)
+    gradient = jax.jit(jax.vmap(jax.grad(loss), in_axes=(0, None, None)))
+    return lambda n, rtol, atol: np.asarray(gradient(problem.matrix(n), rtol, atol))
+
+
+def diffrax_loss(problem: benchmark.Problem, solver: str) -> Callable[[Any, float, float], Any]:
+    """The sum of the venous curve of one patient (parameters,), rtol, atol; from dose to dose in
+    one scan.
+    """
     jax, jnp, dfx = (importlib.import_module(name) for name in ("jax", "jax.numpy", "diffrax"))
     jax.config.update("jax_enable_x64", True)
     model, states = problem.model, len(problem.model.state_names)
@@ -69,8 +79,7 @@ def diffrax(problem: benchmark.Problem, solver: str) -> benchmark.Run:
         )
         return (start[problem.venous] + amounts.sum()) / p[places["V_ven"]]
 
-    gradient = jax.jit(jax.vmap(jax.grad(loss), in_axes=(0, None, None)))
-    return lambda n, rtol, atol: np.asarray(gradient(problem.matrix(n), rtol, atol))
+    return loss
 
 
 def stay_on_one_processor() -> None:

@@ -49,7 +49,7 @@ void launch(int host_threads, std::mt19937& shuffle, void (*kernel)(Parameters..
 template <class... Parameters, std::size_t... number>
 void launch_with(void (*kernel)(Parameters...), unsigned blocks, unsigned threads, void** arguments,
                  std::index_sequence<number...>) {
-    static std::mt19937 shuffle(1);
+    thread_local std::mt19937 shuffle(1);
     launch(1, shuffle, kernel, blocks, threads,
            *static_cast<const std::decay_t<Parameters>*>(arguments[number])...);
 }

@@ -38,7 +38,7 @@ def simulate(
     executor: str | None = None,
     start: str = "initial",
     reductions: Sequence[Reduction] | None = None,
-    device: str | None = None,
+    device: str | Sequence[str] | None = None,
 ) -> Solution:
     """Simulate a population from time 0 and sample its outputs at `times`.
 
@@ -76,7 +76,10 @@ def simulate(
     device: "cuda" or "cuda:1" computes there (docs/cuda.md), "cpu" here; None is where the
         parameters lie: arrays of CuPy, torch, JAX and others on a CUDA device are used without a
         copy if they are float64. Values and reductions stay there, in arrays of the same library;
-        `Solution.cpu()` brings them here. The numbers are the same bits.
+        `Solution.cpu()` brings them here. A list, or "cuda:all", deals the patients of NumPy arrays
+        out to several devices, and everything comes back to the host, as from the CPU. The numbers
+        are the same bits. Steady states and equilibria are searched for here, by the CPU, wherever
+        the rest is computed.
 
     Returns a Solution. Its values have the shape (patients, times, outputs), or (samples, outputs)
     where each patient has a list of times of its own; its reductions are (patients,) arrays by
@@ -121,6 +124,14 @@ def simulate(
         start=start,
         reductions=reductions,
     )
+    if device is not None:
+        from teorell.device.devices import several_of
+
+        several = several_of(device)
+        if several is not None:
+            from teorell.simulation.over_devices import simulate_over
+
+            return simulate_over(problem, several)
     if device is not None or any(map(is_on_device, problem.given)):
         from teorell.simulation.on_device import place_of, simulate_there
 

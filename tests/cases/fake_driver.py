@@ -4,6 +4,7 @@ it is told to. Kernels are functions of Python or C that get what a launch hands
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -35,10 +36,27 @@ class FakeDriver:
         self.failing: dict[str, str] = {}  # call -> the driver's code that it fails with
         self.memory: dict[int, tuple[NDArray[np.uint8], int, int]] = {}  # array, size, device
         self.foreign: dict[int, tuple[int, int]] = {}  # address -> size, device of others' memory
-        self.stack: list[int] = []
+        self.here = threading.local()
+        self.locked: dict[int, NDArray[np.uint8]] = {}  # memory of the host that stays in place
         self.streams: set[int] = set()
         self.polls = 0  # questions after which a stream is done
         self.on_launch: Callable[[], None] = lambda: None
+
+    @property
+    def later(self) -> list[tuple[NDArray[np.uint8], int]]:
+        """Copies that this thread has begun."""
+        if not hasattr(self.here, "later"):
+            self.here.later = []
+        later: list[tuple[NDArray[np.uint8], int]] = self.here.later
+        return later
+
+    @property
+    def stack(self) -> list[int]:
+        """The devices that are current in this thread."""
+        if not hasattr(self.here, "stack"):
+            self.here.stack = []
+        stack: list[int] = self.here.stack
+        return stack
 
     def _record(self, name: str, *told: Any) -> None:
         self.calls.append((name, *told))
@@ -51,7 +69,7 @@ class FakeDriver:
 
     @property
     def used(self) -> int:
-        return sum(size for _, size, _ in self.memory.values())
+        return sum(size for _, size, _ in list(self.memory.values()))
 
     def array_of(self, shape: tuple[int, ...], device: int = 0) -> NDArray[np.float64]:
         """Memory of somebody else's on a device, as NumPy sees it."""
@@ -113,7 +131,7 @@ class FakeDriver:
         self._record("free", address)
 
     def _bytes(self, address: int, size: int) -> NDArray[np.uint8]:
-        for start, (array, length, _) in self.memory.items():
+        for start, (array, length, _) in list(self.memory.items()):
             if start <= address and address + size <= start + length:
                 offset = address - array.ctypes.data
                 return array[offset : offset + size]
@@ -134,12 +152,33 @@ class FakeDriver:
         assert array.flags.c_contiguous
         array.reshape(-1).view(np.uint8)[:] = self._bytes(address, array.nbytes)
 
+    def lock(self, size: int) -> NDArray[np.uint8]:
+        assert self.stack, "no device is current"
+        self._record("lock", size)
+        array = np.full(size, FRESH, np.uint8)
+        self.locked[array.ctypes.data] = array
+        return array
+
+    def unlock(self, locked: NDArray[np.uint8]) -> None:
+        self._record("unlock")
+        self.locked.pop(locked.ctypes.data)[:] = 0xFE
+
+    def read_later(self, locked: NDArray[np.uint8], address: int, stream: int) -> None:
+        self._record("read_later", address, locked.nbytes, stream)
+        start = locked.ctypes.data
+        inside = [
+            k for k, a in self.locked.items() if k <= start <= start + locked.size <= k + a.size
+        ]
+        assert inside, "a copy goes on by itself to memory that may move"
+        locked[:] = FRESH  # what is read before the stream is done is none of the device's
+        self.later.append((locked, address))
+
     def zero(self, address: int, size: int, stream: int) -> None:
         self._record("zero", address, size, stream)
         self._bytes(address, size)[:] = 0
 
     def device_of(self, address: int) -> int | None:
-        for start, (_, size, device) in self.memory.items():
+        for start, (_, size, device) in list(self.memory.items()):
             if start <= address < start + size:
                 return device
         for start, (size, device) in self.foreign.items():
@@ -171,6 +210,9 @@ class FakeDriver:
 
     def wait(self, stream: int) -> None:
         self._record("wait", stream)
+        while self.later:
+            locked, address = self.later.pop()
+            locked[:] = self._bytes(address, locked.nbytes)
 
     def is_done(self, stream: int) -> bool:
         self._record("is_done", stream)

@@ -28,7 +28,7 @@ struct Fake {
     bool ready = false;
     std::vector<void*> contexts;
     std::map<std::uint64_t, std::size_t> memory;
-    std::set<void*> streams, events;
+    std::set<void*> streams, events, locked;
     std::map<void*, std::string> functions;
     std::size_t used = 0;
     int launches = 0;
@@ -111,6 +111,15 @@ int cuMemFree_v2(std::uint64_t address) {
     std::free(reinterpret_cast<void*>(address));
     return fine;
 }
+int cuMemHostAlloc(void** place, std::size_t size, unsigned flags) {
+    if (fake.contexts.empty()) return invalid_context;
+    if (size == 0 || flags > 7) return invalid_value;
+    return *place = std::malloc(size), fake.locked.insert(*place), fine;
+}
+int cuMemFreeHost(void* place) {
+    demand(fake.locked.erase(place) == 1, "memory of the host that was allocated, once");
+    return std::free(place), fine;
+}
 int cuMemcpyHtoDAsync_v2(std::uint64_t to, const void* from, std::size_t size, void* stream) {
     if (!inside(to, size) || !known(stream)) return invalid_value;
     return std::memcpy(reinterpret_cast<void*>(to), from, size), fine;
@@ -190,6 +199,8 @@ int cuGetProcAddress_v2(const char* symbol, void** function, int, std::uint64_t,
         SECOND(cuMemGetInfo),
         SECOND(cuMemAlloc),
         SECOND(cuMemFree),
+        NAMED(cuMemHostAlloc),
+        NAMED(cuMemFreeHost),
         SECOND(cuMemcpyHtoDAsync),
         SECOND(cuMemcpyDtoHAsync),
         NAMED(cuMemsetD8Async),
@@ -215,7 +226,8 @@ int cuGetProcAddress_v2(const char* symbol, void** function, int, std::uint64_t,
 
 // What the test asks afterwards.
 int fake_left() {
-    return static_cast<int>(fake.memory.size() + fake.contexts.size() + fake.events.size());
+    return static_cast<int>(fake.memory.size() + fake.contexts.size() + fake.events.size() +
+                            fake.locked.size());
 }
 int fake_launches() { return fake.launches; }
 

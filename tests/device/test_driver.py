@@ -41,6 +41,9 @@ here = tl.simulate(model, {"k": rates}, dose, [0.0, 1.0, 5.0])
 there = tl.simulate(model, {"k": rates}, dose, [0.0, 1.0, 5.0], device="cuda")
 assert np.array_equal(there.values.numpy(), here.values)
 
+over = tl.simulate(model, {"k": rates}, dose, [0.0, 1.0, 5.0], device=["cuda:0"])
+assert np.array_equal(over.values, here.values)
+
 with memory.Memory(device) as scope:  # a column that lies there, on a stream of its own
     with device.driver.current(0):
         stream = device.driver.new_stream()

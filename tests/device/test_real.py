@@ -1,10 +1,11 @@
 """On a real CUDA device, where one is: arrays of its libraries, in and out, with the CPU's bits.
 
-tests/device/test_bodies.py runs tests of the CPU there too.
+tests/device/test_bodies_there.py runs tests of the CPU there too.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import teorell as tl
 from compartments import bateman, oral
 from places import no_device
+from stores_case import contents
 
 if no_device():
     pytest.skip(f"NOT RUN ON A CUDA DEVICE: {no_device()}", allow_module_level=True)
@@ -61,6 +63,32 @@ def test_constraints(library: str) -> None:
         c.penalty({"cl": CL, "v": 20.0}),
     )
     assert c.violations(given).intervals == c.violations({"cl": CL, "v": 20.0}).intervals
+
+
+@pytest.mark.parametrize("device", [["cuda:0"], "cuda:all"])
+def test_dealt_out(device: Any) -> None:
+    there = tl.simulate(oral(), {"cl": CL}, DOSE, TIMES, device=device)
+    here = tl.simulate(oral(), {"cl": CL}, DOSE, TIMES)
+    assert isinstance(there.values, np.ndarray)
+    np.testing.assert_array_equal(there.values, here.values)
+    np.testing.assert_array_equal(there.steps, here.steps)
+
+
+@pytest.mark.filterwarnings("default")  # what Dask and its servers warn of is theirs
+def test_stores(tmp_path: Path) -> None:
+    """Here, and by a worker of Dask that has the device."""
+    given = (oral(), {"cl": CL}, DOSE, TIMES)
+    tl.simulate_to(tmp_path / "here.parquet", *given, chunk=300)
+    tl.simulate_to(tmp_path / "there.parquet", *given, chunk=300, device="cuda")
+    assert contents(tmp_path / "there.parquet") == contents(tmp_path / "here.parquet")
+    distributed = pytest.importorskip("distributed", reason="NOT RUN: needs Dask")
+    with (
+        distributed.LocalCluster(n_workers=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        path = tmp_path / "dask.parquet"
+        tl.simulate_to(path, *given, chunk=300, executor=client, device="cuda")
+    assert contents(path) == contents(tmp_path / "here.parquet")
 
 
 def test_gradients_of_penalties() -> None:

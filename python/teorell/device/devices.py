@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,7 +11,15 @@ from teorell.device.compiler import architectures, compiler_missing, compiler_ve
 from teorell.device.driver import CudaDriver, Driver, DriverError
 from teorell.errors import InputError, count
 
-__all__ = ["LEAST_CAPABILITY", "Device", "describe", "device_of", "driver_missing", "open_device"]
+__all__ = [
+    "LEAST_CAPABILITY",
+    "Device",
+    "describe",
+    "device_of",
+    "driver_missing",
+    "open_device",
+    "several_of",
+]
 
 LEAST_CAPABILITY = (8, 0)  # the oldest architecture that the kernels are compiled for in tests
 ON_CPU = "leave device out to compute on the CPU"
@@ -49,7 +58,7 @@ def driver_missing() -> str | None:
     return None
 
 
-def device_of(device: str) -> int | None:
+def device_of(device: object) -> int | None:
     """The number of a device by its name, "cuda" or "cuda:1"; None for "cpu".
 
     InputError for another name.
@@ -61,8 +70,29 @@ def device_of(device: str) -> int | None:
         return None
     raise InputError(
         f"unknown device {device!r} (a CUDA device or the processor computes). Give 'cuda', "
-        "'cuda:1' or the like, or 'cpu'."
+        "'cuda:1' or the like, 'cuda:all', a list of such, or 'cpu'."
     )
+
+
+def several_of(device: object) -> list[str] | None:
+    """The names of the devices that a list of them says, or "cuda:all": one at least, each once;
+    None where it is no list.
+
+    InputError for other names, and for "cpu" among them.
+    """
+    if device == "cuda:all":
+        there = 0 if driver_missing() else load_driver().device_count()
+        return [f"cuda:{k}" for k in range(max(there, 1))]  # of none open_device says why
+    if device is None or isinstance(device, str) or not isinstance(device, Sequence):
+        return None
+    numbers = [device_of(each) for each in device]
+    names = [f"cuda:{number}" for number in numbers]
+    if not numbers or None in numbers or len({*numbers}) < len(numbers):
+        raise InputError(
+            f"device is {list(device)} (a list names CUDA devices, one at least, and each once). "
+            "Give ['cuda:0', 'cuda:1'] or the like, or 'cuda:all'."
+        )
+    return names
 
 
 def open_device(number: int) -> Device:

@@ -6,6 +6,7 @@ plain numbers. A call that the driver refuses raises DriverError, whose `code` i
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -58,6 +59,18 @@ class Driver(Protocol):
 
     def read(self, array: NDArray[Any], address: int, stream: int) -> None:
         """Bytes from the device into a contiguous array, there when the call returns."""
+
+    def lock(self, size: int) -> NDArray[np.uint8]:
+        """Memory of the host that stays where it is, so that copies go on by themselves.
+
+        DriverError NO_MEMORY.
+        """
+
+    def unlock(self, locked: NDArray[np.uint8]) -> None:
+        """Gives it back."""
+
+    def read_later(self, locked: NDArray[np.uint8], address: int, stream: int) -> None:
+        """Begins to read bytes into such memory: they are there once the stream is done."""
 
     def zero(self, address: int, size: int, stream: int) -> None: ...
 
@@ -168,6 +181,19 @@ class CudaDriver:
     def read(self, array: NDArray[Any], address: int, stream: int) -> None:
         self._call("cuMemcpyDtoHAsync", array.ctypes.data, address, array.nbytes, stream)
         self.wait(stream)
+
+    def lock(self, size: int) -> NDArray[np.uint8]:
+        place = int(self._call("cuMemHostAlloc", size, 0))
+        locked: NDArray[np.uint8] = np.ctypeslib.as_array(
+            (ctypes.c_uint8 * size).from_address(place)
+        )
+        return locked
+
+    def unlock(self, locked: NDArray[np.uint8]) -> None:
+        self._call("cuMemFreeHost", locked.ctypes.data)
+
+    def read_later(self, locked: NDArray[np.uint8], address: int, stream: int) -> None:
+        self._call("cuMemcpyDtoHAsync", locked.ctypes.data, address, locked.nbytes, stream)
 
     def zero(self, address: int, size: int, stream: int) -> None:
         self._call("cuMemsetD8Async", address, 0, size, stream)

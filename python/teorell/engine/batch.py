@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -158,6 +158,20 @@ class Batch:
         if isinstance(self.times, Samples):
             return (len(self.times.times),)
         return self.patients, len(self.times)
+
+    def part(self, start: int, stop: int) -> Batch:
+        """The patients start to stop - 1; columns are views."""
+        timeline, times, summary = self.timeline, self.times, self.summary
+        if summary is not None and summary.windows.shape[1] > 1:
+            summary = replace(summary, windows=summary.windows[:, start:stop])
+        return replace(
+            self,
+            columns=tuple(each[start:stop] if each.ndim else each for each in self.columns),
+            patients=stop - start,
+            timeline=timeline if self.shared_timeline else timeline.part(start, stop),
+            times=times.part(start, stop) if isinstance(times, Samples) else times,
+            summary=summary,
+        )
 
     @property
     def shared_timeline(self) -> bool:

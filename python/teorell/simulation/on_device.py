@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["as_given", "place_of", "simulate_there", "solution_there"]
 
 
-def place_of(device: str | None, problem: Problem) -> Device | None:
+def place_of(device: object, problem: Problem) -> Device | None:
     """The device that computes: the one that is asked for, else where the parameters lie; None for
     the CPU.
 

@@ -44,16 +44,22 @@ class Problem(ProblemInputs):
         taken = own.taken(slice(None) if patients is None else patients)
         return np.where(taken[..., None], slope, 0.0)
 
-    def solve(self, arrays: Sequence[Array], keep: int = 0) -> Raw:
+    def solve(
+        self, arrays: Sequence[Array], keep: int = 0, by: Callable[..., Raw] | None = None
+    ) -> Raw:
         """The values (patients, times, outputs), and how each patient went.
 
-        keep: bytes that the accepted steps may take, so that pull_back need not solve again.
+        keep: bytes that the accepted steps may take, so that pull_back need not solve again. by:
+            what solves a batch and returns arrays of NumPy; None is engine/solve.py.
         """
         call = self.call(arrays)
         from teorell.engine.solve import solve
 
         with reporting(self.progress, call.batch.patients) as report:
-            raw = solve(call.batch, progress=report, keep=keep, **self.options)
+            if by is None:
+                raw = solve(call.batch, progress=report, keep=keep, **self.options)
+            else:
+                raw = by(call.batch, progress=report, **self.options)
         core = replace(raw, status=raw.status.copy(), failure_time=raw.failure_time.copy())
         call.report(raw)
         of_outputs = self._of_outputs(raw)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from teorell.storage.files import part_of, replacing
 from teorell.storage.lock import LOCK
 
-__all__ = ["NAME", "Manifest", "digest", "digest_of", "is_free"]
+__all__ = ["NAME", "Manifest", "digest", "digest_of", "is_free", "version_of_teorell"]
 
 NAME = "_teorell.json"  # readers of Parquet folders pass over names that begin with _
 WRITER = "teorell.simulate_to"
@@ -154,3 +154,13 @@ def digest_of(files: Sequence[Path]) -> str:
 def _checksum(record: Mapping[str, Any]) -> str:
     """The digest of all that a manifest says but this."""
     return digest(json.dumps(record, sort_keys=True).encode())
+
+
+def version_of_teorell() -> str:
+    """The version of teorell; "unknown" in the source tree."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("teorell")
+    except PackageNotFoundError:  # run from the source tree
+        return "unknown"

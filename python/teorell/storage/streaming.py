@@ -23,7 +23,8 @@ from teorell.simulation.problem import Problem
 from teorell.storage.chunks import PER_PATIENT, Task, check_executor, elsewhere, here
 from teorell.storage.contents import Chunk, Contents, chunks_of
 from teorell.storage.lock import locked
-from teorell.storage.manifest import Manifest, digest, digest_of
+from teorell.storage.manifest import Manifest, digest, digest_of, version_of_teorell
+from teorell.storage.on_devices import devices_of, workers_of
 from teorell.storage.opening import begun, check_place, complete, finished, size_of, unchanged
 from teorell.storage.plan import contents_of
 from teorell.storage.slices import Population, population_of
@@ -111,6 +112,7 @@ def simulate_to(
     patients: int | None = None,
     chunk: int | None = None,
     executor: Any = None,
+    device: str | Sequence[str] | None = None,
     progress: bool | Progress | None = None,
     resume: bool = True,
     **options: Any,
@@ -137,6 +139,10 @@ def simulate_to(
     executor: None runs here, on all threads. Or an object whose `submit(function, *args)` returns
         futures (those of concurrent.futures, dask.distributed.Client): chunks run there, each on
         one thread unless `threads` is given, at most two a worker at a time; they are written here.
+    device: "cuda", "cuda:1" or the like, a list of them, or "cuda:all": each takes one chunk at a
+        time, while this process writes those before it; the store has the bytes that it has from
+        the CPU. With an executor a name, of a device as each worker counts them ("cuda": the first
+        of those in its CUDA_VISIBLE_DEVICES). None or "cpu" is the CPU.
     progress: True draws a bar; a callable is called with the patients done and all.
     resume: a store that was interrupted goes on where it stopped, if everything is as it was (what
         functions return is not compared); one that is finished stays as it is, and one that has
@@ -164,9 +170,12 @@ def simulate_to(
         parameters, regimen = parameters.parameters, parameters.regimen
     from_table(None, regimen, times)  # refuses tables
     whole = problem_of(model, None, None, times, outputs, progress=progress, **options)
+    devices = devices_of(device, executor)
     if executor is not None:
         check_executor(executor, model)
         options["threads"] = 1 if options.get("threads") is None else options["threads"]
+        if devices:
+            options["device"] = devices
     population = population_of(model, parameters, regimen, patients)
     contents = contents_of(whole, population, chunk)
     simulation = _simulation(whole, population, contents)
@@ -183,7 +192,8 @@ def simulate_to(
         with locked(store.path):
             with _writing(store):
                 manifest = begun(store, contents, simulation, resume)
-            _fill(store, contents, manifest, task, population, executor, progress)
+            with workers_of(executor, devices) as workers:
+                _fill(store, contents, manifest, task, population, workers, progress)
     return Stored(
         path=store.path,
         patients=population.patients,
@@ -281,17 +291,7 @@ def _simulation(whole: Problem, population: Population, contents: Contents) -> d
         "patients": contents.patients,
         "chunk": contents.chunk,
         "stored": sorted(contents.variables),
-        "version": _version(),
+        "version": version_of_teorell(),
         **options,
         **population.fingerprint(whole.model),
     }
-
-
-def _version() -> str:
-    """The version of teorell; "unknown" in the source tree."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("teorell")
-    except PackageNotFoundError:  # run from the source tree
-        return "unknown"

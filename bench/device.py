@@ -1,0 +1,337 @@
+"""What a CUDA device does, in under ten minutes: python bench/device.py --out DIR
+
+Checks values, gradients and statuses against the CPU; measures patients per second against the
+number of patients for A, B and the model of 110 states, forward and with the gradient by all
+parameters, interpreted and by kernels of the model's own text, beside the CPU, diffrax and nvQSP
+where they are installed (device_peers.py); counts what each call copies. rtol 1e-6, four oral doses
+in 48 h, 97 samples of one output; parameters lie on the device. Writes device.md, device.csv and
+device.png. Without a device it says so in one sentence, and ends with status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import compile_time
+import device_peers
+import numpy as np
+import teorell as tl
+from teorell import benchmark
+from teorell.benchmark import reference_models
+from teorell.device import compiler, devices
+from teorell.device.arrays import DeviceArray
+from teorell.device.devices import Device
+from teorell.device.driver import LEGACY_STREAM
+from teorell.device.memory import Memory
+
+CASES = ("A", "B", "110 states")
+KINDS = ("forward", "gradient")
+EXECUTORS = ("interpreter", "machine_code")
+SIZES = (1_000, 4_000, 16_000, 64_000, 256_000, 1_000_000)
+ON_CPU = 4_000  # patients
+CHECKED = 200  # patients
+ROUNDS = 3
+DRAWN = 5_000  # different patients; larger batches have them several times
+COUNTED = ("launch", "allocate", "write", "read", "zero")
+AIMS = {("A", "forward"): 1e6, ("B", "forward"): 250e3}  # patients/s on an H100 or H200
+
+
+class Case(NamedTuple):
+    """A model, its patients, and where doses go."""
+
+    name: str
+    model: tl.Model
+    drawn: dict[str, np.ndarray]
+    into: str
+    output: str
+
+    def people(self, n: int) -> dict[str, np.ndarray]:
+        return {name: np.resize(column, n) for name, column in self.drawn.items()}
+
+    def run(self, kind: str, parameters: Any, **options: Any) -> tuple[Any, Any]:
+        """(what is compared: arrays by name, the outcome of the patients)"""
+        regimen = tl.Regimen.bolus(100.0, into=self.into, every=12.0, doses=4)
+        given = (self.model, parameters, regimen, reference_models.TIMES, [self.output])
+        options |= {"rtol": 1e-6, "samples": "before"}
+        if kind == "forward":
+            solution = tl.simulate(*given[:4], outputs=[self.output], **options)
+            return {"values": solution.values, "steps": solution.steps}, solution
+        _, gradient = tl.value_and_grad(np.ones((1, 1, 1)), *given, **options)
+        return dict(gradient.parameters), gradient
+
+
+def case(name: str) -> Case:
+    if name in ("A", "B"):
+        made = {"A": reference_models.problem_a, "B": reference_models.problem_b}[name]()
+        return Case(
+            name, made, reference_models.population(name, DRAWN), "STO", made.output_names[0]
+        )
+    model, rng = compile_time.large_model(), np.random.default_rng(1)
+    varied = [each for each in model.parameter_names if each.startswith(("V_", "Q_", "fu_"))]
+    drawn = {
+        each: model.parameter_info(each).default * np.exp(rng.normal(0.0, 0.2, DRAWN))
+        for each in varied
+    }
+    return Case(name, model, drawn, "stomach", "cp_drug")
+
+
+class Counted:
+    """A driver whose calls are counted, with the bytes that go over."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+        self.reset()
+
+    def reset(self) -> None:
+        self.calls, self.bytes = dict.fromkeys(COUNTED, 0), {"write": 0, "read": 0}
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self.driver, name)
+        if name not in COUNTED:
+            return call
+
+        def counted(*arguments: Any) -> Any:
+            self.calls[name] += 1
+            if name in self.bytes:
+                array = arguments[0] if name == "read" else arguments[1]
+                self.bytes[name] += array.nbytes
+            return call(*arguments)
+
+        return counted
+
+
+def there(device: Device, given: dict[str, np.ndarray]) -> dict[str, DeviceArray]:
+    """Columns on the device, as a user of CuPy has them."""
+    found = {}
+    with device.driver.current(device.number), Memory(device) as memory:
+        for name, column in given.items():
+            place = memory.keep(memory.take(column.nbytes, f"parameter {name!r}"))
+            device.driver.write(place.address, column, LEGACY_STREAM)
+            found[name] = DeviceArray(device, place.address, column.shape, (8,), place, name)
+        device.driver.wait(LEGACY_STREAM)
+    return found
+
+
+def host(array: Any) -> np.ndarray:
+    return array.numpy() if isinstance(array, DeviceArray) else np.asarray(array)
+
+
+def check(one: Case, kind: str, executor: str, device: Device, n: int) -> dict[str, Any]:
+    """Against the CPU, bit by bit; the first call compiles."""
+    people = one.people(n)
+    here, went = one.run(kind, people)
+    begin = time.perf_counter()
+    found, outcome = one.run(kind, there(device, people), device=device.name, executor=executor)
+    seconds = time.perf_counter() - begin
+    worst = 0.0
+    for name, mine in here.items():
+        theirs = host(found[name])
+        same = (mine == theirs) | (np.isnan(mine) & np.isnan(theirs))
+        size = np.maximum(np.abs(mine), np.finfo(float).tiny)
+        worst = max(worst, float(np.where(same, 0.0, np.abs(theirs - mine) / size).max()))
+    statuses = int((host(outcome.status) != went.status).sum())
+    return {
+        "model": one.name, "what": kind, "executor": executor, "patients": n,
+        "first result, s": round(seconds, 2), "largest relative difference": worst,
+        "statuses that differ": statuses,
+    }  # fmt: skip
+
+
+def curve(
+    run: Callable[[int], Any], sizes: tuple[int, ...], ends: float, counted: Counted | None = None
+) -> Iterator[dict[str, Any]]:
+    """Of each size the rates of ROUNDS calls, after one that is not counted, while there is time:
+    until `ends`.
+    """
+    rate = 0.0
+    for n in sizes:
+        if rate and time.perf_counter() + (ROUNDS + 1) * n / rate > ends:
+            return
+        rounds = []
+        try:
+            for _ in range(ROUNDS + 1):
+                if counted is not None:
+                    counted.reset()
+                begin = time.perf_counter()
+                run(n)
+                rounds.append(n / (time.perf_counter() - begin))
+        except MemoryError as error:
+            print(f"    {n:,} patients: {error}")
+            return
+        rate = statistics.median(rounds[1:])
+        row = {
+            "patients": n, "patients/s": rate, "least": min(rounds[1:]), "greatest": max(rounds[1:])
+        }  # fmt: skip
+        if counted is not None:
+            row |= {
+                "launches": counted.calls["launch"], "bytes to it": counted.bytes["write"],
+                "bytes from it": counted.bytes["read"],
+            }  # fmt: skip
+        yield row
+
+
+def measure(
+    cases: list[Case], device: Device, counted: Counted, options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    curves = [(one, kind) for one in cases for kind in options.kinds]
+    peers = {} if options.no_peers else device_peers.PEERS
+
+    def add(one: Case, kind: str, where: str, found: Iterator[dict[str, Any]]) -> None:
+        for row in found:
+            rows.append({"model": one.name, "what": kind, "where": where, **row})
+            print(
+                f"{one.name:11}{kind:9}{where:24}{row['patients']:10,}{row['patients/s']:13,.0f} "
+                f"({row['least']:,.0f}-{row['greatest']:,.0f})", flush=True,
+            )  # fmt: skip
+
+    for number, (one, kind) in enumerate(curves):
+        left = options.ends - time.perf_counter()
+        share = left / (len(curves) - number) / (len(EXECUTORS) + 1 + len(peers))
+        given: dict[int, Any] = {}
+
+        def on_device(n: int, executor: str, one: Case = one, kind: str = kind) -> Any:
+            if n not in given:
+                given.clear()
+                given[n] = there(device, one.people(n))
+                counted.reset()
+            return one.run(kind, given[n], executor=executor)
+
+        for executor in EXECUTORS:
+            ends = time.perf_counter() + share
+            run = lambda n, executor=executor: on_device(n, executor)  # noqa: E731
+            add(one, kind, f"device, {executor}", curve(run, options.sizes, ends, counted))
+        given.clear()
+        on_cpu = lambda n, one=one, kind=kind: one.run(kind, one.people(n))  # noqa: E731
+        few = (min(ON_CPU, max(options.sizes)),)
+        add(one, kind, "CPU, all threads", curve(on_cpu, few, time.perf_counter() + share))
+        for name, peer in peers.items():
+            try:
+                found = peer(one.name, kind)
+                add(one, kind, name, curve(found, options.sizes, time.perf_counter() + share))
+            except device_peers.NotMeasured as reason:
+                print(f"{one.name:11}{kind:9}{name:24}not measured: {reason}")
+    return rows
+
+
+def clocks() -> str:
+    """As NVIDIA's own program tells them."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return "clocks not known (nvidia-smi is not here)"
+    fields = "clocks.sm,clocks.max.sm,clocks.mem,driver_version"
+    told = subprocess.run(
+        [program, f"--query-gpu={fields}", "--format=csv,noheader"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return f"{fields}: {told.stdout.strip() or told.stderr.strip()}"
+
+
+def label(device: Device) -> str:
+    driver = device.driver
+    return (
+        f"{driver.device_name(device.number)} ({device.architecture}, "
+        f"{driver.multiprocessors(device.number)} multiprocessors), driver for CUDA "
+        f"{driver.version() // 1000}.{driver.version() % 1000 // 10}, NVRTC "
+        f"{'.'.join(map(str, compiler.compiler_version()))}; {clocks()}; "
+        f"{benchmark.describe_machine()}"
+    )
+
+
+def written(rows: list[dict[str, Any]]) -> str:
+    """A table in Markdown."""
+    if not rows:
+        return "nothing\n"
+    names = list(dict.fromkeys(name for row in rows for name in row))
+
+    def cell(value: Any) -> str:
+        if isinstance(value, float):
+            return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+        return f"{value:,}" if isinstance(value, int) else str(value)
+
+    lines = [names, ["---"] * len(names), *([cell(row.get(n, "")) for n in names] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def draw(rows: list[dict[str, Any]], title: str, path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    shown = list(dict.fromkeys((row["model"], row["what"]) for row in rows))
+    figure, axes = pyplot.subplots(1, len(shown), figsize=(4.5 * len(shown), 4.5), squeeze=False)
+    for axis, (model, what) in zip(axes[0], shown, strict=True):
+        of_panel = [row for row in rows if (row["model"], row["what"]) == (model, what)]
+        for where in dict.fromkeys(row["where"] for row in of_panel):
+            line = [row for row in of_panel if row["where"] == where]
+            axis.loglog(
+                [row["patients"] for row in line], [row["patients/s"] for row in line], "o-",
+                label=where,
+            )  # fmt: skip
+        if (model, what) in AIMS:
+            axis.axhline(AIMS[model, what], color="grey", ls=":", label="aim (H100, H200)")
+        axis.set(title=f"{model}, {what}", xlabel="patients of a call", ylabel="patients/s")
+        axis.legend(fontsize=7)
+    figure.suptitle(title, fontsize=7, wrap=True)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--device", default="cuda", help="cuda, cuda:1 and the like")
+    parser.add_argument("--models", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="patients of a call")
+    parser.add_argument("--seconds", type=float, default=540.0, help="in all")
+    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("bench-results"))
+    options = parser.parse_args(arguments)
+    options.ends, options.sizes = time.perf_counter() + options.seconds, tuple(options.sizes)
+    missing = devices.driver_missing()
+    if missing is not None:
+        print(f"Nothing is measured: {missing}.", file=sys.stderr)
+        raise SystemExit(2)
+    counted = Counted(devices.load_driver())
+    devices.load_driver = lambda: counted  # type: ignore[assignment]
+    device = devices.open_device(devices.device_of(options.device) or 0)
+    title, cases = label(device), [case(name) for name in options.models]
+    print(f"{title}\n\nagainst the CPU, {min(CHECKED, max(options.sizes))} patients")
+    checks = []
+    for one in cases:
+        for kind in options.kinds:
+            for executor in EXECUTORS:
+                n = min(CHECKED, max(options.sizes))
+                checks.append(check(one, kind, executor, device, n))
+                print("  ".join(map(str, checks[-1].values())), flush=True)
+    print(f"\n{'':44}{'patients':>10}{'patients/s':>13}")
+    rows = measure(cases, device, counted, options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "device.md").write_text(
+        f"{title}\n\nAgainst the CPU:\n\n{written(checks)}\nPatients per second, median of "
+        f"{ROUNDS} calls (least, greatest):\n\n{written(rows)}"
+    )
+    with (options.out / "device.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["device", *dict.fromkeys(n for row in rows for n in row)])
+        writer.writeheader()
+        writer.writerows({"device": title, **row} for row in rows)
+    draw(rows, title, options.out / "device.png")
+    print(f"\nwritten: {options.out}/device.md, device.csv, device.png")
+    wrong = [c for c in checks if c["largest relative difference"] or c["statuses that differ"]]
+    if wrong:
+        raise SystemExit(f"{len(wrong)} checks differ from the CPU.")
+
+
+if __name__ == "__main__":
+    main()
