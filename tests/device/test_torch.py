@@ -238,7 +238,7 @@ def test_a_compiled_module(request: pytest.FixtureRequest) -> None:
 
 
 def test_a_module_in_two_places() -> None:
-    with pytest.raises(InputError, match=r"'ka' lies on device meta, 'km' on cpu \(nothing moves"):
+    with pytest.raises(InputError, match=r"'ka' lies on device meta, 'v' on cpu \(nothing moves"):
         simulator()(ka=torch.ones(3, device="meta"))
 
 
