@@ -12,11 +12,22 @@ import numpy as np
 import pytest
 import teorell as tl
 from arrays_there import Interface
-from device_case import REDUCTIONS, TIMES, N, doses, driver, here, lagged, model, people
+from device_case import (
+    REDUCTIONS,
+    TIMES,
+    N,
+    doses,
+    driver,
+    here,
+    lagged,
+    model,
+    people,
+    without_memory,
+)
 from fake_driver import FakeDriver
 from teorell.device import launch, recorded
 from teorell.device.arrays import DeviceArray
-from teorell.device.driver import NO_MEMORY, DriverError
+from teorell.device.driver import DriverError
 from teorell.engine.executors import instruction_sets
 from teorell.errors import InputError
 
@@ -278,31 +289,11 @@ def test_failures_are_told(driver: FakeDriver) -> None:
 
 def test_no_memory_at_any_allocation(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorded, "FIRST_ROOM", 40)
-    there = {name: Interface(driver, each) for name, each in people().items()}
-    given: Any = (weights(2), model(), there, doses(), TIMES, ["cp", "log"])
+    there = {name: Interface(driver, each) for name, each in people(4).items()}
+    given: Any = (weights(2, n=4), model(), there, doses(), TIMES, ["cp", "log"])
     options: Any = {"reductions": REDUCTIONS}
-    del driver.calls[:]
-    _, known = tl.value_and_grad(*given, **options)
-    expected = known.cpu()
-    del known
-    gc.collect()
-    allocations, allocate = len(driver.named("allocate")), driver.allocate
-    assert allocations > 20
-    for number in range(allocations):
-        left = [number]
-
-        def some(size: int, left: list[int] = left) -> int:
-            left[0] -= 1
-            if left[0] < 0:
-                raise DriverError("cuMemAlloc", NO_MEMORY)
-            return allocate(size)
-
-        monkeypatch.setattr(driver, "allocate", some)
-        with pytest.raises(MemoryError, match="cuda:0 has no memory for the "):
-            tl.value_and_grad(*given, **options)
-        gc.collect()
-        assert not driver.memory
-    monkeypatch.setattr(driver, "allocate", allocate)
+    expected = tl.value_and_grad(*given, **options)[1].cpu()
+    without_memory(driver, monkeypatch, lambda: tl.value_and_grad(*given, **options))
     same(tl.value_and_grad(*given, **options)[1], expected)
 
 

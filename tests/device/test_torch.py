@@ -158,6 +158,16 @@ def test_types_and_other_arrays(request: pytest.FixtureRequest) -> None:
         tl.simulate(model(), {"ka": torch.ones(3).half()}, doses(), TIMES)
 
 
+def test_times_of_maxima(there: FakeDriver) -> None:
+    inputs = given()
+    both = [tl.Cmax("cp", end=9.0), tl.Tmax("cp", end=9.0)]
+    found = tl.simulate(model(), inputs, doses(), reductions=both).reductions
+    torch.nan_to_num(found["cmax_cp"]).sum().backward(retain_graph=True)
+    assert inputs["v"].grad.abs().sum() > 0.0
+    with pytest.raises(InputError, match="no derivative of 'tmax_cp'"):
+        torch.nan_to_num(found["tmax_cp"]).sum().backward()
+
+
 def test_second_derivatives_raise(there: FakeDriver) -> None:
     inputs = given()
     values = tl.simulate(model(), inputs, doses(), TIMES).values
