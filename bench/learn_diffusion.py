@@ -34,6 +34,7 @@ from teorell.learn.diffusion.figures import (
 )
 from teorell.learn.diffusion.learner import DiffusionLearner
 from teorell.learn.diffusion.physics import limits_of_people, projected, violated
+from teorell.learn.diffusion.trajectory import curves_violated
 from teorell.learn.diffusion.vectors import Rows, column, real_people, rows_of
 from teorell.learn.report import Figure, Report
 from teorell.learn.trainer import load, train
@@ -46,6 +47,8 @@ NETWORKS = {
     "raw, z-scored + penalty 10": {"coordinates": "raw", "penalty": 10.0},
     "log-ratios": {"penalty": 0.0},
     "log-ratios + penalty 10": {"penalty": 10.0},
+    "raw, z-scored + trajectory 10": {"coordinates": "raw", "penalty": 0.0, "trajectory": 10.0},
+    "log-ratios + trajectory 10": {"penalty": 0.0, "trajectory": 10.0},
 }
 
 
@@ -86,13 +89,14 @@ def main() -> None:
         for kind in BASELINES:
             show(kind.name, of_baseline, kind, learner.people.rows, n, real, other)
     if "variants" in options.parts:
-        for name, changes in NETWORKS.items():
-            learner, network = trained(options, seed=0, **changes)
+        for name in options.networks:
+            learner, network = trained(options, seed=0, **NETWORKS[name])
             for title, rows in variants(name, network, learner.configuration.steps, n):
                 tolerance = ROUND if "projected" in title else None
                 show(title, fidelity_figures, title, rows, real, other, tolerance)
                 if title == name:
                     show(title, rates_of, title, rows)
+                show(title, rate_of_curves, title, rows)
 
 
 def arguments() -> argparse.Namespace:
@@ -104,6 +108,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", help="train these instead of loading")
     parser.add_argument("--config", default="shipped", choices=("tiny", "shipped"))
     parser.add_argument("--steps", type=int, help="of training; default: the configuration's")
+    parser.add_argument(
+        "--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="of the variants"
+    )
     parser.add_argument("--people", type=int, default=10_000)
     parser.add_argument("--exposed", type=int, default=50_000, help="people who are simulated")
     parser.add_argument("--rejection", type=int, default=400_000, help="draws by rejection")
@@ -159,6 +166,13 @@ def rates_of(title: str, rows: Rows, tolerance: float | None = None) -> list[Fig
     ]  # fmt: skip
     most = 100.0 * wilson(0, len(rows))[1]
     return [*found, Figure(f"{title}: others, % each", 0.0, len(rows), 0.0, most)]
+
+
+def rate_of_curves(title: str, rows: Rows) -> list[Figure]:
+    """Whose simulated clearance is more than the liver's blood can bring, in %."""
+    wrong = int(curves_violated(rows).sum())
+    low, high = (100.0 * each for each in wilson(wrong, len(rows)))
+    return [Figure(f"{title}: violate curves, %", 100.0 * wrong / len(rows), len(rows), low, high)]
 
 
 def variants(name: str, network: Any, steps: int, n: int) -> Iterator[tuple[str, Rows]]:

@@ -5,8 +5,8 @@ python bench/learn_transformer_real.py [CHECKPOINT ...] [--data ../shared/data] 
 Theophylline (12 people) and warfarin (32) of nlmixr2data, people one by one, structure "first-1";
 human studies of osp/ (plasma, adults, one compound given, no disease), their mean curves, structure
 "first-2" for oral doses and "iv-2" for others. Beside these, for comparison: "first-2" for people,
-the average over all oral structures of compartments, equally probable before, for people, and the
-whole-body decoder for all. All data are for checking alone.
+the average over all oral structures of compartments for people, and the whole-body decoder for all.
+All data are for checking alone.
 
 Chosen before any result was looked at: noise 0.15. Theophylline: the sample nearest to 1 h, and of
 the later ones the nearest to 5 h; warfarin: 9 and 24 h. A study of osp/ with n samples after its

@@ -29,14 +29,16 @@ class InputWarning(UserWarning):
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """A remedy for an unknown `name`: the nearest known one, whatever its case, else the list (cut
-    at ten).
+    """A remedy for an unknown `name`: the shortest known one that begins so, else the nearest one,
+    whatever its case, else the list (cut at ten).
     """
     names = list(known)
     folded: dict[str, str] = {}
     for each in names:
         folded.setdefault(each.casefold(), each)
-    near = difflib.get_close_matches(name.casefold(), folded, n=1)
+    wanted = name.casefold()
+    longer = [each for each in folded if len(wanted) > 2 and each.startswith(wanted)]
+    near = sorted(longer, key=len) or difflib.get_close_matches(wanted, folded, n=1)
     if near:
         return f"Did you mean {folded[near[0]]!r}?"
     if not names:

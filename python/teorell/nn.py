@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from teorell.arrays import check_tensor, is_tensor, numbers_or_tensor
 from teorell.derivatives import autograd_compiled as compiled
 from teorell.derivatives.autograd import common_type, constant, simulated
+from teorell.derivatives.tensors import lies_there, on_one_device, places_of
 from teorell.errors import InputError, suggestion
 from teorell.model import Model
 from teorell.schedule.given_doses import Given
@@ -47,6 +48,9 @@ class Simulator(nn.Module):
     `module(cl=tensor, regimen=regimen, times=times)` gives doses and times of this call, in place
     of the module's own: those of a mini-batch, of any number of patients. Numbers of the regimen
     may be tensors then, and have gradients. torch.compile breaks its graph at such a call.
+
+    `.to("cuda")` moves what it has, and simulations run there (docs/cuda.md); all that a call gives
+    lies there too, or are numbers.
 
     In state_dict a learnable cl is "learnable_cl", or "log_cl" if positive, a fixed one "fixed_cl".
     torch.compile takes the module whole (fullgraph=True); transforms of torch.func in compiled code
@@ -150,25 +154,27 @@ class Simulator(nn.Module):
                 "Give them by name, as module(cl=tensor) or module({'cl': tensor})."
             )
         given = self.parameter_values()
-        if parameters is not None and not isinstance(parameters, Mapping):
-            raise InputError(
-                f"the parameters of a Simulator are a {type(parameters).__name__} (names are "
-                "needed). Call it as module(cl=tensor), or with a mapping of names to tensors."
-            )
         check_people(self._recipe[0], parameters)
         for name, value in (*(parameters or {}).items(), *more.items()):
             self._check_known(name)
-            given[name] = (
-                value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            )
+            given[name] = value
+        given = on_one_device(given)
         given = dict(elementwise(self._recipe[0], given))
         for name, value in given.items():
-            check_tensor(value, f"parameter {name!r}")
+            check_tensor(value, f"parameter {name!r}", there=True)
         if regimen is not None or times is not None:
             return self._with_own(given, regimen, times)
-        inputs = [given.get(name, value).to(torch.float64) for name, value in self._constants]
+        places = places_of([name for name, _ in self._constants], given)
+        inputs = [
+            given.get(name, value).to(torch.float64)
+            for name, value in [self._constants[k] for k in places]
+        ]
+        whole = len(places) == len(self._constants)
         if not torch.compiler.is_compiling():
-            values, _, trace = simulated(self._problem, inputs)
+            problem = self._problem
+            if not whole:
+                problem = problem.by([problem.inputs[k] for k in places])
+            values, _, trace = simulated(problem, inputs)
             self._status = trace.raw.status
         elif compiled.inside_a_transform():
             raise NotImplementedError(
@@ -176,7 +182,8 @@ class Simulator(nn.Module):
                 "rules for it). Leave fullgraph=True out, and this part runs eagerly."
             )
         else:
-            values, self._status = compiled.simulate(self._number, inputs)
+            number = self._number if whole else compiled.part(self._number, places)
+            values, self._status = compiled.simulate(number, inputs)
         result: Tensor = values.to(common_type(list(given.values())))
         return result
 
@@ -198,13 +205,20 @@ class Simulator(nn.Module):
             outputs,
             **options,
         )
+        doses: list[Any] = [x for x in problem.given if is_tensor(x)]
+        if doses and any(map(lies_there, given.values())):
+            raise InputError(
+                "doses that are tensors on the CPU, and parameters on a device (nothing moves by "
+                "itself). Give doses as numbers, or the module .cpu()."
+            )
+        places = places_of([x.name if x.kind == "parameter" else "" for x in problem.inputs], given)
+        problem = problem.by([problem.inputs[k] for k in places])
         inputs: list[Tensor] = []
         for entry, value in zip(problem.inputs, problem.given, strict=True):
             own: Any = given.get(entry.name, value) if entry.kind == "parameter" else value
             inputs.append(own if is_tensor(own) else torch.tensor(own))
         values, _, trace = simulated(problem, [x.to(torch.float64) for x in inputs])
         self._status = trace.raw.status
-        doses: list[Any] = [x for x in problem.given if is_tensor(x)]
         result: Tensor = values.to(common_type([*given.values(), *doses]))
         return result
 

@@ -89,10 +89,10 @@ def simulate(
     numerically raises nothing: it has a status and NaN from the failing time on;
     `Solution.raise_for_status` turns that into an exception.
 
-    Where anything is a torch tensor (float64, float32, integers; on the CPU, read where it lies)
-    the values are one, in the type that the floating ones promote to. Torch differentiates them by
-    every floating tensor but `times`, backward and forward, under torch.func too
-    (docs/differentiation.md). A failed patient has gradient zero; a second derivative raises
+    Where anything is a torch tensor (float64, float32, integers; read where it lies, parameters on
+    a CUDA device too) the values are one, in the type that the floating ones promote to. Torch
+    differentiates them by every floating tensor but `times`, backward and forward, under torch.func
+    too (docs/differentiation.md). A failed patient has gradient zero; a second derivative raises
     NotImplementedError. Under torch.vmap all else in the solution is that of the patients of all
     runs, one run after the other. torch.compile leaves this function out of its graph;
     teorell.nn.Simulator goes in.
@@ -136,11 +136,11 @@ def simulate(
         from teorell.simulation.on_device import place_of, simulate_there
 
         place = place_of(device, problem)
-        if place is not None:
+        if place is not None and not any(map(is_tensor, problem.given)):
             return simulate_there(problem, place)
     if tensors or any(map(is_tensor, problem.given)):
         from teorell.derivatives.autograd import solve
 
         values, reduced, trace = solve(problem, problem.given)
-        return labelled(problem, trace.raw, values, trace.arrays, reduced)
+        return labelled(trace.problem, trace.raw, values, trace.arrays, reduced)
     return labelled(problem, problem.solve(problem.given))

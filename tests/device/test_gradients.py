@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import gc
 import math
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,8 @@ from arrays_there import Interface
 from device_case import REDUCTIONS, TIMES, N, doses, driver, here, lagged, model, people
 from fake_driver import FakeDriver
 from teorell.device import launch, recorded
-from teorell.device.arrays import DeviceArray, device_column
+from teorell.device.arrays import DeviceArray
 from teorell.device.driver import NO_MEMORY, DriverError
-from teorell.device.exact_total import total_there
 from teorell.engine.executors import instruction_sets
 from teorell.errors import InputError
 
@@ -325,31 +323,3 @@ def test_failures_of_the_driver_leave_nothing(driver: FakeDriver) -> None:
         assert not driver.memory
     driver.failing = {}
     compared(*given)
-
-
-@pytest.mark.parametrize(
-    "numbers",
-    [
-        np.random.default_rng(1).normal(size=3000) * 10.0 ** np.arange(-300, 300, 0.2),
-        [1e308, 1e308, -1e308, -1e308, 1.0, 5e-324, -1.0],
-        np.full(2000, 5e-324),
-        [-0.0],
-        [-3.0, 2.0**-1074, -(2.0**1023)],
-        np.full(5000, -0.1),
-    ],
-    ids=["all sizes", "huge ones that cancel", "smallest", "zero", "negative", "one thread's many"],
-)
-def test_sums_are_exactly_rounded(driver: FakeDriver, numbers: Any) -> None:
-    column = device_column(Interface(driver, numbers, stride=-2), "numbers")
-    assert total_there(column) == float(sum(map(Fraction, np.asarray(numbers).tolist())))
-
-
-def test_sums_of_what_is_not_finite(driver: FakeDriver) -> None:
-    def summed(*numbers: float) -> float:
-        return total_there(device_column(Interface(driver, numbers), "numbers"))
-
-    assert summed(1.0, math.inf) == math.inf
-    assert summed(-math.inf, 1.0) == -math.inf
-    assert math.isnan(summed(math.inf, -math.inf))
-    assert math.isnan(summed(1.0, math.nan))
-    assert summed(1e308, 1e308) == math.inf

@@ -16,6 +16,7 @@ import torch
 from teorell import InputError
 from teorell.learn.allometry import prediction
 from teorell.learn.allometry.anchors import fixed_exponent, rule_of_exponents, simple_allometry
+from teorell.learn.allometry.calibration import BANDS, calibration, calibration_picture, covered
 from teorell.learn.allometry.curves import CurveError, HumanCurves
 from teorell.learn.allometry.drug_head import DrugConfiguration, DrugPart
 from teorell.learn.allometry.drug_table import (
@@ -25,7 +26,7 @@ from teorell.learn.allometry.drug_table import (
     shipped_animals,
     shipped_humans,
 )
-from teorell.learn.allometry.learner import Allometry, covered
+from teorell.learn.allometry.learner import Allometry, organ_figures
 from teorell.learn.allometry.linear import (
     gaussian,
     gaussian_mean,
@@ -36,8 +37,10 @@ from teorell.learn.allometry.linear import (
 from teorell.learn.allometry.organ_head import OrganConfiguration, OrganPart
 from teorell.learn.allometry.organ_table import Organs, shipped_organs
 from teorell.learn.allometry.power_law import hierarchy, power_law
+from teorell.learn.allometry.scaling import scaling, scaling_picture
 from teorell.learn.allometry.structure import DESCRIPTORS, SCALES, descriptors
 from teorell.learn.allometry.trajectory import Trajectory
+from teorell.learn.report import Figure
 from teorell.learn.trainer import load, train
 from teorell.pbpk import MIDAZOLAM
 from teorell.pbpk.chemicals import chemical
@@ -228,8 +231,16 @@ def test_descriptors() -> None:
     assert nitro["negative charges"] == 0
     assert nitro["halogens"] == pytest.approx(1)
     assert nitro["polar hydrogens"] == pytest.approx(2)
-    with pytest.raises(InputError, match="has no atoms"):
-        descriptors("123")
+    for text, reason in (
+        ("123", "has no atoms"),
+        ("aspirin", "of 'aspirin'"),
+        ("C9H8O4", "of 'H8O4'"),
+        ("CC(C", "a branch is open"),
+        ("c1ccccc", "a ring is open"),
+        ("CC%10CC", "a ring is open"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            descriptors(text)
 
 
 def test_trajectories_solve_their_equation() -> None:
@@ -283,6 +294,34 @@ def test_intervals_cover_as_they_say(trained: tuple[Allometry, Any]) -> None:
     for level in (0.5, 0.9):
         share = covered(learner.drugs, unseen, "CL", level)[rows].mean()
         assert share == pytest.approx(level, abs=0.02)
+
+
+def test_a_calibration_holds_what_the_report_says(trained: tuple[Allometry, Any]) -> None:
+    learner, network = trained
+    shares = calibration(learner.drugs, learner.organs, network)
+    for share in shares.values():
+        assert (np.diff(share) >= 0).all()
+    told = {one.what: one.value for one in organ_figures(learner.organs, network.organs)}
+    assert shares["organs"][BANDS.index(0.9)] == told["organs: inside 90% intervals"]
+    unseen = learner.drugs.unseen(network.drugs, "CL")
+    rows = np.isfinite(learner.drugs.drugs.CL[:, 0]) & (measured(learner.drugs.drugs.CL) >= 1)
+    inside = covered(learner.drugs, unseen, "CL", 0.5)[rows].mean()
+    assert shares["CL"][BANDS.index(0.5)] == inside
+    drawn = calibration_picture(learner.drugs, learner.organs, network).axes[0].lines[1:]
+    for line, share in zip(drawn, shares.values(), strict=True):
+        assert line.get_ydata() == pytest.approx(100 * share)
+
+
+def test_more_drugs_help_and_the_picture_says_how_much() -> None:
+    drugs = shipped_animals()
+    figures = scaling(drugs, 0, folds=2)
+    told = {one.what: one.value for one in figures}
+    networks = [Figure(f"{x}, 2 species or more: GMFE, network", 2.0, 1) for x in ("CL", "VDss")]
+    panels = scaling_picture([*figures, *networks], len(drugs.names)).axes
+    for axes, target in zip(panels, ("CL", "VDss"), strict=True):
+        values = [told[f"{target}, linear models of {n} drugs: GMFE"] for n in (35, 70, 140, 281)]
+        assert axes.containers[0].lines[0].get_ydata() == pytest.approx(values)
+        assert values[-1] < values[0]
 
 
 # ---------------------------------------------------------------- what a user calls
@@ -394,6 +433,26 @@ def test_files_that_hold_no_table(tmp_path: Path, name: str, content: bytes, mes
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message):
         drugs_of(tmp_path / name)
+
+
+@pytest.mark.usefixtures("quick")
+def test_animals_unlike_those_of_the_training() -> None:
+    """Beyond all rats of the training there is a warning, a thousandfold beyond them no answer."""
+    most = 10 ** np.nanmax(shipped_animals().CL[:, 1])
+    prediction.predict({"rat_CL_mL_min_kg": [most]})
+    with pytest.warns(tl.InputWarning, match=r"rat_CL_mL_min_kg of row 1 .* extrapolation"):
+        prediction.predict({"rat_CL_mL_min_kg": [1.0, 1.1 * most, None]})
+    with pytest.raises(InputError, match=r"row 1 is 1e\+12 .* Look at its unit"):
+        prediction.predict({"dog_CL_mL_min_kg": [1.0, 1e12]})
+    with pytest.raises(InputError, match=r"monkey_VDss_L_kg of row 0 is 1e-09"):
+        prediction.predict({"monkey_VDss_L_kg": [1e-9]})
+
+
+def test_a_table_with_row_numbers_says_how_to_write_it(tmp_path: Path) -> None:
+    pd.DataFrame(RAT).to_csv(tmp_path / "numbered.csv")
+    for table in (tmp_path / "numbered.csv", RAT | {"": [0]}):
+        with pytest.raises(InputError, match="Write the table with index=False"):
+            drugs_of(table)
 
 
 def test_species_are_in_order_of_mass() -> None:

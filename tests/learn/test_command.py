@@ -28,6 +28,8 @@ def test_train_and_evaluate(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     assert main(["evaluate", "here/weights.safetensors"]) == 0
     again = capsys.readouterr().out
     assert again.strip() in first.out  # the same figures
+    assert main(["evaluate", "here/weights.safetensors", "--people", "9"]) == 2
+    assert "small is evaluated on all that there are" in capsys.readouterr().err
     assert main(command) == 0  # it is trained: nothing but the report
     assert main([*command, "--seed", "1"]) == 2
     assert "Name another folder" in capsys.readouterr().err

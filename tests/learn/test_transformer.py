@@ -13,7 +13,8 @@ from teorell import InputError
 from teorell.learn.configuration import Training
 from teorell.learn.trainer import SHIPPED, WEIGHTS, load, train
 from teorell.learn.transformer import forecast
-from teorell.learn.transformer.figures import forecasts, held_out, table
+from teorell.learn.transformer.calibration import held
+from teorell.learn.transformer.figures import case, forecasts, held_out, table
 from teorell.learn.transformer.floors import floor, maximum
 from teorell.learn.transformer.inference import answers
 from teorell.learn.transformer.learner import Transformer
@@ -137,14 +138,41 @@ def test_a_report_is_of_patients_never_trained_on_and_has_the_same_figures_again
     assert not np.intersect1d(
         given.logs, [learner.studies(k, TRAINING).logs for k in range(3)]
     ).size
-    figures = table("case", learner, network, ("single",), 3, 0)
-    assert figures == table("case", learner, network, ("single",), 3, 0)
+    found = case("case", learner, network, ("single",), 3, 0)
+    figures = table(found)
+    assert figures == table(case("case", learner, network, ("single",), 3, 0))
     by_name = {one.what: one for one in figures}
     for one in figures:
         assert np.isfinite(one.value)
         if one.low is not None and one.high is not None:
             assert one.low <= one.value <= one.high
     assert by_name["case: log-RMSE, direct"].value > by_name["case: log-RMSE, weighed"].value
+    for who, (bands, shares) in held(found).items():  # the picture holds what the table says
+        for band in (0.5, 0.9):
+            share = shares[0, np.argmin(np.abs(np.array(bands) - band))]
+            told = by_name[f"case: {who}, in {band:.0%} band"].value
+            assert share == pytest.approx(told, abs=1e-12)
+        assert (np.diff(shares[0][np.argsort(bands)]) >= 0).all()
+
+
+def test_the_pictures_of_a_report_hold_what_it_says(tmp_path: Path) -> None:
+    learner = Transformer(replace(TINY, structures=("iv-1",), kinds=("single",)))
+    learner = learner.evaluating(4)
+    torch.manual_seed(0)
+    report = learner.report(learner.network().eval())
+    by_name = {one.what: one for one in report.figures}
+    assert len(by_name) == len(report.figures)
+    assert {one.n for one in report.figures if "log-RMSE" in one.what} == {4}
+    written = report.write(tmp_path)
+    assert {path.stem for path in written} == {"figures", "forecasts", "calibration", "scaling"}
+    assert all(path.stat().st_size for path in written)
+    by_samples = ["0 samples", "1 sample", "2 samples", "4 samples", "6 samples"]
+    companions = ["2 samples", *(f"2 samples, {k} companion{'s' * (k > 1)}" for k in (1, 2, 3))]
+    panels = report.pictures["scaling"]().axes
+    for axes, cases in zip(panels, (by_samples, companions), strict=True):
+        for who, drawn in zip(("weighed", "direct", "population"), axes.containers, strict=True):
+            told = [by_name[f"{name}: log-RMSE, {who}"].value for name in cases]
+            assert drawn.lines[0].get_ydata() == pytest.approx(told)
 
 
 def test_the_solver_and_the_prior_decide_not_a_network_that_has_learned_nothing() -> None:

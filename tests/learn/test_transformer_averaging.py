@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from teorell import InputError
 from teorell.arrays import Array
 from teorell.learn.transformer import forecast
-from teorell.learn.transformer.averaging import ROUTES, chosen, pooled
+from teorell.learn.transformer.averaging import ROUTES, SATURABLE, before, chosen, pooled
 from teorell.learn.transformer.decoding import log_likelihood
 from teorell.learn.transformer.mixture import gaussian, joined, prior
 from teorell.learn.transformer.structures import COMPARTMENTS, STRUCTURES
@@ -25,6 +25,7 @@ MEASURED = np.log([[2.2, 1.0]])
 NOISE, LIMIT, BELOW = np.array([0.2]), np.array([-30.0]), np.zeros((1, 2), bool)
 MASK = torch.ones(1, 1, dtype=torch.float64)
 ALL = [each.name for each in STRUCTURES]
+EQUAL = np.zeros((2, 1))
 DOSE = {"time": [0.0], "amount": [100.0]}
 
 
@@ -76,7 +77,7 @@ def test_two_structures_are_averaged_as_on_a_grid() -> None:
     total = sum(evidence for evidence, _, _ in grids)
     exact = [evidence / total for evidence, _, _ in grids]
     each = [by_weights(volume, draws=4000, seed=k) for k, volume in enumerate(volumes)]
-    whole, found = pooled(each)
+    whole, found = pooled(each, EQUAL)
     error = exact[0] * exact[1] * math.hypot(*(float(one.evidence_error()[0]) for one in each))
     assert 0.05 < exact[0] < 0.95
     assert abs(found[0, 0] - exact[0]) < 4 * error
@@ -93,7 +94,7 @@ def test_two_structures_are_averaged_as_on_a_grid() -> None:
 def test_two_identical_structures_are_one() -> None:
     """One half each, the same forecast, and draws worth twice as many."""
     one = by_weights(40.0)
-    whole, found = pooled([one, one])
+    whole, found = pooled([one, one], EQUAL)
     np.testing.assert_allclose(found, 0.5)
     np.testing.assert_allclose(whole.mean(), one.mean())
     assert whole.effective[0] == pytest.approx(2 * one.effective[0])
@@ -101,6 +102,48 @@ def test_two_identical_structures_are_one() -> None:
     assert whole.log_evidence[0] == pytest.approx(one.log_evidence[0])
     levels = (0.05, 0.5, 0.95)
     np.testing.assert_allclose(whole.quantiles(levels), one.quantiles(levels), atol=0.01)
+
+
+def test_what_was_more_probable_before_stays_so_in_proportion() -> None:
+    """By Bayes' rule; and the evidence is the mean of both, by these probabilities."""
+    each = [by_weights(40.0), by_weights(33.0)]
+    equal, odds = pooled(each, EQUAL)[1], np.array([[0.9], [0.1]])
+    whole, found = pooled(each, np.log(7 * odds))
+    np.testing.assert_allclose(found[0] / found[1], 9 * equal[0] / equal[1])
+    logs = [one.log_evidence[0] for one in each]
+    assert whole.log_evidence[0] == pytest.approx(np.log(odds[:, 0] @ np.exp(logs)))
+
+
+def test_saturable_structures_are_less_probable_before() -> None:
+    shares = np.exp(before(chosen(("first-1", "first-2", "first-1-mm"), ALL)))
+    np.testing.assert_allclose(shares, [0.45, 0.45, SATURABLE])
+    for one in ("oral", "iv", ("oral", "oral-whole-body")):
+        what = chosen(one, ALL)
+        shares = np.exp(before(what))
+        assert shares.sum() == pytest.approx(1.0)
+        assert shares[[each.saturable for each in what]].sum() == pytest.approx(SATURABLE)
+    np.testing.assert_allclose(np.exp(before(chosen(("first-1-mm", "zero-1-mm"), ALL))), 0.5)
+
+
+def test_companions_tell_which_structure_is_probable() -> None:
+    """One late sample tells nothing of absorption; a companion with early ones does, whom both
+    structures fit with other parameters; of two it is the same in either order, nearly.
+    """
+    times = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 12.0])
+    early = {"time": times, "concentration": curve(times, transit=True)}
+    late = {"time": [10.0], "concentration": curve(np.array([10.0]), transit=True)}
+    both = ("first-1", "transit-1")
+
+    def share(*companions: Any) -> float:
+        told = [(DOSE, each, None) for each in companions]
+        found = forecast(DOSE, late, [24.0], structure=both, noise=0.05, companions=told)
+        assert sum(found.structures.values()) == pytest.approx(1.0)
+        return found.structures["transit-1"]
+
+    assert 0.2 < share() < 0.8
+    assert share(early) > 0.99
+    assert share(late, early) > 0.99
+    assert share(early, late) > 0.99
 
 
 def test_draws_never_taken_and_structures_without_weight_count_for_nothing() -> None:
@@ -114,7 +157,7 @@ def test_draws_never_taken_and_structures_without_weight_count_for_nothing() -> 
         weights=np.full((3, 2), np.nan), effective=np.zeros(2), taken=np.array([3, 1]),
         log_evidence=np.full(2, -np.inf),
     )  # fmt: skip
-    whole, found = pooled([fine, lost])
+    whole, found = pooled([fine, lost], EQUAL)
     assert found[:, 0].tolist() == [1.0, 0.0]
     assert whole.effective.tolist() == [2.0, 0.0]
     assert whole.taken.tolist() == [5, 3]

@@ -522,6 +522,7 @@ def test_hill_with_a_small_exponent() -> None:
 def test_suggestions_ignore_case() -> None:
     assert suggestion("CL", ["ka", "cl"]) == "Did you mean 'cl'?"
     assert suggestion("vmax", ["VMAX", "Km"]) == "Did you mean 'VMAX'?"
+    assert suggestion("rat_CL", ["rat_fup", "rat_CL_mL_min"]) == "Did you mean 'rat_CL_mL_min'?"
     assert suggestion("zzz", ["Km"]) == "Known: Km."
     assert suggestion("zzz", []) == "There are none yet."
 

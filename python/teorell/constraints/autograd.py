@@ -18,8 +18,9 @@ from teorell.arrays import is_on_device
 from teorell.constraints.declared import Declared
 from teorell.constraints.penalty import penalty_program
 from teorell.constraints.quantities import is_there
-from teorell.derivatives.autograd import batched, common_type, numpy_of
+from teorell.derivatives.autograd import batched, common_type
 from teorell.derivatives.once import Last
+from teorell.derivatives.tensors import numpy_of
 from teorell.engine.columns import run_columns
 from teorell.lowering.columns import ColumnProgram
 from teorell.torch_compile import eager

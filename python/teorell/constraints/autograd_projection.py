@@ -21,8 +21,9 @@ from teorell.constraints.nearest import TOLERANCE
 from teorell.constraints.projection import Projection, no_derivative_there, project
 from teorell.constraints.quantities import column_there, is_there
 from teorell.constraints.rounding import inward
-from teorell.derivatives.autograd import common_type, numpy_of
+from teorell.derivatives.autograd import common_type
 from teorell.derivatives.once import Last
+from teorell.derivatives.tensors import numpy_of
 from teorell.errors import InputError
 from teorell.torch_compile import eager
 

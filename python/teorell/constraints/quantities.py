@@ -98,7 +98,7 @@ def arrays_of(columns: Sequence[Any]) -> list[Array]:
     result: list[Array] = []
     for column in columns:
         if is_tensor(column):
-            from teorell.derivatives.autograd import numpy_of
+            from teorell.derivatives.tensors import numpy_of
 
             result.append(numpy_of(column).astype(np.float64))
         else:

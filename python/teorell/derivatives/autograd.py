@@ -6,9 +6,10 @@ tangent). What these two would have to give next, second derivatives, does not e
 and nothing is zero in silence. Under torch.vmap the mapped dimension becomes more patients, so one
 call solves all of them. (autograd_compiled.py serves torch.compile.)
 
-The Functions know one type, float64 on the CPU, of shape () or (patients,), or (rows,) of a column
-of doses, which NumPy reads where it lies; torch converts others, and its conversion has a
-derivative. Under a transform nobody can read a tensor before `forward` runs: all here looks at
+The Functions know one type, float64, of shape () or (patients,), or (rows,) of a column of doses,
+which is read where it lies, on the CPU or a CUDA device; torch converts others, and its conversion
+has a derivative. On a device nothing of this moves, and no steps are kept between the two passes.
+ Under a transform nobody can read a tensor before `forward` runs: all here looks at
 shapes and types alone, and `Problem.solve`, called by `forward`, looks at the values.
 """
 
@@ -17,13 +18,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
+from teorell.arrays import is_on_device
 from teorell.derivatives.kept_memory import kept_memory
 from teorell.derivatives.once import Last
+from teorell.derivatives.tensors import numpy_of, read, runner_of, tensor_of, tensors_of
 from teorell.errors import InputError
 from teorell.torch_compile import eager
 
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PullBack", "PushForward", "Simulate", "Trace", "common_type", "constant", "solve"]
 
-PROXY = torch._C._TorchDispatchModeKey.PROXY  # make_fx runs in this mode
-
 
 class Trace:
     """What the solver read and said in `forward`.
@@ -43,12 +43,13 @@ class Trace:
     Under vmap it is of all mapped patients, those of the first run first.
     """
 
-    arrays: list[Array]
+    problem: Problem  # as a function of what was a tensor
+    arrays: list[Any]  # the numbers of these inputs, NumPy or DeviceArray
     raw: Raw
     keep: int = 0  # bytes of accepted steps to keep for the backward pass
 
 
-def solve(problem: Problem, given: Sequence[Array | Tensor]) -> tuple[Tensor, Tensor, Trace]:
+def solve(problem: Problem, given: Sequence[Any]) -> tuple[Tensor, Tensor, Trace]:
     """Values and reductions at the given inputs, differentiable, and the trace of the run.
 
     given: one float64 array or tensor an input of the problem, () or (patients,), as
@@ -58,8 +59,8 @@ def solve(problem: Problem, given: Sequence[Array | Tensor]) -> tuple[Tensor, Te
     Raises InputError as Problem.solve does; a derivative of second order raises NotImplementedError
     when it is asked for.
     """
-    inputs = [(x if isinstance(x, Tensor) else torch.tensor(x)).to(torch.float64) for x in given]
-    values, reduced, trace = simulated(problem, inputs)
+    of_tensors, inputs = tensors_of(problem, given)
+    values, reduced, trace = simulated(of_tensors, inputs)
     wanted = common_type([x for x in given if isinstance(x, Tensor)])
     return values.to(wanted), reduced.to(wanted), trace
 
@@ -67,6 +68,7 @@ def solve(problem: Problem, given: Sequence[Array | Tensor]) -> tuple[Tensor, Te
 def simulated(problem: Problem, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Trace]:
     """The same of float64 tensors, in float64; steps are kept where a backward pass may come."""
     trace = Trace()
+    trace.problem = problem
     if torch.is_grad_enabled() and any(x.requires_grad for x in inputs):
         trace.keep = kept_memory()
     values, reduced = Simulate.apply(problem, trace, *inputs)
@@ -110,9 +112,10 @@ class Simulate(Function):
     @staticmethod
     @eager
     def forward(problem: Problem, trace: Trace, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        trace.arrays = [numpy_of(x) for x in inputs]
-        trace.raw = problem.solve(trace.arrays, trace.keep)
-        return torch.from_numpy(trace.raw.values), torch.from_numpy(trace.raw.reduced)
+        trace.arrays = _read(problem, inputs)
+        trace.raw = runner_of(problem, inputs).solve(trace.arrays, trace.keep)
+        like = inputs[0]
+        return tensor_of(trace.raw.values, like), tensor_of(trace.raw.reduced, like)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -129,7 +132,7 @@ class Simulate(Function):
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         if all(each is None for each in cotangents):
             return None, None, *(None for _ in ctx.saved_tensors)
-        zero = torch.zeros((), dtype=torch.float64)
+        zero = ctx.saved_tensors[0].new_zeros(())
         both = (
             zero.expand(s) if c is None else c for c, s in zip(cotangents, ctx.shapes, strict=True)
         )
@@ -163,11 +166,11 @@ class PullBack(Last):
     def forward(
         problem: Problem, kept: Raw | None, cotangent: Tensor, reduced: Tensor, *inputs: Tensor
     ) -> tuple[Tensor, ...]:
-        of_reductions = numpy_of(reduced) if problem.reductions else None
-        gradients, _ = problem.pull_back(
-            [numpy_of(x) for x in inputs], numpy_of(cotangent), of_reductions, kept=kept
+        of_reductions = read(reduced, "a cotangent") if problem.reductions else None
+        gradients, *_ = runner_of(problem, inputs).pull_back(
+            _read(problem, inputs), read(cotangent, "a cotangent"), of_reductions, kept=kept
         )
-        return tuple(torch.from_numpy(np.asarray(each)) for each in gradients)
+        return tuple(tensor_of(each, inputs[0]) for each in gradients)
 
     @staticmethod
     def vmap(
@@ -204,11 +207,11 @@ class PushForward(Last):
     @eager
     def forward(problem: Problem, *tensors: Tensor | None) -> tuple[Tensor, Tensor]:
         inputs, tangents = tensors[: len(tensors) // 2], tensors[len(tensors) // 2 :]
-        arrays = [numpy_of(x) for x in inputs if x is not None]
-        _, *derivatives = problem.push_forward(
-            arrays, [None if x is None else numpy_of(x) for x in tangents]
+        given = [x for x in inputs if x is not None]
+        _, *derivatives = runner_of(problem, given).push_forward(
+            _read(problem, given), [None if x is None else read(x, "a tangent") for x in tangents]
         )
-        values, reduced = map(torch.from_numpy, derivatives)
+        values, reduced = (tensor_of(each, given[0]) for each in derivatives)
         return values, reduced
 
     @staticmethod
@@ -220,32 +223,20 @@ class PushForward(Last):
         return by_run(PushForward.apply(problem.repeat(size), *folded), size)
 
 
+def _read(problem: Problem, inputs: Sequence[Tensor]) -> list[Any]:
+    """The numbers of the inputs, where they lie."""
+    if not any(map(is_on_device, inputs)):
+        return [numpy_of(x) for x in inputs]
+    return [
+        read(x, f"{entry.kind} {entry.name!r}")
+        for entry, x in zip(problem.inputs, inputs, strict=True)
+    ]
+
+
 def by_run(both: tuple[Tensor, Tensor], size: int) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
     """Values and reductions with the runs as first dimension, and which dimension that is."""
     values, reduced = (x.reshape(size, x.shape[0] // size, *x.shape[1:]) for x in both)
     return (values, reduced), (0, 0)
-
-
-def numpy_of(tensor: Tensor) -> Array:
-    """A view of the tensor's numbers, float64, any strides.
-
-    TypeError where torch only pretends to compute.
-    """
-    traced = (
-        torch._C._get_tracing_state() is not None or torch._C._get_dispatch_mode(PROXY) is not None
-    )
-    reason = "torch is tracing" if traced else ""
-    try:
-        result: Array = tensor.numpy(force=True)
-    except RuntimeError as error:  # a fake tensor, or the vmap that torch had before torch.func
-        reason = reason or str(error).partition("\n")[0]
-    if reason:
-        raise TypeError(
-            f"a tensor has no numbers to simulate with ({reason}). Call teorell outside of "
-            "make_fx, jit.trace and linearize, map with torch.func.vmap, and compile "
-            "teorell.nn.Simulator."
-        )
-    return result
 
 
 def batched(tensor: Tensor, dim: int | None, size: int) -> Tensor:

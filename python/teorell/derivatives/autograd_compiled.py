@@ -12,21 +12,24 @@ from __future__ import annotations
 
 import itertools
 from typing import Any, NoReturn
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from teorell.derivatives.autograd import numpy_of
 from teorell.derivatives.once import no_second_derivatives
+from teorell.derivatives.tensors import read, runner_of, tensor_of
 from teorell.errors import InputError
 from teorell.simulation.problem import Problem
 
-__all__ = ["inside_a_transform", "pull_back", "register", "simulate"]
+__all__ = ["inside_a_transform", "part", "pull_back", "register", "simulate"]
 
 _numbers = itertools.count()
 _problems: WeakValueDictionary[int, Problem] = WeakValueDictionary()
+# problem -> places of inputs -> the problem of these alone, and its number
+_parts: WeakKeyDictionary[Problem, dict[tuple[int, ...], tuple[int, Problem]]] = WeakKeyDictionary()
 
 
 def register(problem: Problem) -> int:
@@ -51,6 +54,19 @@ def registered(number: int) -> Problem:
 
 
 @torch.compiler.assume_constant_result
+def part(number: int, places: tuple[int, ...]) -> int:
+    """The number of that problem as a function of some of its inputs: the others are as given. It
+    is known for as long as that problem is.
+    """
+    whole = registered(number)
+    known = _parts.setdefault(whole, {})
+    if places not in known:
+        some = whole.by([whole.inputs[k] for k in places])
+        known[places] = register(some), some
+    return known[places][0]
+
+
+@torch.compiler.assume_constant_result
 def inside_a_transform() -> bool:
     """While torch.compile follows the code: does a transform of torch.func enclose this place?"""
     result: bool = torch._C._are_functorch_transforms_active()
@@ -61,7 +77,8 @@ def inside_a_transform() -> bool:
 def simulate(problem: int, inputs: list[Tensor]) -> tuple[Tensor, Tensor]:
     """The values (patients, times, outputs), float64, and the status (patients,), int32.
 
-    problem: its number. inputs: one tensor an input of the problem, () or (patients,).
+    problem: its number. inputs: one tensor an input of the problem, () or (patients,), all on one
+    device, where the values come to lie; the status lies on the CPU.
     """
     if forward_ad._current_level >= 0:
         raise NotImplementedError(
@@ -69,28 +86,36 @@ def simulate(problem: int, inputs: list[Tensor]) -> tuple[Tensor, Tensor]:
             "torch.compile out, or put torch.func.jvp and jacfwd around teorell.simulate in eager "
             "mode."
         )
-    raw = registered(problem).solve([numpy_of(x) for x in inputs])
-    return torch.from_numpy(raw.values), torch.from_numpy(raw.status)
+    known = registered(problem)
+    raw = runner_of(known, inputs).solve([read(x) for x in inputs])
+    status = torch.from_numpy(raw.status)
+    return (tensor_of(raw.values, inputs[0]) if inputs else torch.from_numpy(raw.values)), status
 
 
 @torch.library.custom_op("teorell::pull_back", mutates_args=())
 def pull_back(problem: int, inputs: list[Tensor], cotangent: Tensor) -> list[Tensor]:
     """The gradients of the inputs, each in its shape, for a cotangent of the values."""
-    gradients, _ = registered(problem).pull_back([numpy_of(x) for x in inputs], numpy_of(cotangent))
-    return [torch.tensor(each) for each in gradients]
+    gradients, *_ = runner_of(registered(problem), inputs).pull_back(
+        [read(x) for x in inputs], read(cotangent)
+    )
+    return [
+        torch.tensor(each) if isinstance(each, np.ndarray) else tensor_of(each, inputs[0])
+        for each in gradients
+    ]
 
 
 @simulate.register_fake
 def _(problem: int, inputs: list[Tensor]) -> tuple[Tensor, Tensor]:
     known = registered(problem)
     patients = known.patients_of([x.shape for x in inputs])
-    values = torch.empty(known.shape(patients), dtype=torch.float64)
+    device = inputs[0].device if inputs else None
+    values = torch.empty(known.shape(patients), dtype=torch.float64, device=device)
     return values, torch.empty(patients, dtype=torch.int32)
 
 
 @pull_back.register_fake
 def _(problem: int, inputs: list[Tensor], cotangent: Tensor) -> list[Tensor]:
-    return [torch.empty(x.shape, dtype=torch.float64) for x in inputs]
+    return [torch.empty(x.shape, dtype=torch.float64, device=x.device) for x in inputs]
 
 
 def _keep(ctx: Any, inputs: tuple[int, list[Tensor]], output: tuple[Tensor, Tensor]) -> None:

@@ -47,6 +47,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "the weights that come with the package",
     )  # fmt: skip
     evaluate.add_argument("--out", type=Path, default=None, help="folder for tables and pictures")
+    evaluate.add_argument(
+        "--people", type=int, default=None, metavar="N", help="how many people a figure is of, "
+        "where that can be chosen (default: as many as its configuration says)",
+    )  # fmt: skip
     evaluate.set_defaults(run=_evaluate)
 
 
@@ -82,6 +86,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from teorell.learn.trainer import load
 
     learner, network = load(options.checkpoint)
+    if options.people is not None:
+        learner = learner.evaluating(options.people)
     _show(learner.report(network), options.out)
     return 0
 

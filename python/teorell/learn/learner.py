@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -30,7 +31,8 @@ class Learner(ABC):
 
     configuration: a frozen dataclass of plain values (numbers, text, tuples of such, dataclasses of
         such) whose field `training` is a Training. It is saved with the weights, and enough to make
-        the learner again.
+        the learner again. A field `evaluated`, where there is one, says how many people figures are
+        of.
 
     All that is random comes from `configuration.training.seed` and the step: `batch` draws by
     `randomness.generator(seed, step)`, and what `network` and `loss` draw from torch's own
@@ -69,6 +71,17 @@ class Learner(ABC):
     def held_out(self) -> Any | None:
         """A batch that is never trained on, for the learning curve; None for no such."""
         return None
+
+    def evaluating(self, people: int) -> Learner:
+        """This learner, with figures of so many people. Raises InputError if it has no such choice,
+        and for too few.
+        """
+        if not hasattr(self.configuration, "evaluated"):
+            raise InputError(
+                f"people is {people} ({self.name} is evaluated on all that there are). Leave it "
+                "out."
+            )
+        return type(self)(replace(self.configuration, evaluated=people))
 
     @abstractmethod
     def report(self, network: nn.Module) -> Report:

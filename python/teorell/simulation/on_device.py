@@ -46,7 +46,7 @@ def _there(problem: Problem) -> Iterator[DeviceArray | Lying]:
         if isinstance(value, DeviceArray):
             yield value
         elif is_on_device(value):  # a tensor, which is not read yet
-            yield Lying(f"parameter {name!r}", open_device(value.device.index))
+            yield Lying(f"parameter {name!r}", open_device(value.device.index or 0))
 
 
 def simulate_there(problem: Problem, device: Device) -> Solution:

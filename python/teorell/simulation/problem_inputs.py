@@ -10,17 +10,20 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
+import numpy as np
+
 from teorell.arrays import Array, agree, check_bounds, is_on_device, numbers
 from teorell.errors import InputError
 from teorell.model import Model
 from teorell.progress import Progress
+from teorell.schedule.dose import Dose
 from teorell.schedule.dose_columns import DoseColumns
 from teorell.schedule.dose_table import DoseTable
 from teorell.schedule.given_doses import Given, check_regimen
 from teorell.schedule.record_times import RecordTimes
 from teorell.schedule.regimen import Regimen
 from teorell.simulation.core_call import CoreCall, core_call
-from teorell.simulation.inputs import Input, inputs_of, lines_of
+from teorell.simulation.inputs import Input, given_fields, inputs_of, lines_of
 from teorell.simulation.parameters import ParameterColumns
 from teorell.simulation.reductions import NONE, Reductions
 
@@ -80,7 +83,7 @@ class ProblemInputs:
 
     def repeat(self: _Same, times: int) -> _Same:
         """The same for `times` copies of the patients, one after the other; arrays of that length
-        come with the inputs.
+        come with the inputs, those of other numbers are repeated.
         """
         if self.columns.steps:
             raise NotImplementedError(
@@ -94,11 +97,28 @@ class ProblemInputs:
             regimen = regimen.repeated(times) if regimen.patients > 1 else regimen
         elif not isinstance(regimen, Regimen | None):
             regimen = list(regimen) * times
+        elif regimen is not None:
+            lines = enumerate(regimen.lines)
+            regimen = Regimen(tuple(self._line_repeated(k, line, times) for k, line in lines))
         at = at.repeated(times) if isinstance(at, RecordTimes) else at
         columns = self.columns
         if columns.people is not None:
             columns = replace(columns, people=columns.people.repeated(times))
+        fixed = [Input("parameter", name) not in self.inputs for name in columns.names]
+        values = tuple(
+            np.tile(value, times) if own and value.ndim else value
+            for own, value in zip(fixed, columns.values, strict=True)
+        )
+        columns = replace(columns, values=values)
         return replace(self, columns=columns, regimen=regimen, times=at, reductions=reductions)
+
+    def _line_repeated(self, number: int, line: Dose, times: int) -> Dose:
+        fields = {
+            name: np.tile(each, times)
+            for name in given_fields(line)
+            if Input("dose", name, number) not in self.inputs and (each := getattr(line, name)).ndim
+        }
+        return line.filled(fields) if fields else line
 
     def patients_of(self, shapes: Sequence[tuple[int, ...]]) -> int:
         """The number of patients that follows from the shapes of the inputs' arrays, which may be

@@ -43,8 +43,8 @@ class There:
     problem: Problem
     device: Device
 
-    def solve(self, arrays: Sequence[Numbers]) -> Raw:
-        """As Problem.solve: values and reductions are DeviceArrays."""
+    def solve(self, arrays: Sequence[Numbers], keep: int = 0) -> Raw:
+        """As Problem.solve: values and reductions are DeviceArrays. No steps are kept."""
         call = self._call(arrays)
         with reporting(self.problem.progress, call.batch.patients) as report:
             raw = solve(call.batch, self.device, progress=report, **self.problem.options)
@@ -56,6 +56,8 @@ class There:
         arrays: Sequence[Numbers],
         cotangent: Any = None,
         reduced: Any = None,
+        *,
+        kept: Raw | None = None,
         **wanted: bool,
     ) -> tuple[list[Any], RawGradient, Weighed | None]:
         """As Problem.pull_back: d scalar / d each input, what the kernel says, and what it was

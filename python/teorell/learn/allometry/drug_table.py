@@ -35,6 +35,7 @@ OTHER = ("NAME", "CHEMISTRY", "smiles_r", "InChICode_standardised", "molecular_w
 COLUMNS = (
     *OTHER, *(f"{s}_{column}" for column in (*TARGETS.values(), UNBOUND) for s in SPECIES)
 )  # fmt: skip
+UNNAMED = "Unnamed: "  # what pandas calls a column without a name
 DATA = Path(__file__).parent / "data"
 
 
@@ -82,6 +83,11 @@ def drugs_of(table: Any) -> Drugs:
     """
     columns = _columns(table)
     for name in columns:
+        if not name or name.startswith(UNNAMED):
+            raise InputError(
+                "a column has no name (row numbers, as pandas writes them?). Write the table with "
+                "index=False, or give the column its name."
+            )
         if name not in COLUMNS:
             raise InputError(
                 f"unknown column {name!r} (of a table of drugs). {suggestion(name, COLUMNS)}"

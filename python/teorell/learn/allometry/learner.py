@@ -16,12 +16,14 @@ from teorell.learn.allometry.anchors import (
     rule_of_exponents,
     simple_allometry,
 )
+from teorell.learn.allometry.calibration import calibration_picture, covered, organs_covered
 from teorell.learn.allometry.drug_head import DrugConfiguration, DrugPart
 from teorell.learn.allometry.drug_table import TARGETS, measured, shipped_animals
 from teorell.learn.allometry.linear import ridge, ridge_mean
-from teorell.learn.allometry.organ_head import OrganConfiguration, OrganPart, half
+from teorell.learn.allometry.organ_head import OrganConfiguration, OrganPart
 from teorell.learn.allometry.organ_table import shipped_organs
 from teorell.learn.allometry.power_law import power_law
+from teorell.learn.allometry.scaling import scaling, scaling_picture
 from teorell.learn.configuration import Training
 from teorell.learn.learner import Learner
 from teorell.learn.metrics import bootstrap
@@ -100,8 +102,11 @@ class Allometry(Learner):
         figures = (
             *(one for target in TARGETS for one in drug_figures(self.drugs, network.drugs, target)),
             *organ_figures(self.organs, network.organs),
+            *scaling(self.drugs.drugs, self.training.seed),
         )
         pictures = {
+            "calibration": lambda: calibration_picture(self.drugs, self.organs, network),
+            "scaling": lambda: scaling_picture(figures, len(self.drugs.drugs.names)),
             "drugs": lambda: drugs_picture(self.drugs, network.drugs),
             "organs": lambda: organs_picture(self.organs, network.organs),
         }
@@ -153,18 +158,6 @@ def drug_figures(part: DrugPart, network: Any, target: str) -> list[Figure]:
     return figures
 
 
-def covered(part: DrugPart, unseen: Array, target: str, level: float) -> NDArray[np.bool_]:
-    """Whether each drug lies in the interval that others with as many animals give, (drugs,)."""
-    error = np.abs(unseen - part.drugs.of(target)[:, 0])
-    animals = measured(part.drugs.of(target))
-    found = np.zeros(len(error), dtype=bool)
-    for drug in np.flatnonzero(np.isfinite(error) & (animals >= 1)):
-        others = np.isfinite(error) & (animals == animals[drug])
-        others[drug] = False
-        found[drug] = error[drug] <= np.quantile(error[others], level, method="higher")
-    return found
-
-
 def organ_figures(part: OrganPart, network: Any) -> list[Figure]:
     """GMFE of the organs of species that were never seen, beside a power law, and coverage."""
     organs = part.organs
@@ -186,9 +179,8 @@ def organ_figures(part: OrganPart, network: Any) -> list[Figure]:
         _geometric(f"{head}: network / power law", own - other, "<= 0.97", groups),
     ]
     scores = part.scores(network)
-    for level in LEVELS:  # each species by the others
-        most = np.array([half(np.delete(scores, i, axis=0), level) for i in species])
-        share = float((scores <= most[:, None, None])[seen].mean())
+    for level in LEVELS:
+        share = float(organs_covered(scores, level)[seen].mean())
         figures.append(Figure(f"organs: inside {level:.0%} intervals", share, int(seen.sum())))
     return figures
 

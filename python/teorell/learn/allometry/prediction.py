@@ -15,7 +15,7 @@ import numpy as np
 from teorell.arrays import Array
 from teorell.errors import InputError, InputWarning, suggestion
 from teorell.learn.allometry.drug_head import DrugPart, jackknife_mean
-from teorell.learn.allometry.drug_table import TARGETS, Drugs, drugs_of, measured
+from teorell.learn.allometry.drug_table import ANIMALS, TARGETS, Drugs, drugs_of, measured
 from teorell.learn.allometry.learner import Allometry
 from teorell.learn.allometry.organ_head import half
 from teorell.learn.allometry.organ_table import QUANTITIES
@@ -33,6 +33,7 @@ GROUPS = ("rodent", "carnivore", "primate", "ungulate")  # the clades, in the or
 ADULT = 73.0  # kg, of the adult whose clearance a Drug has
 PER_HOUR = 60 / 1000  # L/h of mL/min
 MOST = 0.9  # of the liver's blood flow
+CLOSE, IMPOSSIBLE = 1e-9, 3.0  # decades beyond the drugs of the training
 HEPATIC = ("hepatocyte_clint", "microsome_clint", "liver_clint", "vmax", "km")
 """What a Drug says of the liver beside its clearance."""
 
@@ -49,7 +50,8 @@ def predict(table: Any, *, level: float = 0.9, weights: str | Path = "allometry"
     Columns: NAME; human_CL_mL_min_kg and human_VDss_L_kg, each with _low and _high (jackknife+);
     the number of animals that each is from; `trained_on`: the drug is one of the training table,
     and is predicted by networks that never saw it. NaN where no animal has the quantity.
-    Raises InputError for a table that cannot be read (see `drugs_of`) and a level outside 0 to 1.
+    Raises InputError for a table that cannot be read (see `drugs_of`), a level outside 0 to 1, and
+    a value of an animal a thousandfold beyond all of the training; warns of one beyond them.
     """
     import pandas as pd
 
@@ -57,6 +59,7 @@ def predict(table: Any, *, level: float = 0.9, weights: str | Path = "allometry"
     learner, network, unseen = _loaded(str(weights))
     asked = drugs_of(table)
     part = learner.drugs
+    _check_range(part.drugs, asked)
     mine = _trained(part, asked)
     found: dict[str, Any] = {"NAME": list(asked.names)}
     for target, column in TARGETS.items():
@@ -172,6 +175,33 @@ def organs(
                 rows.append((given[i], organ, quantity, *values, rise[at]))
     names = ["mass", "organ", "quantity", "value", "low", "high", "exponent"]
     return pd.DataFrame(rows, columns=names)
+
+
+def _check_range(known: Drugs, asked: Drugs) -> None:
+    """Raise InputError for a value of an animal too far from those of the training, warn of one
+    beyond them.
+    """
+    for target, column in TARGETS.items():
+        for place, animal in enumerate(ANIMALS, start=1):
+            trained, logs = known.of(target)[:, place], asked.of(target)[:, place]
+            low, high = np.nanmin(trained), np.nanmax(trained)
+            beyond = np.fmax(
+                np.nan_to_num(logs - high, nan=-1.0), np.nan_to_num(low - logs, nan=-1.0)
+            )
+            row = int(beyond.argmax())
+            if beyond[row] <= CLOSE:
+                continue
+            what = (
+                f"{animal}_{column} of row {row} is {10 ** logs[row]:.3g} (the drugs that it was "
+                f"learned from have {10**low:.3g} to {10**high:.3g})"
+            )
+            if beyond[row] > IMPOSSIBLE:
+                raise InputError(f"{what}. Look at its unit, or leave it out.")
+            warnings.warn(
+                f"{what}. The prediction is an extrapolation: do not rely on it.",
+                InputWarning,
+                stacklevel=3,
+            )
 
 
 def _share(level: Any) -> float:

@@ -26,11 +26,14 @@ INSIDE = re.compile(
 NITRO = re.compile(r"\[N\+\]\(=O\)\[O-\]|\[O-\]\[N\+\]\(=O\)|\[n\+\]\(?\[O-\]")
 BRACKETS = re.compile(r"\[[^\]]+\]")
 TWO_DIGITS = re.compile(r"%\d\d")
+BONDS = r"[-=#:$/\\.()]"
+SMILES = re.compile(rf"(?:{ATOM.pattern}|{BONDS}|{TWO_DIGITS.pattern}|\d)+")
 MOST_CHARGES = 2  # more are counted as so many
 
 
 def descriptors(smiles: str) -> list[float]:
-    """The numbers of DESCRIPTORS, each divided by its scale. InputError for text without atoms."""
+    """The numbers of DESCRIPTORS, each divided by its scale. InputError for what is no SMILES."""
+    _check(smiles)
     elements: list[str] = []
     positive = negative = hydrogens = 0
     for atom in ATOM.findall(smiles):
@@ -46,8 +49,6 @@ def descriptors(smiles: str) -> list[float]:
             positive += size if charge and charge[0] == "+" else 0
             negative += size if charge and charge[0] == "-" else 0
         elements.append(element)
-    if not elements:
-        raise InputError(f"{smiles!r} is no SMILES (it has no atoms). Give the structure, or none.")
     neutral = len(NITRO.findall(smiles))  # both charges of a nitro group are formal
     bare = BRACKETS.sub("", smiles)
     short = TWO_DIGITS.sub("", bare)
@@ -71,3 +72,23 @@ def descriptors(smiles: str) -> list[float]:
         smiles.count("(C)"),
     )
     return [count / scale for count, scale in zip(counts, SCALES, strict=True)]
+
+
+def _check(smiles: str) -> None:
+    """InputError for text that is no SMILES: a name, a formula, half a structure."""
+    known = SMILES.match(smiles)
+    end = known.end() if known else 0
+    bare = BRACKETS.sub("", smiles)
+    one_digit = [each for each in TWO_DIGITS.sub("", bare) if each.isdigit()]
+    ends = [*TWO_DIGITS.findall(bare), *one_digit]
+    if end < len(smiles):
+        what = f"of {smiles[end:]!r}"
+    elif ATOM.search(smiles) is None:
+        what = "it has no atoms"
+    elif smiles.count("(") != smiles.count(")"):
+        what = "a branch is open"
+    elif any(ends.count(each) % 2 for each in set(ends)):
+        what = "a ring is open"
+    else:
+        return
+    raise InputError(f"{smiles!r} is no SMILES ({what}). Correct the structure, or give none.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from teorell.learn.diffusion.calibration import calibration
 from teorell.learn.diffusion.cells import CELLS, rejected, rejection_rate
 from teorell.learn.diffusion.drawing import draw
 from teorell.learn.diffusion.drugs import DRUGS
@@ -21,6 +22,8 @@ from teorell.learn.diffusion.fidelity import (
 )
 from teorell.learn.diffusion.network import Denoiser
 from teorell.learn.diffusion.physics import limits_of_people
+from teorell.learn.diffusion.picture import pairs
+from teorell.learn.diffusion.scaling import scaling, scaling_picture
 from teorell.learn.diffusion.vectors import Rows, column, real_people
 from teorell.learn.report import Figure, Report
 
@@ -51,11 +54,14 @@ def report(learner: DiffusionLearner, network: Denoiser) -> Report:
         figures += cell_figures(network, cell, steps, people=n // 10, draws=20 * n)
     if n >= 5000:
         figures += exposure_figures(network, steps, n)
-    return Report(
-        f"diffusion: {n:,} people, training seed {one.training.seed}",
-        tuple(figures),
-        {"pairs": lambda: _pairs(valid, real)},
-    )
+    figures += scaling(network, real)
+    pictures = {
+        "pairs": lambda: pairs(valid, real),
+        "calibration": lambda: calibration(valid, real, other),
+        "scaling": lambda: scaling_picture(figures),
+    }
+    title = f"diffusion: {n:,} people, training seed {one.training.seed}"
+    return Report(title, tuple(figures), pictures)
 
 
 def fidelity_figures(
@@ -139,9 +145,3 @@ def _nearest(learner: DiffusionLearner, network: Denoiser, rows: Rows) -> Figure
 
 def _of(what: str, share: Share, n: int, goal: str = "") -> Figure:
     return Figure(what, share.value, n, share.low, share.high, goal)
-
-
-def _pairs(rows: Rows, real: Rows) -> Any:
-    from teorell.learn.diffusion.picture import pairs
-
-    return pairs(rows, real)

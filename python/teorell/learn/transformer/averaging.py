@@ -2,8 +2,11 @@
 
 Bayesian model averaging (Hoeting 1999, Stat Sci 14:382). Of each structure the mean of its raw
 importance weights is its evidence, the probability density of the samples under that structure and
-its prior; structures are equally probable before. All draws are pooled, each weight times the
-probability of its structure.
+its prior. All draws are pooled, each weight times the probability of its structure.
+
+Before the samples saturable structures together have the probability SATURABLE. Companions change
+that by the chain rule: the evidence of the first, times that of the second beside the first, and so
+on, each by the prior that the network learned for patients with companions.
 """
 
 from __future__ import annotations
@@ -19,11 +22,16 @@ from torch import nn
 from teorell.arrays import Array
 from teorell.errors import InputError, suggestion
 from teorell.learn.transformer.inference import Direct, Effort, answers, decoded
+from teorell.learn.transformer.mixture import Mixture
 from teorell.learn.transformer.structures import COMPARTMENTS, STRUCTURES, Structure
 from teorell.learn.transformer.studies import Studies
 from teorell.learn.transformer.weighing import Weighed
 
-__all__ = ["ROUTES", "Averaged", "averaged", "chosen", "pooled"]
+__all__ = ["ROUTES", "SATURABLE", "Averaged", "averaged", "before", "chosen", "pooled"]
+
+# The clearance of most drugs is constant over the concentrations met in clinical settings (Holford,
+# in Katzung, Basic and Clinical Pharmacology, ch. 3); no survey told how many, so: one in ten.
+SATURABLE = 0.1
 
 ROUTES = {
     "oral": tuple(each for each in COMPARTMENTS if each.absorption != "iv"),
@@ -98,24 +106,52 @@ def averaged(
 ) -> Averaged:
     """The first `count` patients under each structure and under all; the others are companions.
 
-    Companions tell of parameters within each structure, but not which structure is probable.
+    Companions tell of parameters within each structure and, of several, which are probable.
     """
-    rows, mine = torch.arange(count), given.rows(np.arange(count))
-    each = []
+    n, mine = len(given.weight), np.arange(count)
+    asked = context[:count]
+    owner, place = np.nonzero(asked >= 0) if len(structures) > 1 else (mine[:0], mine[:0])
+    earlier = np.where(np.arange(asked.shape[1]) < place[:, None], asked[owner], -1)
+    wide = given.rows(np.concatenate([np.arange(n), asked[owner, place]]))
+    context = np.concatenate([context, earlier])
+    each, chain = [], np.zeros((len(structures), count))
     for k, what in enumerate(structures):
-        place = STRUCTURES.index(what)
-        under = given._replace(structure=np.full(len(given.weight), place))
+        under = wide._replace(structure=np.full(len(wide.weight), STRUCTURES.index(what)))
         direct, posterior, prior = answers(network, under, context)
-        part = mine._replace(structure=np.full(count, place))
-        # a seed of its own, so that errors of structures have nothing to do with each other
-        each.append(decoded(posterior.rows(rows), prior.rows(rows), part, effort, seed + k))
+        # seeds of their own, so that errors of structures have nothing to do with each other
+        each.append(_weighed(posterior, prior, under, mine, effort, seed + k))
+        if owner.size:
+            more, own = np.arange(n, n + owner.size), seed + len(structures) + k
+            evidence = _weighed(posterior, prior, under, more, effort, own).log_evidence
+            np.add.at(chain[k], owner, evidence)
     told = Direct(*(x[:count] for x in direct))
-    return Averaged(told, tuple(each), *pooled(each))
+    known = before(structures)[:, None] + np.where(np.isfinite(chain).any(axis=0), chain, 0.0)
+    return Averaged(told, tuple(each), *pooled(each, known))
 
 
-def pooled(each: list[Weighed]) -> tuple[Weighed, Array]:
-    """All draws of the same patients under several structures, equally probable before, as one;
-    and the probability of each structure, (structures, patients).
+def _weighed(
+    posterior: Mixture, prior: Mixture, given: Studies, rows: Any, effort: Effort, seed: int
+) -> Weighed:
+    """Weighed draws of some of the patients."""
+    which = torch.from_numpy(rows)
+    return decoded(posterior.rows(which), prior.rows(which), given.rows(rows), effort, seed)
+
+
+def before(structures: tuple[Structure, ...]) -> Array:
+    """The log of the probability of each structure before any sample, (structures,)."""
+    saturable = np.array([one.saturable for one in structures])
+    if saturable.all() or not saturable.any():
+        return np.full(len(structures), -np.log(len(structures)))
+    shares = np.where(saturable, SATURABLE / saturable.sum(), (1 - SATURABLE) / (~saturable).sum())
+    found: Array = np.log(shares)
+    return found
+
+
+def pooled(each: list[Weighed], before: Array) -> tuple[Weighed, Array]:
+    """All draws of the same patients under several structures as one; and the probability of each
+    structure, (structures, patients).
+
+    before: logs of how probable they were, (structures, patients or 1), up to a constant.
 
     `Weighed.error` holds the errors of evidences too: a sum over all draws about the common mean.
     A structure of which no draw has weight has probability 0; if all are so, effective size is 0.
@@ -123,6 +159,7 @@ def pooled(each: list[Weighed]) -> tuple[Weighed, Array]:
     if len(each) == 1:
         return each[0], np.ones((1, len(each[0].taken)))
     logs = np.stack([one.log_evidence for one in each])
+    logs = logs + before - np.logaddexp.reduce(before, axis=0)
     total = np.logaddexp.reduce(logs, axis=0)
     none = ~np.isfinite(total)
     probabilities = np.where(none, np.nan, np.exp(logs - np.where(none, 0.0, total)))
@@ -145,6 +182,6 @@ def pooled(each: list[Weighed]) -> tuple[Weighed, Array]:
         first([one.values for one in each]),
         np.where(none, 0.0, 1.0 / np.where(none, 1.0, squares)),
         taken,
-        total - np.log(len(each)),
+        total,
     )
     return whole, probabilities

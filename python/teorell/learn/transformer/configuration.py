@@ -47,7 +47,7 @@ class TransformerConfiguration:
     components: int = 2
     weight: float = 0.1
     physics: float = 0.0
-    evaluated: int = 192
+    evaluated: int = 384
 
     def __post_init__(self) -> None:
         if not isinstance(self.training, Training):

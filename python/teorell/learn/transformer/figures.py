@@ -6,8 +6,7 @@ study: there prediction and truth count as that limit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,11 +15,10 @@ from torch import nn
 from teorell.arrays import Array
 from teorell.learn.metrics import bootstrap, coverage, rmse
 from teorell.learn.randomness import generator
-from teorell.learn.report import Figure, Report
+from teorell.learn.report import Figure
 from teorell.learn.transformer.floors import floor, last_value, maximum, population
 from teorell.learn.transformer.inference import Effort, answers, decoded, weighed_by_structure
 from teorell.learn.transformer.network import LEVELS
-from teorell.learn.transformer.regimens import UNSEEN
 from teorell.learn.transformer.scores import crps
 from teorell.learn.transformer.studies import HELD_OUT, Studies, draw
 from teorell.learn.transformer.tokens import companions
@@ -28,24 +26,25 @@ from teorell.learn.transformer.tokens import companions
 if TYPE_CHECKING:
     from teorell.learn.transformer.learner import Transformer
 
-__all__ = ["SEED", "crps", "forecasts", "held_out", "report", "table"]
+__all__ = [
+    "BANDS", "SEED", "Case", "case", "error", "finished", "forecasts", "held_out", "table",
+]  # fmt: skip
 
 SEED = 20260218  # of studies of evaluations, the same for every training seed
 BOOTSTRAPS = 500
+BANDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # central ones, of a calibration
+FINE = tuple(0.5 + side * band / 2 for side in (-1, 1) for band in BANDS)
+"""The lower, then the upper ends of BANDS, as levels of quantiles."""
 
 
-def report(learner: Transformer, network: nn.Module, pictures: Mapping[str, Any]) -> Report:
-    """Two and four samples, two with companions, and two under regimens never trained on."""
-    one = learner.configuration
-    unseen = tuple(kind for kind in UNSEEN if kind not in one.kinds)
-    figures = [
-        *table("2 samples", learner, network, one.kinds, 2, 0),
-        *table("4 samples", learner, network, one.kinds, 4, 0),
-        *table("2 samples, 3 companions", learner, network, one.kinds, 2, 3),
-        *table("unseen regimens, 2 samples", learner, network, unseen, 2, 0),
-    ]
-    title = "transformer: held-out drugs and patients, log concentrations"
-    return Report(title, tuple(figures), pictures)
+class Case(NamedTuple):
+    """Held-out patients, what was forecast of them, and what it is measured against."""
+
+    name: str
+    given: Studies
+    heads: dict[str, dict[str, Array]]  # as `forecasts` has them; weighed with FINE too
+    by_map: Array  # (patients, queries)
+    floor: dict[str, Array]  # as `weighed_by_structure` has it
 
 
 def held_out(learner: Transformer, kinds: tuple[str, ...], samples: int, patients: int) -> Studies:
@@ -60,9 +59,13 @@ def held_out(learner: Transformer, kinds: tuple[str, ...], samples: int, patient
 
 
 def forecasts(
-    learner: Transformer, network: nn.Module, given: Studies, companions_count: int
-) -> dict[str, dict[str, Array]]:
-    """ "direct" and "weighed": "mean", "quantiles"; "weighed" also "effective" and "taken"."""
+    learner: Transformer, network: nn.Module, given: Studies, companions_count: int,
+    levels: tuple[float, ...] = LEVELS,
+) -> dict[str, dict[str, Array]]:  # fmt: skip
+    """ "direct" and "weighed": "mean", "quantiles"; "weighed" also "effective" and "taken".
+
+    levels: of the quantiles of the weighed draws; those of the direct head are LEVELS.
+    """
     rng = generator(SEED, 0, HELD_OUT)
     context = companions(given.study, rng, learner.configuration.patients - 1, companions_count)
     direct, posterior, known = answers(network, given, context)
@@ -71,32 +74,42 @@ def forecasts(
         which = torch.from_numpy(rows)
         return decoded(posterior.rows(which), known.rows(which), part, effort)
 
-    weighed = weighed_by_structure(given, one, Effort(), LEVELS)
+    weighed = weighed_by_structure(given, one, Effort(), levels)
     return {"direct": direct._asdict(), "weighed": weighed}
 
 
-def table(
+def case(
     name: str, learner: Transformer, network: nn.Module, kinds: tuple[str, ...], samples: int,
     companions_count: int,
-) -> list[Figure]:  # fmt: skip
+) -> Case:  # fmt: skip
+    """Forecasts, MAP and floor of as many patients as the configuration says."""
+    given = finished(held_out(learner, kinds, samples, learner.configuration.evaluated))
+    heads = forecasts(learner, network, given, companions_count, (*LEVELS, *FINE))
+    quantiles = heads["weighed"]["quantiles"]
+    own, fine = np.split(quantiles, [len(LEVELS)], axis=-1)
+    heads["weighed"] |= {"quantiles": own, "fine": fine}
+    by_map, about = maximum(given)
+    return Case(name, given, heads, by_map, floor(given, about))
+
+
+def finished(given: Studies) -> Studies:
+    """Those that the solver finished."""
+    return given.rows(np.flatnonzero(np.isfinite(given.query).all(axis=1)))
+
+
+def table(of: Case) -> list[Figure]:
     """One case: log-RMSE of the heads and of what they are measured against, ratios, coverage."""
-    given = held_out(learner, kinds, samples, learner.configuration.evaluated)
-    given = given.rows(
-        np.flatnonzero(np.isfinite(given.query).all(axis=1))
-    )  # those that the solver finished
-    found = forecasts(learner, network, given, companions_count)
-    map_curve, about = maximum(given)
-    best = floor(given, about)
+    name, given, found, best = of.name, of.given, of.heads, of.floor
     means = {
         "direct": found["direct"]["mean"],
         "weighed": found["weighed"]["mean"],
-        "MAP": map_curve,
+        "MAP": of.by_map,
         "floor": best["mean"],
         "population": population(given),
         "last value": last_value(given),
     }
     errors = {who: x - given.query for who, x in means.items()}
-    figures = [_error(f"{name}: log-RMSE, {who}", e, given) for who, e in errors.items()]
+    figures = [error(f"{name}: log-RMSE, {who}", e, given) for who, e in errors.items()]
     for other, goal in (("MAP", "<= 0.95"), ("floor", "<= 1.08")):
         figures.append(
             _ratio(f"{name}: weighed / {other}", errors["weighed"], errors[other], given, goal)
@@ -126,16 +139,18 @@ def table(
     return figures
 
 
-def _error(what: str, error: Array, given: Studies) -> Figure:
+def error(what: str, apart: Array, given: Studies) -> Figure:
+    """The log-RMSE of errors (patients, queries)."""
+
     def one(rows: Any) -> float:
-        return float(np.sqrt(np.mean(error[rows] ** 2)))
+        return float(np.sqrt(np.mean(apart[rows] ** 2)))
 
     return _figure(what, one, given, "")
 
 
-def _ratio(what: str, error: Array, other: Array, given: Studies, goal: str) -> Figure:
+def _ratio(what: str, apart: Array, other: Array, given: Studies, goal: str) -> Figure:
     def one(rows: Any) -> float:
-        return float(np.sqrt(np.mean(error[rows] ** 2) / np.mean(other[rows] ** 2)))
+        return float(np.sqrt(np.mean(apart[rows] ** 2) / np.mean(other[rows] ** 2)))
 
     return _figure(what, one, given, goal)
 

@@ -90,8 +90,9 @@ def forecast(
     structure: the decoder, such as "iv-1", "first-2", "transit-1-mm" (absorption, compartments,
         saturable), or "oral-whole-body", "iv-whole-body"; or a tuple of several, of one route; or
         "oral" or "iv" for all structures of compartments of that route. Of several the forecast is
-        averaged by their posterior probabilities; before the samples all are equally probable.
-        "first-2" if nothing is said: a route is never guessed, nor a structure chosen unasked.
+        averaged by their posterior probabilities, which companions count for too; before, saturable
+        ones together have a tenth. "first-2" if nothing is said: a route is never guessed, nor a
+        structure chosen unasked.
     noise: standard deviation of the log of a measured concentration.
     limit: of quantification, mg/L; samples below it, 0 too, count by the chance of being there, and
         forecasts are not told below it. None: a millionth of the dose in a litre.

@@ -101,10 +101,9 @@ class Transformer(Learner):
         return found
 
     def report(self, network: nn.Module) -> Report:
-        from teorell.learn.transformer.figures import report
-        from teorell.learn.transformer.picture import picture
+        from teorell.learn.transformer.report import report
 
-        return report(self, network, {"forecasts": lambda: picture(self, network)})
+        return report(self, network)
 
 
 def _bounded(found: Tensor, truth: Tensor) -> Tensor:
