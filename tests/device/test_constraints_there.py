@@ -255,6 +255,32 @@ def test_trajectories(driver: FakeDriver) -> None:
         np.testing.assert_array_equal(there.residuals[name].numpy(), each)
 
 
+def test_one_gradient_of_trajectories(driver: FakeDriver) -> None:
+    """By what lies there, is sent, or is shared; a patient who fails counts for nothing."""
+    model = tl.Model("one")
+    cl, v, k = model.parameters(cl=3.0, v=20.0, k=0.0)
+    central = model.state("central")
+    model.flow(central, None, cl / v * central)
+    model.rate(central, k * central * central)
+    model.output("cp", central / v)
+    safe = tl.ConstraintSet("safe", model)
+    safe.at_most("ceiling", safe.reduction(tl.Cmax("cp", end=24)), 4.0)
+    safe.at_most("half-life", np.log(2) * v / cl, 4.0)
+    patients = {"cl": np.array([1.5, 3.0, 6.0]), "k": np.array([0.0, 1.0, 1e-4])}
+    dose = tl.Regimen.bolus(100, into="central", every=12, doses=2)
+    value, here = safe.value_and_grad(patients, dose)
+    assert here.success.tolist() == [True, False, True]
+    lying = {name: Interface(driver, each) for name, each in patients.items()}
+    for given, options in ((patients, {"device": "cuda"}), (lying, {})):
+        there_value, there = safe.value_and_grad(given, dose, **options)
+        assert there_value == value
+        assert isinstance(there.parameters["cl"], DeviceArray)
+        moved = there.cpu()
+        for name, each in here.parameters.items():
+            np.testing.assert_array_equal(moved.parameters[name], each, err_msg=name)
+        np.testing.assert_array_equal(moved.doses[0].amount, here.doses[0].amount)
+
+
 def test_nothing_lies_about_after_a_failure(driver: FakeDriver) -> None:
     from teorell.device.driver import DriverError
 

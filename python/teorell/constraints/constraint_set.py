@@ -123,7 +123,7 @@ class ConstraintSet(Declared):
         and doses.
 
         One adjoint serves all constraints. Patients that failed count for nothing. Arguments are
-        those of teorell.simulate after the model.
+        those of teorell.simulate after the model; on a device the gradient lies there.
         """
         from teorell.constraints.trajectory import value_and_grad
 
