@@ -238,12 +238,14 @@ def test_a_compiled_module(request: pytest.FixtureRequest) -> None:
 
 
 def test_a_module_in_two_places() -> None:
-    with pytest.raises(InputError, match=r"'ka' lies on device meta, 'km' on cpu \(nothing moves"):
+    with pytest.raises(InputError, match=r"'ka' lies on device meta, 'v' on cpu \(nothing moves"):
         simulator()(ka=torch.ones(3, device="meta"))
 
 
 def test_doses_that_are_tensors_beside_parameters_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teorell.nn, "lies_there", lambda tensor: True)
     dose = tl.Regimen.bolus(torch.tensor(1.0), into="depot")
-    with pytest.raises(InputError, match="doses that are tensors on the CPU, and parameters on a"):
+    with pytest.raises(
+        InputError, match="doses are tensors on the CPU, parameters lie on a device"
+    ):
         simulator()(regimen=dose)
