@@ -218,7 +218,7 @@ def test_refusals(driver: FakeDriver) -> None:
     narrow = type("Narrow", (), {"__cuda_array_interface__": told})()
     with pytest.raises(InputError, match="quantity 'fat' is an array of float32 on a device"):
         c.penalty({**given, "fat": narrow})
-    with pytest.raises(NotImplementedError, match=r"no derivative .* Project on the CPU"):
+    with pytest.raises(NotImplementedError, match=r"no pull_back .* Project torch tensors"):
         c.project(given).pull_back({"fat": 1.0})
 
 
@@ -253,6 +253,32 @@ def test_trajectories(driver: FakeDriver) -> None:
     assert repr(there) == repr(here)
     for name, each in here.residuals.items():
         np.testing.assert_array_equal(there.residuals[name].numpy(), each)
+
+
+def test_one_gradient_of_trajectories(driver: FakeDriver) -> None:
+    """By what lies there, is sent, or is shared; a patient who fails counts for nothing."""
+    model = tl.Model("one")
+    cl, v, k = model.parameters(cl=3.0, v=20.0, k=0.0)
+    central = model.state("central")
+    model.flow(central, None, cl / v * central)
+    model.rate(central, k * central * central)
+    model.output("cp", central / v)
+    safe = tl.ConstraintSet("safe", model)
+    safe.at_most("ceiling", safe.reduction(tl.Cmax("cp", end=24)), 4.0)
+    safe.at_most("half-life", np.log(2) * v / cl, 4.0)
+    patients = {"cl": np.array([1.5, 3.0, 6.0]), "k": np.array([0.0, 1.0, 1e-4])}
+    dose = tl.Regimen.bolus(100, into="central", every=12, doses=2)
+    value, here = safe.value_and_grad(patients, dose)
+    assert here.success.tolist() == [True, False, True]
+    lying = {name: Interface(driver, each) for name, each in patients.items()}
+    for given, options in ((patients, {"device": "cuda"}), (lying, {})):
+        there_value, there = safe.value_and_grad(given, dose, **options)
+        assert there_value == value
+        assert isinstance(there.parameters["cl"], DeviceArray)
+        moved = there.cpu()
+        for name, each in here.parameters.items():
+            np.testing.assert_array_equal(moved.parameters[name], each, err_msg=name)
+        np.testing.assert_array_equal(moved.doses[0].amount, here.doses[0].amount)
 
 
 def test_nothing_lies_about_after_a_failure(driver: FakeDriver) -> None:
@@ -343,16 +369,54 @@ def test_projections_of_tensors(driver: FakeDriver, monkeypatch: pytest.MonkeyPa
     stacked = mapped(torch.stack([given["fat"], given["fat"] + 1.0]))
     expected = c.project({**given, "fat": given["fat"] + 1.0}).values["weight"]
     torch.testing.assert_close(stacked[1], expected, rtol=0, atol=0)
-    with pytest.raises(NotImplementedError, match="no derivative"):
-        c.project({**given, "fat": given["fat"].clone().requires_grad_()})
-    with torch.no_grad():
-        c.project({**given, "fat": given["fat"].clone().requires_grad_()})
-    with pytest.raises(NotImplementedError, match="no derivative"):
-        torch.func.grad(lambda x: c.project({**given, "fat": x}).values["fat"].sum())(given["fat"])
     with pytest.raises(InputError, match=r"tensors of float32 on cuda:0 .* Give \.double\(\)"):
         c.project({name: each.float() for name, each in given.items()})
     with pytest.raises(InputError, match="is an array of float32 on a device"):
         adults().violations({name: each.float() for name, each in tensors().items()})
+
+
+@pytest.mark.parametrize("hold", [(), "weight"])
+def test_gradients_of_projections(
+    driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, hold: Any
+) -> None:
+    """Those of the CPU, but for the order of sums; of one who is not found they are 0."""
+    import torch
+
+    c = adults()
+    c.at_most("curved", c.quantity("extra") ** 2 * 0.001, 1.0)
+    given = {**tensors(), "extra": torch.linspace(-40.0, 40.0, N, dtype=torch.float64)}
+    scale = torch.linspace(0.5, 2.0, N, dtype=torch.float64)
+
+    def derivatives() -> list[Any]:
+        inputs = {name: x.clone().requires_grad_() for name, x in given.items()}
+        size, shared = scale.clone().requires_grad_(), torch.tensor(3.0, dtype=torch.float64)
+        shared.requires_grad_()
+        found = c.project(inputs, scale={"fat": size, "rest": shared}, hold=hold)
+        weights = torch.linspace(1.0, 2.0, N, dtype=torch.float64)
+        total = sum((k + 1) * (weights * x).nansum() for k, x in enumerate(found.values.values()))
+        slopes = torch.autograd.grad(total, [*inputs.values(), size, shared])
+        plain = {name: x.detach() for name, x in inputs.items()}
+
+        def moved(fat: Any, size: Any) -> Any:
+            all_of_them = {**plain, "fat": fat}
+            return c.project(all_of_them, scale={"fat": size}, hold=hold).values["rest"]
+
+        point = (plain["fat"], scale)
+        _, forward = torch.func.jvp(moved, point, tuple(torch.ones_like(x) for x in point))
+        mapped = torch.func.vmap(torch.func.grad(lambda x: moved(x, scale).nansum()))(
+            torch.stack([plain["fat"], plain["fat"] + 1.0])
+        )
+        assert (found.success.sum() < N) == bool(hold)
+        return [*slopes, forward, mapped]
+
+    here = derivatives()
+    tensors_lie_there(monkeypatch, driver)
+    del driver.calls[:]
+    there = derivatives()
+    assert driver.named("launch")
+    for a, b in zip(there, here, strict=True):
+        assert a.abs().max() > 0.0
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9, equal_nan=True)
 
 
 def test_tensors_of_the_cpu_do_not_move(driver: FakeDriver) -> None:

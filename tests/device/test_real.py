@@ -148,3 +148,21 @@ def test_gradients_of_penalties() -> None:
     here = torch.tensor(CL, requires_grad=True)
     c.penalty({"cl": here}).sum().backward()
     torch.testing.assert_close(there.grad.cpu(), here.grad, rtol=0, atol=0)
+
+
+def test_gradients_of_projections() -> None:
+    torch = pytest.importorskip("torch", reason="NOT RUN: needs torch")
+    c = tl.ConstraintSet("sum")
+    a, b = c.quantities("a", "b")
+    c.equal("product", a * b, 20.0)
+    c.at_most("bound", a, 5.0)
+
+    def slopes(numbers: Any) -> Any:
+        x = numbers.requires_grad_()
+        found = c.project({"a": x, "b": 4.0}).values
+        (2.0 * found["a"] + found["b"] ** 2).sum().backward()
+        return x.grad.cpu()
+
+    there, here = slopes(made_of("torch", CL)), slopes(torch.tensor(CL))
+    assert here.abs().max() > 0.0
+    torch.testing.assert_close(there, here, rtol=1e-9, atol=1e-9)
