@@ -15,6 +15,7 @@ from device_problem import model
 from fake_driver import FakeDriver
 from teorell.device.arrays import DeviceArray
 from teorell.device.driver import NO_MEMORY, DriverError
+from teorell.engine.executors import instruction_sets
 
 __all__ = ["REDUCTIONS", "TIMES", "N", "doses", "driver", "here", "lagged", "model", "people"]
 
@@ -95,3 +96,24 @@ def without_memory(
         gc.collect(1)  # frames of the error
         assert not driver.memory
     monkeypatch.setattr(driver, "allocate", allocate)
+
+
+def weights(outputs: int = 3, n: int = N) -> Any:
+    return np.random.default_rng(6).normal(size=(n, TIMES.size, outputs))
+
+
+def same(there: tl.Gradient, cpu: tl.Gradient) -> None:
+    """Bit by bit."""
+    if not instruction_sets()[0]["fma"]:
+        pytest.skip("NOT RUN: this processor has no fused multiply-add")
+    moved = there.cpu()
+    for name in ("parameters", "initial"):
+        found, known = getattr(moved, name), getattr(cpu, name)
+        assert found.keys() == known.keys()
+        for key, each in known.items():
+            np.testing.assert_array_equal(found[key], each, err_msg=f"{name} {key}")
+    for name in ("status", "steps", "rejected", "failure_time", "condition"):
+        np.testing.assert_array_equal(getattr(there, name), getattr(cpu, name), err_msg=name)
+    for line, known in zip(there.of_doses or (), cpu.of_doses or (), strict=True):
+        for name, each in vars(known).items():
+            np.testing.assert_array_equal(getattr(line, name), each, err_msg=name)

@@ -106,6 +106,10 @@ def test_refused(driver: FakeDriver) -> None:
         tl.jvp(*given, {"ka": Interface(driver, 1.0, 1)}, device="cuda")
     with pytest.raises(InputError, match=r"the tangent of 'ka' has 3 values \("):
         tl.jvp(*given, {"ka": Interface(driver, np.ones(3))}, device="cuda")
+    with pytest.raises(InputError, match="the tangent of 'ka' is not finite"):
+        tl.jvp(
+            model(), {"ka": Interface(driver, 1.0)}, None, TIMES, {"ka": Interface(driver, np.nan)}
+        )
     with pytest.raises(InputError, match="no derivative of 'tmax_cp'"):
         tl.jacobian(*given, wrt="ka", device="cuda", reductions=[tl.Tmax("cp", end=9.0)])
     with pytest.raises(InputError, match="unknown device"):

@@ -20,6 +20,7 @@ from fake_driver import FakeDriver  # noqa: E402
 from teorell.derivatives import tensors  # noqa: E402
 from teorell.engine.executors import instruction_sets  # noqa: E402
 from teorell.errors import InputError  # noqa: E402
+from teorell.simulation import on_device  # noqa: E402
 from torch import func  # noqa: E402
 from torch.autograd import forward_ad  # noqa: E402
 
@@ -187,6 +188,15 @@ def test_what_the_host_needs_is_refused(there: FakeDriver) -> None:
         tl.simulate(model(), given(), doses(), TIMES, device="cuda:1")
     with pytest.raises(TypeError, match="parameters or regimen hold torch tensors"):
         tl.value_and_grad(1.0, model(), given(), doses(), TIMES)
+
+
+def test_tensors_of_the_cpu_beside_them(there: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(  # those of float32 are the CPU's
+        on_device, "is_on_device", lambda value: getattr(value, "dtype", None) == torch.float64
+    )
+    inputs = {"ka": torch.ones(3, dtype=torch.float64), "v": torch.ones(3)}
+    with pytest.raises(InputError, match="a tensor on the CPU with parameters on a device"):
+        tl.simulate(model(), inputs, doses(), TIMES)
 
 
 def test_no_memory_in_either_pass(there: FakeDriver) -> None:
