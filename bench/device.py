@@ -4,8 +4,8 @@ Checks values, gradients and statuses against the CPU; measures patients per sec
 number of patients for A, B and the model of 110 states, forward and with the gradient by all
 parameters, interpreted and by kernels of the model's own text, beside the CPU, diffrax and nvQSP
 where they are installed (device_peers.py); counts what each call copies. rtol 1e-6, four oral doses
-in 48 h, 97 samples of one output; parameters lie on the device. Writes device.md, device.csv and
-device.png. Without a device it says so in one sentence, and ends with status 2.
+in 48 h, 97 samples of one output; parameters lie on the device. Writes a table, in Markdown and as
+CSV, and a picture. Without a device it says so in one sentence, and ends with status 2.
 """
 
 from __future__ import annotations
@@ -342,16 +342,17 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"\n{'':44}{'patients':>10}{'patients/s':>13}")
     rows = measure(cases, device, counted, options)
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "device.md").write_text(
+    place = options.out / "device"
+    place.with_suffix(".md").write_text(
         f"{title}\n\nAgainst the CPU:\n\n{written(checks)}\nPatients per second, median of "
         f"{ROUNDS} calls (least, greatest):\n\n{written(rows)}"
     )
-    with (options.out / "device.csv").open("w", newline="") as file:
+    with place.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["device", *dict.fromkeys(n for row in rows for n in row)])
         writer.writeheader()
         writer.writerows({"device": title, **row} for row in rows)
-    draw(rows, title, options.out / "device.png")
-    print(f"\nwritten: {options.out}/device.md, device.csv, device.png")
+    draw(rows, title, place.with_suffix(".png"))
+    print(f"\nwritten: {place}.md, .csv, .png")
     wrong = [c for c in checks if c["largest relative difference"] or c["statuses that differ"]]
     if wrong:
         raise SystemExit(f"{len(wrong)} checks differ from the CPU.")

@@ -88,6 +88,14 @@ def test_what_differs_from_the_cpu_is_told(
     assert 1e-5 < wrong["largest relative difference"] < 1.0
 
 
+def test_the_large_model(bench: Any) -> None:
+    one = bench.case("110 states")
+    found, outcome = one.run("forward", one.people(2), executor="interpreter")
+    assert found["values"].shape == (2, 97, 1)
+    assert (outcome.status == 0).all()
+    assert found["values"].max() > 0.0
+
+
 def test_without_a_device_it_says_so(
     bench: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,7 @@ executor="interpreter" and "machine_code" ask for one of them. None chooses, her
 Emitted code moves some 120 bytes less of memory in a step for each state and stage of the method,
 360 with its derivatives (A, of 20 states and 8 stages: 32.6 - 12.9 KB, 114.9 - 57.4 KB;
 docs/cuda_speed.md counts them), and memory bounds both. So its worth grows with states x stages x
-patients x steps; its price, 8 s of a processor for A and 16 s for 225 states, twice that for
+patients x steps; its price, 7 s of a processor for A and 13 s for 225 states, 12 and 35 s with
 derivatives, grows less than the model. A model is interpreted until what emitted code
 would have saved, or is about to save, is WORTH bytes. From then on its kernels are compiled apart,
 at low priority, and interpreted until they are there. What an earlier process has left on disk is
