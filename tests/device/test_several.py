@@ -147,9 +147,10 @@ def test_who_stops_stops_all(driver: FakeDriver) -> None:
     assert not driver.memory
     for call in ("launch", "read_later", "zero"):
         driver.failing = {call: "CUDA_ERROR_LAUNCH_FAILED"}
-        with pytest.raises(DriverError, match="LAUNCH_FAILED"):
+        with pytest.raises(DriverError, match="LAUNCH_FAILED") as failure:
             tl.simulate(model(), people(), dose(), TIMES, device=TWO)
-        assert not driver.memory
+        assert not driver.memory, "kept by what was raised"
+        assert failure.value.code
     driver.failing = {"lock": NO_MEMORY}
     with pytest.raises(
         MemoryError, match=r"the host has no memory that cuda:[01] can copy results"

@@ -154,8 +154,10 @@ def project(
         name: np.array(np.broadcast_to(each, (patients,)))
         for name, each in zip(free, metric, strict=True)
     }
-    moved = np.array([(after[name] - before[name]) / sizes[name] for name in free])
-    distance = np.sqrt((moved**2).sum(axis=0))
+    total = np.zeros(patients)
+    for name in free:  # in this order, however many patients there are
+        total += ((after[name] - before[name]) / sizes[name]) ** 2
+    distance = np.sqrt(total)
     slopes = Implicit(
         names=names,
         free=free,
