@@ -4,8 +4,8 @@ Checks values, gradients and statuses against the CPU; measures patients per sec
 number of patients for A, B and the model of 110 states, forward and with the gradient by all
 parameters, interpreted and by kernels of the model's own text, beside the CPU, diffrax and nvQSP
 where they are installed (device_peers.py); counts what each call copies. rtol 1e-6, four oral doses
-in 48 h, 97 samples of one output; parameters lie on the device. Writes device.md, device.csv and
-device.png. Without a device it says so in one sentence, and ends with status 2.
+in 48 h, 97 samples of one output; parameters lie on the device. Writes a table, in Markdown and as
+CSV, and a picture. Without a device it says so in one sentence, and ends with status 2.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -197,30 +198,53 @@ def measure(
     for number, (one, kind) in enumerate(curves):
         left = options.ends - time.perf_counter()
         share = left / (len(curves) - number) / (len(EXECUTORS) + 1 + len(peers))
-        given: dict[int, Any] = {}
-
-        def on_device(n: int, executor: str, one: Case = one, kind: str = kind) -> Any:
-            if n not in given:
-                given.clear()
-                given[n] = there(device, one.people(n))
-                counted.reset()
-            return one.run(kind, given[n], executor=executor)
-
+        given = Given(one, device, counted)
         for executor in EXECUTORS:
+            run = partial(on_device, one, kind, given, executor)
             ends = time.perf_counter() + share
-            run = lambda n, executor=executor: on_device(n, executor)  # noqa: E731
             add(one, kind, f"device, {executor}", curve(run, options.sizes, ends, counted))
-        given.clear()
-        on_cpu = lambda n, one=one, kind=kind: one.run(kind, one.people(n))  # noqa: E731
+        given.columns.clear()
         few = (min(ON_CPU, max(options.sizes)),)
-        add(one, kind, "CPU, all threads", curve(on_cpu, few, time.perf_counter() + share))
+        ends = time.perf_counter() + share
+        add(one, kind, "CPU, all threads", curve(partial(on_cpu, one, kind), few, ends))
         for name, peer in peers.items():
-            try:
-                found = peer(one.name, kind)
+            found = taking_part(peer, one, kind)
+            if isinstance(found, str):
+                print(f"{one.name:11}{kind:9}{name:24}not measured: {found}")
+            else:
                 add(one, kind, name, curve(found, options.sizes, time.perf_counter() + share))
-            except device_peers.NotMeasured as reason:
-                print(f"{one.name:11}{kind:9}{name:24}not measured: {reason}")
     return rows
+
+
+class Given:
+    """The columns of a number of patients on the device: those asked for last."""
+
+    def __init__(self, one: Case, device: Device, counted: Counted) -> None:
+        self.one, self.device, self.counted = one, device, counted
+        self.columns: dict[int, dict[str, DeviceArray]] = {}
+
+    def of(self, n: int) -> dict[str, DeviceArray]:
+        if n not in self.columns:
+            self.columns.clear()
+            self.columns[n] = there(self.device, self.one.people(n))
+            self.counted.reset()
+        return self.columns[n]
+
+
+def on_device(one: Case, kind: str, given: Given, executor: str, n: int) -> Any:
+    return one.run(kind, given.of(n), executor=executor)
+
+
+def on_cpu(one: Case, kind: str, n: int) -> Any:
+    return one.run(kind, one.people(n))
+
+
+def taking_part(peer: device_peers.Peer, one: Case, kind: str) -> Callable[[int], Any] | str:
+    """What the peer runs, or why it does not."""
+    try:
+        return peer(one.name, kind)
+    except device_peers.NotMeasured as reason:
+        return str(reason)
 
 
 def clocks() -> str:
@@ -318,16 +342,17 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"\n{'':44}{'patients':>10}{'patients/s':>13}")
     rows = measure(cases, device, counted, options)
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "device.md").write_text(
+    place = options.out / "device"
+    place.with_suffix(".md").write_text(
         f"{title}\n\nAgainst the CPU:\n\n{written(checks)}\nPatients per second, median of "
         f"{ROUNDS} calls (least, greatest):\n\n{written(rows)}"
     )
-    with (options.out / "device.csv").open("w", newline="") as file:
+    with place.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["device", *dict.fromkeys(n for row in rows for n in row)])
         writer.writeheader()
         writer.writerows({"device": title, **row} for row in rows)
-    draw(rows, title, options.out / "device.png")
-    print(f"\nwritten: {options.out}/device.md, device.csv, device.png")
+    draw(rows, title, place.with_suffix(".png"))
+    print(f"\nwritten: {place}.md, .csv, .png")
     wrong = [c for c in checks if c["largest relative difference"] or c["statuses that differ"]]
     if wrong:
         raise SystemExit(f"{len(wrong)} checks differ from the CPU.")

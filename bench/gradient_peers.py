@@ -24,8 +24,8 @@ __all__ = ["PEERS"]
 
 
 def diffrax(problem: benchmark.Problem, solver: str) -> benchmark.Run:
-    """Diffrax's discrete adjoint (RecursiveCheckpointAdjoint), on one processor: all patients in one
-    vmap.
+    """Diffrax's discrete adjoint (RecursiveCheckpointAdjoint): all patients in one vmap, on one
+    processor.
     """
     stay_on_one_processor()
     os.environ.setdefault(

@@ -66,7 +66,7 @@ def simulate(
         steps unseen (docs/numerics.md). None is no bound.
     progress: True draws a bar; a callable is called with the patients done and all.
     executor: "machine_code", "interpreter", or None for the faster one that works here. The results
-        are the same bits. On a device "machine_code" compiles kernels of the model, 8 to 16 s the
+        are the same bits. On a device "machine_code" compiles kernels of the model, 7 to 13 s the
         first time; None interprets until such kernels pay and are there.
     start: "initial", the initial values of the model; "equilibrium", where these lead to without
     doses.

@@ -66,22 +66,29 @@ class OnHost:
     of a model. Its kernels are named after their library.
     """
 
-    def __init__(self, folder: Path, kernels: EveryKernel) -> None:
-        self.folder, self.kernels, self.texts = folder, kernels, []
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.made = folder, {}
+
+    def on(self, kernels: EveryKernel) -> OnHost:
+        """For these kernels of a fake driver from now on; `asked` counts for them."""
+        self.kernels, self.asked = kernels, set()
+        return self
 
     def __call__(self, text: str, kernels: Sequence[str], architecture: str) -> Compiled:
         if "EmittedModel" not in text:
             return uncompiled(text, kernels, architecture)
         (kernel,) = kernels
-        if (text, kernel) not in self.texts:
-            self.texts.append((text, kernel))
-            place = self.folder / f"emitted{len(self.texts)}"
+        key = (text, kernel)
+        if key not in self.made:
+            place = self.folder / f"emitted{len(self.made)}"
             source, library = place.with_suffix(".cpp"), place.with_suffix(".so")
             source.write_text(text + LAUNCH.replace("KERNEL", kernel))
             compiled_library(source, library)
-            self.kernels.of_models[str(library)] = _launching(library)
-        number = self.texts.index((text, kernel)) + 1
-        return Compiled(b"fake", {kernel: str(self.folder / f"emitted{number}.so")}, {})
+            self.made[key] = str(library), _launching(library)
+        self.asked.add(key)
+        name, library = self.made[key]
+        self.kernels.of_models[name] = library
+        return Compiled(b"fake", {kernel: name}, {})
 
 
 LAUNCH = """

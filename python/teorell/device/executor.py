@@ -2,10 +2,11 @@
 kernels of the model's own text (emitted.py). Both give the same bits; what differs is time.
 
 executor="interpreter" and "machine_code" ask for one of them. None chooses, here and nowhere else.
-Emitted code moves some 128 bytes less of memory in a step for each state and stage of the method
-(A: 32.6 - 12.9 KB of 20 states and 8 stages; docs/cuda_speed.md counts them), and memory bounds
-both. So its worth grows with states x stages x patients x steps; its price, 8 s of a processor for
-A and 16 s for 225 states, hardly with the model. A model is interpreted until what emitted code
+Emitted code moves some 120 bytes less of memory in a step for each state and stage of the method,
+360 with its derivatives (A, of 20 states and 8 stages: 32.6 - 12.9 KB, 114.9 - 57.4 KB;
+docs/cuda_speed.md counts them), and memory bounds both. So its worth grows with states x stages x
+patients x steps; its price, 7 s of a processor for A and 13 s for 225 states, 12 and 35 s with
+derivatives, grows less than the model. A model is interpreted until what emitted code
 would have saved, or is about to save, is WORTH bytes. From then on its kernels are compiled apart,
 at low priority, and interpreted until they are there. What an earlier process has left on disk is
 taken at once.
@@ -31,7 +32,7 @@ __all__ = ["TEXT", "Kernel", "kernel_for", "kernel_of"]
 
 TEXT = '#include "kernel.cuh"\n'
 LANE = "teorell::DeviceLane"
-SAVED = 128  # bytes of a step, for each state and stage
+SAVED, SAVED_OF_DERIVATIVES = 120, 360  # bytes of a step, for each state and stage
 WORTH = 2.5e12  # bytes: a second of a large device's memory, whose loss is a nuisance
 INSIDE = ("teorell", "torch")  # whose frames are none of the user's
 STEPS = 200  # attempted of a patient, until some are known; A takes 236 in 48 h at rtol 1e-6
@@ -94,7 +95,7 @@ def kernel_for(function: str, batch: Batch, options: Options, device: Device) ->
     compiled, called = None, kernel_of(method, function, "machine_code")
     if options.executor == "machine_code":
         compiled = kernels_of(TEXT + emitted(programs, method), [called], device.architecture)
-    elif options.executor is None and _is_worth(use, batch, method):
+    elif options.executor is None and _is_worth(use, function, batch, method):
         asked = (TEXT + emitted(programs, method), [called], device.architecture)
         compiled = kernels_there(*asked) or _apart(use, *asked)
     if compiled is not None:
@@ -103,10 +104,11 @@ def kernel_for(function: str, batch: Batch, options: Options, device: Device) ->
     return Kernel("interpreter", kernels_of(TEXT, [called], device.architecture), called, use)
 
 
-def _is_worth(use: _Use, batch: Batch, method: str) -> bool:
+def _is_worth(use: _Use, function: str, batch: Batch, method: str) -> bool:
     attempts = use.attempts + batch.patients * use.of_a_patient
+    saved = SAVED if function == "solve_patients" else SAVED_OF_DERIVATIVES
     stages: int = tableau(method)["stages"]
-    return SAVED * batch.programs.layout.n * stages * attempts >= WORTH
+    return saved * batch.programs.layout.n * stages * attempts >= WORTH
 
 
 def _apart(use: _Use, text: str, kernels: list[str], architecture: str) -> Compiled | None:
