@@ -25,17 +25,11 @@ import teorell as tl
 from teorell.benchmark import reference_models
 from teorell.device import compiler
 from teorell.device.emitted import emitted
+from teorell.device.executor import TEXT, kernel_of
 from teorell.device.source import include_folders
 from teorell.lowering import lower
 
 MODELS = ("A", "B", "110 states", "225 states")
-METHOD = "teorell::Rodas5P"
-LANE = "teorell::DeviceLane"
-EXECUTORS = {
-    "interpreter": f"teorell::Interpreted<{METHOD}>",
-    "emitted": f"teorell::Emitted<{LANE}, teorell::OnDevice<{METHOD}>, "
-    f"teorell::EmittedModel<{LANE}>>",
-}
 # kernel -> function, types of its arguments before Launch, programs that it needs
 KERNELS = {
     "solve": ("solve_patients", "Programs, Batch", None),
@@ -115,23 +109,22 @@ def model_of(name: str) -> tl.Model:
 
 def kernels(models: list[str], names: list[str]) -> Iterator[Kernel]:
     """Those of the interpreter, then those of each model."""
-    start = '#include "kernel.cuh"\n'
     for name in names:
         if name in COLUMN_KERNELS:
             function, arguments = COLUMN_KERNELS[name]
             whole = f"teorell::{function}<teorell::ColumnInterpreter>"
-            yield Kernel("interpreter", "", name, start, whole, arguments)
+            yield Kernel("interpreter", "", name, TEXT, whole, arguments)
         else:
             function, arguments, _ = KERNELS[name]
-            whole = f"teorell::{function}<{EXECUTORS['interpreter']}>"
-            yield Kernel("interpreter", "", name, start, whole, arguments)
+            whole = kernel_of("rodas5p", function)
+            yield Kernel("interpreter", "", name, TEXT, whole, arguments)
     for model in models:
         made = model_of(model)
         for name in names:
             if name in KERNELS:
                 function, arguments, derivatives = KERNELS[name]
-                text = start + emitted(lower(made, derivatives=derivatives), "rodas5p")
-                whole = f"teorell::{function}<{EXECUTORS['emitted']}>"
+                text = TEXT + emitted(lower(made, derivatives=derivatives), "rodas5p")
+                whole = kernel_of("rodas5p", function, "machine_code")
                 yield Kernel("emitted", model, name, text, whole, arguments)
 
 

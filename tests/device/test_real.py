@@ -45,6 +45,17 @@ def test_arrays_in_and_out(library: str) -> None:
     np.testing.assert_allclose(there.cpu().values[..., 0], exact, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("executor", ["interpreter", "machine_code", None])
+def test_executors(executor: str | None) -> None:
+    given, there = (oral(), {"cl": CL}, DOSE, TIMES), {"device": "cuda", "executor": executor}
+    solved = tl.simulate(*given, **there)
+    np.testing.assert_array_equal(solved.cpu().values, tl.simulate(*given).values)
+    _, gradient = tl.value_and_grad(1.0, *given, **there)
+    _, here = tl.value_and_grad(1.0, *given)
+    for name, each in here.parameters.items():
+        np.testing.assert_array_equal(gradient.cpu().parameters[name], each)
+
+
 @pytest.mark.parametrize("library", ["cupy", "torch"])
 def test_constraints(library: str) -> None:
     c = tl.ConstraintSet("clearance")
