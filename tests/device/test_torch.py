@@ -17,11 +17,12 @@ import teorell.nn  # noqa: E402
 from arrays_there import Interface, tensors_lie_there  # noqa: E402
 from device_case import REDUCTIONS, TIMES, N, doses, driver, lagged, model, people  # noqa: E402
 from fake_driver import FakeDriver  # noqa: E402
-from teorell.derivatives import tensors  # noqa: E402
+from teorell.derivatives import autograd_compiled, tensors  # noqa: E402
 from teorell.engine.executors import instruction_sets  # noqa: E402
 from teorell.errors import InputError  # noqa: E402
 from teorell.simulation import on_device  # noqa: E402
 from torch import func  # noqa: E402
+from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.autograd import forward_ad  # noqa: E402
 
 __all__ = ["driver"]  # a fixture
@@ -255,6 +256,29 @@ def test_a_compiled_module(request: pytest.FixtureRequest) -> None:
     same(values(simulator(), ka), known)
     assert launched(driver, "solve_patients")
     assert launched(driver, "pull_patients_back")
+
+
+def test_a_graph_knows_the_device() -> None:
+    """Torch without CUDA follows the layer, with tensors of which it only says where they lie."""
+    graphs: list[Any] = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        graphs.append([str(node.target) for node in graph.graph.nodes])
+        return graph.forward
+
+    module = simulator().requires_grad_(False)
+    torch.compiler.reset()
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        ka = torch.empty(4, dtype=torch.float64, device="cuda:0")
+        asked = torch.compile(module.to("cuda:0"), fullgraph=True, backend=backend)
+        values = asked(ka=ka)
+        places = (3, 4)  # of km and ka among the inputs
+        number = autograd_compiled.part(module._number, places)
+        slopes = autograd_compiled.pull_back(number, [ka, ka], values)
+    assert (str(values.device), values.shape) == ("cuda:0", (4, TIMES.size, 1))
+    assert [(str(each.device), each.shape) for each in slopes] == [("cuda:0", (4,))] * 2
+    assert "teorell.simulate.default" in graphs[0]
+    torch.compiler.reset()
 
 
 def test_a_module_in_two_places() -> None:
