@@ -2,10 +2,11 @@
 
 Checks values, gradients and statuses against the CPU; measures patients per second against the
 number of patients for A, B and the model of 110 states, forward and with the gradient by all
-parameters, interpreted and by kernels of the model's own text, beside the CPU, diffrax and nvQSP
-where they are installed (device_peers.py); counts what each call copies. rtol 1e-6, four oral doses
-in 48 h, 97 samples of one output; parameters lie on the device. Writes a table, in Markdown and as
-CSV, and a picture. Without a device it says so in one sentence, and ends with status 2.
+parameters, interpreted, by kernels of the model's own text and (110 states) by teams, beside the
+CPU, diffrax and nvQSP where they are installed (device_peers.py); counts what each call copies.
+rtol 1e-6, four oral doses in 48 h, 97 samples of one output; parameters lie on the device. Writes a
+table, in Markdown and as CSV, and a picture. Without a device it says so in one sentence, and ends
+with status 2.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import compile_time
 import device_peers
@@ -28,7 +30,7 @@ import numpy as np
 import teorell as tl
 from teorell import benchmark
 from teorell.benchmark import reference_models
-from teorell.device import compiler, devices
+from teorell.device import compiler, devices, teams
 from teorell.device.arrays import DeviceArray
 from teorell.device.devices import Device
 from teorell.device.driver import LEGACY_STREAM
@@ -58,11 +60,19 @@ class Case(NamedTuple):
     def people(self, n: int) -> dict[str, np.ndarray]:
         return {name: np.resize(column, n) for name, column in self.drawn.items()}
 
+    def executors(self) -> tuple[str, ...]:
+        """Teams too, where a thread cannot hold the model."""
+        large = len(self.model.state_names) > teams.MORE_STATES_THAN
+        return (*EXECUTORS, "team") if large else EXECUTORS
+
     def run(self, kind: str, parameters: Any, **options: Any) -> tuple[Any, Any]:
         """(what is compared: arrays by name, the outcome of the patients)"""
         regimen = tl.Regimen.bolus(100.0, into=self.into, every=12.0, doses=4)
         given = (self.model, parameters, regimen, reference_models.TIMES, [self.output])
         options |= {"rtol": 1e-6, "samples": "before"}
+        if options.get("executor") == "team":
+            with mock.patch.object(teams, "teams_pay", return_value=True):
+                return self.run(kind, parameters, **{**options, "executor": None})
         if kind == "forward":
             solution = tl.simulate(*given[:4], outputs=[self.output], **options)
             return {"values": solution.values, "steps": solution.steps}, solution
@@ -197,9 +207,9 @@ def measure(
 
     for number, (one, kind) in enumerate(curves):
         left = options.ends - time.perf_counter()
-        share = left / (len(curves) - number) / (len(EXECUTORS) + 1 + len(peers))
+        share = left / (len(curves) - number) / (len(one.executors()) + 1 + len(peers))
         given = Given(one, device, counted)
-        for executor in EXECUTORS:
+        for executor in one.executors():
             run = partial(on_device, one, kind, given, executor)
             ends = time.perf_counter() + share
             add(one, kind, f"device, {executor}", curve(run, options.sizes, ends, counted))
@@ -335,7 +345,7 @@ def main(arguments: list[str] | None = None) -> None:
     checks = []
     for one in cases:
         for kind in options.kinds:
-            for executor in EXECUTORS:
+            for executor in one.executors():
                 n = min(CHECKED, max(options.sizes))
                 checks.append(check(one, kind, executor, device, n))
                 print("  ".join(map(str, checks[-1].values())), flush=True)

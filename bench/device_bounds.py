@@ -3,18 +3,15 @@
 Counts what one attempted step of one patient of A and B loads, stores and computes, forward and
 with its gradient, interpreted and emitted, in the programs and in the loops of the C++ headers that
 run them; multiplies by the steps that the problem takes, and divides what devices can do by it.
-Then what threads can ask memory for at a time, and how far the programs of a step would spread over
-several threads a patient. docs/cuda_speed.md has the formulas and the sources of the devices'
-numbers. Nothing is measured here but the number of steps.
+Then what threads can ask memory for at a time. docs/cuda_speed.md has the formulas and the sources
+of the devices' numbers. Nothing is measured here but the number of steps.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import NamedTuple
 
-import device_kernels
 import numpy as np
 import teorell as tl
 from teorell.benchmark import reference_models
@@ -28,7 +25,6 @@ DEVICES = {"H100 SXM": 3.35e12, "H200 SXM": 4.8e12}  # bytes/s of their memory
 MULTIPROCESSORS, FP64_PEAK = 132, 34e12  # operations/s, two of a fused multiply-add
 LATENCY = 600e-9  # s from a load to its number, from the device's memory: a guess
 OPERANDS = 2  # loads of a thread of the interpreter that are on their way at a time: a guess
-TEAMS = (4, 8, 32)  # threads a patient
 TIMES = np.linspace(0.0, 48.0, 97)
 
 
@@ -126,23 +122,6 @@ def in_flight(threads: int, loads: int) -> float:
     return MULTIPROCESSORS * threads * loads * 8 / LATENCY
 
 
-def spread(programs: Programs, name: str) -> tuple[int, int, list[float]]:
-    """Instructions of a program, the levels in which each needs the one before, and how many times
-    fewer rounds teams take who share each level.
-    """
-    level: dict[int, int] = {}
-    width: Counter[int] = Counter()
-    for item in instructions(getattr(programs, name)):
-        pairs = (slot for pair in (*item.plus, *item.minus) for slot in pair)
-        at = 1 + max((level.get(slot, 0) for slot in (*item.operands, *pairs)), default=0)
-        level[item.dst] = at
-        width[at] += 1
-    count = width.total()
-    return (
-        count, len(width), [count / sum(-(-w // team) for w in width.values()) for team in TEAMS]
-    )  # fmt: skip
-
-
 def print_in_flight(attempts_of_a: float, bytes_of_a: int) -> None:
     print(
         f"\nA forward, interpreter, where {OPERANDS} loads of a thread are on their way for "
@@ -154,18 +133,6 @@ def print_in_flight(attempts_of_a: float, bytes_of_a: int) -> None:
             f"    {blocks} blocks of 128: {rate / 1e12:.2f} TB/s, "
             f"{rate / (bytes_of_a * attempts_of_a):,.0f} patients/s"
         )
-
-
-def print_teams() -> None:
-    print("\nrounds saved by " + ", ".join(map(str, TEAMS)) + " threads a patient:")
-    for name in device_kernels.MODELS:
-        programs = lower(device_kernels.model_of(name))
-        slots = programs.layout.slots
-        print(f"    {name}: {slots} slots, {8 * slots / 1000:.1f} KB of a workspace")
-        for program in ("rhs", "jacobian_lu", "solve"):
-            count, levels, times = spread(programs, program)
-            told = ", ".join(f"{each:.1f}" for each in times)
-            print(f"        {program:12}{count:6} instructions, {levels:4} levels: {told}")
 
 
 def main() -> None:
@@ -204,7 +171,6 @@ def main() -> None:
         if kind == "A":
             of_a = number, slow.bytes
     print_in_flight(*of_a)
-    print_teams()
 
 
 if __name__ == "__main__":

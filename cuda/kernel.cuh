@@ -9,7 +9,8 @@
 //
 // Any grid will do, of blocks of whole warps. Executor: DeviceInterpreter<OnDevice<Rodas5P>>, or
 // another with its calls (thread.cuh), made from Programs. Shorter: Interpreted<Rodas5P>.
-// _core.device_slots gives Launch::slots. No kernel synchronises, shares memory or allocates.
+// _core.device_slots gives Launch::slots. No kernel synchronises, shares memory or allocates;
+// those of teams (teams.cuh) do the former two.
 #pragma once
 
 #include "columns.cuh"

@@ -7,30 +7,44 @@
 
 TEORELL_BEGIN
 
-template <class T>
-struct Bounded {
-    Strided<T> data;
-    std::int64_t size = 0, room = 0;
+template <int apart>
+struct BoundedEvery {
+    template <class T>
+    struct Array {
+        Strided<T, apart> data;
+        std::int64_t size = 0, room = 0;
 
-    TEORELL_HD bool extend(std::int64_t count) {
-        if (size + count > room) return false;
-        size += count;
-        return true;
-    }
+        TEORELL_HD bool extend(std::int64_t count) {
+            if (size + count > room) return false;
+            size += count;
+            return true;
+        }
+    };
+    using Patient = PatientRecord<Array, Strided<double, apart>>;
 };
 
-class DeviceTape : public TapePlaces<PatientRecord<Bounded, Strided<double>>> {
+// apart: as numbers lie in the memory and in the workspaces.
+template <int apart>
+class TapeEvery : public TapePlaces<typename BoundedEvery<apart>::Patient> {
+    using Base = TapePlaces<typename BoundedEvery<apart>::Patient>;
+    using Base::at_, Base::ring_steps_, Base::end_events;
+    template <class T>
+    using Bounded = typename BoundedEvery<apart>::template Array<T>;
+
   public:
+    using Base::stretch_size, Base::state, Base::before;
+    using typename Base::Patient, typename Base::Row;
+
     // record_slots of the memory are its own.
-    TEORELL_HD DeviceTape(const Layout& at, const Room& room, ThreadMemory& memory,
-                          std::int32_t reductions)
-        : TapePlaces(at, room.states), reductions_(reductions) {
+    TEORELL_HD TapeEvery(const Layout& at, const Room& room, MemoryEvery<apart>& memory,
+                         std::int32_t reductions)
+        : Base(at, room.states), reductions_(reductions) {
         place(patient_.steps, room.steps, memory);
         place(patient_.stretches, room.stretches, memory);
         place(patient_.marks, room.marks, memory);
         place(patient_.pieces, room.pieces, memory);
         place(patient_.values, room.stretches * stretch_size(), memory);
-        patient_.ring = memory.records<double>(room.states * at.n);
+        patient_.ring = memory.template records<double>(room.states * at.n);
     }
 
     // For another patient.
@@ -89,11 +103,11 @@ class DeviceTape : public TapePlaces<PatientRecord<Bounded, Strided<double>>> {
     template <int W>
     TEORELL_HD void states(const double* yn, const Row* to) const {
         if (to[0].first == nullptr) return;
-        for (int k = 0; k < at_.n; ++k) to[0][k] = yn[k * warp];
+        for (int k = 0; k < at_.n; ++k) to[0][k] = yn[k * apart];
     }
     template <int W>
     TEORELL_HD void load(double* yn, const Row* from) const {
-        for (int k = 0; k < at_.n; ++k) yn[k * warp] = from[0][k];
+        for (int k = 0; k < at_.n; ++k) yn[k * apart] = from[0][k];
     }
     TEORELL_HD void end(std::int64_t, bool) {}
     TEORELL_HD void piece(std::int64_t, double start, double width) {
@@ -113,8 +127,8 @@ class DeviceTape : public TapePlaces<PatientRecord<Bounded, Strided<double>>> {
     std::int32_t full_ = 0;
 
     template <class T>
-    TEORELL_HD static void place(Bounded<T>& array, std::int64_t room, ThreadMemory& memory) {
-        array.data = memory.records<T>(room);
+    TEORELL_HD static void place(Bounded<T>& array, std::int64_t room, MemoryEvery<apart>& memory) {
+        array.data = memory.template records<T>(room);
         array.room = room;
     }
     template <class T>
@@ -129,5 +143,6 @@ class DeviceTape : public TapePlaces<PatientRecord<Bounded, Strided<double>>> {
         return true;
     }
 };
+using DeviceTape = TapeEvery<warp>;
 
 TEORELL_END

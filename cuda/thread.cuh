@@ -17,43 +17,48 @@ TEORELL_BEGIN
 constexpr int block = 128;
 
 // Numbers of one thread that lie a warp apart; structs as well, those of a warp side by side.
-template <class T>
+template <class T, int apart = warp>
 struct Strided {
     T* first = nullptr;
-    TEORELL_HD T& operator[](std::int64_t i) const { return first[i * warp]; }
-    TEORELL_HD Strided operator+(std::int64_t i) const { return {first + i * warp}; }
+    TEORELL_HD T& operator[](std::int64_t i) const { return first[i * apart]; }
+    TEORELL_HD Strided operator+(std::int64_t i) const { return {first + i * apart}; }
 };
 
 // Gives out the slots of a thread, one part after the other.
-struct ThreadMemory {
-    double* warp_next;
+template <int apart>
+struct MemoryEvery {
+    double* next;
     std::int64_t lane;
 
-    __device__ explicit ThreadMemory(const Launch& launch) {
-        const std::int64_t thread =
-            static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-        warp_next = launch.memory + thread / warp * launch.slots * warp;
-        lane = thread % warp;
-    }
     TEORELL_HD double* take(std::int64_t slots) { return records<double>(slots).first; }
     template <class T>
-    TEORELL_HD Strided<T> records(std::int64_t count) {
+    TEORELL_HD Strided<T, apart> records(std::int64_t count) {
         static_assert(sizeof(T) % sizeof(double) == 0, "a record is a whole number of slots");
-        T* part = reinterpret_cast<T*>(warp_next) + lane;
-        warp_next += static_cast<std::int64_t>(sizeof(T) / sizeof(double)) * count * warp;
+        T* part = reinterpret_cast<T*>(next) + lane;
+        next += static_cast<std::int64_t>(sizeof(T) / sizeof(double)) * count * apart;
         return {part};
     }
     // Numbers one after the other.
     TEORELL_HD double* in_a_row(std::int64_t count) {
-        double* part = warp_next + lane * count;
-        warp_next += count * warp;
+        double* part = next + lane * count;
+        next += count * apart;
         return part;
     }
 };
 
+struct ThreadMemory : MemoryEvery<warp> {
+    __device__ explicit ThreadMemory(const Launch& launch) {
+        const std::int64_t thread =
+            static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+        next = launch.memory + thread / warp * launch.slots * warp;
+        lane = thread % warp;
+    }
+};
+
 // Writes what a time loop keeps into slots, or reads it from there.
-struct KeptNumbers {
-    Strided<double> slots;
+template <int apart>
+struct KeptEvery {
+    Strided<double, apart> slots;
     bool read;
     std::int64_t next = 0;
 
@@ -71,6 +76,7 @@ struct KeptNumbers {
         for (T& number : numbers) (*this)(number);
     }
 };
+using KeptNumbers = KeptEvery<warp>;
 
 // Patients of a call, one a thread.
 struct DeviceQueue {

@@ -23,15 +23,15 @@ struct OnePatient {
 };
 
 template <class Executor>
-using RecordingGroup =
-    Group<DeviceLane, typename Executor::Method, Executor, OnePatient, DeviceTape>;
+using RecordingGroup = Group<typename Executor::V, typename Executor::Method, Executor, OnePatient,
+                             TapeEvery<Pack<typename Executor::V>::stride>>;
 
 // Patient after patient, for the steps of a launch; `kept` stands after `phase`. Walk: start(first,
 // count), walk(left), each_kept, of_failures.
-template <class Solve, class Walk>
-TEORELL_HD void walk_patients(const Launch& launch, const Batch& batch, KeptNumbers& kept,
-                              std::int64_t phase, DeviceTape& tape, OnePatient& queue, Solve& solve,
-                              Walk& walk) {
+template <int apart, class Solve, class Walk>
+TEORELL_HD void walk_patients(const Launch& launch, const Batch& batch, KeptEvery<apart>& kept,
+                              std::int64_t phase, TapeEvery<apart>& tape, OnePatient& queue,
+                              Solve& solve, Walk& walk) {
     const DeviceQueue& all = queue.all;
     std::int64_t patient = -1, left = launch.steps;
     const auto each_kept = [&] {

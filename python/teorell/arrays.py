@@ -7,6 +7,7 @@ complex numbers, strings and objects are refused, because a silent conversion wo
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any, TypeGuard
 
@@ -55,6 +56,9 @@ def is_number(value: object) -> TypeGuard[float]:
 
 def is_tensor(value: object) -> bool:
     """Is it a torch tensor, of a subclass perhaps? Torch is not imported to know."""
+    known = getattr(sys.modules.get("torch"), "Tensor", None)
+    if known is not None and isinstance(value, known):  # torch.compile follows no further
+        return True
     return any(
         base.__module__ == "torch" and base.__name__ == "Tensor" for base in type(value).__mro__
     )
@@ -111,7 +115,7 @@ def check_tensor(value: Any, what: str, *, there: bool = False) -> None:
 
     what: how messages name it, for example "parameter 'cl'". there: a CUDA device suits too.
     """
-    if value.device.type != "cpu" and not (there and is_on_device(value)):
+    if value.device.type not in (("cpu", "cuda") if there else ("cpu",)):
         raise InputError(
             f"{what} lies on device {value.device} (only parameters and quantities may lie on a "
             "CUDA device, and nothing moves by itself). Give .cpu() of it, which has a derivative "

@@ -49,8 +49,7 @@ class Simulator(nn.Module):
     of the module's own: those of a mini-batch, of any number of patients. Numbers of the regimen
     may be tensors then, and have gradients. torch.compile breaks its graph at such a call.
 
-    `.to("cuda")` moves what it has, and simulations run there (docs/cuda.md); all that a call gives
-    lies there too, or are numbers.
+    `.to("cuda")` moves what it has, and simulations run there, of tensors there and numbers.
 
     In state_dict a learnable cl is "learnable_cl", or "log_cl" if positive, a fixed one "fixed_cl".
     torch.compile takes the module whole (fullgraph=True); transforms of torch.func in compiled code
@@ -165,10 +164,8 @@ class Simulator(nn.Module):
         if regimen is not None or times is not None:
             return self._with_own(given, regimen, times)
         places = places_of([name for name, _ in self._constants], given)
-        inputs = [
-            given.get(name, value).to(torch.float64)
-            for name, value in [self._constants[k] for k in places]
-        ]
+        named = [self._constants[k] for k in places]
+        inputs = [given.get(name, value).to(torch.float64) for name, value in named]
         whole = len(places) == len(self._constants)
         if not torch.compiler.is_compiling():
             problem = self._problem
@@ -197,18 +194,13 @@ class Simulator(nn.Module):
                     "meant?). Rename the parameter."
                 )
         model, own_regimen, own_times, outputs, options = self._recipe
-        problem = problem_of(
-            model,
-            self._defaults,
-            own_regimen if regimen is None else regimen,
-            own_times if times is None else constant(times, "times") if is_tensor(times) else times,
-            outputs,
-            **options,
-        )
+        regimen = own_regimen if regimen is None else regimen
+        at = own_times if times is None else constant(times, "times") if is_tensor(times) else times
+        problem = problem_of(model, self._defaults, regimen, at, outputs, **options)
         doses: list[Any] = [x for x in problem.given if is_tensor(x)]
         if doses and any(map(lies_there, given.values())):
             raise InputError(
-                "doses that are tensors on the CPU, and parameters on a device (nothing moves by "
+                "doses are tensors on the CPU, parameters lie on a device (nothing moves by "
                 "itself). Give doses as numbers, or the module .cpu()."
             )
         places = places_of([x.name if x.kind == "parameter" else "" for x in problem.inputs], given)
@@ -252,8 +244,7 @@ class Simulator(nn.Module):
             raise InputError(f"unknown parameter {name!r} (the model does not declare it). {known}")
         return self._defaults[name]
 
-    def _start(self, name: str) -> Any:
-        """The default of a parameter, of a vector (elements,)."""
+    def _start(self, name: str) -> Any:  # of a vector (elements,)
         elements = self._recipe[0].parameter_vectors.get(name)
         return self._default(name) if elements is None else [self._defaults[k] for k in elements]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from device_kernels import on_fake_devices
 from device_problem import model
 from fake_driver import FakeDriver
 from teorell.device.arrays import DeviceArray
+from teorell.device.driver import NO_MEMORY, DriverError
+from teorell.engine.executors import instruction_sets
 
 __all__ = ["REDUCTIONS", "TIMES", "N", "doses", "driver", "here", "lagged", "model", "people"]
 
@@ -69,3 +71,49 @@ def lagged(timed: bool = True) -> tl.Model:
 def here(array: Any) -> Any:
     """On the host."""
     return array.numpy() if isinstance(array, DeviceArray) else array
+
+
+def without_memory(
+    driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, call: Callable[[], object]
+) -> None:
+    """Calls, with no memory at each of its allocations in turn: a MemoryError, and nothing left."""
+    del driver.calls[:]
+    call()
+    allocations, allocate = len(driver.named("allocate")), driver.allocate
+    assert allocations > 10
+    for number in range(allocations):
+        left = [number]
+
+        def some(size: int, left: list[int] = left) -> int:
+            left[0] -= 1
+            if left[0] < 0:
+                raise DriverError("cuMemAlloc", NO_MEMORY)
+            return allocate(size)
+
+        monkeypatch.setattr(driver, "allocate", some)
+        with pytest.raises(MemoryError, match="cuda:0 has no memory for the "):
+            call()
+        gc.collect(1)  # frames of the error
+        assert not driver.memory
+    monkeypatch.setattr(driver, "allocate", allocate)
+
+
+def weights(outputs: int = 3, n: int = N) -> Any:
+    return np.random.default_rng(6).normal(size=(n, TIMES.size, outputs))
+
+
+def same(there: tl.Gradient, cpu: tl.Gradient) -> None:
+    """Bit by bit."""
+    if not instruction_sets()[0]["fma"]:
+        pytest.skip("NOT RUN: this processor has no fused multiply-add")
+    moved = there.cpu()
+    for name in ("parameters", "initial"):
+        found, known = getattr(moved, name), getattr(cpu, name)
+        assert found.keys() == known.keys()
+        for key, each in known.items():
+            np.testing.assert_array_equal(found[key], each, err_msg=f"{name} {key}")
+    for name in ("status", "steps", "rejected", "failure_time", "condition"):
+        np.testing.assert_array_equal(getattr(there, name), getattr(cpu, name), err_msg=name)
+    for line, known in zip(there.of_doses or (), cpu.of_doses or (), strict=True):
+        for name, each in vars(known).items():
+            np.testing.assert_array_equal(getattr(line, name), each, err_msg=name)

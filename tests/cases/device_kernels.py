@@ -21,7 +21,14 @@ from teorell.device import columns, devices, executor, over
 from teorell.device.compiler import Compiled
 from teorell.engine.executors import instruction_sets
 
-__all__ = ["OnHost", "built_kernels", "compiled_library", "on_fake_devices", "uncompiled"]
+__all__ = [
+    "OnHost",
+    "built_kernels",
+    "compiled_library",
+    "launching",
+    "on_fake_devices",
+    "uncompiled",
+]
 
 
 def compiled_library(source: Path, library: Path) -> None:
@@ -44,10 +51,11 @@ def compiled_library(source: Path, library: Path) -> None:
 def built_kernels(folder: Path) -> ctypes.CDLL:
     """cuda/shim_kernels.cpp as a library."""
     compiled_library(ROOT / "cuda" / "shim_kernels.cpp", folder / "kernels.so")
-    return _launching(folder / "kernels.so")
+    return launching(folder / "kernels.so")
 
 
-def _launching(place: Path) -> ctypes.CDLL:
+def launching(place: Path) -> ctypes.CDLL:
+    """A library that launches kernels by their names."""
     library = ctypes.CDLL(str(place))
     library.teorell_launch.argtypes = (
         ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p,
@@ -84,7 +92,7 @@ class OnHost:
             source, library = place.with_suffix(".cpp"), place.with_suffix(".so")
             source.write_text(text + LAUNCH.replace("KERNEL", kernel))
             compiled_library(source, library)
-            self.made[key] = str(library), _launching(library)
+            self.made[key] = str(library), launching(library)
         self.asked.add(key)
         name, library = self.made[key]
         self.kernels.of_models[name] = library

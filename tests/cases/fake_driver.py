@@ -39,6 +39,7 @@ class FakeDriver:
         self.here = threading.local()
         self.locked: dict[int, NDArray[np.uint8]] = {}  # memory of the host that stays in place
         self.streams: set[int] = set()
+        self.shared: list[int] = []  # bytes of shared memory that launches asked for
         self.polls = 0  # questions after which a stream is done
         self.on_launch: Callable[[], None] = lambda: None
 
@@ -93,6 +94,9 @@ class FakeDriver:
 
     def multiprocessors(self, device: int) -> int:
         return self.devices[device][2]
+
+    def shared_memory(self, device: int) -> int:
+        return 228 * 1024
 
     @contextmanager
     def current(self, device: int) -> Iterator[None]:
@@ -190,7 +194,7 @@ class FakeDriver:
         self._record("function", name)
         return name
 
-    def blocks_at_once(self, function: Any, threads: int) -> int:
+    def blocks_at_once(self, function: Any, threads: int, shared: int = 0) -> int:
         return 2
 
     def launch(
@@ -200,8 +204,10 @@ class FakeDriver:
         threads: int,
         stream: int,
         arguments: Sequence[NDArray[np.uint8]],
+        shared: int = 0,
     ) -> None:
         self._record("launch", function, blocks, threads, stream)
+        self.shared.append(shared)
         assert self.stack, "no device is current"
         places = np.array([each.ctypes.data for each in arguments], np.uint64)
         self.on_launch()

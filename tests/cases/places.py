@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import teorell as tl
 from device_kernels import on_fake_devices
+from teorell.arrays import copied
 from teorell.constraints import ConstraintSet
 from teorell.device import compiler, devices
 
@@ -24,8 +25,8 @@ PLACES = ["fake", *([] if no_device() else [pytest.param("real", marks=pytest.ma
 
 
 def on_device(place: str, monkeypatch: pytest.MonkeyPatch, library: ctypes.CDLL) -> dict[str, int]:
-    """From now on simulations and constraints of NumPy arrays are computed on the first device,
-    fake or real, and brought back; returns how often that was.
+    """From now on simulations, their derivatives and constraints of NumPy arrays are computed on
+    the first device, fake or real, and brought back; returns how often that was.
     """
     if place == "fake":
         on_fake_devices(monkeypatch, library)
@@ -36,11 +37,17 @@ def on_device(place: str, monkeypatch: pytest.MonkeyPatch, library: ctypes.CDLL)
             calls["there"] += 1
             if options.get("executor") == "machine_code":  # which is the CPU's
                 del options["executor"]
-            return door(*given, device="cuda", **options).cpu()
+            return here(door(*given, device="cuda", **options))
 
         return call
 
-    monkeypatch.setattr(tl, "simulate", there(tl.simulate))
+    def here(found: Any) -> Any:
+        if isinstance(found, tuple):
+            return tuple(here(each) for each in found)
+        return found.cpu() if hasattr(found, "cpu") else copied(found)
+
+    for name in ("simulate", "value_and_grad", "jacobian", "jvp"):
+        monkeypatch.setattr(tl, name, there(getattr(tl, name)))
     for name in ("violations", "project"):
         monkeypatch.setattr(ConstraintSet, name, there(getattr(ConstraintSet, name)))
     return calls

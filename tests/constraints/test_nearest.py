@@ -141,6 +141,18 @@ def test_not_found_is_data_alone_and_among_others():
         assert rates.tolist() == [value < 2.0 for value in w_values]
 
 
+def test_distances_alone_and_among_others():
+    """The same bits: thirty numbers are added up in one order."""
+    c = ConstraintSet()
+    names = [f"x{k}" for k in range(30)]
+    c.equal("sum", sum(c.quantities(*names)), 30.0)
+    rng = np.random.default_rng(4)
+    people = {name: rng.uniform(0.5, 2.0, 20) for name in names}
+    of_all = c.project(people).distance
+    alone = [c.project({n: x[i] for n, x in people.items()}).distance[0] for i in range(20)]
+    assert of_all.tolist() == alone
+
+
 def test_what_is_impossible_but_not_proven_is_not_found():
     c = ConstraintSet()
     x = c.quantity("x")

@@ -252,6 +252,18 @@ def test_compiled_whole(simulator, backend):
         assert simulator.status.tolist() == [0] * patients
 
 
+def test_a_vector_compiled():
+    model = tl.Model("vector")
+    rates = model.parameter_vector("rates", [0.1, 0.2])
+    first, second = model.states("first", "second")
+    model.flow(first, second, rates[0] * first)
+    model.flow(second, None, rates[1] * second)
+    dose = tl.Regimen.bolus(1.0, into="first")
+    module = teorell.nn.Simulator(model, dose, TIMES, learnable=["rates"])
+    fast = torch.compile(module, fullgraph=True, backend="aot_eager")
+    assert torch.equal(fast(), module())
+
+
 def test_compiled_with_a_network(simulator):
     torch.manual_seed(5)
     network = nn.Linear(2, 1)

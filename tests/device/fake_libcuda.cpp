@@ -70,6 +70,7 @@ int cuDeviceGetName(char* name, int length, int) {
 int cuDeviceGetAttribute(int* value, int attribute, int) {
     switch (attribute) {
     case 16: *value = 3; return fine;  // multiprocessors
+    case 81: *value = 233472; return fine;  // shared memory of one
     case 75: *value = 9; return fine;  // compute capability
     case 76: *value = 0; return fine;
     default: return invalid_value;

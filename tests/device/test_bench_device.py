@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from device_kernels import uncompiled
 from fake_driver import FakeDriver
 from folders import ROOT
 from teorell import benchmark
-from teorell.device import devices, executor
+from teorell.device import devices, executor, teams
 from teorell.device.compiler import Compiled
 
 __all__ = ["driver"]  # a fixture
@@ -94,6 +94,21 @@ def test_the_large_model(bench: Any) -> None:
     assert found["values"].shape == (2, 97, 1)
     assert (outcome.status == 0).all()
     assert found["values"].max() > 0.0
+
+
+def test_teams_are_asked_for(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, asked = bench.case("110 states"), []
+    assert one.executors() == (*bench.EXECUTORS, "team")
+    assert bench.case("A").executors() == bench.EXECUTORS
+
+    def simulate(*given: Any, executor: str, **options: Any) -> Any:
+        asked.append((executor, teams.teams_pay(1 << 40, 0, given[0])))
+        return SimpleNamespace(values=1.0, steps=2)
+
+    monkeypatch.setattr(bench.tl, "simulate", simulate)
+    found, _ = one.run("forward", {}, executor="team")
+    assert asked == [(None, True)]
+    assert found["steps"] == 2
 
 
 def test_without_a_device_it_says_so(

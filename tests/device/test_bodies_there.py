@@ -1,5 +1,5 @@
 """Tests of the CPU, run by simulations and constraints on a device: closed forms, doses, events,
-covariates, reductions, nearest points. Their bodies stand where the CPU's do.
+covariates, reductions, gradients, nearest points. Their bodies stand where the CPU's do.
 """
 
 from __future__ import annotations
@@ -32,6 +32,13 @@ BODIES = {
     "test_repeated_doses_are_single_doses test_a_reset_brings_the_initial_values_back "
     "test_a_reset_drops_doses_of_lines_before_it_and_ends_infusions "
     "test_a_sample_at_a_reset_sees_it_or_not test_a_regimen_a_list_and_a_table_are_the_same",
+    "schedule/test_dosing_derivatives.py": "test_jacobian_is_that_of_the_closed_form "
+    "test_gradient_is_that_of_the_closed_form test_gradients_have_the_same_bits_alone "
+    "test_no_derivative_by_a_modelled_duration_of_zero",
+    "derivatives/test_differentiate.py": "model asked test_weights test_jacobian "
+    "test_jvp_and_its_adjoint "
+    "test_an_event_exactly_on_a_sample_is_differentiated_from_the_side_that_is_seen "
+    "test_doses_of_nothing_have_derivatives_by_their_amounts",
     "schedule/test_covariates.py": "test_a_clearance_that_changes "
     "test_a_patient_alone_has_the_same_bits test_rules_of_doses_take_the_value_at_the_record "
     "test_a_failure_is_told_where_a_parameter_changes",
@@ -41,7 +48,8 @@ BODIES = {
     "test_the_first_of_equal_maxima "
     "test_a_dose_at_the_start_is_in_a_window_and_one_at_its_end_is_not "
     "test_the_end_of_an_infusion test_a_reset_takes_nothing_from_an_area "
-    "test_windows_and_thresholds_of_each_patient "
+    "test_windows_and_thresholds_of_each_patient test_a_reset_in_an_area_has_its_derivatives "
+    "test_gradients_against_differences test_backward_is_forward_transposed "
     "test_a_failure_leaves_no_number_of_a_window_that_it_cuts_short",
     "constraints/test_constraints.py": "test_violations test_what_is_no_number_is_a_violation "
     "test_onto_a_plane test_onto_a_box test_onto_a_circle "
@@ -55,7 +63,9 @@ for file, names in BODIES.items():
     if str(path.parent) not in sys.path:  # as pytest does for the file itself
         sys.path.insert(0, str(path.parent))
     module = importlib.import_module(path.stem)
-    for name in names.split():  # of several files one name may be that of one test alone
+    for name in (
+        names.split()
+    ):  # tests and their fixtures; of several files one name may be that of one test alone
         assert name not in globals(), name
         globals()[name] = getattr(module, name)
 

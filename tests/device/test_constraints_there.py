@@ -11,20 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import teorell as tl
-from arrays_there import Interface, tensors_lie_there
+from arrays_there import Interface
 from device_kernels import on_fake_devices
 from fake_driver import FakeDriver
+from judged_adults import N, adults, people, same_projection
 from teorell.device.arrays import DeviceArray
 from teorell.engine.executors import instruction_sets
 from teorell.errors import InputError
 
-N = 300
 pytestmark = [
     pytest.mark.skipif(
         not instruction_sets()[0]["fma"],
         reason="NOT RUN: this processor has no fused multiply-add",
     ),
-    pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning"),
 ]
 
 
@@ -35,24 +34,6 @@ def driver(monkeypatch: pytest.MonkeyPatch, library: ctypes.CDLL) -> Any:
     gc.collect()
     assert not fake.memory, "memory of the device was left"
     assert not fake.stack
-
-
-def adults() -> tl.ConstraintSet:
-    """An equality, two bounds, one bound with a barrier, one that bends, one held quantity."""
-    c = tl.ConstraintSet("adults")
-    weight, fat, rest = c.quantities("weight", "fat", "rest", unit="kg")
-    height = c.quantity("height", unit="m", fixed=True)
-    c.equal("masses", fat + rest, weight, group="identities")
-    c.between("BMI", weight / height**2, 18.5, 35.0, group="size", source="NHANES")
-    c.at_least("fat", fat, 0.1 * weight, barrier=0.1)
-    c.at_most("log", tl.log(weight), 4.6)
-    return c
-
-
-def people(n: int = N) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(1)
-    made = {"weight": (75.0, 14.0), "fat": (16.0, 6.0), "rest": (58.0, 8.0), "height": (1.7, 0.1)}
-    return {name: rng.normal(mean, sd, n) for name, (mean, sd) in made.items()}
 
 
 def lying(driver: FakeDriver, device: int = 0) -> dict[str, Interface]:
@@ -116,18 +97,6 @@ def test_the_nearest_points(driver: FakeDriver, place: str, scale: dict[str, Any
     assert there.cpu().to_dataframe().equals(here.to_dataframe())
     chained = adults().violations(there.values)
     np.testing.assert_array_equal(chained.any, adults().violations(here.values).any)
-
-
-def same_projection(there: Any, here: Any) -> None:
-    """Bit by bit."""
-    assert list(there.values) == list(here.values)
-    for name, each in here.values.items():
-        np.testing.assert_array_equal(there.cpu().values[name], each, err_msg=name)
-    for name in ("steps", "distance", "success"):
-        np.testing.assert_array_equal(getattr(there, name), getattr(here, name), err_msg=name)
-    assert there.active.keys() == here.active.keys()
-    for name, each in here.active.items():
-        np.testing.assert_array_equal(there.active[name], each, err_msg=name)
 
 
 def test_scales_and_held_quantities_that_lie_there(driver: FakeDriver) -> None:
@@ -218,7 +187,7 @@ def test_refusals(driver: FakeDriver) -> None:
     narrow = type("Narrow", (), {"__cuda_array_interface__": told})()
     with pytest.raises(InputError, match="quantity 'fat' is an array of float32 on a device"):
         c.penalty({**given, "fat": narrow})
-    with pytest.raises(NotImplementedError, match=r"no derivative .* Project on the CPU"):
+    with pytest.raises(NotImplementedError, match=r"no pull_back .* Project torch tensors"):
         c.project(given).pull_back({"fat": 1.0})
 
 
@@ -255,6 +224,32 @@ def test_trajectories(driver: FakeDriver) -> None:
         np.testing.assert_array_equal(there.residuals[name].numpy(), each)
 
 
+def test_one_gradient_of_trajectories(driver: FakeDriver) -> None:
+    """By what lies there, is sent, or is shared; a patient who fails counts for nothing."""
+    model = tl.Model("one")
+    cl, v, k = model.parameters(cl=3.0, v=20.0, k=0.0)
+    central = model.state("central")
+    model.flow(central, None, cl / v * central)
+    model.rate(central, k * central * central)
+    model.output("cp", central / v)
+    safe = tl.ConstraintSet("safe", model)
+    safe.at_most("ceiling", safe.reduction(tl.Cmax("cp", end=24)), 4.0)
+    safe.at_most("half-life", np.log(2) * v / cl, 4.0)
+    patients = {"cl": np.array([1.5, 3.0, 6.0]), "k": np.array([0.0, 1.0, 1e-4])}
+    dose = tl.Regimen.bolus(100, into="central", every=12, doses=2)
+    value, here = safe.value_and_grad(patients, dose)
+    assert here.success.tolist() == [True, False, True]
+    lying = {name: Interface(driver, each) for name, each in patients.items()}
+    for given, options in ((patients, {"device": "cuda"}), (lying, {})):
+        there_value, there = safe.value_and_grad(given, dose, **options)
+        assert there_value == value
+        assert isinstance(there.parameters["cl"], DeviceArray)
+        moved = there.cpu()
+        for name, each in here.parameters.items():
+            np.testing.assert_array_equal(moved.parameters[name], each, err_msg=name)
+        np.testing.assert_array_equal(moved.doses[0].amount, here.doses[0].amount)
+
+
 def test_nothing_lies_about_after_a_failure(driver: FakeDriver) -> None:
     from teorell.device.driver import DriverError
 
@@ -279,86 +274,3 @@ def test_the_callers_stream(driver: FakeDriver) -> None:
     launches = [call for call in driver.named("launch") if "check" not in call[1]]
     assert {call[-1] for call in launches} == {70}
     assert ("order", 80, 70) in driver.calls
-
-
-# ---------------------------------------------------------------- torch
-
-
-def tensors() -> dict[str, Any]:
-    torch = pytest.importorskip("torch", reason="NOT RUN: needs torch")
-    return {name: torch.from_numpy(each) for name, each in people().items()}
-
-
-def test_penalties_of_tensors_have_gradients(
-    driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
-
-    def derivatives(dtype: Any) -> list[Any]:
-        given = {n: x.to(dtype).requires_grad_() for n, x in tensors().items()}
-        penalty = adults().penalty({**given, "height": 1.7})
-        assert penalty.dtype == dtype
-        slopes = torch.autograd.grad(penalty.sum(), [given["weight"], given["fat"]])
-        fat = given["fat"].detach()
-
-        def of_fat(x: Any) -> Any:
-            rest = {n: each.detach() for n, each in given.items()}
-            return adults().penalty({**rest, "fat": x})
-
-        _, forward = torch.func.jvp(of_fat, (fat,), (torch.ones_like(fat),))
-        mapped = torch.func.vmap(of_fat)(torch.stack([fat, fat + 1.0]))
-        with pytest.raises(NotImplementedError, match="second derivatives"):
-            torch.func.hessian(lambda x: of_fat(x).sum())(fat)
-        return [penalty.detach(), *slopes, forward, mapped]
-
-    for dtype in (torch.float64, torch.float32):
-        here = derivatives(dtype)
-        with monkeypatch.context() as patch:
-            tensors_lie_there(patch, driver)
-            del driver.calls[:]
-            there = derivatives(dtype)
-            assert driver.named("launch")
-        for a, b in zip(there, here, strict=True):
-            torch.testing.assert_close(a, b, rtol=0, atol=0)
-
-
-def test_projections_of_tensors(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    c = adults()
-    c.quantity("age")
-    given = {**tensors(), "age": torch.arange(float(N), dtype=torch.float64)}
-    scale = {"fat": torch.full((N,), 2.0, dtype=torch.float64), "rest": 3.0}
-    here = c.project(given, scale=scale)
-    flags = adults().violations(tensors())
-    tensors_lie_there(monkeypatch, driver)
-    there = c.project(given, scale=scale)
-    assert driver.named("launch")
-    assert isinstance(there.values["fat"], torch.Tensor)
-    same_projection(there, here)
-    found = adults().violations(tensors())
-    assert isinstance(found.residuals["fat"], torch.Tensor)
-    np.testing.assert_array_equal(found.any, flags.any)
-    mapped = torch.func.vmap(lambda x: c.project({**given, "fat": x}).values["weight"])
-    stacked = mapped(torch.stack([given["fat"], given["fat"] + 1.0]))
-    expected = c.project({**given, "fat": given["fat"] + 1.0}).values["weight"]
-    torch.testing.assert_close(stacked[1], expected, rtol=0, atol=0)
-    with pytest.raises(NotImplementedError, match="no derivative"):
-        c.project({**given, "fat": given["fat"].clone().requires_grad_()})
-    with torch.no_grad():
-        c.project({**given, "fat": given["fat"].clone().requires_grad_()})
-    with pytest.raises(NotImplementedError, match="no derivative"):
-        torch.func.grad(lambda x: c.project({**given, "fat": x}).values["fat"].sum())(given["fat"])
-    with pytest.raises(InputError, match=r"tensors of float32 on cuda:0 .* Give \.double\(\)"):
-        c.project({name: each.float() for name, each in given.items()})
-    with pytest.raises(InputError, match="is an array of float32 on a device"):
-        adults().violations({name: each.float() for name, each in tensors().items()})
-
-
-def test_tensors_of_the_cpu_do_not_move(driver: FakeDriver) -> None:
-    given = tensors()
-    for call in (adults().penalty, adults().violations, adults().project):
-        with pytest.raises(InputError, match=r"'weight' is a tensor on the CPU, and cuda:0 comp"):
-            call(given, device="cuda")
-        with pytest.raises(InputError, match=r"is a tensor on the CPU, and cuda:0 computes"):
-            call({**given, "fat": Interface(driver, people()["fat"])})

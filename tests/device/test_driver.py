@@ -55,13 +55,22 @@ with memory.Memory(device) as scope:  # a column that lies there, on a stream of
             "stream": stream,
         }
 
-    first = tl.simulate(model, {"k": Column()}, dose, [0.0, 1.0, 5.0])
+    given = (model, {"k": Column()}, dose, [0.0, 1.0, 5.0])
+    _, slopes = tl.value_and_grad(1.0, *given)
+    _, known = tl.value_and_grad(1.0, model, {"k": rates}, *given[2:])
+    assert np.array_equal(slopes.parameters["k"].numpy(), known.parameters["k"])
+    assert np.array_equal(slopes.doses[0].amount, known.doses[0].amount)
+    found = tl.jacobian(*given, wrt="k").cpu().derivatives
+    assert np.array_equal(found, tl.jacobian(model, {"k": rates}, *given[2:], wrt="k").derivatives)
+    slopes = None
+    first = tl.simulate(*given)
     assert np.array_equal(first.values.numpy(), here.values)
     with device.driver.current(0):
         assert device.driver.device_of(address) == 0
         assert device.driver.device_of(64) is None
         device.driver.order(stream, 1)
         assert device.driver.is_done(stream)
+        assert device.driver.shared_memory(0) == 228 * 1024
         device.driver.end_stream(stream)
 
 def refused(call, said):

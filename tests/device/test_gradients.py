@@ -4,7 +4,6 @@ and nothing left behind. The sum of weights times values is compared with the ex
 
 from __future__ import annotations
 
-import gc
 import math
 from typing import Any
 
@@ -12,11 +11,22 @@ import numpy as np
 import pytest
 import teorell as tl
 from arrays_there import Interface
-from device_case import REDUCTIONS, TIMES, N, doses, driver, here, lagged, model, people
+from device_case import (
+    REDUCTIONS,
+    TIMES,
+    N,
+    doses,
+    driver,
+    here,
+    lagged,
+    model,
+    people,
+    same,
+    weights,
+)  # fmt: skip
 from fake_driver import FakeDriver
 from teorell.device import launch, recorded
 from teorell.device.arrays import DeviceArray
-from teorell.device.driver import NO_MEMORY, DriverError
 from teorell.engine.executors import instruction_sets
 from teorell.errors import InputError
 
@@ -26,25 +36,6 @@ pytestmark = pytest.mark.skipif(
     not instruction_sets()[0]["fma"],
     reason="NOT RUN: this processor has no fused multiply-add",
 )
-
-
-def weights(outputs: int = 3, n: int = N) -> Any:
-    return np.random.default_rng(6).normal(size=(n, TIMES.size, outputs))
-
-
-def same(there: tl.Gradient, cpu: tl.Gradient) -> None:
-    """Bit by bit."""
-    moved = there.cpu()
-    for name in ("parameters", "initial"):
-        found, known = getattr(moved, name), getattr(cpu, name)
-        assert found.keys() == known.keys()
-        for key, each in known.items():
-            np.testing.assert_array_equal(found[key], each, err_msg=f"{name} {key}")
-    for name in ("status", "steps", "rejected", "failure_time", "condition"):
-        np.testing.assert_array_equal(getattr(there, name), getattr(cpu, name), err_msg=name)
-    for line, known in zip(there.of_doses or (), cpu.of_doses or (), strict=True):
-        for name, each in vars(known).items():
-            np.testing.assert_array_equal(getattr(line, name), each, err_msg=name)
 
 
 def compared(loss: Any, *given: Any, **options: Any) -> tuple[float, tl.Gradient]:
@@ -79,6 +70,22 @@ def test_weights_that_broadcast_and_lie_on_the_device(driver: FakeDriver) -> Non
     again, same_found = tl.value_and_grad(there, *given, device="cuda")
     assert again == value
     same(same_found, found.cpu())
+
+
+def test_weights_of_reductions_lie_anywhere(driver: FakeDriver) -> None:
+    given: Any = (model(), people(), doses(), TIMES, "cp")
+    by_name = {"cmax_cp": np.linspace(0.0, 1.0, N), "area": 0.5, "time_above_cp": 2.0}
+    known, cpu = compared(by_name, *given, reductions=REDUCTIONS)
+    there = {name: Interface(driver, by_name[name]) for name in ("cmax_cp", "time_above_cp")}
+    value, found = tl.value_and_grad(
+        {**by_name, **there}, *given, device="cuda", reductions=REDUCTIONS
+    )
+    assert value == known
+    same(found, cpu.cpu())
+    with pytest.raises(InputError, match="the weight of 'area' has 3 patients, the simulation has"):
+        tl.value_and_grad(
+            {"area": Interface(driver, np.ones(3))}, *given, device="cuda", reductions=REDUCTIONS
+        )
 
 
 def test_reductions_and_times_of_each_patient(driver: FakeDriver) -> None:
@@ -220,106 +227,3 @@ def test_vectors(driver: FakeDriver) -> None:
     dose = tl.Regimen.bolus(1.0, into="first")
     compared(1.0, made, None, dose, TIMES)
     compared(1.0, made, {"rates": np.linspace(0.1, 0.4, 6).reshape(3, 2)}, dose, TIMES)
-
-
-def test_refused(driver: FakeDriver) -> None:
-    given: Any = (model(), people(), doses(), TIMES)
-    there: Any = {"device": "cuda"}
-    bad = weights()
-    bad[3, 2, 1] = np.nan
-    own = [np.arange(3.0)] * N
-    cases: list[tuple[Any, Any, dict[str, Any], str]] = [
-        (lambda *_: (0.0, 0.0), given, {"by_patient": True}, r"by_patient=True on cuda:0 \("),
-        (weights(2), given, {}, r"weights have shape \(40, 16, 2\)"),
-        (Interface(driver, weights(2)), given, {}, r"weights have shape \(40, 16, 2\)"),
-        (
-            Interface(driver, 1.0, 1),
-            given,
-            {},
-            "the array of weights lies on cuda:1, the simulation",
-        ),
-        (bad, given, {}, "weights are not finite"),
-        (Interface(driver, bad), given, {}, "the slope of the loss is not finite .* patient 3"),
-        (lambda values: (0.0, bad), given, {}, "not finite .* patient 3"),
-        (lambda values: (0.0, np.zeros(3)), given, {}, r"slope of the loss has shape \(3,\)"),
-        (lambda values: (0.0, Interface(driver, [1.0])), given, {}, r"loss has shape \(1,\)"),
-        (lambda values: 0.0, given, {}, "the loss returned a float"),
-        (1.0, (*given[:3], np.tile(TIMES, (N, 1))), {}, "Give a list of times"),
-        ({"tmax_cp": 1.0}, given, {"reductions": [tl.Tmax("cp", end=9.0)]}, "no derivative of"),
-        ({"cmin": 1.0}, given, {"reductions": REDUCTIONS}, "unknown reduction"),
-        (np.ones(4), (model(), None, None, own), {}, "weights have shape"),
-        (1.0, given, {"device": "cuda:9"}, "there is no device 'cuda:9'"),
-    ]
-    for loss, args, options, said in cases:
-        with pytest.raises(InputError, match=said):
-            tl.value_and_grad(loss, *args, **{**there, **options})
-    lag = {"lag": Interface(driver, 0.5)}
-    with pytest.raises(InputError, match=r"parameter 'lag' lies on cuda:0"):
-        tl.value_and_grad(1.0, lagged(), lag, tl.Regimen.bolus(1.0, into="depot"), TIMES)
-
-
-def test_a_slope_of_who_failed_is_not_looked_at(driver: FakeDriver) -> None:
-    given = (model(), people(), doses(), TIMES)
-
-    def loss(values: Any) -> tuple[float, Any]:
-        return 0.0, np.where(np.isnan(here(values)), np.inf, 1.0)
-
-    _, found = tl.value_and_grad(loss, *given, device="cuda")
-    same(found, tl.value_and_grad(loss, *given)[1])
-
-
-def test_failures_are_told(driver: FakeDriver) -> None:
-    there = {name: Interface(driver, each) for name, each in people().items()}
-    _, found = tl.value_and_grad(1.0, model(), there, doses(), TIMES)
-    with pytest.raises(tl.SimulationError, match="1 of 40 patients"):
-        found.raise_for_status()
-    np.testing.assert_array_equal(found.cpu().given["ka"], people()["ka"])
-
-
-def test_no_memory_at_any_allocation(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorded, "FIRST_ROOM", 40)
-    there = {name: Interface(driver, each) for name, each in people().items()}
-    given: Any = (weights(2), model(), there, doses(), TIMES, ["cp", "log"])
-    options: Any = {"reductions": REDUCTIONS}
-    del driver.calls[:]
-    _, known = tl.value_and_grad(*given, **options)
-    expected = known.cpu()
-    del known
-    gc.collect()
-    allocations, allocate = len(driver.named("allocate")), driver.allocate
-    assert allocations > 20
-    for number in range(allocations):
-        left = [number]
-
-        def some(size: int, left: list[int] = left) -> int:
-            left[0] -= 1
-            if left[0] < 0:
-                raise DriverError("cuMemAlloc", NO_MEMORY)
-            return allocate(size)
-
-        monkeypatch.setattr(driver, "allocate", some)
-        with pytest.raises(MemoryError, match="cuda:0 has no memory for the "):
-            tl.value_and_grad(*given, **options)
-        gc.collect()
-        assert not driver.memory
-    monkeypatch.setattr(driver, "allocate", allocate)
-    same(tl.value_and_grad(*given, **options)[1], expected)
-
-
-def test_steps_without_any_room(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorded, "FIRST_ROOM", 4)
-    monkeypatch.setattr(recorded, "MOST", 64)
-    with pytest.raises(MemoryError, match=r"no room for the steps of \d+ patients \("):
-        tl.value_and_grad(1.0, model(), people(), doses(), TIMES, device="cuda")
-
-
-def test_failures_of_the_driver_leave_nothing(driver: FakeDriver) -> None:
-    given: Any = (1.0, model(), people(), doses(), TIMES)
-    for call in ("launch", "read", "write", "zero"):
-        driver.failing = {call: "CUDA_ERROR_LAUNCH_FAILED"}
-        with pytest.raises(DriverError, match="LAUNCH_FAILED"):
-            tl.value_and_grad(*given, device="cuda")
-        gc.collect()
-        assert not driver.memory
-    driver.failing = {}
-    compared(*given)

@@ -9,7 +9,7 @@ import pytest
 from fake_driver import FakeDriver
 from teorell.device.devices import Device
 from teorell.device.driver import DriverError
-from teorell.device.memory import Memory
+from teorell.device.memory import Allocation, Memory
 
 
 def on(driver: FakeDriver) -> Device:
@@ -41,6 +41,26 @@ def test_it_gives_back_when_something_goes_wrong() -> None:
     with pytest.raises(KeyboardInterrupt):
         work()
     assert not driver.memory
+
+
+def test_what_was_kept_goes_too_when_something_goes_wrong() -> None:
+    fake = FakeDriver()
+    kept: list[Allocation] = []
+
+    def work() -> None:
+        with Memory(on(fake)) as memory:
+            kept.append(memory.keep(memory.take(64, "values")))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        work()
+    assert kept
+    assert not fake.memory
+    with Memory(on(fake)) as memory:
+        kept.append(memory.keep(memory.take(64, "values")))
+    assert len(fake.memory) == 1
+    kept.clear()
+    assert not fake.memory
 
 
 def test_no_room_is_a_memory_error_and_the_next_call_works() -> None:

@@ -102,6 +102,54 @@ def test_stores(tmp_path: Path) -> None:
     assert contents(path) == contents(tmp_path / "here.parquet")
 
 
+def test_gradients_of_arrays() -> None:
+    there, weights = made_of("cupy", CL), made_of("cupy", np.ones((CL.size, TIMES.size, 1)))
+    value, found = tl.value_and_grad(weights, oral(), {"cl": there}, DOSE, TIMES)
+    known, here = tl.value_and_grad(1.0, oral(), {"cl": CL}, DOSE, TIMES)
+    assert type(found.parameters["cl"]).__module__.partition(".")[0] == "cupy"
+    np.testing.assert_array_equal(found.cpu().parameters["cl"], here.parameters["cl"])
+    np.testing.assert_array_equal(found.doses[0].amount, here.doses[0].amount)
+    np.testing.assert_allclose(value, known, rtol=1e-12)
+    moves = made_of("cupy", np.linspace(0.0, 1.0, CL.size))
+    _, derivative = tl.jvp(oral(), {"cl": there}, DOSE, TIMES, {"cl": moves})
+    _, expected = tl.jvp(oral(), {"cl": CL}, DOSE, TIMES, {"cl": moves.get()})
+    np.testing.assert_array_equal(derivative.get(), expected)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_gradients_of_a_layer(compiled: bool) -> None:
+    torch = pytest.importorskip("torch", reason="NOT RUN: needs torch")
+    from teorell.nn import Simulator
+
+    def of(cl: Any) -> tuple[Any, Any]:
+        layer = Simulator(oral(), DOSE, TIMES, learnable={"v": 20.0}).to(cl.device)
+        run = torch.compile(layer, fullgraph=True, backend="aot_eager") if compiled else layer
+        values = run(cl=cl)
+        assert values.device == cl.device
+        values.square().sum().backward()
+        return cl.grad.cpu(), layer.learnable_v.grad.cpu()
+
+    there = of(made_of("torch", CL).requires_grad_())
+    here = of(torch.tensor(CL, requires_grad=True))
+    for a, b in zip(there, here, strict=True):  # torch adds up on its own
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=0.0)
+
+
+def test_transforms() -> None:
+    torch = pytest.importorskip("torch", reason="NOT RUN: needs torch")
+
+    def of(cl: Any) -> list[Any]:
+        def values(cl: Any) -> Any:
+            return tl.simulate(oral(), {"cl": cl}, DOSE, TIMES).values
+
+        one = torch.func.jvp(values, (cl,), (torch.ones_like(cl),))[1]
+        several = torch.func.vmap(values)(torch.stack([cl, 2.0 * cl]))
+        return [one.cpu(), several.cpu()]
+
+    for a, b in zip(of(made_of("torch", CL)), of(torch.tensor(CL)), strict=True):
+        torch.testing.assert_close(a, b, rtol=0.0, atol=0.0)
+
+
 def test_gradients_of_penalties() -> None:
     torch = pytest.importorskip("torch", reason="NOT RUN: needs torch")
     c = tl.ConstraintSet("clearance")
@@ -111,3 +159,21 @@ def test_gradients_of_penalties() -> None:
     here = torch.tensor(CL, requires_grad=True)
     c.penalty({"cl": here}).sum().backward()
     torch.testing.assert_close(there.grad.cpu(), here.grad, rtol=0, atol=0)
+
+
+def test_gradients_of_projections() -> None:
+    torch = pytest.importorskip("torch", reason="NOT RUN: needs torch")
+    c = tl.ConstraintSet("sum")
+    a, b = c.quantities("a", "b")
+    c.equal("product", a * b, 20.0)
+    c.at_most("bound", a, 5.0)
+
+    def slopes(numbers: Any) -> Any:
+        x = numbers.requires_grad_()
+        found = c.project({"a": x, "b": 4.0}).values
+        (2.0 * found["a"] + found["b"] ** 2).sum().backward()
+        return x.grad.cpu()
+
+    there, here = slopes(made_of("torch", CL)), slopes(torch.tensor(CL))
+    assert here.abs().max() > 0.0
+    torch.testing.assert_close(there, here, rtol=1e-9, atol=1e-9)

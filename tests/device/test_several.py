@@ -147,9 +147,10 @@ def test_who_stops_stops_all(driver: FakeDriver) -> None:
     assert not driver.memory
     for call in ("launch", "read_later", "zero"):
         driver.failing = {call: "CUDA_ERROR_LAUNCH_FAILED"}
-        with pytest.raises(DriverError, match="LAUNCH_FAILED"):
+        with pytest.raises(DriverError, match="LAUNCH_FAILED") as failure:
             tl.simulate(model(), people(), dose(), TIMES, device=TWO)
-        assert not driver.memory
+        assert not driver.memory, "kept by what was raised"
+        assert failure.value.code
     driver.failing = {"lock": NO_MEMORY}
     with pytest.raises(
         MemoryError, match=r"the host has no memory that cuda:[01] can copy results"
@@ -175,10 +176,14 @@ def test_refusals(driver: FakeDriver) -> None:
             tl.simulate(model(), people(), *given, device=device)
     with pytest.raises(InputError, match=r"'ka' lies on a device, and device is \['cuda:0', 'cu"):
         tl.simulate(model(), {"ka": Interface(driver, 1.0)}, *given, device=TWO)
+    for call in (
+        lambda: tl.value_and_grad(np.ones((N, 9, 2)), model(), people(), *given, device=TWO),
+        lambda: tl.ConstraintSet("c", model()).penalty({}, device="cuda:all"),
+    ):
+        with pytest.raises(InputError, match=r"several devices only simulate|no constraints"):
+            call()
     with pytest.raises(InputError, match=r"a tensor with device \['cuda:0', 'cuda:1'\]"):
         tl.simulate(model(), {"ka": torch.tensor(1.0)}, *given, device=TWO)
-    with pytest.raises(InputError, match=r"executor='machine_code' on cuda:[01]"):
-        tl.simulate(model(), None, *given, device=TWO, executor="machine_code")
 
 
 def test_patients_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,18 +4,16 @@ is for steps, and nothing left behind.
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 import numpy as np
 import pytest
 import teorell as tl
 from arrays_there import Interface
-from device_case import REDUCTIONS, TIMES, N, doses, driver, lagged, model, people
+from device_case import REDUCTIONS, TIMES, N, doses, driver, lagged, model, people, without_memory
 from fake_driver import FakeDriver
 from teorell.device import launch, recorded
 from teorell.device.arrays import DeviceArray
-from teorell.device.driver import NO_MEMORY, DriverError
 from teorell.engine.executors import instruction_sets
 from teorell.errors import InputError
 
@@ -108,6 +106,10 @@ def test_refused(driver: FakeDriver) -> None:
         tl.jvp(*given, {"ka": Interface(driver, 1.0, 1)}, device="cuda")
     with pytest.raises(InputError, match=r"the tangent of 'ka' has 3 values \("):
         tl.jvp(*given, {"ka": Interface(driver, np.ones(3))}, device="cuda")
+    with pytest.raises(InputError, match="the tangent of 'ka' is not finite"):
+        tl.jvp(
+            model(), {"ka": Interface(driver, 1.0)}, None, TIMES, {"ka": Interface(driver, np.nan)}
+        )
     with pytest.raises(InputError, match="no derivative of 'tmax_cp'"):
         tl.jacobian(*given, wrt="ka", device="cuda", reductions=[tl.Tmax("cp", end=9.0)])
     with pytest.raises(InputError, match="unknown device"):
@@ -115,26 +117,8 @@ def test_refused(driver: FakeDriver) -> None:
 
 
 def test_no_memory_at_any_allocation(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
-    there = {name: Interface(driver, each) for name, each in people().items()}
+    there = {name: Interface(driver, each) for name, each in people(4).items()}
     given: Any = (model(), there, doses(), TIMES, {"ka": Interface(driver, 1.0), "km": 1.0})
-    del driver.calls[:]
     expected = tl.jvp(*given)[1].numpy()
-    gc.collect()
-    allocations, allocate = len(driver.named("allocate")), driver.allocate
-    assert allocations > 10
-    for number in range(allocations):
-        left = [number]
-
-        def some(size: int, left: list[int] = left) -> int:
-            left[0] -= 1
-            if left[0] < 0:
-                raise DriverError("cuMemAlloc", NO_MEMORY)
-            return allocate(size)
-
-        monkeypatch.setattr(driver, "allocate", some)
-        with pytest.raises(MemoryError, match="cuda:0 has no memory for the "):
-            tl.jvp(*given)
-        gc.collect()
-        assert not driver.memory
-    monkeypatch.setattr(driver, "allocate", allocate)
+    without_memory(driver, monkeypatch, lambda: tl.jvp(*given))
     np.testing.assert_array_equal(tl.jvp(*given)[1].numpy(), expected)

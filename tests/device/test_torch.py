@@ -17,10 +17,12 @@ import teorell.nn  # noqa: E402
 from arrays_there import Interface, tensors_lie_there  # noqa: E402
 from device_case import REDUCTIONS, TIMES, N, doses, driver, lagged, model, people  # noqa: E402
 from fake_driver import FakeDriver  # noqa: E402
-from teorell.derivatives import tensors  # noqa: E402
+from teorell.derivatives import autograd_compiled, tensors  # noqa: E402
 from teorell.engine.executors import instruction_sets  # noqa: E402
 from teorell.errors import InputError  # noqa: E402
+from teorell.simulation import on_device  # noqa: E402
 from torch import func  # noqa: E402
+from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.autograd import forward_ad  # noqa: E402
 
 __all__ = ["driver"]  # a fixture
@@ -158,6 +160,16 @@ def test_types_and_other_arrays(request: pytest.FixtureRequest) -> None:
         tl.simulate(model(), {"ka": torch.ones(3).half()}, doses(), TIMES)
 
 
+def test_times_of_maxima(there: FakeDriver) -> None:
+    inputs = given()
+    both = [tl.Cmax("cp", end=9.0), tl.Tmax("cp", end=9.0)]
+    found = tl.simulate(model(), inputs, doses(), reductions=both).reductions
+    torch.nan_to_num(found["cmax_cp"]).sum().backward(retain_graph=True)
+    assert inputs["v"].grad.abs().sum() > 0.0
+    with pytest.raises(InputError, match="no derivative of 'tmax_cp'"):
+        torch.nan_to_num(found["tmax_cp"]).sum().backward()
+
+
 def test_second_derivatives_raise(there: FakeDriver) -> None:
     inputs = given()
     values = tl.simulate(model(), inputs, doses(), TIMES).values
@@ -177,6 +189,15 @@ def test_what_the_host_needs_is_refused(there: FakeDriver) -> None:
         tl.simulate(model(), given(), doses(), TIMES, device="cuda:1")
     with pytest.raises(TypeError, match="parameters or regimen hold torch tensors"):
         tl.value_and_grad(1.0, model(), given(), doses(), TIMES)
+
+
+def test_tensors_of_the_cpu_beside_them(there: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(  # those of float32 are the CPU's
+        on_device, "is_on_device", lambda value: getattr(value, "dtype", None) == torch.float64
+    )
+    inputs = {"ka": torch.ones(3, dtype=torch.float64), "v": torch.ones(3)}
+    with pytest.raises(InputError, match="a tensor on the CPU with parameters on a device"):
+        tl.simulate(model(), inputs, doses(), TIMES)
 
 
 def test_no_memory_in_either_pass(there: FakeDriver) -> None:
@@ -237,13 +258,38 @@ def test_a_compiled_module(request: pytest.FixtureRequest) -> None:
     assert launched(driver, "pull_patients_back")
 
 
+def test_a_graph_knows_the_device() -> None:
+    """Torch without CUDA follows the layer, with tensors of which it only says where they lie."""
+    graphs: list[Any] = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        graphs.append([str(node.target) for node in graph.graph.nodes])
+        return graph.forward
+
+    module = simulator().requires_grad_(False)
+    torch.compiler.reset()
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        ka = torch.empty(4, dtype=torch.float64, device="cuda:0")
+        asked = torch.compile(module.to("cuda:0"), fullgraph=True, backend=backend)
+        values = asked(ka=ka)
+        places = (3, 4)  # of km and ka among the inputs
+        number = autograd_compiled.part(module._number, places)
+        slopes = autograd_compiled.pull_back(number, [ka, ka], values)
+    assert (str(values.device), values.shape) == ("cuda:0", (4, TIMES.size, 1))
+    assert [(str(each.device), each.shape) for each in slopes] == [("cuda:0", (4,))] * 2
+    assert "teorell.simulate.default" in graphs[0]
+    torch.compiler.reset()
+
+
 def test_a_module_in_two_places() -> None:
-    with pytest.raises(InputError, match=r"'ka' lies on device meta, 'km' on cpu \(nothing moves"):
+    with pytest.raises(InputError, match=r"'ka' lies on device meta, 'v' on cpu \(nothing moves"):
         simulator()(ka=torch.ones(3, device="meta"))
 
 
 def test_doses_that_are_tensors_beside_parameters_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teorell.nn, "lies_there", lambda tensor: True)
     dose = tl.Regimen.bolus(torch.tensor(1.0), into="depot")
-    with pytest.raises(InputError, match="doses that are tensors on the CPU, and parameters on a"):
+    with pytest.raises(
+        InputError, match="doses are tensors on the CPU, parameters lie on a device"
+    ):
         simulator()(regimen=dose)

@@ -32,6 +32,7 @@ KEPT = {
         "derivatives",
         "nn",
         "constraints/autograd.py",
+        "constraints/autograd_implicit.py",
         "constraints/autograd_projection.py",
         "learn",
     ),

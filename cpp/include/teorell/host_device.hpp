@@ -35,12 +35,14 @@ using uint64_t = unsigned long;
 #define TEORELL_APART
 #endif
 
-// Slots of a workspace lie in a device's own memory, which the compiler cannot know: it would look
-// first where an address points.
+// Slots of a workspace lie in a device's own memory, or in that of a block, which the compiler
+// cannot know: it would look first where an address points.
 #if defined(__CUDA_ARCH__)
 #define TEORELL_IN_DEVICE_MEMORY(pointer) __builtin_assume(__isGlobal(pointer))
+#define TEORELL_IN_SHARED_MEMORY(pointer) __builtin_assume(__isShared(pointer))
 #else
 #define TEORELL_IN_DEVICE_MEMORY(pointer) static_cast<void>(0)
+#define TEORELL_IN_SHARED_MEMORY(pointer) static_cast<void>(0)
 #endif
 
 // Each instruction-set build of the core lives in an inline namespace of its own, so that the

@@ -14,7 +14,7 @@ TEORELL_HD TEORELL_APART void interpret(const std::int32_t* code, double* worksp
     using P = Pack<V>;
     const auto at = [workspace](std::int32_t slot) {
         double* place = workspace + static_cast<std::int64_t>(slot) * P::stride;
-        TEORELL_IN_DEVICE_MEMORY(place);
+        if constexpr (P::stride != P::width) TEORELL_IN_DEVICE_MEMORY(place);  // not a team's
         return place;
     };
     const auto get = [at](std::int32_t slot) { return P::load(at(slot)); };

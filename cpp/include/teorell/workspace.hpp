@@ -34,13 +34,18 @@ struct Slots {
 
     TEORELL_HD TEORELL_INLINE double* slot(std::int32_t s) const {
         double* place = ws + static_cast<std::int64_t>(s) * stride;
-        TEORELL_IN_DEVICE_MEMORY(place);
+        if constexpr (P::stride != W) TEORELL_IN_DEVICE_MEMORY(place);  // not a team's
         return place;
     }
     TEORELL_HD TEORELL_INLINE V get(std::int32_t s) const { return P::load(slot(s)); }
     TEORELL_HD TEORELL_INLINE void put(std::int32_t s, V v) const { P::store(slot(s), v); }
     TEORELL_HD TEORELL_INLINE V scalar(int which) const { return get(m.at.scalar + which); }
 };
+
+// Of a device the memory outlives the lanes, which are made again by each launch: who owns it has
+// cleared it.
+template <class V>
+constexpr bool memory_outlives = Pack<V>::stride != Pack<V>::width;
 
 // The slots of single lanes, and sets of lanes as bits.
 template <class V>
@@ -57,10 +62,8 @@ class WorkspaceLanes : protected Slots<V> {
     const Layout& at;
     const Batch& b;
 
-    // Of a device the memory outlives the lanes, which are made again by each launch: who owns it
-    // has cleared it.
     TEORELL_HD void clear_new(double* w) const {
-        if constexpr (stride == W) clear_workspace<V>(m, b, w);
+        if constexpr (!memory_outlives<V>) clear_workspace<V>(m, b, w);
     }
 
     // The samples of patient i: how many, when, and their first row in what belongs to patients

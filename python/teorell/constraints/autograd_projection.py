@@ -17,8 +17,8 @@ from torch.autograd import Function
 
 from teorell.arrays import Array, is_on_device, numbers_or_tensor
 from teorell.constraints.autograd import fold, in_shape, on_host, unfold, unfold_gradients
-from teorell.constraints.nearest import TOLERANCE
-from teorell.constraints.projection import Projection, no_derivative_there, project
+from teorell.constraints.nearest import TOLERANCE, free_of
+from teorell.constraints.projection import Projection, project
 from teorell.constraints.quantities import column_there, is_there
 from teorell.constraints.rounding import inward
 from teorell.derivatives.autograd import common_type
@@ -28,6 +28,7 @@ from teorell.errors import InputError
 from teorell.torch_compile import eager
 
 if TYPE_CHECKING:
+    from teorell.constraints.autograd_implicit import ImplicitThere
     from teorell.constraints.declared import Declared
 
 __all__ = ["project_tensors"]
@@ -36,17 +37,21 @@ __all__ = ["project_tensors"]
 class Call:
     """One projection: what is not a tensor, and what came of the latest numbers."""
 
+    projection: Projection
+    implicit: ImplicitThere
+
     def __init__(
         self, declared: Declared, scales: tuple[str, ...], options: Mapping[str, Any], narrow: bool
     ) -> None:
         self.declared, self.scales, self.options = declared, scales, options
         self.narrow = narrow  # to float32
         self.arrays: list[Array] = []
+        self.tensors: list[Tensor] = []
 
     def found(self, tensors: Sequence[Tensor]) -> Projection:
         """The projection of quantities, followed by scales; found again for other numbers."""
         if is_on_device(tensors[0]):
-            self.projection = self.there(tensors)
+            self.there(tensors)
             return self.projection
         arrays = [numpy_of(x) for x in tensors]
         same = len(arrays) == len(self.arrays) and all(map(np.array_equal, arrays, self.arrays))
@@ -55,13 +60,38 @@ class Call:
             self.arrays = [np.array(x) for x in arrays]
         return self.projection
 
-    def there(self, tensors: Sequence[Tensor]) -> Projection:
-        """The same on a device, whose numbers are not compared."""
+    def there(self, tensors: Sequence[Tensor]) -> ImplicitThere:
+        """The same on a device, and how the nearest points depend on these numbers."""
+        known = [x.shape for x in tensors] == [x.shape for x in self.tensors]
+        if known and all(map(torch.equal, tensors, self.tensors)):
+            return self.implicit
+        from teorell.constraints.autograd_implicit import ImplicitThere
         from teorell.constraints.projection_on_device import project_there
 
-        count = len(self.declared.inputs)
-        scale = dict(zip(self.scales, tensors[count:], strict=True))
-        return project_there(self.declared, tensors[:count], {}, scale, None, **self.options)
+        names, n = self.declared.inputs, len(self.declared.inputs)
+        free = free_of(self.declared, self.options.get("hold", ()))
+        scale = dict(zip(self.scales, tensors[n:], strict=True))
+        self.projection, multipliers = project_there(
+            self.declared, tensors[:n], {}, scale, None, **self.options
+        )
+        self.tensors = [x.detach().clone() for x in tensors]
+        success = torch.from_numpy(self.projection.success).to(multipliers.device)
+        kept = [x.expand(success.shape) for x in self.tensors]
+        before = dict(zip(names, kept, strict=False))
+        sizes = {name: before[name].abs() for name in free}
+        sizes = {name: torch.where(x > 0.0, x, 1.0) for name, x in sizes.items()}
+        self.implicit = ImplicitThere(
+            names=names,
+            free=free,
+            sides=[side for each in self.declared.constraints for side in each.sides],
+            values=self.projection.values,
+            before=before,
+            metric=sizes | dict(zip(self.scales, kept[n:], strict=True)),
+            given=frozenset(self.scales),
+            multipliers=multipliers,
+            found=success,
+        )
+        return self.implicit
 
     def project(self, arrays: Sequence[Array]) -> Projection:
         names = self.declared.inputs
@@ -126,8 +156,7 @@ def _there(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Quantities and scales as tensors on the device, and those that no constraint reads.
 
-    named: `read` quantities, `unread` others, scales. InputError for float32, NotImplementedError
-    for what requires a gradient: both are the host's.
+    named: `read` quantities, `unread` others, scales. InputError for float32.
     """
     from teorell.constraints.on_device import tensors_there
 
@@ -137,8 +166,6 @@ def _there(
             f"tensors of float32 on {place.name} (their bounds are kept in float32 on the host "
             "alone). Give .double() of them, or .cpu()."
         )
-    if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
-        no_derivative_there()
     return tensors[:read] + tensors[read + unread :], tensors[read : read + unread]
 
 
@@ -150,7 +177,7 @@ class Project(Function):
     def forward(call: Call, *inputs: Tensor) -> tuple[Tensor, ...]:
         found = call.found(inputs)
         if is_on_device(inputs[0]):
-            return tuple(found.values[name] for name in call.declared.inputs)
+            return tuple(found.values[name].clone() for name in call.declared.inputs)
         return tuple(
             torch.from_numpy(np.array(found.values[name])) for name in call.declared.inputs
         )
@@ -187,7 +214,10 @@ class PullBack(Last):
         names = call.declared.inputs
         cotangents, inputs = tensors[: len(names)], tensors[len(names) :]
         if is_on_device(inputs[0]):
-            no_derivative_there()
+            of_each = dict(zip(names, cotangents, strict=True))
+            there, of_scales = call.there(inputs).pull_back(of_each)
+            found = [there[name] for name in names] + [of_scales[name] for name in call.scales]
+            return in_shape(found, inputs)
         bars = {n: numpy_of(x) for n, x in zip(names, cotangents, strict=True)}
         before, scales = call.found(inputs).derivative.pull_back(bars)
         gradients = [before[name] for name in names] + [scales[name] for name in call.scales]
@@ -210,7 +240,10 @@ class PushForward(Last):
     def forward(call: Call, *tensors: Tensor) -> tuple[Tensor, ...]:
         names, half = call.declared.inputs, len(tensors) // 2
         if is_on_device(tensors[0]):
-            no_derivative_there()
+            quantities = dict(zip(names, tensors[half:], strict=False))
+            sizes = dict(zip(call.scales, tensors[half + len(names) :], strict=True))
+            changed = call.there(tensors[:half]).push_forward(quantities, sizes)
+            return tuple(changed[name] for name in names)
         found = call.found(tensors[:half])
         tangents = [numpy_of(x) for x in tensors[half:]]
         pushed = found.derivative.push_forward(

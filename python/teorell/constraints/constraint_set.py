@@ -123,7 +123,7 @@ class ConstraintSet(Declared):
         and doses.
 
         One adjoint serves all constraints. Patients that failed count for nothing. Arguments are
-        those of teorell.simulate after the model.
+        those of teorell.simulate after the model; on a device the gradient lies there.
         """
         from teorell.constraints.trajectory import value_and_grad
 
@@ -135,7 +135,7 @@ class ConstraintSet(Declared):
         values: as for `penalty`; torch tensors give tensors, which torch can differentiate once, by
             scales too that are tensors. Of float32 they satisfy the bounds in float32.
         device: as for `penalty`: the values stay there, while distances, steps, and what holds each
-            patient come to the host. There a projection has no derivative: NotImplementedError.
+            patient come to the host. There tensors alone have derivatives, to rounding.
         options: those of teorell.constraints.projection.project, which says more.
         """
         from teorell.constraints.nearest import scales_by_name
@@ -152,6 +152,6 @@ class ConstraintSet(Declared):
         if is_there(every, device):
             from teorell.constraints.projection_on_device import project_there
 
-            found = project_there(self, columns, unread, scale, device, **options)
+            found, _ = project_there(self, columns, unread, scale, device, **options)
             return replace(found, people=people_of(values))
         return project(self, values, scale=scale, **options)

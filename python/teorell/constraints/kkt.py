@@ -13,7 +13,7 @@ from teorell.engine.columns import run_columns
 from teorell.lowering.columns import ColumnProgram, lower_columns
 from teorell.model.expression import Expression, constant, derivative, leaves, symbol
 
-__all__ = ["Derivatives", "System"]
+__all__ = ["DEPENDENT", "SINGULAR", "Derivatives", "System"]
 
 DEPENDENT = 1e-12  # what a row that others contain has instead of 0; rows have length 1
 

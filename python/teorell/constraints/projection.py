@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from teorell.errors import InputError, count
 from teorell.packages import needed
 from teorell.patients import Patients
 
-__all__ = ["Projection", "no_derivative_there", "project"]
+__all__ = ["Projection", "project"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,12 @@ class Projection:
     @property
     def derivative(self) -> Implicit:
         """How it depends on what was projected. NotImplementedError for one on a device."""
-        return no_derivative_there() if self._derivative is None else self._derivative
+        if self._derivative is None:
+            raise NotImplementedError(
+                "no pull_back of a projection on a device (its linear systems are solved on the "
+                "host, or by torch). Project torch tensors, or .get() of the arrays."
+            )
+        return self._derivative
 
     def cpu(self) -> Projection:
         """The same with values as NumPy; of a device they are copied."""
@@ -102,14 +107,6 @@ class Projection:
             f"{median:.3g}; "
             f"{f'{missed} not found' if missed else 'all found'}>"
         )
-
-
-def no_derivative_there() -> NoReturn:
-    """Raise NotImplementedError: a projection on a device is not differentiated."""
-    raise NotImplementedError(
-        "a projection on a device has no derivative (its linear systems are solved on the host). "
-        "Project on the CPU: .cpu() of tensors, .get() of other arrays."
-    )
 
 
 def project(
@@ -157,8 +154,10 @@ def project(
         name: np.array(np.broadcast_to(each, (patients,)))
         for name, each in zip(free, metric, strict=True)
     }
-    moved = np.array([(after[name] - before[name]) / sizes[name] for name in free])
-    distance = np.sqrt((moved**2).sum(axis=0))
+    total = np.zeros(patients)
+    for name in free:  # in this order, however many patients there are
+        total += ((after[name] - before[name]) / sizes[name]) ** 2
+    distance = np.sqrt(total)
     slopes = Implicit(
         names=names,
         free=free,

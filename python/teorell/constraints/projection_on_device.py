@@ -36,8 +36,9 @@ def project_there(
     *,
     hold: Sequence[str] | str = (),
     **options: Any,
-) -> Projection:
-    """The nearest points of columns that lie there, or are sent, in the library of these.
+) -> tuple[Projection, Any]:
+    """The nearest points of columns that lie there, or are sent, in the library of these; and
+    (sides, patients) their multipliers, there too.
 
     columns: those of the constraints' inputs, one at least () or (patients,); unread: quantities of
     no constraint, which stay. Raises as `project` does.
@@ -80,13 +81,14 @@ def project_there(
     after = dict(zip(free, _rows(found.values), strict=True))
     after |= dict(zip([*held, *unread], stays, strict=True))
     lying = like(every)
-    return Projection(
+    projection = Projection(
         {name: as_given(after[name], lying) for name in (*names, *unread)},
         found.distance,
         found.steps,
         dict(zip((each.name for each in declared.constraints), found.holds, strict=True)),
         None,
     )
+    return projection, as_given(found.multipliers, lying)
 
 
 def _scale(given: Any, name: str) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from teorell.arrays import Array
+from teorell.arrays import is_on_device
 from teorell.constraints.declared import Declared
 from teorell.constraints.penalty import penalty_of
 from teorell.errors import InputError
@@ -81,18 +81,23 @@ def value_and_grad(
             f"parameter {changing[0]!r} changes over time, and a constraint reads it (which of its "
             "values?). Give it one."
         )
-    direct: dict[str, Array] = {}
+    direct: dict[str, Any] = {}
 
-    def loss(_values: Array, reduced: Mapping[str, Array]) -> tuple[float, None, dict[str, Array]]:
-        patients = next(iter(reduced.values())).size
+    def loss(_values: Any, reduced: Mapping[str, Any]) -> tuple[float, None, dict[str, Any]]:
+        patients = len(next(iter(reduced.values())))
         both = {**known, **reduced}
         columns = [both[name] for name in constraints.inputs]
-        penalties, slopes = penalty_of(constraints, columns, patients)
-        good = np.isfinite(penalties)
-        slopes = {name: np.where(good, slope, 0.0) for name, slope in slopes.items()}
+        if any(map(is_on_device, columns)):
+            from teorell.constraints.trajectory_on_device import penalties_there
+
+            value, slopes = penalties_there(constraints, columns, patients)
+        else:
+            penalties, slopes = penalty_of(constraints, columns, patients)
+            good = np.isfinite(penalties)
+            slopes = {name: np.where(good, slope, 0.0) for name, slope in slopes.items()}
+            value = float(penalties[good].sum())
         direct.update({name: slope for name, slope in slopes.items() if name not in reduced})
-        of_reduced = {name: slope for name, slope in slopes.items() if name in reduced}
-        return float(penalties[good].sum()), None, of_reduced
+        return value, None, {name: slope for name, slope in slopes.items() if name in reduced}
 
     reductions = list(constraints.reductions)
     value, gradient = of_loss(
@@ -100,6 +105,11 @@ def value_and_grad(
     )
     both = dict(gradient.parameters)
     for name, slope in direct.items():
+        if is_on_device(slope):
+            from teorell.constraints.trajectory_on_device import added_there
+
+            both[name] = added_there(both[name], slope, gradient.success)
+            continue
         slope = np.where(gradient.success, slope, 0.0)
         both[name] = both[name] + (slope if both[name].ndim else np.asarray(slope.sum()))
     return value, replace(gradient, parameters=both)

@@ -126,16 +126,17 @@ def places_of(names: Sequence[str], given: Mapping[str, Tensor]) -> tuple[int, .
 
 def on_one_device(given: Mapping[str, Any]) -> dict[str, Tensor]:
     """Parameters as tensors; numbers go where the tensors lie. InputError for several devices."""
-    device, first = None, ""
-    for name, value in given.items():
-        if not isinstance(value, Tensor):
-            continue
-        if device is not None and value.device != device:
-            raise InputError(
-                f"parameter {name!r} lies on device {value.device}, {first!r} on {device} (nothing "
-                "moves by itself). Bring them together: .to(device) of the module, or of a tensor."
+    lying = [(name, x.device) for name, x in given.items() if isinstance(x, Tensor)]
+    device = lying[0][1] if lying else None
+    for name, where in lying:
+        if where != device:
+            (first, there), (second, other) = sorted(
+                ((name, where), lying[0]), key=lambda each: each[1].type == "cpu"
             )
-        device, first = value.device, name
+            raise InputError(
+                f"parameter {first!r} lies on device {there}, {second!r} on {other} (nothing moves "
+                "by itself). Bring them together: .to(device) of the module, or of a tensor."
+            )
     return {
         name: value
         if isinstance(value, Tensor)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from teorell.arrays import Array, is_on_device
+from teorell.arrays import Array, agree, is_on_device, numbers
 from teorell.derivatives.losses import (
     check_spreads,
     finite,
@@ -21,6 +21,7 @@ from teorell.derivatives.losses import (
     spread_weights,
 )
 from teorell.device.arrays import DeviceArray, device_array, device_column
+from teorell.device.column_check import unfit_columns
 from teorell.device.devices import Device
 from teorell.device.placed import brought, spread, stacked
 from teorell.errors import InputError
@@ -39,7 +40,7 @@ def value_and_grad_there(
 ) -> tuple[float, Gradient]:
     """value_and_grad of a problem on a device; its inputs are all that is differentiated by.
 
-    loss: weights, on the host or there; by name of reductions, on the host; a function, which gets
+    loss: weights, on the host or there; the same by name of reductions; a function, which gets
     arrays of the device. InputError for a loss by patient.
     """
     if by_patient:
@@ -56,7 +57,7 @@ def value_and_grad_there(
     else:
         slope = bars = None
         if isinstance(loss, Mapping):
-            bars = spread_weights(loss, problem.reductions, patients)
+            bars = _by_name(loss, problem, patients, device)
         else:
             slope = _weights(loss, shape, device)
         gradients, raw, told = there.pull_back(arrays, slope, bars, stored=True, weighed=True)
@@ -88,8 +89,26 @@ def jvp_there(problem: Problem, device: Device, tangents: Sequence[Any]) -> tupl
 
 
 def tangent_there(given: Any, what: str, device: Device) -> DeviceArray:
-    """A tangent () or (patients,) that lies on the device."""
-    return _here(device_column(given, what), what, device)
+    """A tangent () or (patients,) that lies on the device; InputError where it is not finite."""
+    column = _here(device_column(given, what), what, device)
+    if unfit_columns([column], [-np.inf], [np.inf]).any():
+        numbers(column.numpy(), what)  # raises
+    return column
+
+
+def _by_name(
+    given: Mapping[str, Any], problem: Problem, patients: int, device: Device
+) -> Array | DeviceArray:
+    """Weights of reductions by name, (patients, reductions)."""
+    of_host = {name: each for name, each in given.items() if not is_on_device(each)}
+    columns: list[Any] = list(spread_weights(of_host, problem.reductions, patients).T)
+    for name in given.keys() - of_host.keys():
+        what = f"the weight of {name!r}"
+        column = _here(device_column(given[name], what), what, device)
+        if column.ndim:
+            agree([("the simulation", patients), (what, column.size)])
+        columns[number_of(problem.reductions, name)] = spread(column, (patients,))
+    return _side_by_side(columns, device)
 
 
 def _weights(given: Any, shape: tuple[int, ...], device: Device) -> Array | DeviceArray:

@@ -56,6 +56,7 @@ class Nearest:
     distance: Array  # (patients,) in scales, on the host as what follows
     steps: NDArray[np.int32]  # (patients,) -1 where nothing was found
     holds: NDArray[np.bool_]  # (constraints, patients) where they are
+    multipliers: DeviceArray  # (sides, patients)
 
 
 def run_columns(
@@ -126,6 +127,7 @@ def project_columns(
     on_host = [np.asarray(each) for each in scales if not isinstance(each, DeviceArray)]
     with working(device, [*columns, *scales]) as (memory, stream):
         values = made(memory, (len(free), patients), "the nearest points")
+        multipliers = made(memory, (rows, patients), "multipliers")
         sent = _sent(
             program, columns, [*own, sides.constraint, *on_host], memory, stream, patients, 0
         )
@@ -134,9 +136,9 @@ def project_columns(
         metric, metric_strides, x0, x0_strides = memory.send(
             [*places_of(scales, there), sent.places[free], sent.strides[free]], stream, WHAT
         )
-        multipliers, at_steps, at_distance, at_holds = (
-            memory.take(size, "outcome of the patients").address
-            for size in (8 * rows * patients, steps.nbytes, distance.nbytes, holds.nbytes)
+        at_steps, at_distance, at_holds = (
+            memory.take(each.nbytes, "outcome of the patients").address
+            for each in (steps, distance, holds)
         )
         of_constraints = view(
             "Constraints", n_free=len(free), n_rows=rows, free_inputs=at_free,
@@ -147,7 +149,7 @@ def project_columns(
         )  # fmt: skip
         projected = view(
             "Projected", scales=metric, scale_strides=metric_strides, values=values.address,
-            multipliers=multipliers, steps=at_steps,
+            multipliers=multipliers.address, steps=at_steps,
         )  # fmt: skip
         _run(
             device, PROJECT, [*sent.views, of_constraints, projected], patients,
@@ -157,12 +159,12 @@ def project_columns(
             _function(device, DESCRIBE), min(-(-patients // THREADS), MOST_BLOCKS), THREADS, stream,
             whole_numbers(
                 patients, len(free), x0, x0_strides, metric, metric_strides, values.address,
-                at_distance, rows, at_constraint, at_equality, multipliers, at_holds,
+                at_distance, rows, at_constraint, at_equality, multipliers.address, at_holds,
             ),
         )  # fmt: skip
         for array, place in ((distance, at_distance), (steps, at_steps), (holds, at_holds)):
             driver.read(array, place, stream)
-    return Nearest(values, distance, steps, holds.astype(bool))
+    return Nearest(values, distance, steps, holds.astype(bool), multipliers)
 
 
 class _Sent(NamedTuple):

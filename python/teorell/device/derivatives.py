@@ -21,6 +21,7 @@ from teorell.device.placed import made, place, sent, spread, strides_of, zeros
 from teorell.device.recorded import run_recorded
 from teorell.device.send import send
 from teorell.device.solve import working
+from teorell.device.teams import slots_of, words_of
 from teorell.engine.batch import Batch, Options, Raw, RawGradient, Tangents
 from teorell.engine.views import gradient_slots, tangent_slots, view
 from teorell.progress import Progress
@@ -87,12 +88,13 @@ def pull_back(
         run_recorded(
             device,
             device.driver.function(kernel.compiled.code, kernel.name),
-            [there.programs, there.batch, gradient],
+            [there.programs, there.batch, gradient, *words_of(kernel.team, memory, stream)],
             batch,
             chosen,
-            partial(gradient_slots, batch.programs, reductions),
+            lambda room: slots_of(kernel.team, gradient_slots(batch.programs, reductions, room)),
             stream,
             progress,
+            kernel.shared,
         )
         told = None
         if weighed:

@@ -43,6 +43,9 @@ class Driver(Protocol):
 
     def multiprocessors(self, device: int) -> int: ...
 
+    def shared_memory(self, device: int) -> int:
+        """Bytes of a multiprocessor, which the blocks that it runs at a time share."""
+
     def current(self, device: int) -> Any:
         """A context manager: within, calls are for this device; after it, for that of before."""
 
@@ -80,8 +83,10 @@ class Driver(Protocol):
     def function(self, code: bytes, name: str) -> Any:
         """A kernel of the code, loaded for the current device."""
 
-    def blocks_at_once(self, function: Any, threads: int) -> int:
-        """How many blocks of so many threads a multiprocessor runs at a time."""
+    def blocks_at_once(self, function: Any, threads: int, shared: int = 0) -> int:
+        """How many blocks of so many threads a multiprocessor runs at a time; shared: bytes of
+        shared memory of each.
+        """
 
     def launch(
         self,
@@ -90,8 +95,9 @@ class Driver(Protocol):
         threads: int,
         stream: int,
         arguments: Sequence[NDArray[np.uint8]],
+        shared: int = 0,
     ) -> None:
-        """Starts a kernel; arguments: the bytes of each parameter."""
+        """Starts a kernel; arguments: the bytes of each parameter; shared: bytes of each block."""
 
     def wait(self, stream: int) -> None:
         """Until all work of the stream is done. DriverError where a kernel went wrong."""
@@ -152,6 +158,9 @@ class CudaDriver:
 
     def multiprocessors(self, device: int) -> int:
         return self._attribute("MULTIPROCESSOR_COUNT", device)
+
+    def shared_memory(self, device: int) -> int:
+        return self._attribute("MAX_SHARED_MEMORY_PER_MULTIPROCESSOR", device)
 
     @contextmanager
     def current(self, device: int) -> Iterator[None]:
@@ -218,8 +227,9 @@ class CudaDriver:
             self._modules[place] = self._call("cuModuleLoadData", code)
         return self._call("cuModuleGetFunction", self._modules[place], name.encode())
 
-    def blocks_at_once(self, function: Any, threads: int) -> int:
-        return int(self._call("cuOccupancyMaxActiveBlocksPerMultiprocessor", function, threads, 0))
+    def blocks_at_once(self, function: Any, threads: int, shared: int = 0) -> int:
+        name = "cuOccupancyMaxActiveBlocksPerMultiprocessor"
+        return int(self._call(name, function, threads, shared))
 
     def launch(
         self,
@@ -228,11 +238,12 @@ class CudaDriver:
         threads: int,
         stream: int,
         arguments: Sequence[NDArray[np.uint8]],
+        shared: int = 0,
     ) -> None:
         places = np.array([each.ctypes.data for each in arguments], np.uint64)
         self._call(
-            "cuLaunchKernel", function, blocks, 1, 1, threads, 1, 1, 0, stream, places.ctypes.data,
-            0,
+            "cuLaunchKernel", function, blocks, 1, 1, threads, 1, 1, shared, stream,
+            places.ctypes.data, 0,
         )  # fmt: skip
 
     def wait(self, stream: int) -> None:

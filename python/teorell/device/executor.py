@@ -1,7 +1,9 @@
-"""Which code runs a model on a device: the interpreter's kernels, which serve all models, or
-kernels of the model's own text (emitted.py). Both give the same bits; what differs is time.
+"""Which code runs a model on a device: the interpreter's kernels, which serve all models, those of
+teams of threads (teams.py), which do too, or kernels of the model's own text (emitted.py). All give
+the same bits; what differs is time.
 
-executor="interpreter" and "machine_code" ask for one of them. None chooses, here and nowhere else.
+executor="interpreter" and "machine_code" ask for one of them. None chooses, here and nowhere else:
+teams where they pay, for large models and few patients.
 Emitted code moves some 120 bytes less of memory in a step for each state and stage of the method,
 360 with its derivatives (A, of 20 states and 8 stages: 32.6 - 12.9 KB, 114.9 - 57.4 KB;
 docs/cuda_speed.md counts them), and memory bounds both. So its worth grows with states x stages x
@@ -24,6 +26,7 @@ from teorell.device.compiler import Compiled
 from teorell.device.devices import Device
 from teorell.device.emitted import emitted
 from teorell.device.kernel_cache import kernels_of, kernels_there
+from teorell.device.teams import TEXT_OF_TEAMS, Team, teams_for
 from teorell.engine.batch import Batch, Options, Outcome
 from teorell.engine.executors import METHODS, tableau
 from teorell.memo import Memo
@@ -56,15 +59,21 @@ _uses: Memo[_Use] = Memo(128)
 class Kernel:
     """Code for a device, and the kernel in it."""
 
-    executor: str  # "machine_code" or "interpreter"
+    executor: str  # "machine_code", "interpreter" or "team"
     compiled: Compiled
     called: str  # as C++ names it
     use: _Use
+    team: Team | None = None  # where teams run it
 
     @property
     def name(self) -> str:
         """As the code names it."""
         return self.compiled.names[self.called]
+
+    @property
+    def shared(self) -> int | None:
+        """Bytes of shared memory of each team; None where threads run it."""
+        return None if self.team is None else self.team.shared
 
     def ran(self, outcome: Outcome) -> None:
         """How it went: the next choice knows how many steps are attempted."""
@@ -92,6 +101,10 @@ def kernel_for(function: str, batch: Batch, options: Options, device: Device) ->
     method, programs = options.method, batch.programs
     key = (function, method, device.architecture, programs.digest, programs.outputs_digest)
     use = _uses.get(key, _Use)
+    team = teams_for(function, batch, options, device)
+    if team is not None:
+        made = kernels_of(TEXT_OF_TEAMS, [team.kernel], device.architecture)
+        return Kernel("team", made, team.kernel, use, team)
     compiled, called = None, kernel_of(method, function, "machine_code")
     if options.executor == "machine_code":
         compiled = kernels_of(TEXT + emitted(programs, method), [called], device.architecture)

@@ -51,19 +51,21 @@ def run(
     stream: int,
     progress: Progress | None = None,
     records: Records | None = None,
+    team: int | None = None,
 ) -> int:
     """Launches a kernel of cuda/kernel.cuh on all patients; returns when the last is done.
 
-    arguments: its views but for Launch. slots: float64 numbers of one thread. Returns how many
-    patients are without a result, as their records did not fit. MemoryError where
-    not even one warp of threads has room; KeyboardInterrupt and what `progress` raises after the
-    launch that is going on.
+    arguments: its views but for Launch. slots: float64 numbers of one thread. team: each
+    block is a warp that works on one patient at a time, with so many bytes of shared memory; slots
+    are then those of a block. Returns how many patients are without a result, as their records did
+    not fit. MemoryError where not even one warp has room; KeyboardInterrupt and what `progress`
+    raises after the launch that is going on.
     """
     driver = device.driver
     with driver.current(device.number):
-        blocks, threads = _grid(device, function, patients, slots)
+        blocks, threads = _grid(device, function, patients, slots, team)
         what = "workspaces of the threads" if records is None else "steps of the patients"
-        work = memory.take(8 * slots * blocks * threads, what)
+        work = memory.take(8 * slots * blocks * _of_a_block(threads, team), what)
         driver.zero(work.address, work.size, stream)
         shared = {"next": 0, "finished": 0, "unfit": 0, "cancel": 0}
         (counters,) = memory.send(
@@ -79,7 +81,7 @@ def run(
                     steps=steps, room=room, unfit=marked,
                 )  # fmt: skip
                 begun = time.perf_counter()
-                driver.launch(function, blocks, threads, stream, [*arguments, launch])
+                driver.launch(function, blocks, threads, stream, [*arguments, launch], team or 0)
                 driver.read(found, counters, stream)
                 told = fields_of("Counters", found)
                 if progress is not None:
@@ -99,19 +101,37 @@ def _steps(steps: int, took: float) -> int:
     return int(min(max(wanted, steps / 2, FIRST_STEPS), steps * 2, MOST_STEPS))
 
 
-def fits_at_once(device: Device, function: Any, patients: int, slots: int) -> bool:
-    """Is there memory for as many threads as the device runs at a time, or as can be used?"""
-    driver = device.driver
-    at_once = driver.blocks_at_once(function, THREADS) * driver.multiprocessors(device.number)
-    blocks = min(at_once, -(-patients // THREADS))
-    return 8 * slots * THREADS * blocks <= (1.0 - SPARED) * driver.free_memory()
+def fits_at_once(
+    device: Device, function: Any, patients: int, slots: int, team: int | None = None
+) -> bool:
+    """Is there memory for as many patients as the device works on at a time, or as there are?"""
+    threads = THREADS if team is None else WARP
+    blocks = _useful_blocks(device, function, patients, threads, team)
+    wanted = 8 * slots * blocks * _of_a_block(threads, team)
+    return wanted <= (1.0 - SPARED) * device.driver.free_memory()
 
 
-def _grid(device: Device, function: Any, patients: int, slots: int) -> tuple[int, int]:
+def _grid(
+    device: Device, function: Any, patients: int, slots: int, team: int | None
+) -> tuple[int, int]:
     """Blocks and their threads: what the device runs at a time, has memory for, and can use."""
+    room = int((1.0 - SPARED) * device.driver.free_memory())
+    many = team is None and patients > WARP and room >= 8 * slots * THREADS
+    threads = THREADS if many else WARP
+    fitting = room // (8 * slots * _of_a_block(threads, team))
+    return max(1, min(fitting, _useful_blocks(device, function, patients, threads, team))), threads
+
+
+def _useful_blocks(
+    device: Device, function: Any, patients: int, threads: int, team: int | None
+) -> int:
+    """Those that the device runs at a time, or that find a patient."""
     driver = device.driver
-    room = int((1.0 - SPARED) * driver.free_memory())
-    threads = THREADS if patients > WARP and room >= 8 * slots * THREADS else WARP
-    at_once = driver.blocks_at_once(function, threads) * driver.multiprocessors(device.number)
-    fitting = room // (8 * slots * threads)
-    return max(1, min(at_once, fitting, -(-patients // threads))), threads
+    at_once = driver.blocks_at_once(function, threads, team or 0)
+    at_once *= driver.multiprocessors(device.number)
+    return min(at_once, -(-patients // _of_a_block(threads, team)))
+
+
+def _of_a_block(threads: int, team: int | None) -> int:
+    """Patients that a block works on at a time."""
+    return threads if team is None else 1

@@ -39,12 +39,14 @@ def _free(device: Device, address: int) -> None:
 
 class Memory:
     """A scope: `with Memory(device) as memory`. What is taken in it is free after it, but for what
-    was asked to be kept.
+    was asked to be kept. Where the scope ends by an error that is free too: nobody has got it, and
+    the error may live long, with all that its frames refer to.
     """
 
     def __init__(self, device: Device) -> None:
         self.device = device
         self._taken: list[Allocation] = []
+        self._kept: weakref.WeakSet[Allocation] = weakref.WeakSet()
 
     def __enter__(self) -> Memory:
         return self
@@ -55,7 +57,7 @@ class Memory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for each in self._taken:
+        for each in (*self._taken, *(self._kept if error is not None else ())):
             each.free()
         self._taken.clear()
 
@@ -86,6 +88,7 @@ class Memory:
     def keep(self, taken: Allocation) -> Allocation:
         """Out of the scope: it lives as long as somebody refers to it."""
         self._taken.remove(taken)
+        self._kept.add(taken)
         return taken
 
     def send(self, arrays: Sequence[NDArray[Any]], stream: int, what: str) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from teorell.device.arrays import DeviceArray
-from teorell.device.devices import Device, device_of, open_device
+from teorell.device.devices import Device, device_of, open_device, several_of
 from teorell.errors import InputError
 
 __all__ = ["Lying", "as_given", "place_of"]
@@ -26,6 +26,11 @@ def place_of(there: Sequence[DeviceArray | Lying], device: object) -> Device | N
     device: "cpu", "cuda", "cuda:1", or None. InputError where arrays lie on several devices, or on
     another than is asked for, and for a device that cannot compute.
     """
+    if several_of(device) is not None:
+        raise InputError(
+            f"device is {device!r} (several devices only simulate: teorell.simulate, simulate_to). "
+            "Give the name of one."
+        )
     wanted = None if device is None else device_of(device)
     if not there:
         return None if wanted is None else open_device(wanted)

@@ -36,18 +36,20 @@ def run_recorded(
     slots_of: Callable[[Mapping[str, int]], int],
     stream: int,
     progress: Progress | None = None,
+    team: int | None = None,
 ) -> None:
     """Launches a kernel of derivatives on all patients of a batch, one at least; returns when the
     last is done.
 
     slots_of: float64 numbers of one thread, where there is so much room for the record of its
-    patient. Raises as `launch.run` does; MemoryError also where one patient's record has no room.
+    patient. team: as `launch.run` takes it, and what it raises; MemoryError also where one
+    patient's record has no room.
     """
     driver, room = device.driver, _first_room(batch, options)
     chosen: NDArray[np.int64] | None = None
     while True:
         patients = batch.patients if chosen is None else len(chosen)
-        here = _with_states(device, function, patients, room, slots_of)
+        here = _with_states(device, function, patients, room, slots_of, team)
         with Memory(device) as memory:  # of this round alone
             marks = np.zeros(batch.patients, np.uint8)
             sent: list[NDArray[Any]] = [marks] if chosen is None else [marks, chosen]
@@ -62,6 +64,7 @@ def run_recorded(
                 stream,
                 progress and partial(_told, progress, batch.patients - patients, batch.patients),
                 Records(here, unfit, *who),
+                team,
             )
             if not left:
                 return
@@ -103,6 +106,7 @@ def _with_states(
     patients: int,
     room: Mapping[str, int],
     slots_of: Callable[[Mapping[str, int]], int],
+    team: int | None,
 ) -> dict[str, int]:
     """With room for the states of all steps, or of fewer, so that no thread waits for memory. Those
     that are not kept are computed again, once, from the start of their stretch, which then ends
@@ -113,6 +117,6 @@ def _with_states(
     while True:
         stretches = room["stretches"] + (steps - 1) // states
         here = {**room, "states": states, "stretches": stretches}
-        if states // 2 < least or fits_at_once(device, function, patients, slots_of(here)):
+        if states // 2 < least or fits_at_once(device, function, patients, slots_of(here), team):
             return here
         states //= 2

@@ -13,6 +13,7 @@ from teorell.device.executor import kernel_for
 from teorell.device.launch import run
 from teorell.device.memory import Memory
 from teorell.device.send import send
+from teorell.device.teams import slots_of, words_of
 from teorell.engine.batch import Batch, Options, Raw
 from teorell.engine.views import solve_slots
 from teorell.errors import InputError
@@ -39,12 +40,13 @@ def solve(batch: Batch, device: Device, *, progress: Progress | None = None, **o
             run(
                 device,
                 device.driver.function(kernel.compiled.code, kernel.name),
-                [sent.programs, sent.batch],
+                [sent.programs, sent.batch, *words_of(kernel.team, memory, stream)],
                 batch.patients,
-                solve_slots(batch.programs, len(batch.summary or ())),
+                slots_of(kernel.team, solve_slots(batch.programs, len(batch.summary or ()))),
                 memory,
                 stream,
                 progress,
+                team=kernel.shared,
             )
         raw = Raw(**sent.found(device.driver, stream))
     kernel.ran(raw)

@@ -15,7 +15,7 @@ from teorell.device.driver import NO_MEMORY, DriverError
 
 __all__ = ["Staging"]
 
-PIECE = 1 << 24  # bytes; there are two pieces
+PIECE = 1 << 22  # bytes; there are two pieces
 
 
 class Staging:

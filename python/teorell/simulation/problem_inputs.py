@@ -98,8 +98,9 @@ class ProblemInputs:
         elif not isinstance(regimen, Regimen | None):
             regimen = list(regimen) * times
         elif regimen is not None:
-            lines = enumerate(regimen.lines)
-            regimen = Regimen(tuple(self._line_repeated(k, line, times) for k, line in lines))
+            lines = [self._repeated(k, line, times) for k, line in enumerate(regimen.lines)]
+            if any(new is not line for new, line in zip(lines, regimen.lines, strict=True)):
+                regimen = Regimen(tuple(lines))
         at = at.repeated(times) if isinstance(at, RecordTimes) else at
         columns = self.columns
         if columns.people is not None:
@@ -112,7 +113,7 @@ class ProblemInputs:
         columns = replace(columns, values=values)
         return replace(self, columns=columns, regimen=regimen, times=at, reductions=reductions)
 
-    def _line_repeated(self, number: int, line: Dose, times: int) -> Dose:
+    def _repeated(self, number: int, line: Dose, times: int) -> Dose:
         fields = {
             name: np.tile(each, times)
             for name in given_fields(line)

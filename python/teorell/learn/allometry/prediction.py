@@ -191,14 +191,12 @@ def _check_range(known: Drugs, asked: Drugs) -> None:
             row = int(beyond.argmax())
             if beyond[row] <= CLOSE:
                 continue
-            what = (
-                f"{animal}_{column} of row {row} is {10 ** logs[row]:.3g} (the drugs that it was "
-                f"learned from have {10**low:.3g} to {10**high:.3g})"
-            )
+            what = f"{animal}_{column} of row {row} is {10 ** logs[row]:.3g}"
+            known_are = f"the drugs that it was learned from have {10**low:.3g} to {10**high:.3g}"
             if beyond[row] > IMPOSSIBLE:
-                raise InputError(f"{what}. Look at its unit, or leave it out.")
+                raise InputError(f"{what} ({known_are}). Look at its unit, or leave it out.")
             warnings.warn(
-                f"{what}. The prediction is an extrapolation: do not rely on it.",
+                f"{what} ({known_are}). The prediction is an extrapolation: do not rely on it.",
                 InputWarning,
                 stacklevel=3,
             )

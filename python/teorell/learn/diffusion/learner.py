@@ -78,9 +78,12 @@ class Diffusion:
                 f"coordinates are {self.coordinates!r} (there are none such). "
                 f"Give one of {', '.join(COORDINATES)}."
             )
-        for name in ("people", "width", "depth", "batch", "steps", "evaluated"):
-            if getattr(self, name) < 2 - (name == "depth"):
-                raise InputError(f"{name} is {getattr(self, name)} (too few). Give more.")
+        least = {"people": 2, "width": 2, "depth": 1, "batch": 2, "steps": 2, "evaluated": 30}
+        for name, few in least.items():
+            if getattr(self, name) < few:
+                raise InputError(
+                    f"{name} is {getattr(self, name)} (too few: at least {few}). Give more."
+                )
 
 
 class DiffusionLearner(Learner):
