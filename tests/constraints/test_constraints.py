@@ -341,6 +341,8 @@ BAD = {
     "not finite": (lambda c: c.penalty({"x": [1.0, np.nan]}), "quantity 'x' is not finite"),
     "no mapping": (lambda c: c.penalty([1.0]), "values are a list"),
     "group": (lambda c: c.only("flows"), "unknown group 'flows'"),
+    "executor": (lambda c: c.violations({"x": 1.0}, executor="gpu"), "unknown executor 'gpu'"),
+    "threads": (lambda c: c.project({"x": 1.0}, threads=0), "threads is 0"),
     "hold": (lambda c: c.project({"x": 1.0}, hold="y"), "hold names 'y'"),
     "all held": (lambda c: c.project({"x": 1.0}, hold="x"), "all quantities are held"),
     "scale": (lambda c: c.project({"x": 1.0}, scale={"x": 0.0}), "is not positive"),

@@ -21,6 +21,7 @@ from teorell.device.column_check import unfit_columns
 from teorell.device.devices import Device, open_device
 from teorell.device.place import Lying, as_given, place_of
 from teorell.device.solve import check_executor
+from teorell.engine import executors
 from teorell.errors import InputError
 from teorell.lowering.columns import ColumnProgram
 from teorell.model.expression import leaves
@@ -170,7 +171,11 @@ def sides_of(declared: Declared) -> kernels.Sides:
 def check_options(
     device: Device, *, threads: int | None = None, executor: str | None = None
 ) -> None:
-    """InputError for an executor that a device has not; threads are of the CPU."""
+    """InputError for an executor that a device has not, and for what is no option of the CPU's
+    either; threads play no part.
+    """
+    executors.threads_of(threads)
+    executors.check_executor(executor)
     check_executor(device, executor)
 
 

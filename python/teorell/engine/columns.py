@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from teorell import _core
 from teorell.arrays import Array
 from teorell.engine.compile import MachineCode, compiled, target_for
-from teorell.engine.executors import available_threads, choose_executor, selected_isa
+from teorell.engine.executors import choose_executor, selected_isa, threads_of
 from teorell.engine.vector_ir import Emitter, Target, module
 from teorell.lowering.columns import ColumnProgram
 from teorell.memo import Memo
@@ -40,7 +40,7 @@ def run_columns(
     _core.map(
         _given(program, code),
         isa=build,
-        threads=available_threads() if threads is None else threads,
+        threads=threads_of(threads),
         columns=[np.asarray(each) for each in columns],
         outputs=result,
     )
@@ -73,7 +73,7 @@ def project_columns(
     _core.project(
         _given(program, code),
         isa=selected_isa(None),
-        threads=available_threads() if threads is None else threads,
+        threads=threads_of(threads),
         columns=[np.asarray(each) for each in columns],
         constraints=dict(constraints),
         scales=[np.asarray(each) for each in scales],

@@ -9,7 +9,7 @@ import numpy as np
 
 from teorell import _core
 from teorell.engine.batch import Batch, Options
-from teorell.engine.executors import available_threads, choose_executor, selected_isa
+from teorell.engine.executors import choose_executor, selected_isa, threads_of
 from teorell.engine.step_code import machine_code
 from teorell.lowering.program import PROGRAMS
 
@@ -31,7 +31,7 @@ def core_arguments(batch: Batch, options: Options) -> dict[str, Any]:
         "isa": selected_isa(options.isa),
         "method": options.method,
         "code": core_code(batch.programs, options),
-        "threads": available_threads() if options.threads is None else options.threads,
+        "threads": threads_of(options.threads),
         "columns": [np.asarray(each) for each in batch.columns],
         "patients": batch.patients,
         "event_times": timeline.time,

@@ -7,21 +7,26 @@ from collections.abc import Callable
 from typing import Any
 
 from teorell import _core
+from teorell.arrays import is_whole
 from teorell.errors import InputError
 
 __all__ = [
+    "EXECUTORS",
     "METHODS",
     "STATUS",
     "available_threads",
+    "check_executor",
     "choose_executor",
     "instruction_sets",
     "llvmlite_missing",
     "selected_isa",
     "tableau",
+    "threads_of",
 ]
 
 STATUS: dict[int, str] = dict(enumerate(_core.status_sentences()))
 METHODS: tuple[str, ...] = tuple(_core.methods())
+EXECUTORS = ("machine_code", "interpreter")
 
 available_threads: Callable[[], int] = _core.available_threads
 tableau: Callable[[str], dict[str, Any]] = _core.tableau
@@ -44,10 +49,31 @@ def llvmlite_missing() -> str | None:
     return None if version >= (0, 46) else f"llvmlite {llvmlite.__version__} is older than 0.46"
 
 
+def check_executor(executor: object) -> None:
+    """InputError for an unknown one; None is that nothing is asked for."""
+    if executor is not None and executor not in EXECUTORS:
+        raise InputError(
+            f"unknown executor {executor!r} (there is none such). Choose from "
+            f"{', '.join(EXECUTORS)}, or None."
+        )
+
+
+def threads_of(threads: object) -> int:
+    """As many threads as asked for, all that there are if None; InputError for less than one."""
+    if threads is None:
+        return available_threads()
+    if not is_whole(threads) or threads < 1:
+        raise InputError(
+            f"threads is {threads!r} (one thread is the least). Give a whole number of 1 or more."
+        )
+    return int(threads)
+
+
 def choose_executor(executor: str | None = None) -> tuple[str, str]:
     """The executor that serves a request, and why: 'machine_code' where llvmlite is there, else
-    'interpreter'.
+    'interpreter'. InputError for an unknown one.
     """
+    check_executor(executor)
     missing = llvmlite_missing()
     if executor == "interpreter":
         return executor, "as asked"

@@ -18,7 +18,6 @@ from teorell.progress import Progress
 
 __all__ = ["check_options", "chosen_outputs", "solver_options"]
 
-EXECUTORS = ("machine_code", "interpreter")
 SAMPLES = ("after", "before")
 LEAST_RTOL, LARGEST_RTOL, LEAST_ATOL = 1e-13, 0.1, 1e-100
 
@@ -42,9 +41,8 @@ def solver_options(
     """
     tolerances = _tolerances(model, rtol, atol)
 
-    from teorell.engine.executors import (
-        METHODS,  # not at the top: `import teorell` loads no extension
-    )
+    # not at the top: `import teorell` loads no extension
+    from teorell.engine.executors import METHODS, check_executor, threads_of
 
     for what, word, known in (("method", method, METHODS), ("samples", samples, SAMPLES)):
         if word not in known:
@@ -52,13 +50,9 @@ def solver_options(
                 f"unknown {what} {word!r} (it is not in this version). Choose from "
                 f"{', '.join(known)}."
             )
-    if executor is not None and executor not in EXECUTORS:
-        raise InputError(
-            f"unknown executor {executor!r} (there is none such). Choose from "
-            f"{', '.join(EXECUTORS)}, or None."
-        )
+    check_executor(executor)
     if threads is not None:
-        _whole(threads, "threads", "one thread is the least")
+        threads = threads_of(threads)
     _whole(max_steps, "max_steps", "one step is the least")
     longest = _longest(max_step)
     if progress is not None and not isinstance(progress, bool) and not callable(progress):
