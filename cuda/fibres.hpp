@@ -1,5 +1,5 @@
 // The threads of a warp on the host, as fibres: each runs until it waits for the others, in an
-// order that is shuffled anew each time. So whoever reads before a barrier what another lane writes
+// order that is shuffled anew each time. So whoever reads too early what another lane writes
 // there reads now the old, now the new.
 #pragma once
 

@@ -34,9 +34,9 @@ struct TeamInstruction {
             word[2 * k] = two[0], word[2 * k + 1] = two[1];
         }
     }
-    TEORELL_HD TEORELL_INLINE Op op() const { return static_cast<Op>(word[0] & 15); }
-    TEORELL_HD TEORELL_INLINE int plus() const { return word[0] >> 4 & 15; }
-    TEORELL_HD TEORELL_INLINE int minus() const { return word[0] >> 8 & 15; }
+    TEORELL_HD TEORELL_INLINE Op op() const { return static_cast<Op>(word[0] & 0xFF); }
+    TEORELL_HD TEORELL_INLINE int plus() const { return word[0] >> 8 & 15; }
+    TEORELL_HD TEORELL_INLINE int minus() const { return word[0] >> 12 & 15; }
     TEORELL_HD TEORELL_INLINE int result() const { return static_cast<int>(word[0] >> 16); }
     TEORELL_HD TEORELL_INLINE int low(int k) const { return word[k] & 0xFFFF; }
     TEORELL_HD TEORELL_INLINE int high(int k) const { return static_cast<int>(word[k] >> 16); }

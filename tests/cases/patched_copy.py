@@ -52,13 +52,14 @@ def before(line: str, new: str) -> Change:
 
 
 class PatchedCopy:
-    """python/teorell and cpp/ in a folder; `_core` is that of this process until `build`."""
+    """python/teorell, cpp/ and cuda/ in a folder; `_core` is that of this process until `build`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         leave = shutil.ignore_patterns("_core*.so", "_core*.pyd", "__pycache__")
         shutil.copytree(ROOT / "python" / "teorell", folder / "python" / "teorell", ignore=leave)
-        shutil.copytree(ROOT / "cpp", folder / "cpp")
+        for sources in ("cpp", "cuda"):
+            shutil.copytree(ROOT / sources, folder / sources)
         shutil.copy2(_core.__file__, folder / "python" / "teorell")
 
     def apply(self, steps: Steps) -> None:

@@ -38,7 +38,7 @@ def decoded(words: np.ndarray, program: int, lanes: int) -> list[list[Instructio
 
 
 def instruction(word: np.ndarray) -> Instruction:
-    op, plus, minus, dst = word[0] & 15, word[0] >> 4 & 15, word[0] >> 8 & 255, word[0] >> 16
+    op, plus, minus, dst = word[0] & 255, word[0] >> 8 & 15, word[0] >> 12 & 15, word[0] >> 16
     slots = [int(half) for one in word[1:] for half in (one & 0xFFFF, one >> 16)]
     if op != Op.SUM:
         return Instruction(Op(op), int(dst), tuple(slots[: OPERANDS.get(op, 1)]))

@@ -31,6 +31,9 @@ STEPS: Steps = {
     "python/teorell/device/program_text.py": [
         before('    Op.SQRT: "sqrt({})"', '    Op.SQUARE: "square({})",\n'),
     ],
+    "cuda/team_program.cuh": [
+        before("        case Op::sqrt: put", "        case Op::square: put(square(a())); break;\n"),
+    ],
     "python/teorell/engine/vector_ir.py": [
         before(
             "        if op == Op.SQRT:",

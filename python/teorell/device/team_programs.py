@@ -47,7 +47,7 @@ def team_words(programs: Programs, lanes: int = LANES) -> NDArray[np.uint32]:
     (words,): the slots of a team's workspace; of each of TEAM_PROGRAMS the first word and the
     number of rounds; from word 32 on rounds [3][lanes][2]: pairs of words of each lane's
     instruction. Word 0: operation, products that are added, that are subtracted, slot of the
-    result (4, 4, 8, 16 bits from the lowest); then slots of operands, two a word; where a sum
+    result (8, 4, 4, 16 bits from the lowest); then slots of operands, two a word; where a sum
     begins with none, 0xFFFF. An idle lane has zeros.
     ValueError for a model whose slots have no 16 bits.
     """
@@ -193,7 +193,7 @@ def _placed(rounds: Rounds, temporaries: Sequence[int], end: int) -> Rounds:
 
 
 def _encoded(item: Instruction) -> list[int]:
-    first = item.op | len(item.plus) << 4 | len(item.minus) << 8 | item.dst << 16
+    first = item.op | len(item.plus) << 8 | len(item.minus) << 12 | item.dst << 16
     if item.op == Op.SUM:
         start = item.operands[0] if item.operands else NONE
         slots = [start, 0, *(slot for pair in (*item.plus, *item.minus) for slot in pair)]
