@@ -67,7 +67,8 @@ def _of(tensor: Tensor, numbers: Any) -> Any:
 
 def lies_there(tensor: Tensor) -> bool:
     """Does it lie on a CUDA device? torch.compile follows this."""
-    return tensor.device.type == "cuda"
+    there: bool = tensor.device.type == "cuda"
+    return there
 
 
 def tensor_of(array: Any, like: Tensor) -> Tensor:
