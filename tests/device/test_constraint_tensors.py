@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 from typing import Any
 
 import numpy as np
 import pytest
 from arrays_there import Interface, tensors_lie_there
-from device_kernels import on_fake_devices
+from device_case import driver
 from fake_driver import FakeDriver
 from judged_adults import N, adults, people, same_projection
 from teorell.engine.executors import instruction_sets
 from teorell.errors import InputError
+
+__all__ = ["driver"]  # a fixture
 
 pytestmark = [
     pytest.mark.skipif(
@@ -22,15 +22,6 @@ pytestmark = [
     ),
     pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning"),
 ]
-
-
-@pytest.fixture
-def driver(monkeypatch: pytest.MonkeyPatch, library: ctypes.CDLL) -> Any:
-    fake = on_fake_devices(monkeypatch, library, count=2)
-    yield fake
-    gc.collect()
-    assert not fake.memory, "memory of the device was left"
-    assert not fake.stack
 
 
 def tensors() -> dict[str, Any]:

@@ -4,20 +4,20 @@ refusals, and nothing left behind.
 
 from __future__ import annotations
 
-import ctypes
-import gc
 from typing import Any
 
 import numpy as np
 import pytest
 import teorell as tl
 from arrays_there import Interface
-from device_kernels import on_fake_devices
+from device_case import driver
 from fake_driver import FakeDriver
 from judged_adults import N, adults, people, same_projection
 from teorell.device.arrays import DeviceArray
 from teorell.engine.executors import instruction_sets
 from teorell.errors import InputError
+
+__all__ = ["driver"]  # a fixture
 
 pytestmark = [
     pytest.mark.skipif(
@@ -25,15 +25,6 @@ pytestmark = [
         reason="NOT RUN: this processor has no fused multiply-add",
     ),
 ]
-
-
-@pytest.fixture
-def driver(monkeypatch: pytest.MonkeyPatch, library: ctypes.CDLL) -> Any:
-    fake = on_fake_devices(monkeypatch, library, count=2)
-    yield fake
-    gc.collect()
-    assert not fake.memory, "memory of the device was left"
-    assert not fake.stack
 
 
 def lying(driver: FakeDriver, device: int = 0) -> dict[str, Interface]:

@@ -4,8 +4,6 @@ the CPU's bits, from arrays of any library, and nothing left behind.
 
 from __future__ import annotations
 
-import ctypes
-import gc
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 import pytest
 import teorell as tl
 from arrays_there import Interface
-from device_kernels import on_fake_devices
+from device_case import driver
 from fake_driver import FakeDriver
 from teorell.device import place
 from teorell.device.arrays import DeviceArray
@@ -22,17 +20,10 @@ from teorell.engine.executors import instruction_sets
 from teorell.errors import InputError
 from teorell.simulation.given import problem_of
 
+__all__ = ["driver"]  # a fixture
+
 TIMES = np.linspace(0.0, 30.0, 16)
 N = 70
-
-
-@pytest.fixture
-def driver(monkeypatch: pytest.MonkeyPatch, library: ctypes.CDLL) -> Any:
-    fake = on_fake_devices(monkeypatch, library, count=2)
-    yield fake
-    gc.collect()
-    assert not fake.memory, "memory of the device was left"
-    assert not fake.stack
 
 
 def model() -> tl.Model:
