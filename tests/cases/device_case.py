@@ -17,7 +17,9 @@ from teorell.device.arrays import DeviceArray
 from teorell.device.driver import NO_MEMORY, DriverError
 from teorell.engine.executors import instruction_sets
 
-__all__ = ["REDUCTIONS", "TIMES", "N", "doses", "driver", "here", "lagged", "model", "people"]
+__all__ = [
+    "REDUCTIONS", "TIMES", "N", "doses", "driver", "here", "lagged", "model", "people", "switching",
+]  # fmt: skip
 
 TIMES = np.linspace(0.0, 30.0, 16)
 N = 40
@@ -36,6 +38,22 @@ def driver(monkeypatch: pytest.MonkeyPatch, library: ctypes.CDLL) -> Iterator[Fa
     gc.collect()
     assert not fake.memory, "memory of the device was left"
     assert not fake.stack
+
+
+def switching() -> tl.Model:
+    """Saturable elimination, a switch in time, a condition on a state, an event."""
+    made = tl.Model("device")
+    ka, vmax, km, v = made.parameters(ka=1.2, vmax=9.0, km=2.0, v=20.0)
+    depot, central = made.states("depot", "central")
+    made.flow(depot, central, ka * depot)
+    half = tl.where(made.time > 20.0, 0.5, 1.0)
+    made.flow(central, None, vmax * half * (central / v) / (km + central / v))
+    peaks = made.level("peaks")
+    made.event(when=central > 2.5 * v, then={peaks: peaks + 1.0, depot: 0.9 * depot})
+    made.output("cp", central / v)
+    made.output("peaks", peaks)
+    made.output("log", tl.log(1.0 + central))
+    return made
 
 
 def people(n: int = N) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import teorell as tl
 from arrays_there import Interface
-from device_case import driver
+from device_case import TIMES, doses, driver, switching
+from device_case import people as drawn
 from fake_driver import FakeDriver
 from teorell.device import place
 from teorell.device.arrays import DeviceArray
@@ -22,37 +23,11 @@ from teorell.simulation.given import problem_of
 
 __all__ = ["driver"]  # a fixture
 
-TIMES = np.linspace(0.0, 30.0, 16)
 N = 70
 
 
-def model() -> tl.Model:
-    """Saturable elimination, a switch in time, a condition on a state, an event."""
-    made = tl.Model("device")
-    ka, vmax, km, v = made.parameters(ka=1.2, vmax=9.0, km=2.0, v=20.0)
-    depot, central = made.states("depot", "central")
-    made.flow(depot, central, ka * depot)
-    half = tl.where(made.time > 20.0, 0.5, 1.0)
-    made.flow(central, None, vmax * half * (central / v) / (km + central / v))
-    peaks = made.level("peaks")
-    made.event(when=central > 2.5 * v, then={peaks: peaks + 1.0, depot: 0.9 * depot})
-    made.output("cp", central / v)
-    made.output("peaks", peaks)
-    made.output("log", tl.log(1.0 + central))
-    return made
-
-
 def people(n: int = N) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(5)
-    spread = {"ka": (0.0, 0.5), "vmax": (2.0, 0.3), "v": (3.0, 0.2)}
-    made = {name: np.exp(rng.normal(mean, sd, n)) for name, (mean, sd) in spread.items()}
-    made["ka"][n // 2] = 1e308  # who cannot be solved
-    return made
-
-
-def doses() -> tl.Regimen:
-    bolus = tl.Regimen.bolus(100, into="depot", every=12, doses=3)
-    return bolus + tl.Regimen.infusion(50, into="central", duration=1.5)
+    return drawn(n)
 
 
 def same(there: tl.Solution, here: tl.Solution) -> None:
@@ -79,8 +54,8 @@ REDUCTIONS = [
 @pytest.mark.parametrize("method", ["rodas5p", "rodas4p2"])
 def test_numbers_of_the_host_give_the_bits_of_the_cpu(driver: FakeDriver, method: str) -> None:
     options = {"reductions": REDUCTIONS, "method": method}
-    there = tl.simulate(model(), people(), doses(), TIMES, device="cuda", **options)
-    here = tl.simulate(model(), people(), doses(), TIMES, **options)
+    there = tl.simulate(switching(), people(), doses(), TIMES, device="cuda", **options)
+    here = tl.simulate(switching(), people(), doses(), TIMES, **options)
     assert isinstance(there.values, DeviceArray)
     assert (here.status != 0).sum() == 1
     same(there, here)
@@ -89,31 +64,31 @@ def test_numbers_of_the_host_give_the_bits_of_the_cpu(driver: FakeDriver, method
 
 def test_arrays_on_a_device_are_used_where_they_lie(driver: FakeDriver) -> None:
     given = people()
-    here = tl.simulate(model(), {**given, "km": 2.5}, doses(), TIMES)
+    here = tl.simulate(switching(), {**given, "km": 2.5}, doses(), TIMES)
     strides = {"ka": 1, "vmax": 3, "v": -1}
     columns = {name: Interface(driver, each, 1, strides[name]) for name, each in given.items()}
     del driver.calls[:]
-    there = tl.simulate(model(), {**columns, "km": 2.5}, doses(), TIMES)
+    there = tl.simulate(switching(), {**columns, "km": 2.5}, doses(), TIMES)
     assert there.values.device.number == 1
     at = {columns[name].array.ctypes.data for name in columns}
     assert not at & {call[1] for call in driver.named("read") + driver.named("write")}
     same(there, here)
     assert {call[1] for call in driver.named("current")} == {1}
-    same(tl.simulate(model(), {**columns, "km": 2.5}, doses(), TIMES, device="cuda"), here)
-    same(tl.simulate(model(), {**columns, "km": 2.5}, doses(), TIMES, device="cuda:1"), here)
+    same(tl.simulate(switching(), {**columns, "km": 2.5}, doses(), TIMES, device="cuda"), here)
+    same(tl.simulate(switching(), {**columns, "km": 2.5}, doses(), TIMES, device="cuda:1"), here)
 
 
 def test_own_times_and_outputs_by_name(driver: FakeDriver) -> None:
     given = people(5)
     times = [TIMES[: k + 1] for k in range(5)]
     for options in ({"outputs": "peaks"}, {"outputs": ["log", "cp"], "reductions": REDUCTIONS[:1]}):
-        there = tl.simulate(model(), given, doses(), times, device="cuda", **options)
-        here = tl.simulate(model(), given, doses(), times, **options)
+        there = tl.simulate(switching(), given, doses(), times, device="cuda", **options)
+        here = tl.simulate(switching(), given, doses(), times, **options)
         same(there, here)
-    there = tl.simulate(model(), given, doses(), device="cuda", reductions=REDUCTIONS)
-    same(there, tl.simulate(model(), given, doses(), reductions=REDUCTIONS))
+    there = tl.simulate(switching(), given, doses(), device="cuda", reductions=REDUCTIONS)
+    same(there, tl.simulate(switching(), given, doses(), reductions=REDUCTIONS))
     with pytest.raises(InputError, match="Give a list of times"):
-        tl.simulate(model(), given, doses(), np.tile(TIMES, (5, 1)), device="cuda")
+        tl.simulate(switching(), given, doses(), np.tile(TIMES, (5, 1)), device="cuda")
 
 
 def test_results_come_in_the_library_of_the_parameters(
@@ -129,9 +104,9 @@ def test_results_come_in_the_library_of_the_parameters(
     monkeypatch.setattr(place, "sys", SimpleNamespace(modules={"cupy": namespace}))
     given = Interface(driver, 1.5)
     monkeypatch.setattr(type(given), "__module__", "cupy.core")
-    there = tl.simulate(model(), {"ka": given}, doses(), TIMES, reductions=REDUCTIONS[:1])
+    there = tl.simulate(switching(), {"ka": given}, doses(), TIMES, reductions=REDUCTIONS[:1])
     assert there.values == there.reductions["cmax_cp"] == "an array of cupy"
-    here = tl.simulate(model(), {"ka": 1.5}, doses(), TIMES, reductions=REDUCTIONS[:1])
+    here = tl.simulate(switching(), {"ka": 1.5}, doses(), TIMES, reductions=REDUCTIONS[:1])
     values, peak = taken
     np.testing.assert_array_equal(values.numpy(), here.values)
     np.testing.assert_array_equal(peak.numpy(), here.reductions["cmax_cp"])
@@ -143,14 +118,18 @@ def test_tensors_elsewhere_are_refused(driver: FakeDriver) -> None:
     with pytest.raises(
         InputError, match=r"lies on device meta \(only parameters and quantities may lie"
     ):
-        tl.simulate(model(), {"ka": torch.ones(3, device="meta")}, doses(), TIMES)
+        tl.simulate(switching(), {"ka": torch.ones(3, device="meta")}, doses(), TIMES)
     for parameters in ({"ka": torch.ones(3)}, {"ka": torch.ones(3), "v": Interface(driver, 9.0)}):
         device = None if "v" in parameters else "cuda"
         with pytest.raises(InputError, match="a tensor on the CPU with"):
-            tl.simulate(model(), parameters, doses(), TIMES, device=device)
+            tl.simulate(switching(), parameters, doses(), TIMES, device=device)
     with pytest.raises(InputError, match="a tensor on the CPU with"):
         tl.simulate(
-            model(), None, tl.Regimen.bolus(torch.tensor(1.0), into="depot"), TIMES, device="cuda"
+            switching(),
+            None,
+            tl.Regimen.bolus(torch.tensor(1.0), into="depot"),
+            TIMES,
+            device="cuda",
         )
 
 
@@ -176,23 +155,28 @@ def test_all_that_happens_to_a_patient(driver: FakeDriver) -> None:
 
 
 def test_one_patient_and_one_number(driver: FakeDriver) -> None:
-    there = tl.simulate(model(), {"ka": Interface(driver, 1.5)}, doses(), TIMES)
-    same(there, tl.simulate(model(), {"ka": 1.5}, doses(), TIMES))
+    there = tl.simulate(switching(), {"ka": Interface(driver, 1.5)}, doses(), TIMES)
+    same(there, tl.simulate(switching(), {"ka": 1.5}, doses(), TIMES))
     same(
-        tl.simulate(model(), None, doses(), TIMES, device="cuda"),
-        tl.simulate(model(), None, doses(), TIMES),
+        tl.simulate(switching(), None, doses(), TIMES, device="cuda"),
+        tl.simulate(switching(), None, doses(), TIMES),
     )
 
 
 def test_small_launches_change_nothing(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     from teorell.device import launch
 
-    here = tl.simulate(model(), people(), doses(), TIMES)
+    here = tl.simulate(switching(), people(), doses(), TIMES)
     monkeypatch.setattr(launch, "FIRST_STEPS", 3)
     monkeypatch.setattr(launch, "MOST_STEPS", 3)
     said: list[tuple[int, int]] = []
     there = tl.simulate(
-        model(), people(), doses(), TIMES, device="cuda", progress=lambda *told: said.append(told)
+        switching(),
+        people(),
+        doses(),
+        TIMES,
+        device="cuda",
+        progress=lambda *told: said.append(told),
     )
     same(there, here)
     assert len(driver.named("launch")) == len(said) > 10
@@ -201,7 +185,7 @@ def test_small_launches_change_nothing(driver: FakeDriver, monkeypatch: pytest.M
 
 
 def test_values_stay_there_until_they_are_moved(driver: FakeDriver) -> None:
-    there = tl.simulate(model(), people(), doses(), TIMES, device="cuda", reductions=REDUCTIONS)
+    there = tl.simulate(switching(), people(), doses(), TIMES, device="cuda", reductions=REDUCTIONS)
     curve = there["log"]
     assert isinstance(curve, DeviceArray)
     for use in (
@@ -220,7 +204,7 @@ def test_values_stay_there_until_they_are_moved(driver: FakeDriver) -> None:
 
 def test_parameters_that_lie_there_are_not_read_for_messages(driver: FakeDriver) -> None:
     given = {name: Interface(driver, each) for name, each in people().items()}
-    there = tl.simulate(model(), given, doses(), TIMES)
+    there = tl.simulate(switching(), given, doses(), TIMES)
     with pytest.raises(tl.SimulationError):
         there.raise_for_status()
     np.testing.assert_array_equal(there.cpu().parameters["ka"], people()["ka"])
@@ -229,7 +213,7 @@ def test_parameters_that_lie_there_are_not_read_for_messages(driver: FakeDriver)
 def test_streams(driver: FakeDriver) -> None:
     given = {name: Interface(driver, each) for name, each in people().items()}
     given["ka"].stream, given["vmax"].stream = 70, 80
-    tl.simulate(model(), given, doses(), TIMES)
+    tl.simulate(switching(), given, doses(), TIMES)
     assert {call[-1] for call in driver.named("launch")} == {70}
     assert {call[-1] for call in driver.named("write")} == {70}
     assert set(driver.named("order")) == {("order", 80, 70)}
@@ -240,15 +224,15 @@ def test_streams(driver: FakeDriver) -> None:
 def test_several_devices_are_refused(driver: FakeDriver) -> None:
     given: dict[str, Any] = {"ka": Interface(driver, 1.0), "v": Interface(driver, 20.0, device=1)}
     with pytest.raises(InputError, match=r"'ka' lies on cuda:0, parameter 'v' on cuda:1"):
-        tl.simulate(model(), given, doses(), TIMES)
+        tl.simulate(switching(), given, doses(), TIMES)
     del given["v"]
     for device in ("cuda:1", "cpu"):
         with pytest.raises(InputError, match=rf"lies on cuda:0, device is '{device}'"):
-            tl.simulate(model(), given, doses(), TIMES, device=device)
+            tl.simulate(switching(), given, doses(), TIMES, device=device)
     with pytest.raises(InputError, match="unknown device 'gpu'"):
-        tl.simulate(model(), None, doses(), TIMES, device="gpu")
+        tl.simulate(switching(), None, doses(), TIMES, device="gpu")
     with pytest.raises(InputError, match="there is no device 'cuda:2'"):
-        tl.simulate(model(), None, doses(), TIMES, device="cuda:2")
+        tl.simulate(switching(), None, doses(), TIMES, device="cuda:2")
 
 
 @pytest.mark.parametrize(
@@ -287,7 +271,7 @@ def test_what_the_host_needs_is_refused(driver: FakeDriver) -> None:
     timed.rate(timed.state("x"), tl.where(timed.time > start, 1.0, 0.0))
     with pytest.raises(InputError, match="'start' lies on cuda:0"):
         tl.simulate(timed, {"start": given}, None, TIMES)
-    problem = problem_of(model(), {"ka": given}, doses(), TIMES)
+    problem = problem_of(switching(), {"ka": given}, doses(), TIMES)
     with pytest.raises(InputError, match=r"'ka' lies on a device .* runs on the CPU alone"):
         problem.solve(problem.given)
     with pytest.raises((TypeError, InputError)):
@@ -295,24 +279,24 @@ def test_what_the_host_needs_is_refused(driver: FakeDriver) -> None:
 
 
 def test_no_memory(driver: FakeDriver) -> None:
-    here = tl.simulate(model(), people(), doses(), TIMES)
+    here = tl.simulate(switching(), people(), doses(), TIMES)
     driver.room = 100_000
     with pytest.raises(MemoryError, match=r"cuda:0 has no memory for the .* Simulate fewer"):
-        tl.simulate(model(), people(), doses(), np.linspace(0.0, 30.0, 3000), device="cuda")
+        tl.simulate(switching(), people(), doses(), np.linspace(0.0, 30.0, 3000), device="cuda")
     assert not driver.memory
     with pytest.raises(MemoryError, match="workspaces"):
-        tl.simulate(model(), people(), doses(), TIMES, device="cuda")
+        tl.simulate(switching(), people(), doses(), TIMES, device="cuda")
     driver.room = 1 << 30
     del driver.calls[:]
-    tl.simulate(model(), people(), doses(), TIMES, device="cuda")
+    tl.simulate(switching(), people(), doses(), TIMES, device="cuda")
     driver.room = max(size for _, size in driver.named("allocate"))
     # a warp of threads has room beside all else, a block has not
-    same(tl.simulate(model(), people(), doses(), TIMES, device="cuda"), here)
+    same(tl.simulate(switching(), people(), doses(), TIMES, device="cuda"), here)
     assert driver.named("launch")[-1][3] == 32
 
 
 def test_failures_of_the_driver_leave_nothing(driver: FakeDriver) -> None:
-    here = tl.simulate(model(), people(), doses(), TIMES)
+    here = tl.simulate(switching(), people(), doses(), TIMES)
     for call, code in (
         ("launch", "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"),
         ("read", "CUDA_ERROR_LAUNCH_FAILED"),
@@ -321,10 +305,10 @@ def test_failures_of_the_driver_leave_nothing(driver: FakeDriver) -> None:
     ):
         driver.failing = {call: code}
         with pytest.raises(DriverError, match=code):
-            tl.simulate(model(), people(), doses(), TIMES, device="cuda")
+            tl.simulate(switching(), people(), doses(), TIMES, device="cuda")
         assert not driver.memory
     driver.failing = {}
-    same(tl.simulate(model(), people(), doses(), TIMES, device="cuda"), here)
+    same(tl.simulate(switching(), people(), doses(), TIMES, device="cuda"), here)
 
 
 def test_ctrl_c_waits_for_one_launch_and_leaves_nothing(driver: FakeDriver) -> None:
@@ -333,7 +317,7 @@ def test_ctrl_c_waits_for_one_launch_and_leaves_nothing(driver: FakeDriver) -> N
 
     driver.on_launch = stop
     with pytest.raises(KeyboardInterrupt):
-        tl.simulate(model(), people(), doses(), TIMES, device="cuda")
+        tl.simulate(switching(), people(), doses(), TIMES, device="cuda")
     assert driver.named("wait")
     assert not driver.memory
 
@@ -341,13 +325,13 @@ def test_ctrl_c_waits_for_one_launch_and_leaves_nothing(driver: FakeDriver) -> N
 def test_options_of_the_cpu(driver: FakeDriver) -> None:
     options: dict[str, Any] = {"rtol": 1e-8, "atol": 1e-10, "max_steps": 40, "max_step": 0.5}
     options |= {"threads": 3, "executor": "interpreter", "samples": "before"}
-    there = tl.simulate(model(), people(), doses(), TIMES, device="cuda", **options)
-    here = tl.simulate(model(), people(), doses(), TIMES, **options)
+    there = tl.simulate(switching(), people(), doses(), TIMES, device="cuda", **options)
+    here = tl.simulate(switching(), people(), doses(), TIMES, **options)
     assert set(here.status) == {2, 4} or 4 in here.status
     same(there, here)
 
 
 def test_device_cpu_is_the_cpu(driver: FakeDriver) -> None:
-    there = tl.simulate(model(), people(), doses(), TIMES, device="cpu")
+    there = tl.simulate(switching(), people(), doses(), TIMES, device="cpu")
     assert isinstance(there.values, np.ndarray)
     assert not driver.named("launch")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import teorell as tl
+from device_case import TIMES, switching
 from device_kernels import EveryKernel, compiled_library, launching, on_fake_devices
 from fake_driver import FakeDriver
 from folders import ROOT
@@ -29,8 +30,6 @@ from teorell.memo import Memo
 from test_emitted import chain, with_everything
 
 __all__ = ["bench"]  # a fixture
-
-TIMES = np.linspace(0.0, 30.0, 16)
 
 
 @pytest.fixture(scope="module")
@@ -56,21 +55,6 @@ def driver(
     monkeypatch.setattr(teams, "TEAMS", 1000)
     yield fake
     assert not fake.memory
-
-
-def switching() -> tl.Model:
-    """Saturable elimination, a switch in time, a condition on a state, an event."""
-    made = tl.Model("device")
-    ka, vmax, km, v = made.parameters(ka=1.2, vmax=9.0, km=2.0, v=20.0)
-    depot, central = made.states("depot", "central")
-    made.flow(depot, central, ka * depot)
-    half = tl.where(made.time > 20.0, 0.5, 1.0)
-    made.flow(central, None, vmax * half * (central / v) / (km + central / v))
-    peaks = made.level("peaks")
-    made.event(when=central > 2.5 * v, then={peaks: peaks + 1.0, depot: 0.9 * depot})
-    made.output("cp", central / v)
-    made.output("peaks", peaks)
-    return made
 
 
 def problem(name: str) -> tuple[Any, ...]:
