@@ -85,7 +85,9 @@ def main() -> None:
         if "exposure" in options.parts:
             show(f"{name}: simulated drugs", exposure_figures, network, steps, options.exposed)
     if "baselines" in options.parts:
-        learner = DiffusionLearner(DiffusionLearner.configurations[options.config])
+        shipped = DiffusionLearner.configurations[options.config]
+        # the sampler's own people alone: these distributions know no weights of the young
+        learner = DiffusionLearner(replace(shipped, young=0.0))
         for kind in BASELINES:
             show(kind.name, of_baseline, kind, learner.people.rows, n, real, other)
     if "variants" in options.parts:
